@@ -1,0 +1,1 @@
+"""From a plan to tables. Knows nothing of QEMU."""

@@ -1,0 +1,31 @@
+"""One deadline, handed down and never re-made, that names what it waits for."""
+
+from __future__ import annotations
+
+import time
+
+
+class Deadline:
+    """A point in monotonic time and the words for what is awaited until then.
+
+    >>> boot = Deadline(60, "6.12.117 to boot")
+    >>> with_socket.settimeout(boot.remaining)
+    """
+
+    def __init__(self, seconds: float, what: str) -> None:
+        self.seconds = seconds
+        self.what = what
+        self._end = time.monotonic() + seconds
+
+    def __repr__(self) -> str:
+        return f"Deadline({self.remaining:.1f} s left of {self.seconds:g} s for {self.what})"
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def expired(self) -> bool:
+        """Whether nothing is left."""
+        return self.remaining == 0.0

@@ -1,0 +1,43 @@
+"""What can go wrong outside an experiment.
+
+    MatrixError                 shown to the user as one message, never as a traceback
+    +-- UsageError              the user asked for something that does not exist or is malformed    exit code 2
+    +-- HostError               this machine cannot do what is asked (tools, disk, network, QEMU)   exit code 3
+        +-- FetchError          a kernel or package could not be had, or is not what it claims
+        +-- LostGuest           a guest did not boot, did not answer in time or went away
+
+A lost guest is never a kernel's verdict: the run retries it and then records `error`.
+"""
+
+from __future__ import annotations
+
+
+class MatrixError(Exception):
+    """Anything this project reports in one message: what was being done, what was found, what to do."""
+
+    exit_code = 3
+
+
+class UsageError(MatrixError):
+    """The user asked for something that does not exist or is malformed."""
+
+    exit_code = 2
+
+
+class HostError(MatrixError):
+    """This machine cannot do what is asked: a tool, disk space, the network or QEMU is missing."""
+
+
+class FetchError(HostError):
+    """A kernel or package could not be fetched, or its bytes are not what its source signed."""
+
+
+class LostGuest(HostError):
+    """A guest did not boot, did not answer in time, or went away.
+
+    `console` holds the last lines its console printed; they are part of the message.
+    """
+
+    def __init__(self, message: str, console: str = "") -> None:
+        self.console = console
+        super().__init__(f"{message}\nlast console lines:\n{console}" if console else message)
