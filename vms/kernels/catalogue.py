@@ -1,0 +1,151 @@
+"""All kernel builds that the configured suites hold, newest last.
+
+Up to 6.18 a Debian build is one package, `linux-image-ABI-FLAVOUR`. From 6.19 on it is three: `linux-binary-` (vmlinuz),
+`linux-modules-` and `linux-base-` (configuration and symbols), and `linux-image-` only depends on them. The archive drops them
+at different times, so a build whose parts are not all there cannot be booted; those are remembered to say so.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import FetchError
+from vms.kernels.apt import Apt, PackageList, stale
+from vms.kernels.kernel import Kernel, Package
+from vms.kernels.order import kernel_key, series_of
+from vms.settings import Debian
+
+HOURS = 3600.0
+_FORM = 1  # of catalogue.json; raised when what is written there changes its meaning
+_STANZA = re.compile(rb"^Package: (linux-(?:image|binary|modules|base)-\d[^\n]*-amd64)\n", re.MULTILINE)
+_NAME = re.compile(r"linux-(?P<part>image|binary|modules|base)-(?P<abi>\d.*?)-(?P<flavour>cloud-amd64|rt-amd64|amd64)")
+_FLAVOURS = {"cloud-amd64": "cloud", "amd64": "generic", "rt-amd64": "rt"}
+_SMALLEST_KERNEL = 1_000_000  # bytes; smaller `linux-image-` packages hold no kernel but depend on one
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds since the epoch).
+
+    `incomplete` names the builds of which a part has vanished from the suites: (release, what is missing).
+    """
+
+    kernels: tuple[Kernel, ...]
+    incomplete: tuple[tuple[str, str], ...] = ()
+    updated: float = 0.0
+
+    @classmethod
+    def load(cls, settings: Debian, cache: Cache, *, offline: bool = False, max_age: float = 6 * HOURS) -> Catalogue:
+        """The catalogue of these suites; package lists older than `max_age` seconds are brought up to date first.
+
+        `max_age=0` always does so, `offline` never. Raises FetchError if lists cannot be had or verified, or if
+        offline there are none.
+        """
+        apt = Apt(settings, cache)
+        with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
+            if offline and not apt.updated:
+                raise FetchError("there are no package lists for these suites in the cache yet; run once without --offline")
+            if not offline and stale(apt.updated, max_age):
+                apt.update()
+            return _read(apt)
+
+    def newest(self, series: str, flavour: str = "cloud") -> Kernel | None:
+        """The newest build of a series, None if there is none."""
+        return max((k for k in self.kernels if k.series == series and k.flavour == flavour), key=kernel_key, default=None)
+
+    def series(self, flavour: str = "cloud") -> tuple[str, ...]:
+        """The series of which builds exist, oldest first."""
+        return tuple(dict.fromkeys(k.series for k in self.kernels if k.flavour == flavour))
+
+
+class _Stored(msgspec.Struct):
+    form: int
+    stamp: list[tuple[str, int, int]]
+    kernels: list[Kernel]
+    incomplete: list[tuple[str, str]]
+
+
+def _read(apt: Apt) -> Catalogue:
+    """Reads the lists, or what was read from the same lists before: they are 180 MB, the catalogue 0.3."""
+    lists = sorted((apt.root / "lists").glob("*_Packages"))
+    stamp = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in lists]
+    path = apt.root / "catalogue.json"
+    try:
+        stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
+        if (stored.form, stored.stamp) == (_FORM, stamp):
+            return Catalogue(tuple(stored.kernels), tuple(stored.incomplete), apt.updated)
+    except (FileNotFoundError, msgspec.DecodeError):
+        pass
+    kernels, incomplete = _builds(package for source in apt.package_lists() for package in _packages(source))
+    with tempfile.NamedTemporaryFile(dir=apt.root, delete=False) as file:
+        file.write(msgspec.json.encode(_Stored(_FORM, stamp, kernels, incomplete)))
+    Path(file.name).rename(path)
+    return Catalogue(tuple(kernels), tuple(incomplete), apt.updated)
+
+
+def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
+    """The kernel packages of one list with their suite. Searching the bytes is 20 times faster than parsing every stanza."""
+    data = source.path.read_bytes()
+    for match in _STANZA.finditer(data):
+        end = data.find(b"\n\n", match.start())
+        stanza = data[match.start() : end if end >= 0 else len(data)].decode()
+        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
+        yield (
+            source.suite,
+            Package(
+                name=fields["Package"],
+                version=fields["Version"],
+                sha256=fields["SHA256"],
+                size=int(fields["Size"]),
+                url=f"{source.archive.rstrip('/')}/{fields['Filename']}",
+            ),
+        )
+
+
+def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list[tuple[str, str]]]:
+    """Puts packages together to builds. A build that lies in several suites is listed once, under the first."""
+    parts: dict[tuple[str, str, str], dict[str, Package]] = {}
+    suites: dict[tuple[str, str, str], str] = {}
+    for suite, package in packages:
+        match = _NAME.fullmatch(package.name)
+        if not match or "unsigned" in package.name:
+            continue
+        build = (match["abi"], match["flavour"], package.version)
+        parts.setdefault(build, {}).setdefault(match["part"], package)
+        suites.setdefault(build, suite)
+    kernels, incomplete = [], []
+    for (abi, flavour, version), found in parts.items():
+        release = version.rpartition("-")[0]
+        image = found.get("image")
+        if "binary" in found:
+            missing = [f"linux-{part}-{abi}-{flavour}" for part in ("base", "modules") if part not in found]
+            if missing:
+                incomplete.append((release, f"{' and '.join(missing)} (= {version})"))
+                continue
+            files = (found["base"], found["binary"], found["modules"])
+        elif image and image.size > _SMALLEST_KERNEL:
+            files = (image,)
+        else:
+            continue
+        short = _FLAVOURS[flavour]
+        kernels.append(
+            Kernel(
+                name=release if short == "cloud" else f"{release}-{short}",
+                id=f"debian:{abi}-{flavour}={version}",
+                series=series_of(release),
+                release=release,
+                flavour=short,
+                version=version,
+                suite=suites[abi, flavour, version],
+                packages=files,
+            )
+        )
+    return sorted(kernels, key=kernel_key), sorted(incomplete)

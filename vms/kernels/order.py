@@ -1,0 +1,47 @@
+"""The order of kernels: 7.3~rc7 before 7.3, 6.12.9 before 6.12.10, distribution revisions within a release.
+
+Debian's comparison of version numbers (deb-version(7)) is exactly that once a kernel's own spelling of a release
+candidate, `7.3-rc7`, is written as Debian does.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, cmp_to_key
+from typing import Any
+
+from debian.debian_support import version_compare
+
+from vms.kernels.kernel import Kernel
+
+_key = cmp_to_key(version_compare)
+# Debian's flavours in the order in which tables show them, then everything else.
+_FLAVOURS = ("cloud", "generic", "rt")
+
+
+def release_key(release: str) -> Any:
+    """A sort key for releases (`6.12.117`, `7.3~rc7`, `7.3-rc7`) and series (`6.12`)."""
+    return _key(normal_release(release))
+
+
+def kernel_key(kernel: Kernel) -> Any:
+    """A sort key for kernels: release, then flavour, then the distribution's revision, then the name."""
+    flavour = _FLAVOURS.index(kernel.flavour) if kernel.flavour in _FLAVOURS else len(_FLAVOURS)
+    return release_key(kernel.release), flavour, kernel.flavour, _key(normal_release(kernel.version or "0")), kernel.name
+
+
+@cache
+def normal_release(text: str) -> str:
+    """The release as Debian writes it: `7.3.0-rc7` and `7.3-rc7` are `7.3~rc7`, `v6.12` is `6.12`.
+
+    >>> normal_release("7.3-rc7")
+    '7.3~rc7'
+    """
+    text = re.sub(r"^v(?=\d)", "", text)
+    return re.sub(r"^(\d+\.\d+)(?:\.0)?-(rc\d+)", r"\1~\2", text)
+
+
+def series_of(release: str) -> str:
+    """The series of a release: `6.12` for `6.12.117`, `7.3` for `7.3~rc7`."""
+    match = re.match(r"\d+\.\d+", normal_release(release))
+    return match[0] if match else release

@@ -1,0 +1,57 @@
+"""Runs the system's own programs (apt, dpkg-deb, depmod, ...) so that none outlives its deadline or us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vms.deadline import Deadline
+from vms.errors import HostError
+
+# An ordinary user's PATH on Debian has no sbin, where depmod lives.
+_PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
+
+
+class ToolFailed(HostError):
+    """A program ended with an error. `output` is all it said."""
+
+    def __init__(self, command: Sequence[str], status: int, output: str, doing: str) -> None:
+        self.output = output
+        last = "\n".join(output.strip().splitlines()[-5:])
+        super().__init__(f"{doing}: {Path(command[0]).name} ended with status {status}: {last or 'it said nothing'}")
+
+
+def run(command: Sequence[str], deadline: Deadline, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What the program prints, output and errors interleaved; its messages are in English.
+
+    `deadline.what` says what it is run for. Raises HostError if it is missing or not done in time, ToolFailed if it fails.
+    """
+    # It dies with us even if we are killed; the session of its own makes its helpers die with it.
+    tied = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+    try:
+        process = subprocess.Popen(
+            tied,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"{deadline.what}: cannot run {error.filename}; is its package installed?") from error
+    try:
+        output, _ = process.communicate(timeout=deadline.remaining)
+    except subprocess.TimeoutExpired:
+        raise HostError(f"{deadline.what}: {Path(command[0]).name} was not done after {deadline.seconds:g} s") from None
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    text = output.decode(errors="replace")
+    if process.returncode != 0:
+        raise ToolFailed(command, process.returncode, text, deadline.what)
+    return text
