@@ -1,0 +1,119 @@
+"""What boots a kernel into the image: an initramfs with busybox and the modules the boot needs, and a disk with all the others."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import lzma
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import HostError
+from vms.image import Image
+from vms.kernels.kernel import BootFiles
+
+USERLAND = Path(__file__).parent / "userland"
+# squashfs, overlay: the root. virtio_*: the disks, the two ports to the host, and entropy before the first key is drawn.
+NEEDED = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "squashfs", "overlay")
+_SQUASHFS = ("-comp", "lz4", "-reproducible", "-all-time", "0", "-mkfs-time", "0", "-no-progress", "-quiet", "-noappend", "-all-root")
+
+
+@dataclass(frozen=True)
+class Bootable:
+    """A kernel with all that boots it: initramfs and modules disk. `key` changes when any of their bytes could."""
+
+    files: BootFiles
+    initramfs: Path
+    modules: Path
+    key: str
+
+
+def prepare(files: BootFiles, image: Image, cache: Cache, deadline: Deadline) -> Bootable:
+    """The initramfs and modules disk of a kernel, from the cache or built now. Raises HostError if the kernel lacks a needed module."""
+    recipe = [files.version, files.sha256, image.sha256, NEEDED, _SQUASHFS, _userland_digest()]
+    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
+    entry = cache.ensure("initramfs", key, lambda directory: _build(directory, files, image, deadline), deadline)
+    return Bootable(files, entry / "initramfs", entry / "modules.squashfs", key)
+
+
+def _userland_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(USERLAND.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(USERLAND)} {path.stat().st_mode & 0o111}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def needed_modules(modules: Path) -> list[Path]:
+    """The files of NEEDED and all they depend on, relative to `modules`, in loading order; those built in are left out."""
+    dependencies = {}
+    for line in (modules / "modules.dep").read_text().splitlines():
+        path, _, others = line.partition(":")
+        dependencies[path] = others.split()
+    by_name = {_name(path): path for path in dependencies}
+    builtin = {_name(line) for line in (modules / "modules.builtin").read_text().splitlines()}
+    order: list[Path] = []
+    for name in NEEDED:
+        if name in builtin:
+            continue
+        if name not in by_name:
+            raise HostError(f"{modules.name} cannot boot a guest: {name} is neither built in nor a module of it")
+        # modules.dep lists what a module needs nearest first; loading starts from the far end.
+        for path in (*reversed(dependencies[by_name[name]]), by_name[name]):
+            if Path(path) not in order:
+                order.append(Path(path))
+    return order
+
+
+def _name(path: str) -> str:
+    return Path(path).name.split(".ko")[0].replace("-", "_")
+
+
+def _unpacked(path: Path) -> bytes:
+    # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without KVM.
+    data = path.read_bytes()
+    if path.suffix == ".xz":
+        return lzma.decompress(data)
+    if path.suffix == ".gz":
+        return gzip.decompress(data)
+    if path.suffix == ".zst":
+        return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=True).stdout
+    return data
+
+
+def _build(directory: Path, files: BootFiles, image: Image, deadline: Deadline) -> None:
+    root = directory / "root"
+    for name in ("bin", "dev", "modules", "proc", "sys", "userland"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(image.busybox, root / "bin/busybox")
+    shutil.copy(USERLAND / "init", root / "init")
+    shutil.copytree(USERLAND / "root", root / "userland", dirs_exist_ok=True)
+    order = needed_modules(files.modules)
+    names = []
+    for path in order:
+        name = path.name.split(".ko")[0] + ".ko"
+        names.append(name)
+        (root / "modules" / name).write_bytes(_unpacked(files.modules / path))
+    (root / "modules/order").write_text("".join(f"{name}\n" for name in names))
+    listing = "\0".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
+    with (directory / "initramfs").open("wb") as out:
+        subprocess.run(
+            ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--reproducible", "--quiet"],
+            input=listing.encode(),
+            stdout=out,
+            cwd=root,
+            check=True,
+            timeout=deadline.remaining,
+        )
+    shutil.rmtree(root)
+    subprocess.run(
+        ["mksquashfs", str(files.modules), str(directory / "modules.squashfs"), *_SQUASHFS],
+        check=True,
+        timeout=deadline.remaining,
+        capture_output=True,
+    )
