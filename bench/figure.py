@@ -1,0 +1,64 @@
+"""What a measurement gives, and how a table of them is made."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+
+from vms.errors import UsageError
+
+_NOT_MEASUREMENTS = {"figure"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number. `floor` is the least it could be (what the machine itself costs), in the same unit, and `floor_what` says what that is.
+
+    `shares` divides it into named parts of the same unit, for a stacked bar; `goal` is what it was meant to be.
+    """
+
+    key: str
+    value: float
+    unit: str
+    meaning: str
+    floor: float | None = None
+    floor_what: str = ""
+    goal: str = ""
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """Every measurement there is."""
+    return [
+        module.name for module in pkgutil.iter_modules(importlib.import_module("bench").__path__) if module.name not in _NOT_MEASUREMENTS
+    ]
+
+
+def measure(wanted: Iterable[str]) -> dict[str, list[Figure]]:
+    """Takes the wanted measurements, or all of them when none is named. Raises UsageError for a name that is none."""
+    known = names()
+    chosen = list(wanted) or known
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"bench: no measurement is called {name!r}; there are {', '.join(known)}")
+    return {name: importlib.import_module(f"bench.{name}").measure() for name in chosen}
+
+
+def as_json(results: dict[str, list[Figure]]) -> dict[str, dict[str, object]]:
+    """The figures for machines: by measurement, then by key; each number under its own key, everything else under `about`."""
+    return {
+        name: {**{figure.key: figure.value for figure in figures}, "about": [asdict(figure) for figure in figures]}
+        for name, figures in results.items()
+    }
+
+
+def bar(shares: dict[str, float], width: int = 40) -> str:
+    """A stacked bar of the shares in text, each part by its letter: `aaaabbc  a exec 0.040  b restore 0.020 ...`."""
+    total = sum(shares.values())
+    letters = dict(zip(shares, "abcdefghijklmnopqrstuvwxyz", strict=False))
+    if not total:
+        return ""
+    drawn = "".join(letters[name] * round(width * value / total) for name, value in shares.items())
+    return f"{drawn}  " + "  ".join(f"{letters[name]} {name} {value:.3f}" for name, value in shares.items())
