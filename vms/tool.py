@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -27,22 +28,22 @@ class ToolFailed(HostError):
 def run(command: Sequence[str], deadline: Deadline, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """What the program prints, output and errors interleaved; its messages are in English.
 
-    `deadline.what` says what it is run for. Raises HostError if it is missing or not done in time, ToolFailed if it fails.
+    `deadline.what` says what it is run for. Raises HostError if it is missing, not done in time or out of disk space,
+    ToolFailed if it fails.
     """
+    if shutil.which(command[0], path=_PATH) is None:
+        raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is needed")
     # It dies with us even if we are killed; the session of its own makes its helpers die with it.
     tied = ["setpriv", "--pdeathsig", "KILL", "--", *command]
-    try:
-        process = subprocess.Popen(
-            tied,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
-            cwd=cwd,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise HostError(f"{deadline.what}: cannot run {error.filename}; is its package installed?") from error
+    process = subprocess.Popen(
+        tied,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
     try:
         output, _ = process.communicate(timeout=deadline.remaining)
     except subprocess.TimeoutExpired:
@@ -53,5 +54,7 @@ def run(command: Sequence[str], deadline: Deadline, *, environment: Mapping[str,
             process.communicate()
     text = output.decode(errors="replace")
     if process.returncode != 0:
+        if "No space left on device" in text:
+            raise HostError(f"{deadline.what}: no space left on the disk; `./invoke prune` frees some of the cache")
         raise ToolFailed(command, process.returncode, text, deadline.what)
     return text

@@ -3,6 +3,6 @@
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel, Package
-from vms.kernels.resolve import resolve
+from vms.kernels.resolve import resolve, resolve_all
 
-__all__ = ["BootFiles", "Catalogue", "Kernel", "Package", "cached", "fetch", "resolve"]
+__all__ = ["BootFiles", "Catalogue", "Kernel", "Package", "cached", "fetch", "resolve", "resolve_all"]

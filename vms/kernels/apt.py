@@ -1,18 +1,18 @@
 """An apt of our own: its lists, its downloads and its sources lie in the cache, and nothing of the host's is touched.
 
 apt verifies what it fetches: Release files against the archive's keyring, package lists against the Release file, packages
-against the sha256 in those lists. It works as any user. From the host's configuration only the mirror and the proxies
+against the sha256 in those lists. It works as any user. From the host's configuration only the mirror and the way there
 are taken, so it behaves the same everywhere: apt.conf(5), sources.list(5).
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError, HostError, UsageError
+from vms.kernels.host_apt import host_apt
 from vms.kernels.kernel import Package
 from vms.settings import Debian, Suite
 
@@ -27,11 +28,9 @@ ARCHITECTURE = "amd64"
 _HELPER = "/usr/lib/apt/apt-helper"
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 _UPDATE_SECONDS = 300
-_SLOWEST_MIRROR = 100_000  # bytes per second: a download slower than this is given up
-_DEBIAN_SUITE = re.compile(
-    r"(buster|bullseye|bookworm|trixie|forky|duke|sid|(old)*stable|testing|unstable|experimental)(?P<part>[-/](updates|backports|security))?"
-)
-# The same on every host, whatever its apt.conf says; `any` makes a suite that cannot be had an error instead of a warning.
+_SLOWEST_MIRROR = 100_000  # bytes per second; a slower download is given up and gone on with the next time
+# The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an error instead of a warning.
+# Only we read what is downloaded, and the sandbox user could not write to the cache.
 _OPTIONS = f"""\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -43,19 +42,36 @@ APT::Architectures "{ARCHITECTURE}";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
-Acquire::Check-Valid-Until "true";
 Acquire::AllowInsecureRepositories "false";
 Acquire::AllowDowngradeToInsecureRepositories "false";
 Acquire::Retries "1";
-Acquire::http::Timeout "20";
-Acquire::https::Timeout "20";
-Dpkg::Use-Pty "false";
+Acquire::http::Timeout "%(timeout)d";
+Acquire::https::Timeout "%(timeout)d";
 """
+# What apt's words mean for the user, the more telling first.
+_MEANINGS = (
+    ("No space left", "there is no space left on the cache's disk; `./invoke prune` frees some"),
+    ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or somebody replays old lists. "
+     "For an archive that stands still on purpose set `check_valid_until = false` on its suite"),
+    ("is not valid yet", "a Release file is from the future: is this host's clock right?"),
+    ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
+    ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
+    ("BADSIG", "a Release file is not what was signed"),
+    ("Clearsigned file isn't valid", "a Release file is damaged, or something else answers in the mirror's place"),
+    ("does not have a Release file", "the mirror does not have one of the suites that matrix.toml names"),
+    ("404", "the mirror does not have it"),
+    ("mismatch", "what the mirror sent is not what was signed"),
+    ("unexpected size", "what the mirror sent is not what was signed"),
+    ("timed out", "the mirror does not answer; `--offline` uses what is held"),
+    ("imeout", "the mirror does not answer; `--offline` uses what is held"),
+    ("resolv", "the mirror's name cannot be resolved; without network, `--offline` uses what is held"),
+    ("onnect", "the mirror cannot be reached; without network, `--offline` uses what is held"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PackageList:
-    """One verified list of packages: the file on this machine, the archive it belongs to, its suite."""
+    """One verified list of packages: the file on this machine, the archive's URL, the suite."""
 
     path: Path
     archive: str
@@ -63,13 +79,16 @@ class PackageList:
 
 
 class Apt:
-    """The apt root for one choice of suites. Roots for other choices lie beside it."""
+    """The apt root for one choice of suites. Roots for other choices lie beside it.
 
-    def __init__(self, settings: Debian, cache: Cache) -> None:
+    `timeout` is how many seconds a mirror may stay silent.
+    """
+
+    def __init__(self, settings: Debian, cache: Cache, *, timeout: int = 20) -> None:
         self._sources = "".join(f"{line}\n" for line in _source_lines(settings))
-        self.key = hashlib.sha256(self._sources.encode()).hexdigest()[:16]
+        self._timeout = timeout
+        self.key = hashlib.sha256(self._sources.encode()).hexdigest()[:32]
         self.root = cache.path("apt", self.key)
-        self._cache = cache
 
     @property
     def updated(self) -> float:
@@ -79,133 +98,107 @@ class Apt:
         except FileNotFoundError:
             return 0.0
 
+    def stale(self, max_age: float) -> bool:
+        """Whether the lists are older than `max_age` seconds, or from the future."""
+        return not 0 <= time.time() - self.updated <= max_age
+
     def update(self) -> None:
         """Brings the lists of all suites up to date. Raises FetchError, and keeps what it had, if one cannot be had or verified."""
         deadline = Deadline(_UPDATE_SECONDS, "bringing the package lists up to date")
-        for directory in ("lists/partial", "archives/partial"):
-            (self.root / directory).mkdir(parents=True, exist_ok=True)
+        partial = self.root / "lists" / "partial"
+        partial.mkdir(parents=True, exist_ok=True)
         (self.root / "sources.list").write_text(self._sources)
         (self.root / "status").touch()
         try:
-            tool.run(["apt-get", *self._directories(), "--quiet", "update"], deadline, environment=_environment(self._cache))
+            self._apt_get(["--quiet", "update"], deadline)
         except tool.ToolFailed as error:
-            raise FetchError(_update_failure(error.output)) from error
+            raise _failure(error, deadline.what) from error
+        finally:
+            shutil.rmtree(partial)
         (self.root / "updated").touch()
 
     def package_lists(self) -> tuple[PackageList, ...]:
         """The lists that are here."""
         fields = "$(CREATED_BY)\t$(FILENAME)\t$(REPO_URI)\t$(RELEASE)"
-        output = tool.run(
-            ["apt-get", *self._directories(), "indextargets", "--format", fields],
-            Deadline(30, "listing the package lists"),
-            environment=_environment(self._cache),
-        )
+        output = self._apt_get(["indextargets", "--format", fields], Deadline(30, "finding the package lists"))
         rows = [line.split("\t") for line in output.splitlines() if line.startswith("Packages\t")]
-        return tuple(PackageList(Path(path), archive, suite) for _, path, archive, suite in rows)
+        return tuple(PackageList(Path(path), archive.rstrip("/"), suite) for _, path, archive, suite in rows)
 
-    def _directories(self) -> Iterator[str]:
-        for name, path in (
-            ("Dir::State", self.root),
-            ("Dir::State::lists", self.root / "lists"),
-            ("Dir::State::status", self.root / "status"),
-            ("Dir::Cache", self.root),
-            ("Dir::Etc::sourcelist", self.root / "sources.list"),
-        ):
-            yield f"-o{name}={path}"
+    def _apt_get(self, words: Sequence[str], deadline: Deadline) -> str:
+        places = {
+            "Dir::State": self.root,
+            "Dir::State::lists": self.root / "lists",
+            "Dir::State::status": self.root / "status",
+            "Dir::Cache": self.root,
+            "Dir::Etc::sourcelist": self.root / "sources.list",
+        }
+        return _with_options(["apt-get", *(f"-o{name}={path}" for name, path in places.items()), *words], deadline, self._timeout)
 
 
-def download(package: Package, target: Path, cache: Cache) -> None:
+def download(package: Package, target: Path, *, timeout: int = 20) -> None:
     """Downloads the package to `target`, going on where an earlier attempt stopped, and checks its sha256.
 
-    Raises FetchError, and leaves nothing that is wrong, if it cannot be had or is not what the source signed.
+    Raises FetchError if it cannot be had or is not what its source signed; then `target` holds nothing or an honest beginning of it.
     """
     deadline = Deadline(60 + package.size / _SLOWEST_MIRROR, f"downloading {package.name} {package.version}")
-    command = [_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"]
-    environment = _environment(cache)
-    resumed = target.exists()
+    begun = target.exists()
     try:
-        tool.run(command, deadline, environment=environment)
+        _with_options([_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"], deadline, timeout)
     except tool.ToolFailed as error:
-        words = _apt_words(error.output)
-        if "mismatch" in words or "unexpected size" in words:
+        if re.search("mismatch|unexpected size", error.output):
             target.unlink(missing_ok=True)
-            if resumed:  # what lay there may have been the wrong part; once more from the start
-                download(package, target, cache)
-                return
-            raise FetchError(
-                f"{deadline.what}: what {package.url} holds is not what the archive signed (sha256 {package.sha256}); it was thrown away. {words}"
-            ) from error
-        raise FetchError(f"{deadline.what} from {package.url}: {words}") from error
+            if begun:  # what lay there may have been the wrong beginning
+                return download(package, target, timeout=timeout)
+        raise _failure(error, f"{deadline.what} from {package.url}") from error
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != package.sha256:
         target.unlink()
-        raise FetchError(f"{deadline.what}: sha256 is {digest}, the archive signed {package.sha256}; it was thrown away")
+        raise FetchError(f"{deadline.what} from {package.url}: its sha256 is {digest}, the archive signed {package.sha256}")
+    return None
 
 
-@functools.cache
-def host_mirrors() -> tuple[str, str]:
-    """The URLs of the Debian and the Debian security archive that this host's apt is configured with; empty where there is none.
-
-    apt itself is asked, so one-line and deb822 sources are read alike (sources.list(5)).
-    """
-    output = tool.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--no-release-info",
-            "-oAPT::Get::IndexTargets::OnlyPresent=false",
-            "--format",
-            "$(CREATED_BY)\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)",
-        ],
-        Deadline(30, "asking apt for this host's Debian mirror"),
-    )
-    main = security = ""
-    for line in output.splitlines():
-        kind, url, suite, component = line.split("\t")
-        known = _DEBIAN_SUITE.fullmatch(suite)
-        if kind != "Packages" or component != "main" or not known:
-            continue
-        # bullseye and later call it NAME-security, earlier releases NAME/updates.
-        if known["part"] in ("-security", "/updates"):
-            security = security or url.rstrip("/")
-        else:
-            main = main or url.rstrip("/")
-    return main, security
+def _with_options(command: Sequence[str], deadline: Deadline, timeout: int) -> str:
+    # APT_CONFIG is read first, and its Dir::Etc keeps apt from reading the host's configuration.
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(_OPTIONS % {"timeout": timeout} + "".join(f"{line}\n" for line in host_apt().connection))
+        file.flush()
+        return tool.run(command, deadline, environment={"APT_CONFIG": file.name})
 
 
 def _source_lines(settings: Debian) -> Iterator[str]:
-    found = ("", "")
-    if any(suite.archive in ("debian", "debian-security") for suite in settings.suites):
-        found = host_mirrors() if not (settings.mirror and settings.security_mirror) else found
-    main = settings.mirror or found[0]
-    security = settings.security_mirror or found[1] or (f"{main}-security" if main.endswith("debian") else "")
     for suite in settings.suites:
-        url = {"debian": main, "debian-security": security}.get(suite.archive, suite.archive)
-        if not url:
-            setting = "mirror" if suite.archive == "debian" else "security_mirror"
-            raise HostError(f"this host's apt names no mirror for suite {suite.suite}; set `{setting}` under [debian] in matrix.toml")
-        words = [url, suite.suite, *suite.components]
+        words = [_archive(settings, suite), suite.suite, *suite.components]
         keyring = suite.keyring or _debian_keyring()
-        for word in [*words, keyring]:
+        for word in (*words, keyring):
             if not word or re.search(r"[\s\[\]]", word):
                 raise UsageError(f"suite {suite.suite!r}: {word!r} cannot stand in a list of apt sources")
-        valid = "" if _checks_valid_until(suite) else " check-valid-until=no check-date=no"
-        yield f"deb [arch={ARCHITECTURE} signed-by={keyring}{valid}] {' '.join(words)}"
+        if not Path(keyring).is_file():
+            raise UsageError(f"suite {suite.suite!r}: there is no keyring {keyring}")
+        lenient = "" if _checks_valid_until(suite) else " check-valid-until=no check-date=no"
+        yield f"deb [arch={ARCHITECTURE} signed-by={keyring}{lenient}] {' '.join(words)}"
+
+
+def _archive(settings: Debian, suite: Suite) -> str:
+    if suite.archive == "debian":
+        found, setting = settings.mirror or host_apt().mirror, "mirror"
+    elif suite.archive == "debian-security":
+        found, setting = settings.security_mirror or host_apt().security_mirror, "security_mirror"
+        main = settings.mirror or host_apt().mirror
+        if not found and main.endswith("debian"):
+            found = f"{main}-security"  # mirrors that hold both keep them side by side
+    else:
+        found, setting = suite.archive, "archive"
+    if not found:
+        raise HostError(f"this host's apt names no mirror that has suite {suite.suite}; set `{setting}` under [debian] in matrix.toml")
+    return found
 
 
 def _checks_valid_until(suite: Suite) -> bool:
     if suite.check_valid_until is not None:
         return suite.check_valid_until
-    if suite.archive not in ("debian", "debian-security"):
-        return True
-    # The mirror is the host's, so whether it may lag behind is for the host's administrator to say.
-    return not re.search(r'(?m)^Acquire::Check-Valid-Until "(0|no|false|off|without|disable)";$', _host_configuration(), re.IGNORECASE)
-
-
-@functools.cache
-def _host_configuration() -> str:
-    return tool.run(["apt-config", "--format", '%f "%v";%n', "dump"], Deadline(10, "reading this host's apt configuration"))
+    # Whether the host's own mirror may lag behind is for the host's administrator to say.
+    return suite.archive not in ("debian", "debian-security") or host_apt().check_valid_until
 
 
 def _debian_keyring() -> str:
@@ -215,47 +208,10 @@ def _debian_keyring() -> str:
     raise HostError("the keys of the Debian archive are not on this host; install the package debian-archive-keyring")
 
 
-def _environment(cache: Cache) -> dict[str, str]:
-    """Makes apt read our options and the host's proxies, and nothing else."""
-    connection = re.compile(r"Acquire::https?::(?!Timeout)\S+ \"[^\"]+\";", re.IGNORECASE)
-    text = _OPTIONS + "".join(f"{line}\n" for line in _host_configuration().splitlines() if connection.fullmatch(line))
-    path = cache.root / "apt" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.conf"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).rename(path)
-    return {"APT_CONFIG": str(path)}
-
-
-def _apt_words(output: str) -> str:
-    """What apt itself gave as its errors, else its last line."""
-    lines = [line[3:] for line in output.splitlines() if line.startswith(("E: ", "W: "))]
-    return " ".join(dict.fromkeys(lines)) or output.strip().rpartition("\n")[2] or "apt said nothing"
-
-
-def _update_failure(output: str) -> str:
-    words = _apt_words(output)
-    for sign, meaning in (
-        ("is expired", "a suite's Release file is past its Valid-Until date: the mirror is stale, or is replaying old lists. "
-         "For an archive that stands still on purpose set `check_valid_until = false` on the suite"),
-        ("is not valid yet", "a suite's Release file is from the future: is this host's clock right?"),
-        ("does not have a Release file", "the mirror does not have one of the suites named in matrix.toml"),
-        ("NO_PUBKEY", "a suite is not signed by the keys in its keyring"),
-        ("is not signed", "a suite is not signed by the keys in its keyring"),
-        ("BADSIG", "a suite's signature is wrong"),
-        ("invalid signature", "a suite's signature is wrong"),
-        ("mismatch", "a package list is not what the suite's Release file signed"),
-        ("unexpected size", "a package list is not what the suite's Release file signed"),
-        ("esolv", "the mirror's name cannot be resolved; without network, `--offline` uses the lists that are held"),
-        ("onnect", "the mirror cannot be reached; without network, `--offline` uses the lists that are held"),
-        ("timed out", "the mirror does not answer; `--offline` uses the lists that are held"),
-    ):  # fmt: skip
+def _failure(error: tool.ToolFailed, doing: str) -> FetchError:
+    said = [line[3:] for line in error.output.splitlines() if line.startswith(("E: ", "W: "))]
+    words = " ".join(dict.fromkeys(said)) or error.output.strip().rpartition("\n")[2]
+    for sign, meaning in _MEANINGS:
         if sign in words:
-            return f"bringing the package lists up to date: {meaning}. apt says: {words}"
-    return f"bringing the package lists up to date: {words}"
-
-
-def stale(updated: float, max_age: float) -> bool:
-    """Whether lists updated then are older than `max_age` seconds now (or from the future)."""
-    return not 0 <= time.time() - updated <= max_age
+            return FetchError(f"{doing}: {meaning}. apt says: {words}")
+    return FetchError(f"{doing}: apt says: {words}")

@@ -18,13 +18,13 @@ import msgspec
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError
-from vms.kernels.apt import Apt, PackageList, stale
+from vms.kernels.apt import Apt, PackageList
 from vms.kernels.kernel import Kernel, Package
-from vms.kernels.order import kernel_key, series_of
+from vms.kernels.order import kernel_key, release_of_version, series_of, version_key
 from vms.settings import Debian
 
 HOURS = 3600.0
-_FORM = 1  # of catalogue.json; raised when what is written there changes its meaning
+_FORM = 2  # of catalogue.json; raised when what is written there changes its meaning
 _STANZA = re.compile(rb"^Package: (linux-(?:image|binary|modules|base)-\d[^\n]*-amd64)\n", re.MULTILINE)
 _NAME = re.compile(r"linux-(?P<part>image|binary|modules|base)-(?P<abi>\d.*?)-(?P<flavour>cloud-amd64|rt-amd64|amd64)")
 _FLAVOURS = {"cloud-amd64": "cloud", "amd64": "generic", "rt-amd64": "rt"}
@@ -32,14 +32,21 @@ _SMALLEST_KERNEL = 1_000_000  # bytes; smaller `linux-image-` packages hold no k
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds since the epoch).
+class Incomplete:
+    """A build of which a part has vanished from the suites, so that it cannot be booted. `missing` names the packages."""
 
-    `incomplete` names the builds of which a part has vanished from the suites: (release, what is missing).
-    """
+    release: str
+    flavour: str
+    missing: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds since the epoch)."""
 
     kernels: tuple[Kernel, ...]
-    incomplete: tuple[tuple[str, str], ...] = ()
+    incomplete: tuple[Incomplete, ...] = ()
     updated: float = 0.0
 
     @classmethod
@@ -53,7 +60,7 @@ class Catalogue:
         with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
             if offline and not apt.updated:
                 raise FetchError("there are no package lists for these suites in the cache yet; run once without --offline")
-            if not offline and stale(apt.updated, max_age):
+            if not offline and apt.stale(max_age):
                 apt.update()
             return _read(apt)
 
@@ -70,7 +77,7 @@ class _Stored(msgspec.Struct):
     form: int
     stamp: list[tuple[str, int, int]]
     kernels: list[Kernel]
-    incomplete: list[tuple[str, str]]
+    incomplete: list[Incomplete]
 
 
 def _read(apt: Apt) -> Catalogue:
@@ -105,12 +112,12 @@ def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
                 version=fields["Version"],
                 sha256=fields["SHA256"],
                 size=int(fields["Size"]),
-                url=f"{source.archive.rstrip('/')}/{fields['Filename']}",
+                url=f"{source.archive}/{fields['Filename']}",
             ),
         )
 
 
-def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list[tuple[str, str]]]:
+def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list[Incomplete]]:
     """Puts packages together to builds. A build that lies in several suites is listed once, under the first."""
     parts: dict[tuple[str, str, str], dict[str, Package]] = {}
     suites: dict[tuple[str, str, str], str] = {}
@@ -121,16 +128,17 @@ def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list
         build = (match["abi"], match["flavour"], package.version)
         parts.setdefault(build, {}).setdefault(match["part"], package)
         suites.setdefault(build, suite)
-    kernels, incomplete = [], []
+    kernels: list[Kernel] = []
+    incomplete: list[Incomplete] = []
     for (abi, flavour, version), found in parts.items():
-        release = version.rpartition("-")[0]
+        release = release_of_version(version)
         image = found.get("image")
         if "binary" in found:
             missing = [f"linux-{part}-{abi}-{flavour}" for part in ("base", "modules") if part not in found]
             if missing:
-                incomplete.append((release, f"{' and '.join(missing)} (= {version})"))
+                incomplete.append(Incomplete(release, _FLAVOURS[flavour], " and ".join(missing), version))
                 continue
-            files = (found["base"], found["binary"], found["modules"])
+            files: tuple[Package, ...] = (found["base"], found["binary"], found["modules"])
         elif image and image.size > _SMALLEST_KERNEL:
             files = (image,)
         else:
@@ -148,4 +156,4 @@ def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list
                 packages=files,
             )
         )
-    return sorted(kernels, key=kernel_key), sorted(incomplete)
+    return sorted(kernels, key=kernel_key), sorted(incomplete, key=lambda build: version_key(build.version))

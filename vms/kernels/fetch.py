@@ -4,109 +4,108 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError
+from vms.kernels import unpack
 from vms.kernels.apt import download
-from vms.kernels.kernel import BootFiles, Kernel
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.digest import sha256_of
+from vms.kernels.kernel import BootFiles, Kernel, Package
+from vms.kernels.resolve import nearest
 
-_KIND = "kernels"
+KIND = "kernels"
+"""The cache's kind of entry: one per kernel, as `unpack` lays it out, with `kernel.json`."""
+
+_LAYOUT = 1  # of such an entry; raised when what is written there changes
 _WAIT_SECONDS = 1800  # for another process that downloads the same kernel on a slow line
 
 
-def fetch(kernel: Kernel, cache: Cache, *, offline: bool = False) -> BootFiles:
-    """The kernel's boot files: from the cache, else downloaded, verified against what the archive signed and unpacked.
+def fetch(kernel: Kernel, cache: Cache, *, offline: bool = False, catalogue: Catalogue | None = None) -> BootFiles:
+    """The kernel's boot files: from the cache, else fetched, verified against what its source signed, and unpacked.
 
-    Raises FetchError if that fails or if `offline` and it is not held.
+    Raises FetchError if that fails, or if `offline` and it is not held. With a `catalogue`, the message about a package that has
+    vanished from its archive names the nearest builds that exist.
     """
     key = cache_key(kernel)
-    if offline and not cache.path(_KIND, key).is_dir():
+    if offline and kernel.scheme == "debian" and not cached(kernel, cache):
         raise FetchError(f"{kernel.name} is not in the cache; run once without --offline")
-    entry = cache.ensure(_KIND, key, lambda staging: _build(kernel, cache, staging), Deadline(_WAIT_SECONDS, f"fetching {kernel.name}"))
-    return _boot_files(kernel, entry)
+    try:
+        entry = cache.ensure(KIND, key, lambda entry: _build(kernel, cache, entry), Deadline(_WAIT_SECONDS, f"fetching {kernel.name}"))
+    except FetchError as error:
+        if catalogue and "404" in str(error):
+            near = ", ".join(k.version for k in nearest(kernel.release, catalogue, kernel.flavour) if k.id != kernel.id)
+            raise FetchError(f"{error}\n{kernel.version} was superseded and has vanished from its archive; near it are {near}") from error
+        raise
+    about = json.loads((entry / "kernel.json").read_text())
+    config = entry / "config"
+    return BootFiles(
+        kernel=kernel,
+        version=about["version"],
+        vmlinuz=entry / "vmlinuz",
+        modules=entry / "lib" / "modules" / about["version"],
+        config=config if config.exists() else None,
+        sha256=about["sha256"],
+    )
 
 
 def cached(kernel: Kernel, cache: Cache) -> bool:
     """Whether the kernel's files are held."""
-    return cache.path(_KIND, cache_key(kernel)).is_dir()
+    return cache.path(KIND, cache_key(kernel)).is_dir()
 
 
 def cache_key(kernel: Kernel) -> str:
-    """Names the kernel's cache entry; made of its packages' sha256s, so the same name always means the same bytes."""
-    return hashlib.sha256("".join(sorted(package.sha256 for package in kernel.packages)).encode()).hexdigest()
+    """Names the kernel's cache entry. Made of its packages' digests, so the same name always means the same bytes."""
+    digests = sorted(package.sha256 for package in kernel.packages)
+    return hashlib.sha256(f"{_LAYOUT} {kernel.scheme} {' '.join(digests)}".encode()).hexdigest()[:32]
 
 
-def _build(kernel: Kernel, cache: Cache, staging: Path) -> None:
-    downloads = cache.root / "downloads"
-    downloads.mkdir(parents=True, exist_ok=True)
-    for package in kernel.packages:
-        deb = downloads / f"{package.sha256}.deb"
-        with cache.lock("downloads", package.sha256, Deadline(_WAIT_SECONDS, f"another run to download {package.name}")):
-            download(package, deb, cache)
-            tool.run(["dpkg-deb", "--extract", str(deb), str(staging)], Deadline(120, f"unpacking {package.name}"))
-            deb.unlink()
-    shutil.rmtree(staging / "usr" / "share", ignore_errors=True)
-    modules = _modules(staging, kernel.name)
-    vmlinuz = _vmlinuz(staging, modules)
-    if not (modules / "modules.dep").exists():
-        _depmod(modules)
-    config = next((p for p in (modules / "config", staging / "boot" / f"config-{modules.name}") if p.exists()), None)
-    described = {
+def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
+    here = [Path(package.url.removeprefix("file:")) for package in kernel.packages]
+    sha256 = {path.name: package.sha256 for path, package in zip(here, kernel.packages, strict=True)}
+    match kernel.scheme:
+        case "debian":
+            with ExitStack() as held:
+                unpack.debs([held.enter_context(_downloaded(package, cache)) for package in kernel.packages], entry)
+        case "deb" | "rpm":
+            for path, package in zip(here, kernel.packages, strict=True):
+                _expect(package, sha256_of(path))
+            (unpack.debs if kernel.scheme == "deb" else unpack.rpms)(here, entry)
+        case _:
+            image, modules = kernel.packages
+            if kernel.scheme == "tree":
+                digest = unpack.tree(here[1], entry)
+            else:
+                digest = unpack.image(here[0], here[1] if modules.size else None, entry)
+            _expect(image, sha256_of(entry / "vmlinuz"))
+            _expect(modules, digest)
+            sha256 = {"modules": digest}
+    (modules_directory,) = (entry / "lib" / "modules").iterdir()
+    about = {
         "kernel": kernel.id,
-        "vmlinuz": str(vmlinuz.relative_to(staging)),
-        "modules": str(modules.relative_to(staging)),
-        "config": str(config.relative_to(staging)) if config else None,
-        "sha256": {"vmlinuz": _sha256(vmlinuz)} | {Path(p.url).name: p.sha256 for p in kernel.packages},
+        "version": modules_directory.name,
+        "sha256": {"vmlinuz": sha256_of(entry / "vmlinuz"), **sha256},
     }
-    (staging / "kernel.json").write_text(json.dumps(described, indent=1))
+    (entry / "kernel.json").write_text(json.dumps(about, indent=1))
 
 
-def _boot_files(kernel: Kernel, entry: Path) -> BootFiles:
-    described = json.loads((entry / "kernel.json").read_text())
-    return BootFiles(
-        kernel=kernel,
-        version=Path(described["modules"]).name,
-        vmlinuz=entry / described["vmlinuz"],
-        modules=entry / described["modules"],
-        config=entry / described["config"] if described["config"] else None,
-        sha256=described["sha256"],
-    )
+@contextmanager
+def _downloaded(package: Package, cache: Cache) -> Iterator[Path]:
+    """The verified package file; it is thrown away after use, since what was unpacked is held. A failed download is kept to go on with."""
+    with cache.lock("downloads", package.sha256, Deadline(_WAIT_SECONDS, f"another run to download {package.name}")):
+        path = cache.path("downloads", package.sha256)
+        download(package, path)
+        yield path
+        path.unlink()
 
 
-def _modules(root: Path, name: str) -> Path:
-    # usr/lib since /usr was merged, lib before.
-    found = [path for path in (*root.glob("usr/lib/modules/*"), *root.glob("lib/modules/*")) if (path / "kernel").is_dir()]
-    if len(found) != 1:
-        raise FetchError(f"{name}: expected one directory of modules in its packages, found {len(found)}")
-    return found[0]
-
-
-def _vmlinuz(root: Path, modules: Path) -> Path:
-    for path in (modules / "vmlinuz", root / "boot" / f"vmlinuz-{modules.name}"):
-        if path.exists():
-            return path
-    raise FetchError(f"{modules.name}: its packages hold modules but no vmlinuz")
-
-
-def _depmod(modules: Path) -> None:
-    # depmod -b DIR wants DIR/lib/modules/VERSION.
-    base = modules.parent.parent.parent
-    link = None
-    if modules.parent.parent.name == "lib" and base.name == "usr":
-        base, link = base.parent, base.parent / "lib"
-        if link.exists():
-            link = None
-        else:
-            link.symlink_to("usr/lib")
-    tool.run(["depmod", "--basedir", str(base), modules.name], Deadline(120, f"listing the modules of {modules.name}"))
-    if link:
-        link.unlink()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _expect(package: Package, sha256: str) -> None:
+    if sha256 != package.sha256:
+        place = package.url.removeprefix("file:")
+        raise FetchError(
+            f"{place} changed while it was being read (sha256 {sha256}, expected {package.sha256}); run again when it is at rest"
+        )

@@ -8,7 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Package:
-    """One package file that a kernel is made of. `sha256` is what its signed source says it must be."""
+    """One thing that a kernel is made of: a package file, or a vmlinuz or a directory of modules on this machine.
+
+    `sha256` is what its signed source says it must be; for what lies on this machine, what it was when the kernel was resolved.
+    `url` is where it comes from, `file:` for this machine. `size` is in bytes.
+    """
 
     name: str
     version: str
@@ -35,13 +39,24 @@ class Kernel:
     suite: str
     packages: tuple[Package, ...]
 
+    @property
+    def scheme(self) -> str:
+        """Which kind of source it comes from: `debian`, `deb`, `rpm`, `tree`, `image` or `host`."""
+        return self.id.partition(":")[0]
+
+    @property
+    def size(self) -> int:
+        """Bytes to fetch."""
+        return sum(package.size for package in self.packages)
+
 
 @dataclass(frozen=True)
 class BootFiles:
     """The verified files of a kernel on this machine.
 
-    `modules` is the directory that holds `modules.dep` (lib/modules/VERSION); `config` is its .config where the
-    source ships one. `sha256` maps `vmlinuz` and each package file to its digest, for the manifest.
+    `version` is what `uname -r` says in the guest. `modules` is the directory that holds `modules.dep` (lib/modules/VERSION);
+    a kernel without modules has an empty one. `config` is its .config where the source ships one.
+    `sha256` maps `vmlinuz` and each package to its digest, for the manifest.
     """
 
     kernel: Kernel

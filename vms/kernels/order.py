@@ -19,6 +19,11 @@ _key = cmp_to_key(version_compare)
 _FLAVOURS = ("cloud", "generic", "rt")
 
 
+def version_key(version: str) -> Any:
+    """A sort key for package versions (`6.12.90-2~bpo12+1`)."""
+    return _key(version or "0")
+
+
 def release_key(release: str) -> Any:
     """A sort key for releases (`6.12.117`, `7.3~rc7`, `7.3-rc7`) and series (`6.12`)."""
     return _key(normal_release(release))
@@ -27,7 +32,7 @@ def release_key(release: str) -> Any:
 def kernel_key(kernel: Kernel) -> Any:
     """A sort key for kernels: release, then flavour, then the distribution's revision, then the name."""
     flavour = _FLAVOURS.index(kernel.flavour) if kernel.flavour in _FLAVOURS else len(_FLAVOURS)
-    return release_key(kernel.release), flavour, kernel.flavour, _key(normal_release(kernel.version or "0")), kernel.name
+    return release_key(kernel.release), flavour, kernel.flavour, version_key(kernel.version), kernel.name
 
 
 @cache
@@ -39,6 +44,11 @@ def normal_release(text: str) -> str:
     """
     text = re.sub(r"^v(?=\d)", "", text)
     return re.sub(r"^(\d+\.\d+)(?:\.0)?-(rc\d+)", r"\1~\2", text)
+
+
+def release_of_version(version: str) -> str:
+    """The release in a package's version: `6.12.90` in `6.12.90-2~bpo12+1`, `6.13~rc3` in `6.13.0-rc3-1`."""
+    return normal_release(version.partition(":")[2] or version).partition("-")[0]
 
 
 def series_of(release: str) -> str:

@@ -2,17 +2,184 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
 from vms.errors import UsageError
+from vms.kernels import local
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
+from vms.kernels.order import kernel_key, release_key, version_key
+from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word, parse
+
+LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
+"""The series that kernel.org maintains as longterm (https://www.kernel.org/category/releases.html)."""
+
+_NEAR = 2  # neighbours named on each side of a kernel that does not exist
 
 
-def resolve(text: str, catalogue: Catalogue) -> tuple[Kernel, ...]:
-    """The kernels that the spec means, in kernel order. Raises UsageError for a spec that is malformed or names nothing."""
-    newest = catalogue.newest(text)
-    if newest:
-        return (newest,)
-    found = tuple(k for k in catalogue.kernels if k.flavour == "cloud" and k.release == text)
+def resolve(text: str, catalogue: Catalogue, base: Path | None = None) -> tuple[Kernel, ...]:
+    """The kernels that one spec means, in kernel order. See `resolve_all`."""
+    return resolve_all([text], catalogue, base)
+
+
+def resolve_all(texts: Iterable[str], catalogue: Catalogue, base: Path | None = None) -> tuple[Kernel, ...]:
+    """The kernels that the specs mean together, each once, in kernel order, with names unique among them.
+
+    Paths in specs are relative to `base`, by default the current directory. Raises UsageError for a spec that is malformed, names
+    nothing, or whose files are not what it says.
+    """
+    return unique(kernel for text in texts for kernel in resolve_spec(parse(text), catalogue, base or Path()))
+
+
+def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
+    """The kernels of one parsed spec, oldest first, with the user's name if there is one. Their names need not be unique."""
+    match spec.what:
+        case Local():
+            found: Sequence[Kernel] = (local.kernel(spec.what, base),)
+        case Exact():
+            found = _exact(spec.what, catalogue)
+        case Word():
+            found = _word(spec.what, catalogue)
+        case Builds():
+            found = _between(spec.what, catalogue)
+    if spec.name:
+        if len(found) != 1:
+            raise UsageError(f"kernel spec {spec.text!r} gives one name to {len(found)} kernels")
+        found = (replace(found[0], name=spec.name),)
+    return tuple(sorted(found, key=kernel_key))
+
+
+def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
+    """The kernels, each once, in kernel order, with unique names.
+
+    A name of the user's own wins over ours; two builds of the same release show their package version, and whatever still is the
+    same is numbered. Raises UsageError if the user gave the same name to different kernels.
+    """
+    chosen: dict[str, Kernel] = {}
+    for kernel in kernels:
+        known = chosen.get(kernel.id)
+        if known is None or known.name == own_name(known):
+            chosen[kernel.id] = kernel
+        elif kernel.name not in (known.name, own_name(kernel)):
+            raise UsageError(f"{kernel.id} is named both {known.name!r} and {kernel.name!r}")
+    ordered = sorted(chosen.values(), key=kernel_key)
+    given = Counter(kernel.name for kernel in ordered if kernel.name != own_name(kernel))
+    for name, count in given.items():
+        if count > 1:
+            raise UsageError(f"the name {name!r} is given to {count} different kernels")
+    ours = Counter(own_name(kernel) for kernel in ordered if kernel.name == own_name(kernel))
+    taken = set(given)
+    named = []
+    for kernel in ordered:
+        name = kernel.name
+        if name not in given:
+            if ours[name] > 1 or name in taken:
+                name = own_name(kernel, with_version=True)
+            number = 2
+            while name in taken:
+                name = f"{own_name(kernel, with_version=True)}+{number}"
+                number += 1
+            taken.add(name)
+        named.append(replace(kernel, name=name))
+    return tuple(named)
+
+
+def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
+    """What a kernel is called unless the user named it: its release, and its flavour unless that is `cloud`."""
+    if kernel.scheme == "debian":
+        return (kernel.version if with_version else kernel.release) + ("" if kernel.flavour == "cloud" else f"-{kernel.flavour}")
+    return f"{kernel.version}-{kernel.scheme}" if with_version else kernel.version
+
+
+def nearest(release: str, catalogue: Catalogue, flavour: str = "cloud") -> tuple[Kernel, ...]:
+    """The newest builds of the releases next to one that does not exist: up to two older and two newer."""
+    return _neighbours(release, [k for k in catalogue.kernels if k.flavour == flavour], lambda kernel: kernel.release)
+
+
+def _neighbours(place: str, kernels: Iterable[Kernel], part: Callable[[Kernel], str]) -> tuple[Kernel, ...]:
+    newest = {part(kernel): kernel for kernel in sorted(kernels, key=kernel_key)}
+    ordered = sorted(newest, key=release_key)
+    middle = bisect_left([release_key(text) for text in ordered], release_key(place))
+    return tuple(newest[text] for text in ordered[max(0, middle - _NEAR) : middle + _NEAR])
+
+
+def _word(what: Word, catalogue: Catalogue) -> Sequence[Kernel]:
+    pool = [k for k in catalogue.kernels if k.flavour == what.flavour]
+    if what.word == "all":
+        found = pool
+    elif what.word == "newest":
+        found = pool[-1:]
+    else:
+        found = [kernel for series in LONGTERM if (kernel := catalogue.newest(series, what.flavour))]
     if not found:
-        raise UsageError(f"no kernel {text!r}; there are {', '.join(catalogue.series())}")
+        raise UsageError(f"the suites hold no {what.flavour} kernel for {what.word!r}; `./invoke kernels` lists what there is")
     return found
+
+
+def _exact(what: Exact, catalogue: Catalogue) -> Sequence[Kernel]:
+    found = [k for k in catalogue.kernels if k.id.startswith(f"debian:{what.package}=") and what.version in ("", k.version)]
+    if not found:
+        versions = [k.version for k in catalogue.kernels if k.id.startswith(f"debian:{what.package}=")]
+        if versions:
+            raise UsageError(f"there is no {what.package} of version {what.version} in the suites; there is {', '.join(versions)}")
+        release = what.version or what.package
+        flavour = "cloud" if "-cloud-" in what.package else "rt" if "-rt-" in what.package else "generic"
+        near = ", ".join(k.id for k in nearest(release.partition("+")[0].partition("-")[0], catalogue, flavour))
+        raise UsageError(
+            f"there is no package linux-image-{what.package} in the suites{_vanished(what.package, flavour, catalogue)}; near it are {near}"
+        )
+    return found[-1:]
+
+
+def _between(what: Builds, catalogue: Catalogue) -> Sequence[Kernel]:
+    pool = [k for k in catalogue.kernels if k.flavour == what.flavour]
+    found = [k for k in pool if _not_before(what.low, k) and _not_after(what.high, k)]
+    if what.low == what.high and not what.low.every:
+        found = found[-1:]
+    elif what.low.is_series and what.high.is_series and not (what.low.every or what.high.every):
+        found = list({kernel.series: kernel for kernel in found}.values())
+    if not found:
+        raise UsageError(_nothing(what, pool, catalogue))
+    return found
+
+
+def _not_before(low: Point, kernel: Kernel) -> bool:
+    if low.is_series:
+        return bool(release_key(kernel.series) >= release_key(low.text))
+    if "-" in low.text:
+        return bool(version_key(kernel.version) >= version_key(low.text))
+    return bool(release_key(kernel.release) >= release_key(low.text))
+
+
+def _not_after(high: Point, kernel: Kernel) -> bool:
+    if high.is_series:
+        return bool(release_key(kernel.series) <= release_key(high.text))
+    if "-" in high.text:
+        return bool(version_key(kernel.version) <= version_key(high.text))
+    return bool(release_key(kernel.release) <= release_key(high.text))
+
+
+def _nothing(what: Builds, pool: list[Kernel], catalogue: Catalogue) -> str:
+    low, high = what.low, what.high
+    asked = low.text if low == high else f"{low.text}..{high.text}"
+    if low.is_series and high.is_series:
+        near = _neighbours(low.text, pool, lambda kernel: kernel.series)
+        listed = ", ".join(f"{kernel.series} (newest {kernel.version})" for kernel in near)
+    else:
+        near = _neighbours(low.text.partition("-")[0], pool, lambda kernel: kernel.release)
+        listed = ", ".join(kernel.version for kernel in near)
+    return (
+        f"the suites hold no {what.flavour} kernel {asked}{_vanished(low.text, what.flavour, catalogue)}; "
+        f"near it are {listed or 'none'}; `./invoke kernels` lists all"
+    )
+
+
+def _vanished(text: str, flavour: str, catalogue: Catalogue) -> str:
+    for build in reversed(catalogue.incomplete):
+        if build.flavour == flavour and (build.release == text or build.release.startswith(f"{text}.") or text in build.missing):
+            return f" that is whole (of {build.version} {build.missing} has vanished, as happens once a newer build is out)"
+    return ""
