@@ -1,0 +1,147 @@
+"""Asks the history how a fact went across runs and builds."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, and_, select
+
+from matrix.history.models import Entry, Fact, Outcome, Run, RunSheet, Sheet
+from matrix.history.models import Kernel as KernelRow
+from matrix.record import FactValue, Status
+from vms.errors import UsageError
+from vms.kernels.kernel import Kernel
+from vms.kernels.order import kernel_key
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive runs in which a cell gave the same. `value` is None where the outcome does not hold the fact (`status` says why)."""
+
+    status: Status
+    value: FactValue | None
+    reason: str
+    first: datetime
+    last: datetime
+    runs: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One fact of one cell through time: spans in the order of their runs. `sha256` tells apart builds that share a name."""
+
+    kernel: str
+    release: str
+    version: str
+    sha256: str
+    experiment: str
+    variant: str
+    fact: str
+    spans: tuple[Span, ...]
+
+
+def timeline(engine: Engine, fact: str) -> tuple[Line, ...]:
+    """Every cell that ever had the fact, by experiment and variant, kernels in their order.
+
+    `fact` is `mangle_packets`, or `table-full.mangle_packets` for that experiment's alone. Raises UsageError when no run has it.
+    """
+    experiment, _, name = fact.rpartition(".")
+    with engine.connect() as connection:
+        experiments = _experiments(connection, name, experiment)
+        if not experiments:
+            raise UsageError(_nothing(connection, fact, name))
+        return tuple(_lines(connection, name, experiments))
+
+
+def fact_names(engine: Engine) -> tuple[str, ...]:
+    """Every fact that any run has, as `experiment.fact`."""
+    with engine.connect() as connection:
+        found = connection.execute(select(Outcome.experiment, Fact.name).join(Fact, Fact.outcome == Outcome.digest).distinct())
+        return tuple(sorted(f"{experiment}.{name}" for experiment, name in found))
+
+
+def _experiments(connection: Connection, name: str, experiment: str) -> list[str]:
+    wanted = select(Outcome.experiment).join(Fact, Fact.outcome == Outcome.digest).where(Fact.name == name).distinct()
+    if experiment:
+        wanted = wanted.where(Outcome.experiment == experiment)
+    return list(connection.scalars(wanted))
+
+
+def _nothing(connection: Connection, fact: str, name: str) -> str:
+    if connection.scalar(select(Run.id).limit(1)) is None:
+        return "history: no run is recorded yet; `./invoke matrix` records each run, `./invoke history --rebuild` those in results/"
+    names = connection.scalars(select(Fact.name).distinct()).all()
+    near = difflib.get_close_matches(name, names, n=3)
+    return f"history: no run has a fact {fact!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+
+
+def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterator[Line]:
+    kernels = {row.digest: row for row in connection.execute(select(KernelRow.__table__))}
+    nights = _nights(connection)
+    cells = connection.execute(
+        select(Outcome.experiment, Entry.variant, Sheet.kernel, Entry.sheet, Outcome.status, Fact.value, Outcome.reason)
+        .join(Entry, Entry.outcome == Outcome.digest)
+        .join(Sheet, Sheet.digest == Entry.sheet)
+        .outerjoin(Fact, and_(Fact.outcome == Outcome.digest, Fact.name == name))
+        .where(Outcome.experiment.in_(experiments))
+    )
+    by_cell: dict[tuple[str, str, str], dict[str, _Answer]] = defaultdict(dict)
+    for experiment, variant, kernel, sheet, status, value, reason in cells:
+        by_cell[experiment, variant, kernel][sheet] = _Answer(status, value, reason)
+    order = {digest: (kernel_key(_as_kernel(row)), row.sha256) for digest, row in kernels.items()}
+    for experiment, variant, digest in sorted(by_cell, key=lambda cell: (cell[0], cell[1], order[cell[2]])):
+        row = kernels[digest]
+        spans = tuple(_spans(nights[digest], by_cell[experiment, variant, digest]))
+        yield Line(row.name, row.release, row.version, row.sha256, experiment, variant, name, spans)
+
+
+class _Answer(NamedTuple):
+    """What of an outcome this question sees: outcomes that differ in other facts are the same to it."""
+
+    status: str
+    value: str | None
+    reason: str
+
+
+class _Stretch(NamedTuple):
+    """Consecutive runs of a kernel with one sheet."""
+
+    sheet: str
+    first: datetime
+    last: datetime
+    runs: int
+
+
+def _nights(connection: Connection) -> dict[str, list[_Stretch]]:
+    """Each kernel's sheets through time, equal neighbours put together."""
+    rows = connection.execute(
+        select(Sheet.kernel, RunSheet.sheet, Run.started)
+        .join(Sheet, Sheet.digest == RunSheet.sheet)
+        .join(Run, Run.id == RunSheet.run)
+        .order_by(Sheet.kernel, Run.started, Run.id)
+    )
+    nights: dict[str, list[_Stretch]] = defaultdict(list)
+    for (kernel, sheet), group in groupby(rows, key=lambda row: (row[0], row[1])):
+        started = [row[2] for row in group]
+        nights[kernel].append(_Stretch(sheet, started[0], started[-1], len(started)))
+    return nights
+
+
+def _spans(nights: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span]:
+    ran = ((answers[night.sheet], night) for night in nights if night.sheet in answers)
+    for answer, group in groupby(ran, key=lambda pair: pair[0]):
+        stretches = [night for _, night in group]
+        value = None if answer.value is None else msgspec.json.decode(answer.value, type=FactValue)
+        runs = sum(night.runs for night in stretches)
+        yield Span(Status(answer.status), value, answer.reason, stretches[0].first, stretches[-1].last, runs)
+
+
+def _as_kernel(row: Row[Any]) -> Kernel:
+    return Kernel(row.name, row.id, row.series, row.release, row.flavour, row.version, "", ())

@@ -1,0 +1,97 @@
+"""Writes a run into the history."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, delete, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from matrix.history.database import writing
+from matrix.history.models import Base, Entry, Fact, Outcome, Run, RunSheet, Sheet
+from matrix.history.models import Kernel as KernelRow
+from matrix.manifest import KernelEntry, Manifest
+from matrix.plan import variant_name
+from matrix.record import Record, Status
+from vms.errors import UsageError
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def record(engine: Engine, machine: str, manifest: Manifest, records: Iterable[Record]) -> None:
+    """Writes one run, whole or not at all; if the machine has recorded a run of that name before, it is replaced."""
+    with writing(engine) as connection:
+        _record(connection, machine, manifest, tuple(records))
+
+
+def _record(connection: Connection, machine: str, manifest: Manifest, records: tuple[Record, ...]) -> None:
+    started = datetime.fromisoformat(manifest.started).astimezone(UTC).replace(tzinfo=None)
+    connection.execute(delete(Run).where(Run.machine == machine, Run.name == manifest.run))
+    run = connection.scalar(insert(Run).values(machine=machine, name=manifest.run, started=started, cells=len(records)).returning(Run.id))
+    rows: dict[type[Base], dict[object, dict[str, Any]]] = defaultdict(dict)
+    by_kernel: dict[str, list[Record]] = defaultdict(list)
+    for one in records:
+        by_kernel[one.kernel].append(one)
+    entries = {entry.name: entry for entry in manifest.kernels}
+    for name, cells in by_kernel.items():
+        if name not in entries:
+            raise UsageError(f"the run {manifest.run} holds cells of {name[:64]!r}, a kernel that its manifest does not name")
+        kernel = _kernel(rows, entries[name])
+        lines = sorted((one.experiment, variant_name(one.variant), _outcome(rows, one)) for one in cells)
+        sheet = _digest([kernel, lines])
+        rows[Sheet][sheet] = {"digest": sheet, "kernel": kernel}
+        rows[RunSheet][sheet] = {"run": run, "sheet": sheet}
+        for experiment, variant, outcome in lines:
+            rows[Entry][sheet, experiment, variant] = {
+                "sheet": sheet,
+                "experiment": experiment,
+                "variant": variant,
+                "outcome": outcome,
+            }
+    # Parents before children: foreign keys are checked row by row.
+    for table in (KernelRow, Outcome, Fact, Sheet, Entry, RunSheet):
+        _insert_new(connection, table, list(rows[table].values()))
+
+
+def _kernel(rows: dict[type[Base], dict[object, dict[str, Any]]], kernel: KernelEntry) -> str:
+    row = {
+        "name": kernel.name,
+        "id": kernel.id,
+        "series": kernel.series,
+        "release": kernel.release,
+        "flavour": kernel.flavour,
+        "version": kernel.version,
+        "sha256": kernel.sha256.get("vmlinuz", ""),
+    }
+    digest = _digest(row)
+    rows[KernelRow][digest] = {"digest": digest, **row}
+    return digest
+
+
+def _outcome(rows: dict[type[Base], dict[object, dict[str, Any]]], one: Record) -> str:
+    reason = "" if one.status is Status.ERROR else one.reason
+    facts = {name: _encode(value).decode() for name, value in one.facts.items()}
+    digest = _digest([one.experiment, one.status, reason, facts])
+    if digest not in rows[Outcome]:
+        rows[Outcome][digest] = {"digest": digest, "experiment": one.experiment, "status": one.status.value, "reason": reason}
+        for name, value in facts.items():
+            rows[Fact][digest, name] = {"outcome": digest, "name": name, "value": value}
+    return digest
+
+
+def _digest(content: object) -> str:
+    # 128 bits: a guest, which chooses its facts, cannot make two outcomes collide.
+    return hashlib.blake2b(_encode(content), digest_size=16).hexdigest()
+
+
+def _insert_new(connection: Connection, table: type[Base], rows: list[dict[str, Any]]) -> None:
+    """Inserts the rows whose keys are not there yet. Equal keys mean equal rows, so nothing is lost."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)

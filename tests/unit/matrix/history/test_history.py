@@ -1,0 +1,215 @@
+"""A run goes in, a fact's way through runs and builds comes out; the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.engine import URL
+
+from matrix.history.database import database_url, open_database
+from matrix.history.models import Entry, Outcome, Run, Sheet
+from matrix.history.query import Line, fact_names, timeline
+from matrix.history.rebuild import rebuild
+from matrix.history.record import record
+from matrix.manifest import KernelEntry, Manifest, Surroundings
+from matrix.record import FactValue, Record, Status
+from matrix.store import write_whole
+from vms.errors import HostError, UsageError
+
+SURROUNDINGS = Surroundings("image", "agent", "7.2", "tcg", "no KVM", "a CPU")
+
+
+def manifest(day: int, *releases: str, sha256: str = "aa") -> Manifest:
+    kernels = tuple(
+        KernelEntry(
+            release, f"debian:{release}", release.rpartition(".")[0], release, "cloud", f"{release}-1", "sid", sha256={"vmlinuz": sha256}
+        )
+        for release in releases
+    )
+    return Manifest(f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, ("table-full",), kernels, SURROUNDINGS)
+
+
+def cell(kernel: str, status: Status = Status.PASS, reason: str = "", variant: str = "root", **facts: FactValue) -> Record:
+    return Record(kernel, "table-full", {"scope": variant}, status, dict(facts), reason)
+
+
+def shown(lines: tuple[Line, ...]) -> list[tuple[str, str, list[tuple[str, FactValue | None, int, int, int]]]]:
+    return [
+        (line.kernel, line.variant, [(span.status, span.value, span.first.day, span.last.day, span.runs) for span in line.spans])
+        for line in lines
+    ]
+
+
+def test_a_facts_way_through_runs_and_builds(url: URL) -> None:
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.12.9", "6.1.5"), [cell("6.12.9", flows=7), cell("6.1.5", flows=7)])
+        record(engine, "here", manifest(3, "6.12.9", "6.12.10"), [cell("6.12.9", flows=8), cell("6.12.10", flows=8)])
+        record(engine, "here", manifest(2, "6.12.9"), [cell("6.12.9", flows=7)])
+        record(engine, "here", manifest(4, "6.12.9"), [cell("6.12.9", Status.UNSUPPORTED, "no tun")])
+        found = timeline(engine, "flows")
+    assert shown(found) == [
+        ("6.1.5", "scope=root", [("pass", 7, 1, 1, 1)]),
+        ("6.12.9", "scope=root", [("pass", 7, 1, 2, 2), ("pass", 8, 3, 3, 1), ("unsupported", None, 4, 4, 1)]),
+        ("6.12.10", "scope=root", [("pass", 8, 3, 3, 1)]),
+    ]
+    assert found[1].spans[2].reason == "no tun"
+    assert found[1].spans[0].first == datetime(2026, 11, 1, 2)
+
+
+def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
+    values: dict[str, FactValue] = {
+        "a": True,
+        "b": 7,
+        "c": "x\x1b[31m<b>'; DROP TABLE run; --",
+        "d": ["y", "x"],
+        "e": {"n": 1},
+        "f": 2**64 - 1,
+    }
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.1.5"), [replace(cell("6.1.5"), facts=values)])
+        for name, value in values.items():
+            (line,) = timeline(engine, f"table-full.{name}")
+            assert (type(line.spans[0].value), line.spans[0].value) == (type(value), value)
+        assert fact_names(engine) == tuple(f"table-full.{name}" for name in "abcdef")
+
+
+def test_quiet_nights_add_no_sheets(url: URL) -> None:
+    with open_database(url) as engine:
+        for day in range(1, 21):
+            record(engine, "here", manifest(day, "6.1.5"), [cell("6.1.5", flows=7, raw=10), cell("6.1.5", variant="user", flows=7, raw=10)])
+        with engine.connect() as connection:
+            counts = [connection.scalar(select(func.count()).select_from(table)) for table in (Run, Sheet, Entry, Outcome)]
+    assert counts == [20, 1, 2, 1]
+
+
+def test_a_night_that_skips_a_cell_does_not_end_its_span(url: URL) -> None:
+    with open_database(url) as engine:
+        both = [cell("6.1.5", flows=7), cell("6.1.5", variant="user", flows=9)]
+        record(engine, "here", manifest(1, "6.1.5"), both)
+        record(engine, "here", manifest(2, "6.1.5"), both[:1])
+        record(engine, "here", manifest(3, "6.1.5"), both)
+        assert [spans for _, _, spans in shown(timeline(engine, "flows"))] == [[("pass", 7, 1, 3, 3)], [("pass", 9, 1, 3, 2)]]
+
+
+def test_recording_a_run_again_replaces_it(url: URL) -> None:
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", Status.ERROR, "lost the guest")])
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+        assert shown(timeline(engine, "flows")) == [("6.1.5", "scope=root", [("pass", 7, 1, 1, 1)])]
+
+
+def test_builds_of_one_id_are_told_apart_by_their_vmlinuz(url: URL) -> None:
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.1.5", sha256="aa"), [cell("6.1.5", flows=7)])
+        record(engine, "here", manifest(2, "6.1.5", sha256="bb"), [cell("6.1.5", flows=8)])
+        assert [(line.sha256, line.spans[0].value) for line in timeline(engine, "flows")] == [("aa", 7), ("bb", 8)]
+
+
+def test_a_misspelt_fact_and_an_empty_history_say_what_to_do(url: URL) -> None:
+    with open_database(url) as engine:
+        with pytest.raises(UsageError, match="no run is recorded yet"):
+            timeline(engine, "flows")
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+        with pytest.raises(UsageError, match="did you mean flows"):
+            timeline(engine, "flow")
+        with pytest.raises(UsageError, match="no run has a fact"):
+            timeline(engine, "other.flows")
+
+
+def save(results: Path, run: Manifest, records: list[Record]) -> None:
+    write_whole(results / run.run / "manifest.json", msgspec.json.encode(run))
+    for number, one in enumerate(records):
+        write_whole(results / run.run / "cells" / str(number) / "record.json", msgspec.json.encode(one))
+
+
+def test_rebuild_takes_what_the_directories_hold_and_names_what_it_cannot_read(url: URL, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    save(results, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    save(results, manifest(2, "6.1.5"), [cell("6.1.5", flows=8)])
+    write_whole(results / "broken" / "manifest.json", b"{")
+    (results / "latest").symlink_to("night-02")
+    with open_database(url) as engine:
+        record(engine, "elsewhere", manifest(3, "6.1.5"), [cell("6.1.5", flows=9)])
+        done = rebuild(engine, results)
+        assert (done.runs, len(done.left_out)) == (2, 1)
+        assert "broken" in done.left_out[0]
+        rebuild(engine, results)
+        assert [spans for _, _, spans in shown(timeline(engine, "flows"))] == [
+            [("pass", 7, 1, 1, 1), ("pass", 8, 2, 2, 1), ("pass", 9, 3, 3, 1)]
+        ]
+
+
+def test_rebuild_forgets_runs_whose_directories_are_gone(url: URL, tmp_path: Path) -> None:
+    save(tmp_path / "results", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    with open_database(url) as engine:
+        rebuild(engine, tmp_path / "results")
+        rebuild(engine, tmp_path / "nothing")
+        with engine.connect() as connection:
+            assert [connection.scalar(select(func.count()).select_from(table)) for table in (Run, Sheet, Entry, Outcome)] == [0, 0, 0, 0]
+
+
+def test_tables_of_another_version_are_refused_until_rebuilt(url: URL) -> None:
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE about SET schema = 999")
+    with pytest.raises(HostError, match=r"version 999.*history --rebuild"), open_database(url):
+        pass
+    with open_database(url, anew=True) as engine:
+        assert fact_names(engine) == ()
+
+
+def _write(url: URL, first: int) -> None:
+    with open_database(url) as engine:
+        for day in range(first, first + 10):
+            cells = [replace(cell(kernel), facts={f"fact{number}": day % 3 for number in range(50)}) for kernel in ("6.1.5", "6.12.9")]
+            record(engine, f"machine-{first}", manifest(day, "6.1.5", "6.12.9"), cells if first == 1 else cells[::-1])
+
+
+def test_two_machines_record_at_once_into_an_empty_database(url: URL) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write, args=(url, first)) for first in (1, 11)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    with open_database(url) as engine:
+        assert {sum(span.runs for span in line.spans) for line in timeline(engine, "fact0")} == {20}
+
+
+def test_a_damaged_file_is_a_clear_error_and_rebuild_replaces_it(tmp_path: Path) -> None:
+    url = database_url("", tmp_path)
+    (tmp_path / "history.sqlite").write_bytes(b"not a database" * 1000)
+    with pytest.raises(HostError, match=r"history\.sqlite.*not a database"), open_database(url):
+        pass
+    with open_database(url, anew=True) as engine:
+        assert fact_names(engine) == ()
+
+
+def test_an_unreachable_server_is_a_clear_error_without_the_password(tmp_path: Path) -> None:
+    url = database_url(f"postgresql://me:secret@/history?host={tmp_path}", tmp_path)
+    with pytest.raises(HostError, match="history database postgresql") as caught, open_database(url):
+        pass
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "mysql://host/db", "oracle://x"])
+def test_a_url_of_another_kind_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="write postgresql://"):
+        database_url(text, tmp_path)
+
+
+def test_the_file_is_an_ordinary_sqlite_database(tmp_path: Path) -> None:
+    with open_database(database_url("", tmp_path)) as engine:
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    with sqlite3.connect(tmp_path / "history.sqlite") as connection:
+        assert connection.execute("SELECT name, value FROM fact").fetchall() == [("flows", "7")]
+    connection.close()
