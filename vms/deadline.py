@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from vms.interrupt import interrupted
+
 
 class Deadline:
     """A point in monotonic time and the words for what is awaited until then.
@@ -22,7 +24,9 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, never negative."""
+        """Seconds left, never negative; none once all is interrupted."""
+        if interrupted():
+            return 0.0
         return max(0.0, self._end - time.monotonic())
 
     @property

@@ -1,0 +1,101 @@
+"""What `matrix.toml` says."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vms.errors import UsageError
+from vms.settings import Debian
+
+
+@dataclass(frozen=True)
+class Config:
+    """The default matrix: kernel specs, globs of experiments, and the archives that kernels come from."""
+
+    kernels: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ("*",)
+    debian: Debian = dataclasses.field(default_factory=Debian)
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in the file. Raises UsageError that names file, line and field of whatever is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    _refuse_unknown(raw, Config, (), path, text)
+    try:
+        return msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `$.")
+        keys = _keys(where.rstrip("`"))
+        raise UsageError(f"{_place(path, text, keys)}: {message[:1].lower()}{message[1:]}") from error
+
+
+Keys = tuple[str | int, ...]
+
+
+def _keys(path: str) -> Keys:
+    """msgspec's `debian.suites[1].suite` as ("debian", "suites", 1, "suite")."""
+    return tuple(int(word) if word.isdigit() else word for word in re.findall(r"[^.\[\]]+", path))
+
+
+def _place(path: Path, text: str, keys: Keys) -> str:
+    field = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    line = _line(text, keys)
+    return f"{path}, line {line}, `{field}`" if line else f"{path}, `{field}`"
+
+
+def _line(text: str, keys: Keys) -> int:
+    """The line on which the field's last name is written, searched name by name from the top; 0 if it is not found.
+
+    TOML has several ways to write one thing, so this is where a reader would look, not a parse. An index n
+    skips n further lines that look like the start of an element.
+    """
+    lines = text.splitlines()
+    at = 0
+    found = 0
+    last = ""
+    for key in keys:
+        if isinstance(key, int):
+            header = re.compile(rf"^\s*\[\[.*\b{re.escape(last)}\]\]")
+            element = header if any(header.match(line) for line in lines) else re.compile(r"^\s*[{\"'\d]")
+            starts = [number for number, line in enumerate(lines) if number >= at and element.match(line)]
+            at = starts[key] if key < len(starts) else at
+        else:
+            name = re.compile(rf"^\s*(\[+[^\]]*)?\b{re.escape(key)}\b[\w.]*\s*(=|\])|[{{,]\s*{re.escape(key)}\s*=")
+            at = next((number for number, line in enumerate(lines) if number >= at and name.search(line)), at)
+            last = key
+        found = at + 1
+    return found
+
+
+def _refuse_unknown(raw: Any, kind: Any, keys: Keys, path: Path, text: str) -> None:
+    """Raises UsageError for a field nobody reads: a misspelt one would otherwise be ignored in silence."""
+    if typing.get_origin(kind) is tuple and isinstance(raw, list):
+        for number, item in enumerate(raw):
+            _refuse_unknown(item, typing.get_args(kind)[0], (*keys, number), path, text)
+    if not dataclasses.is_dataclass(kind) or not isinstance(raw, dict):
+        return
+    types = typing.get_type_hints(kind)
+    for key, value in raw.items():
+        if key not in types:
+            near = difflib.get_close_matches(key, types, n=1)
+            meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(f'`{name}`' for name in types)}"
+            raise UsageError(f"{_place(path, text, (*keys, key))}: unknown field; {meant}")
+        _refuse_unknown(value, types[key], (*keys, key), path, text)

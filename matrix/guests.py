@@ -1,0 +1,44 @@
+"""What a run needs of the machines: the seam between `matrix/` and `vms/`, and where tests put fake guests."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from matrix.manifest import Surroundings
+from vms.deadline import Deadline
+from vms.kernels.kernel import BootFiles, Kernel
+
+
+class Guest(Protocol):
+    """One running guest."""
+
+    @property
+    def crashed(self) -> str | None:
+        """The kernel's words if it panicked or oopsed."""
+
+    def ask(self, request: bytes, deadline: Deadline) -> bytes:
+        """Sends one line and gives the answer's. Raises LostGuest."""
+
+    def console(self) -> str:
+        """All the console printed."""
+
+
+class Template(Protocol):
+    """A kernel of which guests can be started."""
+
+    def start(self) -> AbstractContextManager[Guest]:
+        """A new guest, ended with the context: a clone where cloning works, else a cold boot. Raises LostGuest."""
+
+
+class Guests(Protocol):
+    """Where guests come from. Each method may take minutes, bounds them itself and raises HostError."""
+
+    def prepare(self) -> Surroundings:
+        """Gets what all guests share: image and accelerator."""
+
+    def fetch(self, kernel: Kernel) -> BootFiles:
+        """The kernel's files, verified."""
+
+    def template(self, files: BootFiles, cpus: int) -> Template:
+        """Boots the kernel once, or takes the template of an earlier boot."""

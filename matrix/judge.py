@@ -1,0 +1,132 @@
+"""From what a guest answered to a record. The guest is not trusted: everything it says is bounded and checked here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import msgspec
+
+from guest.catalogue import Experiment
+from matrix.plan import Cell
+from matrix.record import SCHEMA, FactValue, Record, Status
+
+ANSWER_BYTES = 16 << 20
+"""An answer longer than this is not read."""
+
+_EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_OURS = {"record.json", "console.log", "printed.txt"}  # written by the host
+_MOST_EVIDENCE = 64
+_REASON_CHARACTERS = 20_000
+_FACT_CHARACTERS = 4_000
+_FACT_ITEMS = 1_000
+_LARGEST_INTEGER = 2**64
+
+
+class _Evidence(msgspec.Struct):
+    text: str | None = None
+    base64: bytes | None = None
+
+
+class _Answer(msgspec.Struct):
+    id: str
+    schema: int
+    outcome: Literal["answered", "unsupported", "timeout", "error"]
+    facts: dict[str, FactValue] = {}
+    reason: str = ""
+    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    evidence: Annotated[dict[str, _Evidence], msgspec.Meta(max_length=_MOST_EVIDENCE)] = {}
+    printed: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A record and the contents of the evidence files it names."""
+
+    record: Record
+    evidence: dict[str, bytes]
+
+
+class _BadAnswerError(Exception):
+    """What the guest sent is not an answer."""
+
+
+def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
+    """The verdict on one answer.
+
+    An answer that is malformed, or whose facts are not the declared ones, is our `error`, not the kernel's `fail`.
+    """
+    blank = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR)
+    try:
+        decoded = _decode(answer, request_id)
+        evidence = _evidence(decoded)
+        reason = decoded.reason[:_REASON_CHARACTERS]
+        blank = replace(blank, reason=reason, evidence=tuple(sorted(evidence)))
+        if decoded.outcome != "answered":
+            return Judged(replace(blank, status=Status(decoded.outcome)), evidence)
+        facts = _checked_facts(decoded.facts, cell.experiment)
+    except _BadAnswerError as error:
+        return Judged(replace(blank, reason=f"the guest's answer cannot be used: {error}", evidence=()), {})
+    blank = replace(blank, facts=facts)
+    broken = []
+    for invariant in cell.experiment.invariants:
+        try:
+            if not invariant.holds(facts, cell.variant):
+                broken.append(invariant.text)
+        except Exception as error:  # whatever an experiment's author got wrong is not the kernel's failure
+            return Judged(replace(blank, reason=f"the invariant {invariant.text!r} raised {type(error).__name__}: {error}"), evidence)
+    if broken:
+        return Judged(replace(blank, status=Status.FAIL, reason="does not hold: " + "; ".join(broken)), evidence)
+    return Judged(replace(blank, status=Status.PASS), evidence)
+
+
+def _decode(answer: bytes, request_id: str) -> _Answer:
+    if len(answer) > ANSWER_BYTES:
+        raise _BadAnswerError(f"it has {len(answer)} bytes, the limit is {ANSWER_BYTES}")
+    try:
+        decoded = msgspec.json.decode(answer, type=_Answer)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _BadAnswerError(f"{error}") from error
+    if decoded.schema != SCHEMA:
+        raise _BadAnswerError(f"its schema is {decoded.schema}, expected {SCHEMA}")
+    if decoded.id != request_id:
+        raise _BadAnswerError("it answers another request")
+    return decoded
+
+
+def _evidence(answer: _Answer) -> dict[str, bytes]:
+    files = {}
+    for name, item in answer.evidence.items():
+        if not _EVIDENCE_NAME.fullmatch(name) or name in _OURS:
+            raise _BadAnswerError(f"evidence cannot be called {name[:64]!r}")
+        files[name] = item.base64 if item.base64 is not None else (item.text or "").encode()
+    if answer.printed:
+        files["printed.txt"] = answer.printed.encode()
+    return files
+
+
+def _checked_facts(facts: dict[str, FactValue], experiment: Experiment) -> dict[str, FactValue]:
+    """The facts in the order of their declaration."""
+    declared = {fact.name: fact.type for fact in experiment.facts}
+    if missing := declared.keys() - facts.keys():
+        raise _BadAnswerError(f"it lacks the declared facts {', '.join(sorted(missing))}")
+    for name, value in facts.items():
+        if name not in declared:
+            raise _BadAnswerError(f"the fact {name[:64]!r} is not declared")
+        # `type(...) is`, since True is an int and a flag is not a count.
+        if type(value) is not declared[name]:
+            raise _BadAnswerError(f"the fact {name!r} is declared as {declared[name].__name__}, not {type(value).__name__}")
+        if _too_large(value):
+            raise _BadAnswerError(f"the fact {name!r} is too large to be a fact")
+    return {name: facts[name] for name in declared}
+
+
+def _too_large(value: FactValue) -> bool:
+    if isinstance(value, int):
+        return abs(value) >= _LARGEST_INTEGER
+    if isinstance(value, str):
+        return len(value) > _FACT_CHARACTERS
+    if isinstance(value, dict):
+        return len(value) > _FACT_ITEMS or any(_too_large(key) or _too_large(item) for key, item in value.items())
+    return len(value) > _FACT_ITEMS or any(_too_large(item) for item in value)

@@ -1,0 +1,268 @@
+"""Runs a plan: every cell in a guest of its own, and its record on disk as soon as it is there.
+
+The work goes to `concurrent.futures` executors: fetching to one, all that runs a guest to another. Their threads only compute; every
+decision and all that is kept happens here, in the thread that called `execute`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import secrets
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from matrix.guests import Guests, Template
+from matrix.judge import Judged, judge
+from matrix.plan import Cell, Plan
+from matrix.progress import Display, KernelProgress, Phase
+from matrix.record import Record, Status
+from matrix.store import RunDirectory
+from vms.deadline import Deadline
+from vms.errors import LostGuest, MatrixError
+from vms.interrupt import interrupt
+from vms.kernels.kernel import BootFiles, Kernel
+
+ATTEMPTS = 3
+"""How often a cell is run, and a kernel booted, before losing its guest counts as our error."""
+
+_ANSWER_GRACE = 20.0  # seconds the agent has beyond the experiment's own to end it and to answer
+_TICK = 0.25
+_STOP_SECONDS = 2.0  # an interrupted run's threads have to clean up
+_DOWNLOADS = 3  # kernels fetched at a time
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one guest; all a worker needs to know of a cell. `seconds` bounds the experiment."""
+
+    what: str
+    experiment: str
+    variant: dict[str, str]
+    seconds: float
+
+    def line(self, request_id: str) -> bytes:
+        """The request to the agent, with the time it is now and entropy of its own, since clones must share neither."""
+        fields = {
+            "id": request_id,
+            "do": "run",
+            "experiment": self.experiment,
+            "variant": self.variant,
+            "seconds": self.seconds,
+            "time": time.time(),
+            "entropy": secrets.token_hex(32),
+        }
+        return msgspec.json.encode(fields)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one attempt at a cell: an answer, or else why there is none. `seconds` is from the guest's start to its end."""
+
+    request_id: str
+    answer: bytes | None = None
+    lost: str = ""
+    crashed: str | None = None
+    console: str = ""
+    seconds: float = 0.0
+
+
+def ask(template: Template, question: Question) -> Outcome:
+    """Starts a guest, asks it once and ends it."""
+    begun = time.monotonic()
+    request_id = secrets.token_hex(8)
+    answer, lost, crashed, console = None, "", None, ""
+    try:
+        with template.start() as guest:
+            try:
+                answer = guest.ask(question.line(request_id), Deadline(question.seconds + _ANSWER_GRACE, question.what))
+            except LostGuest as error:
+                lost = str(error)
+            crashed, console = guest.crashed, guest.console()
+    except LostGuest as error:
+        lost, console = lost or str(error), console or error.console
+    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - begun)
+
+
+def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
+    """The record of one attempt: a crash is the kernel's, a lost guest is our error, an answer is judged."""
+    seconds = round(outcome.seconds, 3)
+    blank = Record(
+        cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR, reason=outcome.lost, seconds=seconds, attempts=attempts
+    )
+    if outcome.crashed is not None:
+        return Judged(replace(blank, status=Status.CRASH, reason=outcome.crashed), {})
+    if outcome.answer is None:
+        return Judged(blank, {})
+    judged = judge(cell, outcome.request_id, outcome.answer)
+    return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
+
+
+def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
+    """Runs every cell of the plan that the run has no record of, `jobs` guests at a time.
+
+    A kernel that cannot be had or does not boot gives `error` for each of its cells, and the others go on. On KeyboardInterrupt
+    everything under way is ended within seconds, what is done stays, and the exception goes on.
+    """
+    fetching, working = ThreadPoolExecutor(_DOWNLOADS, "fetch"), ThreadPoolExecutor(jobs, "guest")
+    going = _Run(plan, guests, run, fetching, working, display)
+    try:
+        going.all()
+    except BaseException:
+        going.stop()
+        raise
+    finally:
+        fetching.shutdown(wait=False, cancel_futures=True)
+        working.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class _KernelState:
+    kernel: Kernel
+    progress: KernelProgress
+    cells: list[Cell]
+    templates: dict[int, Template] = field(default_factory=dict)
+    attempts: Counter[Any] = field(default_factory=Counter)
+
+
+class _Run:
+    """The state of a run and what happens when one of its jobs ends. Used by one thread only."""
+
+    def __init__(self, plan: Plan, guests: Guests, run: RunDirectory, fetching: Executor, working: Executor, display: Display) -> None:
+        self._guests = guests
+        self._run = run
+        self._fetching = fetching
+        self._working = working
+        self._display = display
+        self._pending: dict[Future[Any], tuple[_KernelState, Phase, Callable[[Future[Any]], None]]] = {}
+        self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._kernels = []
+        for kernel in plan.kernels:
+            cells = plan.of(kernel)
+            left = [cell for cell in cells if cell.key not in run.records]
+            state = _KernelState(kernel, KernelProgress(kernel.name, len(cells), done=len(cells) - len(left)), left)
+            state.progress.statuses.update(record.status for key, record in run.records.items() if key[0] == kernel.name)
+            self._kernels.append(state)
+
+    def all(self) -> None:
+        for state in self._kernels:
+            if state.cells:
+                self._fetch(state)
+            else:
+                self._enter(state, Phase.DONE)
+        ticked = 0.0
+        while self._pending:
+            with contextlib.suppress(queue.Empty):
+                future = self._ended.get(timeout=_TICK)
+                _, _, then = self._pending.pop(future)
+                then(future)
+            if time.monotonic() - ticked > _TICK:
+                ticked = time.monotonic()
+                for future, (state, phase, _) in self._pending.items():
+                    if future.running():
+                        self._enter(state, phase)
+                self._display.tick()
+
+    def stop(self) -> None:
+        """Ends everything under way and gives its threads a moment to clean up."""
+        under_way = [future for future in self._pending if not future.cancel()]
+        interrupt()
+        wait(under_way, timeout=_STOP_SECONDS)
+
+    def _submit(
+        self,
+        executor: Executor,
+        state: _KernelState,
+        phase: Phase,
+        then: Callable[[Future[Any]], None],
+        job: Callable[..., Any],
+        *args: Any,
+    ) -> None:
+        future = executor.submit(job, *args)
+        self._pending[future] = (state, phase, then)
+        future.add_done_callback(self._ended.put)
+
+    def _enter(self, state: _KernelState, phase: Phase) -> None:
+        if phase.rank > state.progress.phase.rank:
+            state.progress.enter(phase)
+            self._display.changed(state.progress)
+
+    def _fetch(self, state: _KernelState) -> None:
+        def then(future: Future[BootFiles]) -> None:
+            try:
+                files = future.result()
+            except Exception as error:
+                self._give_up(state, state.cells, f"could not fetch {state.kernel.name}: {_words(error)}")
+                return
+            self._amend(state.kernel, uname=files.version, sha256=files.sha256)
+            for cpus in sorted({cell.experiment.cpus for cell in state.cells}):
+                self._boot(state, files, cpus)
+
+        self._submit(self._fetching, state, Phase.FETCHING, then, self._guests.fetch, state.kernel)
+
+    def _boot(self, state: _KernelState, files: BootFiles, cpus: int) -> None:
+        cells = [cell for cell in state.cells if cell.experiment.cpus == cpus]
+
+        def then(future: Future[Template]) -> None:
+            try:
+                template = future.result()
+            except Exception as error:
+                state.attempts[cpus] += 1
+                if isinstance(error, LostGuest) and state.attempts[cpus] < ATTEMPTS:
+                    self._boot(state, files, cpus)
+                else:
+                    self._give_up(state, cells, f"could not boot {state.kernel.name}: {_words(error)}")
+                return
+            for cell in sorted(cells, key=lambda cell: -cell.experiment.seconds):
+                self._ask(state, template, cell)
+
+        self._submit(self._working, state, Phase.BOOTING, then, self._guests.template, files, cpus)
+
+    def _ask(self, state: _KernelState, template: Template, cell: Cell) -> None:
+        def then(future: Future[Outcome]) -> None:
+            state.attempts[cell.key] += 1
+            try:
+                outcome = future.result()
+            except Exception as error:
+                outcome = Outcome("", lost=_words(error))
+            judged = verdict(cell, outcome, state.attempts[cell.key])
+            if judged.record.status is Status.ERROR and state.attempts[cell.key] < ATTEMPTS:
+                self._ask(state, template, cell)
+            else:
+                self._keep(state, judged, outcome.console)
+
+        name = f"{cell.experiment.name} on {cell.kernel.name}"
+        question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
+        self._submit(self._working, state, Phase.RUNNING, then, ask, template, question)
+
+    def _give_up(self, state: _KernelState, cells: list[Cell], reason: str) -> None:
+        state.progress.message = reason
+        for cell in cells:
+            record = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR, reason=reason)
+            self._keep(state, Judged(record, {}), "")
+
+    def _keep(self, state: _KernelState, judged: Judged, console: str) -> None:
+        record = self._run.keep(judged, console)
+        state.progress.done += 1
+        state.progress.statuses[record.status] += 1
+        self._display.finished(record)
+        if state.progress.done == state.progress.cells:
+            self._enter(state, Phase.FAILED if state.progress.message else Phase.DONE)
+            self._amend(state.kernel, seconds={phase: round(seconds, 3) for phase, seconds in state.progress.seconds.items()})
+
+    def _amend(self, kernel: Kernel, **fields: Any) -> None:
+        manifest = self._run.manifest
+        kernels = tuple(replace(entry, **fields) if entry.name == kernel.name else entry for entry in manifest.kernels)
+        self._run.update(replace(manifest, kernels=kernels))
+
+
+def _words(error: Exception) -> str:
+    """The error's message; for what nobody foresaw, all that helps to find it."""
+    return str(error) if isinstance(error, MatrixError) else "".join(traceback.format_exception(error)).strip()

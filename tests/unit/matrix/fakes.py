@@ -1,0 +1,144 @@
+"""Kernels, experiments and guests that need no machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guest.catalogue import Experiment, Fact, Invariant
+from matrix.manifest import Surroundings
+from matrix.progress import KernelProgress
+from matrix.record import Record
+from vms.deadline import Deadline
+from vms.errors import LostGuest
+from vms.kernels.kernel import BootFiles, Kernel, Package
+
+SURROUNDINGS = Surroundings(image="ab" * 32, agent="cd" * 32, qemu="7.2.19", accelerator="tcg", why="there is no /dev/kvm", cpu="a CPU")
+
+
+def make_kernel(release: str) -> Kernel:
+    series = ".".join(release.replace("~", ".").split(".")[:2])
+    package = Package(f"linux-image-{release}", f"{release}-1", f"{hash(release) & 0xFFFF:064x}", 10_000_000, "")
+    return Kernel(release, f"debian:{release}={release}-1", series, release, "cloud", f"{release}-1", "sid", (package,))
+
+
+def make_experiment(
+    name: str,
+    facts: Mapping[str, type] | None = None,
+    invariants: tuple[Invariant, ...] = (),
+    variants: Mapping[str, tuple[str, ...]] | None = None,
+    cpus: int = 1,
+) -> Experiment:
+    declared = {"flows": int} if facts is None else facts
+    return Experiment(
+        name=name,
+        topic="test",
+        question=f"What about {name}?",
+        doc=f"What about {name}?\n\nMore.",
+        run=lambda _lab: {},
+        facts=tuple(Fact(fact, kind, f"the {fact}") for fact, kind in declared.items()),
+        invariants=invariants,
+        variants=dict(variants or {}),
+        modules=(),
+        seconds=30.0,
+        cpus=cpus,
+    )
+
+
+def answer(request: Mapping[str, Any], **fields: Any) -> bytes:
+    whole = {"id": request["id"], "schema": 1, "outcome": "answered", "facts": {"flows": 10}, "seconds": 0.4, **fields}
+    return json.dumps(whole).encode()
+
+
+Behaviour = Callable[[str, dict[str, Any]], bytes]
+"""(kernel's name, request) -> the answer; raises LostGuest for a guest that goes away."""
+
+
+@dataclass
+class FakeGuest:
+    kernel: str
+    behaviour: Behaviour
+    crashed: str | None = None
+
+    def ask(self, request: bytes, deadline: Deadline) -> bytes:
+        assert deadline.remaining > 0
+        try:
+            return self.behaviour(self.kernel, json.loads(request))
+        except LostGuest as error:
+            if "panic" in error.console:
+                self.crashed = error.console
+            raise
+
+    def console(self) -> str:
+        return f"{self.kernel} booting\n"
+
+
+@dataclass
+class FakeTemplate:
+    kernel: str
+    behaviour: Behaviour
+    running: list[str]
+    most: list[int]
+
+    @contextmanager
+    def start(self) -> Iterator[FakeGuest]:
+        self.running.append(self.kernel)
+        self.most.append(len(self.running))
+        try:
+            yield FakeGuest(self.kernel, self.behaviour)
+        finally:
+            self.running.remove(self.kernel)
+
+
+@dataclass
+class FakeGuests:
+    """Guests that behave as they are told. `running` is what runs now, `most` how many ran at each start."""
+
+    behaviour: Behaviour = lambda _kernel, request: answer(request)
+    fetch_error: Callable[[str], Exception | None] = lambda _kernel: None
+    boot_error: Callable[[str], Exception | None] = lambda _kernel: None
+    running: list[str] = field(default_factory=list)
+    most: list[int] = field(default_factory=list)
+    templates: list[tuple[str, int]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prepare(self) -> Surroundings:
+        return SURROUNDINGS
+
+    def fetch(self, kernel: Kernel) -> BootFiles:
+        if error := self.fetch_error(kernel.name):
+            raise error
+        return BootFiles(kernel, f"{kernel.name}-cloud-amd64", Path("vmlinuz"), Path("modules"), None, {"vmlinuz": "00"})
+
+    def template(self, files: BootFiles, cpus: int) -> FakeTemplate:
+        with self.lock:
+            self.templates.append((files.kernel.name, cpus))
+        if error := self.boot_error(files.kernel.name):
+            raise error
+        return FakeTemplate(files.kernel.name, self.behaviour, self.running, self.most)
+
+
+@dataclass
+class Seen:
+    """A display that remembers."""
+
+    notes: list[str] = field(default_factory=list)
+    phases: list[tuple[str, str]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def changed(self, kernel: KernelProgress) -> None:
+        self.phases.append((kernel.name, kernel.phase))
+
+    def finished(self, record: Record) -> None:
+        self.records.append(record)
+
+    def tick(self) -> None:
+        pass

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from matrix.config import Config, read_config
+from vms.errors import UsageError
+from vms.settings import DEFAULT_SUITES, Suite
+
+ROOT = Path(__file__).parents[3]
+
+
+def read(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "matrix.toml"
+    path.write_text(text)
+    return read_config(path)
+
+
+def test_the_default_matrix_names_six_series_and_all_experiments() -> None:
+    config = read_config(ROOT / "matrix.toml")
+    assert config.kernels == ("5.10", "6.1", "6.12", "6.18", "7.2", "7.3")
+    assert config.experiments == ("*",)
+
+
+def test_the_default_matrix_has_the_default_suites() -> None:
+    assert read_config(ROOT / "matrix.toml").debian.suites == DEFAULT_SUITES
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    assert read(tmp_path, "") == Config()
+
+
+def test_suites_can_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
+    text = """
+        [[debian.suites]]
+        suite = "sid"
+        [[debian.suites]]
+        suite = "mine"
+        archive = "https://example.org/debian"
+        components = ["main", "extra"]
+        """
+    assert read(tmp_path, text).debian.suites == (Suite("sid"), Suite("mine", "https://example.org/debian", ("main", "extra")))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field", "said"),
+    [
+        ('# mine\nkernels = "6.1"\n', 2, "kernels", "expected `array`, got `str`"),
+        ('kernels = ["6.1", 6.12]\n', 1, "kernels[1]", "expected `str`, got `float`"),
+        ('kernels = [\n    "6.1",\n    6.12,\n]\n', 3, "kernels[1]", "expected `str`, got `float`"),
+        ('kernels = ["6.1"]\nkernel = ["6.1"]\n', 2, "kernel", "did you mean `kernels`?"),
+        ('[debian]\nmirrors = "x"\n', 2, "debian.mirrors", "did you mean `mirror`?"),
+        (
+            '[debian]\nmirror = "x"\nsuites = [\n  { suite = "sid" },\n  { suite = "a", archiv = "b" },\n]\n',
+            5,
+            "debian.suites[1].archiv",
+            "`archive`?",
+        ),
+        ('[[debian.suites]]\nsuite = "sid"\n\n[[debian.suites]]\nsuite = 3\n', 5, "debian.suites[1].suite", "expected `str`, got `int`"),
+        ('[[debian.suites]]\narchive = "debian"\n', 1, "debian.suites[0]", "missing required field `suite`"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_file_and_line(tmp_path: Path, text: str, line: int, field: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/matrix.toml, line {line}, `{field}`: ")
+    assert said in message
+
+
+def test_broken_toml_says_where(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"matrix\.toml is not valid TOML: .*line 2"):
+        read(tmp_path, 'experiments = ["*"]\nkernels = [1 2]\n')
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*nowhere.*No such file"):
+        read_config(tmp_path / "nowhere.toml")
+
+
+def test_bytes_that_are_no_text_say_so(tmp_path: Path) -> None:
+    (tmp_path / "matrix.toml").write_bytes(b"kernels = ['\xff']")
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        read_config(tmp_path / "matrix.toml")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from guest.catalogue import Invariant
+from matrix.judge import ANSWER_BYTES, Judged, judge
+from matrix.plan import Cell
+from matrix.record import Status
+from tests.unit.matrix.fakes import make_experiment, make_kernel
+
+FACTS = {"flows": int, "seen": bool, "state": str, "states": list, "drops": dict}
+GOOD: dict[str, Any] = {"drops": {"early": 1}, "flows": 7, "seen": True, "state": "x", "states": ["a", "b"]}
+INVARIANTS = (Invariant("at most ten flows", lambda facts, _variant: facts["flows"] <= 10),)
+CELL = Cell(make_kernel("6.1.1"), make_experiment("table-full", FACTS, INVARIANTS), {"scope": "root"})
+
+
+def judged(cell: Cell = CELL, **fields: Any) -> Judged:
+    return judge(cell, "1", json.dumps({"id": "1", "schema": 1, "outcome": "answered", "facts": GOOD, **fields}).encode())
+
+
+def test_good_facts_pass_and_stand_in_declared_order() -> None:
+    record = judged().record
+    assert record.status is Status.PASS
+    assert list(record.facts) == list(FACTS)
+    assert (record.kernel, record.experiment, record.variant) == ("6.1.1", "table-full", {"scope": "root"})
+
+
+def test_a_broken_invariant_fails_and_is_named() -> None:
+    record = judged(facts={**GOOD, "flows": 11}).record
+    assert record.status is Status.FAIL
+    assert "at most ten flows" in record.reason
+    assert record.facts["flows"] == 11
+
+
+def test_an_invariant_that_raises_is_our_error() -> None:
+    wrong = Invariant("wrong", lambda facts, _variant: facts["no such fact"])
+    record = judged(Cell(CELL.kernel, make_experiment("x", FACTS, (wrong,)), {})).record
+    assert record.status is Status.ERROR
+    assert "'wrong' raised KeyError" in record.reason
+
+
+@pytest.mark.parametrize("outcome", ["unsupported", "timeout", "error"])
+def test_other_outcomes_keep_the_reason_and_no_facts(outcome: str) -> None:
+    record = judged(outcome=outcome, facts={}, reason="modprobe: FATAL: Module tun not found").record
+    assert record.status is Status(outcome)
+    assert record.reason == "modprobe: FATAL: Module tun not found"
+    assert record.facts == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({**GOOD, "flows": True}, "'flows' is declared as int, not bool"),
+        ({**GOOD, "seen": 1}, "'seen' is declared as bool, not int"),
+        ({**GOOD, "state": 5}, "'state' is declared as str, not int"),
+        ({**GOOD, "extra": 1}, "'extra' is not declared"),
+        ({key: value for key, value in GOOD.items() if key != "flows"}, "lacks the declared facts flows"),
+        ({**GOOD, "flows": None}, "got `null`"),
+        ({**GOOD, "flows": 1.5}, "got `float`"),
+        ({**GOOD, "states": [1]}, "Expected `str`, got `int`"),
+        ({**GOOD, "flows": 2**70}, "too large"),
+        ({**GOOD, "state": "x" * 5000}, "too large"),
+        ({**GOOD, "states": ["x"] * 2000}, "too large"),
+        ({**GOOD, "drops": {"x" * 5000: 1}}, "too large"),
+    ],
+)
+def test_facts_that_are_not_the_declared_ones_are_our_error(facts: dict[str, Any], said: str) -> None:
+    record = judged(facts=facts).record
+    assert record.status is Status.ERROR
+    assert said in record.reason
+    assert record.facts == {}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'"\xff"',
+        b"[" * 100_000,
+        b'{"id":"2","schema":1,"outcome":"answered"}',
+        b'{"id":"1","schema":2,"outcome":"answered"}',
+        b'{"id":"1","schema":1,"outcome":"wonderful"}',
+        b'{"id":"1","schema":1,"outcome":"timeout","seconds":-1}',
+        b'{"id":"1","schema":1,"outcome":"timeout","reason":"\\ud800"}',
+        b" " * (ANSWER_BYTES + 1),
+    ],
+)
+def test_what_is_no_answer_is_our_error(answer: bytes) -> None:
+    verdict = judge(CELL, "1", answer)
+    assert verdict.record.status is Status.ERROR
+    assert "cannot be used" in verdict.record.reason
+    assert verdict.evidence == {}
+
+
+def test_evidence_is_text_or_base64() -> None:
+    verdict = judged(
+        evidence={"conntrack.txt": {"text": "tcp"}, "capture.pcap": {"base64": base64.b64encode(b"\xd4\xc3").decode()}}, printed="hello"
+    )
+    assert verdict.evidence == {"conntrack.txt": b"tcp", "capture.pcap": b"\xd4\xc3", "printed.txt": b"hello"}
+    assert verdict.record.evidence == ("capture.pcap", "conntrack.txt", "printed.txt")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "record.json", "console.log", "a\nb", "x\n"])
+def test_evidence_cannot_leave_its_directory_or_replace_ours(name: str) -> None:
+    verdict = judged(evidence={name: {"text": "x"}})
+    assert verdict.record.status is Status.ERROR
+    assert verdict.evidence == {}
+
+
+def test_too_many_evidence_files_are_refused() -> None:
+    assert judged(evidence={f"{number}.txt": {"text": ""} for number in range(65)}).record.status is Status.ERROR
+
+
+def test_a_huge_reason_is_cut() -> None:
+    assert len(judged(outcome="error", reason="x" * 10**6).record.reason) == 20_000

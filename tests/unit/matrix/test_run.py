@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.manifest import Manifest, kernel_entries, plan_digest
+from matrix.plan import Plan, make_plan
+from matrix.record import Status
+from matrix.run import ATTEMPTS, execute
+from matrix.store import RunDirectory, now, open_run, read_run
+from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
+from vms.errors import FetchError, LostGuest
+
+KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]
+PLAN = make_plan(KERNELS, [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), make_experiment("other")])
+
+
+def open_for(plan: Plan, results: Path) -> RunDirectory:
+    manifest = Manifest(
+        "r1", plan_digest(plan, SURROUNDINGS), now(), (), 2, tuple(e.name for e in plan.experiments), kernel_entries(plan), SURROUNDINGS
+    )
+    return open_run(results, manifest)
+
+
+def run(guests: FakeGuests, results: Path, plan: Plan = PLAN, jobs: int = 2) -> tuple[RunDirectory, Seen]:
+    directory, seen = open_for(plan, results), Seen()
+    execute(plan, guests, directory, jobs, seen)
+    directory.close(finished=True)
+    return directory, seen
+
+
+def statuses(directory: RunDirectory) -> dict[tuple[str, str, str], str]:
+    return {key: record.status for key, record in directory.records.items()}
+
+
+def test_every_cell_runs_in_a_guest_of_its_own_and_is_stored(tmp_path: Path) -> None:
+    guests = FakeGuests()
+    directory, seen = run(guests, tmp_path)
+    assert statuses(directory) == {cell.key: Status.PASS for cell in PLAN.cells}
+    assert len(guests.most) == len(PLAN.cells)
+    assert sorted(guests.templates) == [("5.10.1", 1), ("6.1.2", 1)]
+    assert len(seen.records) == len(PLAN.cells)
+    manifest, records = read_run(tmp_path / "latest")
+    assert manifest.finished
+    assert [entry.uname for entry in manifest.kernels] == ["5.10.1-cloud-amd64", "6.1.2-cloud-amd64"]
+    assert len(records) == len(PLAN.cells)
+    results = json.loads((directory.path / "results.json").read_bytes())
+    assert {"kernel", "experiment", "variant", "status", "facts", "reason", "seconds"} <= results[0].keys()
+    cell = directory.path / "cells/6.1.2/baseline/frontend=nft"
+    assert (cell / "console.log").read_text() == "6.1.2 booting\n"
+
+
+def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:
+    def slow(_kernel: str, request: dict[str, Any]) -> bytes:
+        time.sleep(0.02)
+        return answer(request)
+
+    guests = FakeGuests(slow)
+    run(guests, tmp_path, jobs=2)
+    assert max(guests.most) == 2
+
+
+def test_experiments_about_races_get_a_template_with_more_cpus(tmp_path: Path) -> None:
+    guests = FakeGuests()
+    run(guests, tmp_path, make_plan(KERNELS[:1], [make_experiment("one"), make_experiment("race", cpus=2)]))
+    assert sorted(guests.templates) == [("5.10.1", 1), ("5.10.1", 2)]
+
+
+def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
+    lost: list[str] = []
+
+    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+        if request["experiment"] == "other" and kernel == "6.1.2" and len(lost) < ATTEMPTS - 1:
+            lost.append(kernel)
+            raise LostGuest("gone")
+        return answer(request)
+
+    directory, _ = run(FakeGuests(behave), tmp_path)
+    record = directory.records["6.1.2", "other", ""]
+    assert (record.status, record.attempts) == (Status.PASS, ATTEMPTS)
+
+
+def test_a_guest_lost_again_and_again_is_our_error(tmp_path: Path) -> None:
+    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+        raise LostGuest("no answer within 50 s", "last words")
+
+    directory, _ = run(FakeGuests(behave), tmp_path)
+    record = directory.records["5.10.1", "other", ""]
+    assert (record.status, record.attempts) == (Status.ERROR, ATTEMPTS)
+    assert "no answer within 50 s" in record.reason
+
+
+def test_a_panic_is_the_kernels_crash_and_not_tried_again(tmp_path: Path) -> None:
+    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+        raise LostGuest("gone", "Kernel panic - not syncing")
+
+    directory, _ = run(FakeGuests(behave), tmp_path)
+    record = directory.records["5.10.1", "other", ""]
+    assert (record.status, record.attempts, record.reason) == (Status.CRASH, 1, "Kernel panic - not syncing")
+
+
+def test_a_kernel_that_cannot_be_fetched_costs_only_its_own_cells(tmp_path: Path) -> None:
+    guests = FakeGuests(fetch_error=lambda kernel: FetchError("404") if kernel == "5.10.1" else None)
+    directory, seen = run(guests, tmp_path)
+    assert {key[0]: status for key, status in statuses(directory).items()} == {"5.10.1": Status.ERROR, "6.1.2": Status.PASS}
+    assert directory.records["5.10.1", "other", ""].reason == "could not fetch 5.10.1: 404"
+    assert ("5.10.1", "failed") in seen.phases
+
+
+def test_a_kernel_that_does_not_boot_is_tried_again_and_then_our_error(tmp_path: Path) -> None:
+    guests = FakeGuests(boot_error=lambda kernel: LostGuest("nothing", "VFS: cannot") if kernel == "5.10.1" else None)
+    directory, _ = run(guests, tmp_path)
+    assert guests.templates.count(("5.10.1", 1)) == ATTEMPTS
+    assert directory.records["5.10.1", "other", ""].status is Status.ERROR
+    assert "VFS: cannot" in directory.records["5.10.1", "other", ""].reason
+
+
+def test_a_bug_of_ours_is_an_error_with_its_traceback(tmp_path: Path) -> None:
+    guests = FakeGuests(boot_error=lambda _kernel: ZeroDivisionError("oh"))
+    directory, _ = run(guests, tmp_path)
+    assert "Traceback" in directory.records["5.10.1", "other", ""].reason
+
+
+def test_an_interrupted_run_stops_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+    monkeypatch.setattr("matrix.run.interrupt", stopped.set)
+
+    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+        if kernel == "6.1.2":
+            assert stopped.wait(10)
+            raise LostGuest("killed")
+        return answer(request)
+
+    class Interrupting(Seen):
+        def tick(self) -> None:
+            if len(self.records) == 3:
+                raise KeyboardInterrupt
+
+    directory, begun = open_for(PLAN, tmp_path), time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        execute(PLAN, FakeGuests(behave), directory, 2, Interrupting())
+    assert time.monotonic() - begun < 3
+    directory.close(finished=False)
+    assert len(json.loads((directory.path / "results.json").read_bytes())) == 3
+
+    guests = FakeGuests()
+    again, seen = run(guests, tmp_path)
+    assert again.path == directory.path
+    assert len(seen.records) == 3
+    assert {name for name, _ in guests.templates} == {"6.1.2"}
+    assert statuses(again) == {cell.key: Status.PASS for cell in PLAN.cells}
+
+
+def test_every_request_carries_the_time_and_entropy_of_its_own(tmp_path: Path) -> None:
+    requests = []
+
+    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+        requests.append(request)
+        return answer(request)
+
+    run(FakeGuests(behave), tmp_path)
+    assert len({request["entropy"] for request in requests}) == len(requests)
+    assert all(len(bytes.fromhex(request["entropy"])) >= 32 for request in requests)
+    assert all(abs(request["time"] - time.time()) < 60 for request in requests)
+    assert {request["do"] for request in requests} == {"run"}

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from matrix.judge import Judged
+from matrix.manifest import Manifest, kernel_entries, plan_digest
+from matrix.plan import make_plan
+from matrix.record import Record, Status
+from matrix.store import RunDirectory, open_run, read_run, write_whole
+from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
+from vms.errors import HostError, UsageError
+
+PLAN = make_plan([make_kernel("6.1.2")], [make_experiment("baseline"), make_experiment("other")])
+RECORD = Record("6.1.2", "baseline", {"scope": "root"}, Status.PASS, {"flows": 10})
+
+
+def manifest(run: str = "20260101-000000") -> Manifest:
+    return Manifest(run, plan_digest(PLAN, SURROUNDINGS), "2026-01-01T00:00:00+00:00", (), 2, (), kernel_entries(PLAN), SURROUNDINGS)
+
+
+def keep(run: RunDirectory, record: Record = RECORD) -> Record:
+    return run.keep(Judged(record, {"conntrack.txt": b"tcp"}), "console\n")
+
+
+def test_a_cell_is_a_directory_with_its_record_and_evidence(tmp_path: Path) -> None:
+    run = open_run(tmp_path, manifest())
+    record = keep(run)
+    cell = tmp_path / "20260101-000000/cells/6.1.2/baseline/scope=root"
+    assert {file.name for file in cell.iterdir()} == {"record.json", "conntrack.txt", "console.log"}
+    assert record.evidence == ("conntrack.txt", "console.log")
+    assert json.loads((cell / "record.json").read_bytes())["facts"] == {"flows": 10}
+
+
+def test_a_cell_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run(tmp_path, manifest())
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(HostError, match="No space left on device"):
+        keep(run)
+    assert not list((run.path / "cells").rglob("scope=root"))
+    assert not list(run.path.glob(".cell-*"))
+
+
+def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
+    for name in ("20260101-000000", "20260102-000000"):
+        open_run(tmp_path, manifest(name)).close(finished=True)
+    assert (tmp_path / "latest").readlink() == Path("20260102-000000")
+
+
+def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
+    first, second = open_run(tmp_path, manifest()), open_run(tmp_path, manifest())
+    assert first.path != second.path
+    assert second.manifest.run == "20260101-000000-2"
+
+
+def test_an_unfinished_run_with_the_same_plan_goes_on_without_its_errors(tmp_path: Path) -> None:
+    run = open_run(tmp_path, manifest())
+    keep(run)
+    keep(run, Record("6.1.2", "other", {}, Status.ERROR))
+    (run.path / ".cell-left").mkdir()
+    run.close(finished=False)
+    again = open_run(tmp_path, manifest("20260102-000000"))
+    assert again.path == run.path
+    assert list(again.records) == [("6.1.2", "baseline", "scope=root")]
+    assert not list(run.path.glob(".cell-*"))
+
+
+def test_a_run_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+    run = open_run(tmp_path, manifest())
+    assert open_run(tmp_path, manifest("20260102-000000")).path != run.path
+
+
+def test_a_finished_run_or_another_plan_is_not_gone_on_with(tmp_path: Path) -> None:
+    open_run(tmp_path, manifest()).close(finished=True)
+    other = open_run(tmp_path, replace(manifest("20260102-000000"), plan="another"))
+    other.close(finished=False)
+    assert open_run(tmp_path, manifest("20260103-000000")).path.name == "20260103-000000"
+
+
+def test_the_plan_digest_changes_with_what_could_change_facts() -> None:
+    digest = plan_digest(PLAN, SURROUNDINGS)
+    others = [
+        plan_digest(PLAN, replace(SURROUNDINGS, agent="other")),
+        plan_digest(PLAN, replace(SURROUNDINGS, accelerator="kvm")),
+        plan_digest(make_plan([make_kernel("6.1.3")], PLAN.experiments), SURROUNDINGS),
+        plan_digest(make_plan(PLAN.kernels, PLAN.experiments[:1]), SURROUNDINGS),
+    ]
+    assert len({digest, *others}) == 5
+    assert plan_digest(PLAN, replace(SURROUNDINGS, cpu="another")) == digest
+
+
+def test_reading_what_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is not a run directory: it has no manifest\.json"):
+        read_run(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_run(tmp_path)
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    run = open_run(tmp_path, manifest())
+    record = keep(run)
+    run.close(finished=True)
+    assert read_run(run.path) == (run.manifest, [record])
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.json"
+    write_whole(path, b"old")
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(HostError, match="free some space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
