@@ -95,7 +95,8 @@ def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterato
     by_cell: dict[tuple[str, str, str], dict[str, _Answer]] = defaultdict(dict)
     for experiment, variant, kernel, sheet, status, value, reason in cells:
         by_cell[experiment, variant, kernel][sheet] = _Answer(status, value, reason)
-    order = {digest: (kernel_key(_as_kernel(row)), row.sha256) for digest, row in kernels.items()}
+    in_order = sorted(kernels.values(), key=lambda row: (kernel_key(_as_kernel(row)), row.sha256))
+    order = {row.digest: place for place, row in enumerate(in_order)}
     for experiment, variant, digest in sorted(by_cell, key=lambda cell: (cell[0], cell[1], order[cell[2]])):
         row = kernels[digest]
         spans = tuple(_spans(nights[digest], by_cell[experiment, variant, digest]))

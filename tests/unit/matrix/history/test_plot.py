@@ -1,0 +1,62 @@
+"""A picture and a table of a fact's way, whatever a guest made of the values."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ElementTree
+from datetime import datetime, timedelta
+
+from rich.console import Console
+
+from matrix.history.plot import plot
+from matrix.history.query import Line, Span
+from matrix.history.show import table
+from matrix.record import FactValue, Status
+
+DAY = datetime(2026, 11, 1, 2)
+
+
+def span(value: FactValue | None, first: int, last: int, status: Status = Status.PASS) -> Span:
+    return Span(status, value, "", DAY + timedelta(days=first), DAY + timedelta(days=last), last - first + 1)
+
+
+def line(kernel: str, *spans: Span, sha256: str = "aa", variant: str = "scope=root") -> Line:
+    return Line(kernel, kernel, f"{kernel}-1", sha256, "table-full", variant, "flows", spans)
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_picture_names_builds_values_and_statuses() -> None:
+    svg = plot([line("6.1.5", span(7, 0, 9), span(10, 10, 20)), line("6.12.9", span(None, 0, 20, Status.UNSUPPORTED))])
+    assert {"6.1.5", "6.12.9", "7", "10", "unsupported", "table-full scope=root"} <= {" ".join(text.split()) for text in texts(svg)}
+
+
+def test_builds_that_share_a_name_show_their_sha256() -> None:
+    svg = plot([line("mine", span(7, 0, 0), sha256="a" * 64), line("mine", span(8, 1, 1), sha256="b" * 64)])
+    assert {f"mine ({'a' * 8})", f"mine ({'b' * 8})"} <= set(texts(svg))
+
+
+def test_a_single_run_makes_a_picture() -> None:
+    assert "7" in texts(plot([line("6.1.5", span(7, 0, 0))]))
+
+
+def test_hostile_values_neither_break_the_picture_nor_the_terminal() -> None:
+    hostile = [line("6.1.5", span("\x1b[31m\x00</text><script>alert(1)</script>", 0, 5), span("[red]x[/red]" + "A" * 100_000, 6, 9))]
+    svg = plot(hostile)
+    assert not list(ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}script"))
+    assert "\x1b" not in svg
+    out = io.StringIO()
+    Console(file=out, width=200).print(table(hostile))
+    assert "\x1b" not in out.getvalue()
+    assert "[red]x[/red]" in out.getvalue()
+    assert len(out.getvalue()) < 5_000
+
+
+def test_the_table_shows_what_is_now_and_what_was_before() -> None:
+    spans = [span(number, number, number) for number in range(7)]
+    out = io.StringIO()
+    Console(file=out, width=200).print(table([line("6.1.5", *spans)]))
+    words = " ".join(out.getvalue().split())
+    assert "6 2026-11-07 7 5 until 2026-11-06, 4 until 2026-11-05, 3 until 2026-11-04, 2 until 2026-11-03, 2 earlier changes" in words
