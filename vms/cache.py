@@ -1,8 +1,8 @@
 """The user's cache: content-addressed, shared between checkouts, safe under several runs at once.
 
-An entry is a directory `<kind>/<key>` that is built under a temporary name and published by one rename, so an entry
-that exists is whole, and a published key never changes its content. Beside it lies `<key>.lock`: an exclusive flock while it is
-built or removed, a shared one while it is used. Such locks die with their holder.
+An entry is `<kind>/<key>`, a directory that is built under a temporary name and published by one rename, so an entry that exists is
+whole, and a published key never changes its content. Beside it lies `<key>.lock`: an exclusive flock while it is built or removed, a
+shared one from its first use to the end of the process. Such locks die with their holder.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vms.deadline import Deadline
 from vms.errors import HostError
 
 _POLL = 0.05
+# The entries this process uses, by their lock file, with the open file that holds the lock.
+_in_use: dict[Path, IO[str]] = {}
 
 
 class Cache:
@@ -40,45 +43,76 @@ class Cache:
         return self.root / kind / key
 
     def ensure(self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline) -> Path:
-        """The entry's directory, built first if it is not there.
+        """The entry's directory, built first if it is not there, and in use by this process from now on.
 
         `build` gets an empty directory on the cache's file system; what it leaves there is published. If it raises,
         nothing is. Raises HostError when another process holds the entry beyond the deadline or the disk is full.
         """
         final = self.path(kind, key)
-        if final.is_dir():
-            os.utime(final)
-            return final
-        with self.lock(kind, key, deadline):
-            if final.is_dir():
-                return final
-            staging = Path(tempfile.mkdtemp(prefix=f".{key[:16]}-", dir=final.parent))
-            try:
-                build(staging)
-                staging.chmod(0o755)
-                staging.rename(final)
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise HostError(f"{deadline.what}: no space left under {self.root}; free some and run again") from error
-                raise
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+        # Once it is marked as in use nobody removes it; before that somebody may.
+        while not self._use(kind, key, deadline):
+            with self.lock(kind, key, deadline):
+                if not final.is_dir():
+                    self._build(final, build, deadline)
+        os.utime(final)
         return final
 
+    def _use(self, kind: str, key: str, deadline: Deadline) -> bool:
+        """Marks the entry as in use; False if it is not there."""
+        final, path = self.path(kind, key), self._lock_path(kind, key)
+        if path not in _in_use and final.is_dir():
+            handle = _locked(path, fcntl.LOCK_SH, deadline)
+            if _in_use.setdefault(path, handle) is not handle:  # another thread was faster
+                handle.close()
+        if final.is_dir():
+            return True
+        if path in _in_use:
+            _in_use.pop(path).close()
+        return False
+
+    def _build(self, final: Path, build: Callable[[Path], None], deadline: Deadline) -> None:
+        for left in final.parent.glob(f".{final.name}-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+        try:
+            build(staging)
+            staging.chmod(0o755)
+            staging.rename(final)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise HostError(f"{deadline.what}: no space left under {self.root}; `./invoke prune` frees some") from error
+            raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
     @contextmanager
-    def lock(self, kind: str, key: str, deadline: Deadline, *, shared: bool = False) -> Iterator[None]:
-        """Holds the entry's lock, exclusively or shared. It need not exist yet."""
-        path = self.root / kind / f"{key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as handle:
-            while True:
-                try:
-                    fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if deadline.expired:
-                        raise HostError(
-                            f"waited {deadline.seconds:g} s for another process that holds {path} while waiting for {deadline.what}"
-                        ) from None
-                    time.sleep(_POLL)
+    def lock(self, kind: str, key: str, deadline: Deadline) -> Iterator[None]:
+        """Holds the entry's lock alone. The entry need not exist yet."""
+        with _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline):
             yield
+
+    def _lock_path(self, kind: str, key: str) -> Path:
+        return self.root / kind / f"{key}.lock"
+
+
+def _locked(path: Path, how: int, deadline: Deadline) -> IO[str]:
+    """The open lock file; closing it gives the lock back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = path.open("a")
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+            # Whoever removes an entry removes its lock file as well; then this is a lock on nothing.
+            if path.exists() and os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
+                return handle
+            handle.close()
+        except BlockingIOError:
+            handle.close()
+            if deadline.expired:
+                raise HostError(
+                    f"waited {deadline.seconds:g} s for another process that holds {path} while waiting for {deadline.what}"
+                ) from None
+            time.sleep(_POLL)
+        except BaseException:
+            handle.close()
+            raise

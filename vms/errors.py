@@ -4,6 +4,7 @@
     +-- UsageError              the user asked for something that does not exist or is malformed    exit code 2
     +-- HostError               this machine cannot do what is asked (tools, disk, network, QEMU)   exit code 3
         +-- FetchError          a kernel or package could not be had, or is not what it claims
+        +-- Unbootable          a kernel lacks what a guest's boot needs
         +-- LostGuest           a guest did not boot, did not answer in time or went away
 
 A lost guest is never a kernel's verdict: the run retries it and then records `error`.
@@ -30,6 +31,10 @@ class HostError(MatrixError):
 
 class FetchError(HostError):
     """A kernel or package could not be fetched, or its bytes are not what its source signed."""
+
+
+class Unbootable(HostError):
+    """A kernel lacks what a guest's boot needs. Trying again will not help."""
 
 
 class LostGuest(HostError):

@@ -28,6 +28,7 @@ ARCHITECTURE = "amd64"
 _HELPER = "/usr/lib/apt/apt-helper"
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 _UPDATE_SECONDS = 300
+_SILENCE_SECONDS = 20  # a mirror that sends nothing for so long, twice, is given up
 _SLOWEST_MIRROR = 100_000  # bytes per second; a slower download is given up and gone on with the next time
 # The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an error instead of a warning.
 # Only we read what is downloaded, and the sandbox user could not write to the cache.
@@ -79,14 +80,10 @@ class PackageList:
 
 
 class Apt:
-    """The apt root for one choice of suites. Roots for other choices lie beside it.
+    """The apt root for one choice of suites. Roots for other choices lie beside it."""
 
-    `timeout` is how many seconds a mirror may stay silent.
-    """
-
-    def __init__(self, settings: Debian, cache: Cache, *, timeout: int = 20) -> None:
+    def __init__(self, settings: Debian, cache: Cache) -> None:
         self._sources = "".join(f"{line}\n" for line in _source_lines(settings))
-        self._timeout = timeout
         self.key = hashlib.sha256(self._sources.encode()).hexdigest()[:32]
         self.root = cache.path("apt", self.key)
 
@@ -132,10 +129,10 @@ class Apt:
             "Dir::Cache": self.root,
             "Dir::Etc::sourcelist": self.root / "sources.list",
         }
-        return _with_options(["apt-get", *(f"-o{name}={path}" for name, path in places.items()), *words], deadline, self._timeout)
+        return _with_options(["apt-get", *(f"-o{name}={path}" for name, path in places.items()), *words], deadline)
 
 
-def download(package: Package, target: Path, *, timeout: int = 20) -> None:
+def download(package: Package, target: Path) -> None:
     """Downloads the package to `target`, going on where an earlier attempt stopped, and checks its sha256.
 
     Raises FetchError if it cannot be had or is not what its source signed; then `target` holds nothing or an honest beginning of it.
@@ -143,12 +140,12 @@ def download(package: Package, target: Path, *, timeout: int = 20) -> None:
     deadline = Deadline(60 + package.size / _SLOWEST_MIRROR, f"downloading {package.name} {package.version}")
     begun = target.exists()
     try:
-        _with_options([_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"], deadline, timeout)
+        _with_options([_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"], deadline)
     except tool.ToolFailed as error:
         if re.search("mismatch|unexpected size", error.output):
             target.unlink(missing_ok=True)
             if begun:  # what lay there may have been the wrong beginning
-                return download(package, target, timeout=timeout)
+                return download(package, target)
         raise _failure(error, f"{deadline.what} from {package.url}") from error
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -158,10 +155,10 @@ def download(package: Package, target: Path, *, timeout: int = 20) -> None:
     return None
 
 
-def _with_options(command: Sequence[str], deadline: Deadline, timeout: int) -> str:
+def _with_options(command: Sequence[str], deadline: Deadline) -> str:
     # APT_CONFIG is read first, and its Dir::Etc keeps apt from reading the host's configuration.
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.write(_OPTIONS % {"timeout": timeout} + "".join(f"{line}\n" for line in host_apt().connection))
+        file.write(_OPTIONS % {"timeout": _SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection))
         file.flush()
         return tool.run(command, deadline, environment={"APT_CONFIG": file.name})
 

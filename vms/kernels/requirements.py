@@ -1,0 +1,79 @@
+"""Whether a kernel can boot a guest at all, told from its configuration and modules before a guest is started.
+
+What an experiment needs beyond that is the experiment's to find out: a kernel without it answers `unsupported`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vms.errors import Unbootable
+from vms.kernels.kernel import BootFiles
+
+# What each option is needed for, and the module it makes where it may be one.
+_OPTIONS = {
+    "64BIT": ("the image is built for x86-64", None),
+    "BINFMT_ELF": ("running programs", None),
+    "BINFMT_SCRIPT": ("running scripts", None),
+    "MULTIUSER": ("running experiments as an ordinary user", None),
+    "FUTEX": ("running Python", None),
+    "EPOLL": ("running the SSH server and the agent", None),
+    "UNIX98_PTYS": ("shells over SSH", None),
+    "SERIAL_8250_CONSOLE": ("the console that is watched", None),
+    "BLK_DEV_INITRD": ("the initramfs", None),
+    "DEVTMPFS": ("device files", None),
+    "PROC_FS": ("/proc", None),
+    "SYSFS": ("/sys", None),
+    "TMPFS": ("the writable half of the root file system", None),
+    "NET_NS": ("a network namespace for each experiment", None),
+    "INET": ("any experiment at all", None),
+    "PCI": ("virtio devices", None),
+    "UNIX": ("the SSH server", "unix"),
+    "VIRTIO_PCI": ("virtio devices", "virtio_pci"),
+    "VIRTIO_BLK": ("the disks with the image and the modules", "virtio_blk"),
+    "VIRTIO_CONSOLE": ("the ports to the host", "virtio_console"),
+    "HW_RANDOM_VIRTIO": ("entropy before the first SSH key", "virtio_rng"),
+    "SQUASHFS": ("the image", "squashfs"),
+    "SQUASHFS_LZ4": ("the image, which is packed with lz4", None),
+    "OVERLAY_FS": ("the writable root file system", "overlay"),
+}
+
+
+def check(files: BootFiles) -> None:
+    """Raises Unbootable, naming every option that is missing and what it is needed for, if the kernel cannot boot a guest."""
+    lacking = missing(files)
+    if lacking:
+        listed = "".join(f"\n    {line}" for line in lacking)
+        raise Unbootable(f"{files.kernel.name} ({files.version}) cannot boot a guest; its configuration lacks{listed}")
+
+
+def missing(files: BootFiles) -> tuple[str, ...]:
+    """What a guest's boot needs and the kernel lacks, one line for each; empty if it can boot.
+
+    Without a configuration only what can be a module is known: it must be one or be listed as built in. A kernel that has neither a
+    configuration nor modules cannot be judged, and nothing is reported.
+    """
+    modules = _modules(files.modules)
+    if files.config:
+        values = dict(re.findall(r"^CONFIG_(\w+)=([ym])$", files.config.read_text(errors="replace"), re.MULTILINE))
+        lacking = []
+        for option, (use, module) in _OPTIONS.items():
+            if option not in values:
+                lacking.append(f"CONFIG_{option}, for {use}")
+            elif values[option] == "m" and module not in modules:
+                lacking.append(f"CONFIG_{option}=m, for {use}: the module {module} is not among its modules")
+        return tuple(lacking)
+    if not modules:
+        return ()
+    return tuple(
+        f"CONFIG_{option}, for {use}: {module} is neither a module of it nor listed as built in"
+        for option, (use, module) in _OPTIONS.items()
+        if module and module != "unix" and module not in modules
+    )
+
+
+def _modules(directory: Path) -> frozenset[str]:
+    """The names of all modules, installed or built in, as the kernel spells them: with underscores."""
+    lines = (directory / "modules.builtin").read_text().splitlines() + (directory / "modules.dep").read_text().splitlines()
+    return frozenset(Path(line.partition(":")[0]).name.partition(".ko")[0].replace("-", "_") for line in lines)

@@ -1,0 +1,135 @@
+"""What the cache holds, and making it smaller by what was used longest ago."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from vms.cache import Cache
+from vms.errors import UsageError
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Held:
+    """One entry of the cache. `what` says what it is, `size` is the bytes it takes on disk, `used` when it was last used
+    (seconds since the epoch), `in_use` whether a process uses it now."""
+
+    kind: str
+    key: str
+    what: str
+    size: int
+    used: float
+    in_use: bool
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed, and what is still held, each with the longest unused first."""
+
+    removed: tuple[Held, ...]
+    held: tuple[Held, ...]
+
+
+def held(cache: Cache) -> tuple[Held, ...]:
+    """All entries of the cache, the longest unused first. What killed processes left half made is listed as `left over`."""
+    entries = [_held(path) for kind in _directories(cache.root) for path in kind.iterdir() if path.suffix != ".lock"]
+    return tuple(sorted((entry for entry in entries if entry), key=lambda entry: (entry.used, entry.kind, entry.key)))
+
+
+def prune(cache: Cache, keep: int) -> Pruned:
+    """Removes what was used longest ago until at most `keep` bytes are held, and whatever killed processes left half made.
+
+    What a process uses is never removed, so more than `keep` may remain.
+    """
+    before = held(cache)
+    total = sum(entry.size for entry in before)
+    removed = []
+    for entry in before:
+        if (total > keep or entry.key.startswith(".")) and _remove(cache.path(entry.kind, entry.key)):
+            total -= entry.size
+            removed.append(entry)
+    for kind in _directories(cache.root):
+        for lock in kind.glob("*.lock"):
+            if not lock.with_suffix("").exists():
+                _remove(lock.with_suffix(""))
+    return Pruned(tuple(removed), tuple(entry for entry in before if entry not in removed))
+
+
+def parse_size(text: str) -> int:
+    """Bytes in `20GB`, `1.5T`, `500 MB` or `0`; units are powers of 1000. Raises UsageError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise UsageError(f"{text!r} is not a size; write for example 20GB or 500MB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _directories(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def _held(path: Path) -> Held | None:
+    try:
+        return Held(path.parent.name, path.name, _what(path), _size(path), path.stat().st_mtime, _used_by_another(_lock(path)))
+    except FileNotFoundError:  # it was finished or removed while we looked
+        return None
+
+
+def _what(path: Path) -> str:
+    if path.name.startswith("."):
+        return "left over"
+    for about, field in (("kernel.json", "kernel"), ("sources.list", None)):
+        if (path / about).is_file():
+            text = (path / about).read_text(errors="replace")
+            return str(json.loads(text)[field]) if field else "package lists"
+    return ""
+
+
+def _size(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_blocks * 512
+    return path.lstat().st_blocks * 512 + sum(_size(child) for child in path.iterdir())
+
+
+def _lock(path: Path) -> Path:
+    """The lock of an entry; of `.KEY-xxxxxxxx`, half made, that of the entry it was to be."""
+    key = path.name[1:].rpartition("-")[0] if path.name.startswith(".") else path.name
+    return path.with_name(f"{key}.lock")
+
+
+def _used_by_another(lock: Path) -> bool:
+    try:
+        with lock.open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _remove(path: Path) -> bool:
+    """Removes an entry and its lock file unless it is in use. A crash on the way leaves a left over, never half an entry."""
+    lock = _lock(path)
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if not lock.exists() or os.fstat(handle.fileno()).st_ino != lock.stat().st_ino:
+            return False
+        doomed = path
+        if path.is_dir() and not path.name.startswith("."):
+            doomed = path.rename(path.with_name(f".{path.name}-removed"))
+        if doomed.is_dir():
+            shutil.rmtree(doomed)
+        else:
+            doomed.unlink(missing_ok=True)
+        lock.unlink()
+    return True
