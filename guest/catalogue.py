@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 
 
+class Unsupported(Exception):
+    """The kernel (or modprobe, or iptables) said that it cannot; the message holds its own words. The cell is `unsupported`."""
+
+
 @dataclass(frozen=True)
 class Fact:
     """One named outcome. `type` is bool, int, str, list (of str) or dict (str to int); `meaning` is for the reader."""

@@ -1,0 +1,175 @@
+"""The agent: answers the host's requests, one JSON line each, over the virtio-serial port named `agent`.
+
+Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that whatever is cloned from this guest has it in
+memory, and then goes on in the background. The host counts as untrusted input too: a line that is no request is ignored.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from guest import catalogue, cell
+
+PORT = "/dev/virtio-ports/agent"
+_MOST_REQUEST = 1 << 20
+_MOST_ANSWER = 16 << 20
+_WRITE_SECONDS = 60
+_CHUNK = 32 << 10  # a virtio port takes no more at once
+_NO_HOST_SECONDS = 0.005
+_RNDADDENTROPY, _RNDRESEEDCRNG = 0x40085203, 0x5207
+
+# What cells use. Loading a module under emulation costs 0.1 s and more, in a template once. A module that a kernel lacks is left out here:
+# experiments that cannot do without it declare it.
+_MODULES = (
+    "tun", "nf_conntrack", "nf_conntrack_netlink", "nf_defrag_ipv4", "nf_defrag_ipv6", "nf_nat", "nf_tables", "nft_compat", "nft_ct",
+    "nft_counter", "nft_nat", "nft_chain_nat", "nft_masq", "nft_limit", "x_tables", "ip_tables", "ip6_tables", "iptable_raw",
+    "iptable_mangle", "iptable_filter", "iptable_nat", "ip6table_raw", "ip6table_mangle", "ip6table_filter", "ip6table_nat", "xt_CT",
+    "xt_conntrack", "xt_state", "xt_comment", "xt_tcpudp", "xt_mark", "xt_connmark", "xt_nat", "xt_MASQUERADE", "xt_NFQUEUE",
+    "ipt_REJECT", "nf_reject_ipv4", "nfnetlink_queue",
+)  # fmt: skip
+
+
+class Port:
+    """The agent's end of the port. A host that goes away is no error: the next one finds the agent listening."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._buffer = b""
+
+    def line(self) -> bytes:
+        """The next line the host sends; waits for it as long as it takes."""
+        while b"\n" not in self._buffer:
+            # A blocking poll wakes at once in a clone. Only without a host (POLLHUP) is there nothing to wait on but time.
+            self._poll.poll()
+            try:
+                data = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                continue
+            if not data:
+                self._buffer = b""
+                time.sleep(_NO_HOST_SECONDS)
+            self._buffer += data
+            if len(self._buffer) > _MOST_REQUEST:
+                self._buffer = b""
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def send(self, line: bytes) -> None:
+        """Sends one line; gives up when the host is gone or does not read."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        end = time.monotonic() + _WRITE_SECONDS
+        data = memoryview(line + b"\n")
+        while data:
+            ready = poll.poll(max(0.0, end - time.monotonic()) * 1000)
+            if not ready or ready[0][1] & select.POLLHUP:
+                return
+            try:
+                data = data[os.write(self._fd, data[:_CHUNK]) :]
+            except BlockingIOError:
+                continue
+
+
+def answer(line: bytes, experiments: dict[str, catalogue.Experiment]) -> bytes | None:
+    """The answer to one line from the host; None for a line that is no request."""
+    try:
+        request = json.loads(line)
+        identifier, do = str(request["id"]), request["do"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    try:
+        _take_time_and_entropy(request)
+        if do == "ping":
+            found: dict[str, Any] = {"ok": True, "ready": True, "release": os.uname().release}
+        elif do == "run":
+            found = _run(request, experiments)
+        else:
+            found = _error(f"do={do} is neither ping nor run")
+    except Exception:
+        found = _error(traceback.format_exc())
+    text = json.dumps({"id": identifier} | found).encode()
+    if len(text) > _MOST_ANSWER:
+        text = json.dumps({"id": identifier} | _error(f"the answer has {len(text)} bytes")).encode()
+    return text
+
+
+def _run(request: dict[str, Any], experiments: dict[str, catalogue.Experiment]) -> dict[str, Any]:
+    experiment = experiments.get(request["experiment"])
+    if experiment is None:
+        return _error(f"there is no experiment {request['experiment']}")
+    return cell.run(experiment, request.get("variant", {}), float(request.get("seconds", experiment.seconds)))
+
+
+def _error(reason: str) -> dict[str, Any]:
+    return {"schema": cell.SCHEMA, "outcome": "error", "facts": {}, "reason": reason, "seconds": 0.0, "evidence": {}, "printed": ""}
+
+
+def _take_time_and_entropy(request: dict[str, Any]) -> None:
+    if "time" in request:
+        time.clock_settime(time.CLOCK_REALTIME, float(request["time"]))
+    if "entropy" in request:
+        entropy = bytes.fromhex(request["entropy"])
+        fd = os.open("/dev/urandom", os.O_WRONLY)
+        try:
+            fcntl.ioctl(fd, _RNDADDENTROPY, struct.pack("=ii", len(entropy) * 8, len(entropy)) + entropy)
+            fcntl.ioctl(fd, _RNDRESEEDCRNG)
+        finally:
+            os.close(fd)
+
+
+def _prepare() -> dict[str, catalogue.Experiment]:
+    subprocess.run(["modprobe", "--all", "--quiet", *_MODULES], check=False, timeout=120)
+    Path("/dev/net/tun").chmod(0o666)  # as udev would; a guest has none
+    # Every line of the kernel's is wanted, not ten in five seconds.
+    Path("/proc/sys/net/core/message_cost").write_text("0")
+    permission = Path("/proc/sys/kernel/unprivileged_userns_clone")
+    if permission.exists():
+        permission.write_text("1")
+    import scapy.layers.inet
+    import scapy.layers.inet6
+    import scapy.layers.sctp  # noqa: F401  loaded for the cells, which are forks of this process
+
+    return catalogue.load()
+
+
+def _go_to_background() -> None:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    log = os.open("agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+
+def main() -> None:
+    """Gets ready, goes to the background and answers until the guest ends."""
+    os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C")
+    experiments = _prepare()
+    port = Port(PORT)
+    _go_to_background()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # cells are forks: objects that stay need not be copied by a collection
+    while True:
+        reply = answer(port.line(), experiments)
+        if reply is not None:
+            port.send(reply)
+
+
+if __name__ == "__main__":
+    main()

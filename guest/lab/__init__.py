@@ -1,0 +1,56 @@
+"""The lab: the words experiments are written in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from guest import linux
+from guest.lab.journal import Evidence, Journal
+from guest.lab.namespace import Namespace
+from guest.root import Asking
+
+_POLL_SECONDS = 0.01
+
+
+class Lab(Namespace):
+    """The fresh network namespace in which a cell runs, and what there is once per cell.
+
+    `variant` holds the cell's parameters. `root` asks the guest's root for what belongs to the whole machine. Every word of `Namespace`
+    applies to the cell's own namespace; `another()` makes more of them.
+    """
+
+    def __init__(self, variant: Mapping[str, str], root: Asking) -> None:
+        super().__init__(Journal(), variant.get("frontend", "nft"))
+        self.variant = dict(variant)
+        self.root = root
+
+    @property
+    def family(self) -> int:
+        """4 or 6, from the variant `family=ipv4|ipv6`; 4 where there is none."""
+        return 6 if self.variant.get("family") == "ipv6" else 4
+
+    def another(self) -> Namespace:
+        """One more fresh network namespace."""
+        with self.inside():
+            linux.unshare(linux.CLONE_NEWNET)
+            return Namespace(self.journal, self.frontend)
+
+    def until(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
+        """Waits until a condition holds, and tells whether it came to hold within the time. `what` says what is waited for."""
+        start = time.monotonic()
+        while not condition():
+            if time.monotonic() - start > seconds:
+                self.journal.note(f"did not happen within {seconds:g} s: {what}")
+                return False
+            time.sleep(_POLL_SECONDS)
+        self.journal.note(f"after {time.monotonic() - start:.3f} s: {what}")
+        return True
+
+    def evidence(self) -> Evidence:
+        """What the cell leaves to be read; table and counters are read now where the experiment did not."""
+        if not self.journal.has_table:
+            self.flows()
+        if not self.journal.has_counters:
+            self.counters()
+        return self.journal.evidence()

@@ -1,0 +1,81 @@
+"""Interfaces, addresses and routes over rtnetlink; the process's current network namespace is meant.
+
+Source: rtnetlink(7), include/uapi/linux/rtnetlink.h, if_link.h and if_addr.h.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from dataclasses import dataclass
+
+from guest import netlink
+from guest.netlink import ACK, CREATE, EXCL, Netlink, attribute, attributes, nested
+
+_NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 19, 20, 24
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_STATS64 = 1, 3, 10, 18, 23
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_IFA_F_NODAD = 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_IFF_UP = 1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Packets an interface has received from and sent to its wire."""
+
+    received: int
+    sent: int
+
+
+class Links:
+    """The interfaces of the network namespace in which this is made."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink(netlink.ROUTE)
+
+    def add(self, name: str, kind: str) -> None:
+        """Makes an interface of a kind such as bridge or dummy."""
+        body = attribute(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, attribute(1, kind))
+        self._netlink.ask(_NEWLINK, bytes(16) + body, ACK | CREATE | EXCL)
+
+    def up(self, name: str, *, master: str = "", hardware: str = "") -> None:
+        """Sets an interface up, if wished as a port of a bridge and with a hardware address."""
+        body = attribute(_IFLA_MASTER, socket.if_nametoindex(master)) if master else b""
+        if hardware:
+            body += attribute(_IFLA_ADDRESS, bytes.fromhex(hardware.replace(":", "")))
+        self._netlink.ask(_NEWLINK, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), _IFF_UP, _IFF_UP) + body)
+
+    def remove(self, name: str) -> None:
+        """Deletes an interface."""
+        self._netlink.ask(_DELLINK, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), 0, 0))
+
+    def address(self, name: str, address: str, peer: str = "") -> None:
+        """Gives an interface an address (`10.0.1.1/24`), or a point-to-point pair where a peer is named. IPv6 skips duplicate detection."""
+        local = ipaddress.ip_interface(address)
+        other = ipaddress.ip_address(peer) if peer else local.ip
+        family = socket.AF_INET if local.version == 4 else socket.AF_INET6
+        header = struct.pack("=BBBBi", family, local.network.prefixlen, 0, 0, socket.if_nametoindex(name))
+        body = attribute(_IFA_LOCAL, local.ip.packed) + attribute(_IFA_ADDRESS, other.packed)
+        if local.version == 6:
+            body += attribute(_IFA_FLAGS, _IFA_F_NODAD)
+        self._netlink.ask(_NEWADDR, header + body, ACK | CREATE | EXCL)
+
+    def route(self, destination: str, *, via: str = "", name: str = "") -> None:
+        """Adds a route to a network, through a gateway or straight out of an interface."""
+        network = ipaddress.ip_network(destination)
+        family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+        # main table, protocol static, unicast
+        header = struct.pack("=BBBBBBBBI", family, network.prefixlen, 0, 0, 254, 4, 0 if via else 253, 1, 0)
+        body = attribute(_RTA_DST, network.network_address.packed) if network.prefixlen else b""
+        body += attribute(_RTA_GATEWAY, ipaddress.ip_address(via).packed) if via else b""
+        body += attribute(_RTA_OIF, socket.if_nametoindex(name)) if name else b""
+        self._netlink.ask(_NEWROUTE, header + body, ACK | CREATE | EXCL)
+
+    def counts(self, name: str) -> Counts:
+        """The interface's own packet counters."""
+        body = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name)
+        (message,) = self._netlink.ask(_GETLINK, body, 0)
+        received, sent = struct.unpack_from("=QQ", attributes(message.payload[16:])[_IFLA_STATS64])
+        return Counts(received, sent)

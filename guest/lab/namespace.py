@@ -1,0 +1,178 @@
+"""One network namespace and the words for what is in it: interfaces, sysctls, rules, counters and flows."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from guest import linux
+from guest.catalogue import Unsupported
+from guest.lab.journal import Journal
+from guest.lab.link import Links
+from guest.lab.rules import program, restore_text, tool
+from guest.lab.tun import Tun
+from guest.linux import errno_name
+from guest.observe.counters import Counters, parse_nft, parse_save
+from guest.observe.ctnetlink import Conntrack, Flow
+from guest.observe.proc import parse_netstat
+
+
+@dataclass(frozen=True)
+class Router:
+    """Two tuns with a forwarding kernel between them; both ends of every conversation are crafted."""
+
+    client: Tun
+    server: Tun
+
+
+class Namespace:
+    """The namespace in which the process is when this is made. Its words work wherever the process is later."""
+
+    def __init__(self, journal: Journal, frontend: str) -> None:
+        self.journal = journal
+        self.frontend = frontend
+        self._fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._families: set[int] = set()
+        self._native = False
+        self.links = Links()
+        self.conntrack = Conntrack()
+        self.links.up("lo")
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Runs what stands in the `with` block in this namespace: sockets opened there belong to it."""
+        before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            linux.setns(self._fd, linux.CLONE_NEWNET)
+            yield
+        finally:
+            linux.setns(before, linux.CLONE_NEWNET)
+            os.close(before)
+
+    # Topologies
+
+    def tun(self, name: str, address: str, peer: str = "", *, tap: bool = False) -> Tun:
+        """A tun that is up and has an address."""
+        with self.inside():
+            made = Tun(name, self.journal.packet, tap=tap)
+            self.links.address(name, address, peer)
+            self.links.up(name)
+        return made
+
+    def host(self, family: int = 4) -> Tun:
+        """A machine at the end of a wire: tun0 192.0.2.1 with peer 192.0.2.2 (2001:db8:2::1 and ::2), default route via the peer."""
+        if family == 6:
+            self._quiet_ipv6()
+            wire = self.tun("tun0", "2001:db8:2::1/64")
+            self.links.route("::/0", via="2001:db8:2::2", name="tun0")
+            return wire
+        self._no_ipv6()
+        wire = self.tun("tun0", "192.0.2.1", "192.0.2.2")
+        self.links.route("0.0.0.0/0", via="192.0.2.2")
+        return wire
+
+    def router(self, family: int = 4) -> Router:
+        """A router between 10.0.1.0/24 (tun0, itself .1, the client .2) and 10.0.2.0/24 (tun1, the server .2).
+
+        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise.
+        """
+        if family == 6:
+            self._quiet_ipv6()
+            self.sysctl("net/ipv6/conf/all/forwarding", 1)
+            return Router(self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64"))
+        self._no_ipv6()
+        self.sysctl("net/ipv4/ip_forward", 1)
+        self.sysctl("net/ipv4/conf/all/rp_filter", 0)
+        self.sysctl("net/ipv4/conf/default/rp_filter", 0)
+        return Router(self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"))
+
+    def _no_ipv6(self) -> None:
+        # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.
+        self.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
+        self.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+
+    def _quiet_ipv6(self) -> None:
+        for name, value in (("router_solicitations", 0), ("dad_transmits", 0), ("accept_ra", 0), ("addr_gen_mode", 1)):
+            self.sysctl(f"net/ipv6/conf/default/{name}", value)
+
+    # Sysctls
+
+    def sysctl(self, name: str, value: int | str) -> None:
+        """Sets a sysctl of this namespace (`net/netfilter/nf_conntrack_udp_timeout`); Unsupported with the kernel's words if it refuses."""
+        refusal = self.try_sysctl(name, value)
+        if refusal != "ok":
+            raise Unsupported(f"writing {value} to {name}: {refusal}")
+
+    def try_sysctl(self, name: str, value: int | str) -> str:
+        """Tries to set a sysctl of this namespace: `ok`, or the errno's name with which the kernel refuses."""
+        with self.inside():
+            try:
+                Path("/proc/sys", name).write_text(f"{value}\n")
+            except OSError as error:
+                return errno_name(error)
+        return "ok"
+
+    def read_sysctl(self, name: str) -> str:
+        """The value of a sysctl of this namespace; Unsupported with the kernel's words if it refuses."""
+        with self.inside():
+            try:
+                return Path("/proc/sys", name).read_text().strip()
+            except OSError as error:
+                raise Unsupported(f"reading {name}: {errno_name(error)}") from error
+
+    # Rules
+
+    def iptables(self, rules: str, family: int = 4) -> None:
+        """Adds rules through the cell's frontend, in iptables-restore's language without COMMIT, with one program start."""
+        self._families.add(family)
+        with self.inside():
+            tool(program(family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
+
+    def iptables_command(self, *arguments: str, family: int = 4) -> str:
+        """Runs iptables itself, for what iptables-restore cannot say: listing, deleting."""
+        self._families.add(family)
+        with self.inside():
+            return tool(program(family, self.frontend), *arguments)
+
+    def nft(self, script: str) -> None:
+        """Runs a script in nft's own language."""
+        self._native = True
+        with self.inside():
+            tool("nft", "-f", "-", text=textwrap.dedent(script))
+
+    def counters(self) -> Counters:
+        """The counters of every rule with a comment and of every base chain's policy, read now."""
+        found = Counters({}, {})
+        with self.inside():
+            for family in sorted(self._families):
+                command = (program(family, self.frontend, "save"), "-c")
+                text = tool(*command)
+                self.journal.counters(command, text)
+                found |= parse_save(text)
+            if self._native:
+                text = tool("nft", "-j", "list", "ruleset")
+                self.journal.counters(("nft", "-j", "list", "ruleset"), text)
+                found |= parse_nft(text)
+        return found
+
+    # Flows
+
+    def flows(self) -> list[Flow]:
+        """Every flow in the table, ordered by tuple. Reading evicts what has expired."""
+        found = self.conntrack.flows()
+        self.journal.table(found)
+        return found
+
+    def statistics(self, since: dict[str, int] | None = None) -> dict[str, int]:
+        """The statistics of the table summed over CPUs, as the difference to an earlier reading if one is given."""
+        now = self.conntrack.statistics()
+        return {name: value - (since or {}).get(name, 0) for name, value in now.items()}
+
+    def netstat(self) -> dict[str, int]:
+        """The TCP and IP statistics of /proc/net/netstat and /proc/net/snmp, by their names there (`SyncookiesSent`)."""
+        with self.inside():
+            return parse_netstat(Path("/proc/net/netstat").read_text() + Path("/proc/net/snmp").read_text())

@@ -1,0 +1,103 @@
+"""Crafted packets, made with scapy.
+
+Endpoints are written `198.18.0.2:10000` or `[2001:db8::1]:80`; without a port where a protocol has none.
+scapy is imported where it is used: the host reads the catalogue without it, and the agent has it loaded long before.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Packet = Any  # scapy's, whose fields have no static types
+
+
+def split(endpoint: str) -> tuple[str, int]:
+    """Address and port of an endpoint; the port is 0 where none is written."""
+    if endpoint.startswith("["):
+        address, _, port = endpoint[1:].partition("]")
+        return address, int(port[1:] or 0)
+    if endpoint.count(":") == 1:
+        address, _, port = endpoint.partition(":")
+        return address, int(port)
+    return endpoint, 0
+
+
+def ip(source: str, destination: str, ttl: int = 64) -> Packet:
+    """An IPv4 or IPv6 header between two addresses, to put a payload on with `/`."""
+    if ":" in source:
+        from scapy.layers.inet6 import IPv6
+
+        return IPv6(src=source, dst=destination, hlim=ttl)
+    from scapy.layers.inet import IP
+
+    return IP(src=source, dst=destination, ttl=ttl)
+
+
+def tcp(
+    source: str,
+    destination: str,
+    flags: str = "S",
+    *,
+    seq: int = 1000,
+    ack: int = 0,
+    window: int = 64240,
+    data: bytes = b"",
+    options: Sequence[tuple[str, Any]] = (),
+) -> Packet:
+    """A TCP segment."""
+    from scapy.layers.inet import TCP
+
+    (saddr, sport), (daddr, dport) = split(source), split(destination)
+    segment = TCP(sport=sport, dport=dport, flags=flags, seq=seq & 0xFFFFFFFF, ack=ack & 0xFFFFFFFF, window=window, options=list(options))
+    return ip(saddr, daddr) / segment / data if data else ip(saddr, daddr) / segment
+
+
+def udp(source: str, destination: str, data: bytes = b"data") -> Packet:
+    """A UDP datagram."""
+    from scapy.layers.inet import UDP
+
+    (saddr, sport), (daddr, dport) = split(source), split(destination)
+    return ip(saddr, daddr) / UDP(sport=sport, dport=dport) / data
+
+
+def echo(source: str, destination: str, identifier: int = 7, *, reply: bool = False, sequence: int = 1) -> Packet:
+    """An ICMP or ICMPv6 echo request or reply."""
+    if ":" in source:
+        from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest
+
+        kind = ICMPv6EchoReply if reply else ICMPv6EchoRequest
+        return ip(source, destination) / kind(id=identifier, seq=sequence)
+    from scapy.layers.inet import ICMP
+
+    return ip(source, destination) / ICMP(type="echo-reply" if reply else "echo-request", id=identifier, seq=sequence)
+
+
+def parse(data: bytes) -> Packet:
+    """The packet in bytes read from a tun."""
+    if data[0] >> 4 == 6:
+        from scapy.layers.inet6 import IPv6
+
+        return IPv6(data)
+    from scapy.layers.inet import IP
+
+    return IP(data)
+
+
+def with_ports(packet: Packet, ports: Iterable[int]) -> list[bytes]:
+    """The same IPv4 TCP or UDP packet from many source ports, as bytes: built once, then patched, checksum included (RFC 1624)."""
+    template = bytearray(bytes(packet))
+    header = (template[0] & 15) * 4
+    place = header + (16 if template[9] == 6 else 6)
+    (before,) = struct.unpack_from(">H", template, header)
+    (checksum,) = struct.unpack_from(">H", template, place)
+    made = []
+    for port in ports:
+        total = (~checksum & 0xFFFF) + (~before & 0xFFFF) + port
+        total = (total & 0xFFFF) + (total >> 16)
+        total = (total & 0xFFFF) + (total >> 16)
+        struct.pack_into(">H", template, header, port)
+        struct.pack_into(">H", template, place, ~total & 0xFFFF)
+        made.append(bytes(template))
+    return made

@@ -1,0 +1,57 @@
+"""The programs that load and list firewall rules."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import textwrap
+
+from guest.catalogue import Unsupported
+
+_TOOL_SECONDS = 20
+# The words of programs whose kernel lacks something. Anything else they complain of is a mistake of the experiment.
+_KERNEL_LACKS = re.compile(
+    r"does not exist|can't initialize|missing kernel module|not supported|No such file or directory|"
+    r"Protocol wrong type|Invalid argument|No chain/target/match by that name|Module .* not found",
+    re.IGNORECASE,
+)
+
+
+class ToolFailed(Exception):
+    """A program of the userland failed for a reason that is not the kernel's."""
+
+
+def tool(*command: str, text: str = "") -> str:
+    """Runs a program and gives its output.
+
+    Raises Unsupported with its words where they blame the kernel, ToolFailed otherwise.
+    """
+    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS)
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip()
+        if _KERNEL_LACKS.search(words):
+            raise Unsupported(f"{command[0]}: {words}")
+        raise ToolFailed(f"{' '.join(command)}: {words}\n{text}")
+    return done.stdout
+
+
+def restore_text(rules: str) -> str:
+    """Rules as iptables-restore wants them: unindented, each table committed."""
+    lines = [line for line in textwrap.dedent(rules).strip().splitlines() if line.strip()]
+    tables: list[list[str]] = []
+    for line in lines:
+        if line.startswith("*"):
+            tables.append([])
+        tables[-1].append(line.strip())
+    return "".join("\n".join(table) + "\nCOMMIT\n" for table in tables)
+
+
+def program(family: int, frontend: str, verb: str = "") -> str:
+    """The name of iptables' program for a family (4 or 6), a frontend (`legacy`, `nft`) and a verb (`restore`, `save` or none)."""
+    return "-".join(word for word in ("iptables" if family == 4 else "ip6tables", frontend, verb) if word)
+
+
+def lock_file() -> None:
+    """Gives iptables-legacy a lock file that this user may write; the usual one in /run is root's."""
+    os.environ["XTABLES_LOCKFILE"] = f"/tmp/xtables.{os.getuid()}.lock"

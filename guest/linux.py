@@ -1,0 +1,54 @@
+"""System calls and errno names that Python's library lacks (or has only from 3.12 on)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """unshare(2): moves this process (for CLONE_NEWPID: its children) into new namespaces."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2): moves this process (for CLONE_NEWPID: its children) into the namespace behind `fd`."""
+    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+
+
+def mount(source: str, target: str, kind: str) -> None:
+    """mount(2) without flags or data."""
+    _checked(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(0), None), f"mount {target}")
+
+
+def die_with_parent(signal: int) -> None:
+    """Asks the kernel to send `signal` to this process when its parent ends."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def set_dumpable() -> None:
+    """Gives /proc/self back to this process after a change of user, so that it may write its own id maps."""
+    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def errno_name(error: OSError) -> str:
+    """The name of an errno, such as EACCES: short, and the same in every language."""
+    return errno.errorcode.get(error.errno or 0, f"errno {error.errno}")

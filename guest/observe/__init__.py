@@ -1,0 +1,1 @@
+"""Reads what a kernel did, from its machine interfaces."""

@@ -1,0 +1,150 @@
+"""What the agent does for a cell as root of the guest's initial namespace, and undoes when the cell is over.
+
+A cell lives in namespaces of its own. The table's limit, kernel modules and the kernel's log belong to the whole machine; a cell asks for
+them over a socket pair, JSON lines both ways, and gets what it asked for or the kernel's refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from guest.linux import errno_name
+from guest.observe import kmsg
+
+_TOOL_SECONDS = 20
+
+
+class Refused(Exception):
+    """The kernel refused what was asked of root. `code` is the errno's name, or empty where a program spoke."""
+
+    def __init__(self, words: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(words)
+
+
+class Root:
+    """The agent's side: answers one cell's requests."""
+
+    def __init__(self) -> None:
+        self._log = kmsg.Log()
+        self._before: dict[str, str] = {}
+        self._loaded: list[str] = []
+        self._deeds: dict[str, Callable[..., Any]] = {
+            "write": self.write,
+            "read": self.read,
+            "modprobe": self.modprobe,
+            "rmmod": self.rmmod,
+            "dmesg": self.dmesg,
+        }
+
+    def answer(self, line: bytes) -> bytes:
+        """The answer to one line from the cell."""
+        try:
+            request = json.loads(line)
+            result = {"ok": self._deeds[request["do"]](*request["arguments"])}
+        except Refused as refusal:
+            result = {"refused": str(refusal), "code": refusal.code}
+        except Exception as error:  # the cell is not trusted, whatever it sends must not end the agent
+            result = {"refused": f"{type(error).__name__}: {error}", "code": ""}
+        return json.dumps(result).encode() + b"\n"
+
+    def write(self, path: str, value: str) -> None:
+        """Writes a file under /proc or /sys in the initial namespace."""
+        try:
+            if path not in self._before:
+                self._before[path] = Path(path).read_text().strip()
+            Path(path).write_text(value)
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}", errno_name(error)) from error
+
+    def read(self, path: str) -> str:
+        """A file's text as the initial namespace's root sees it."""
+        try:
+            return Path(path).read_text(errors="replace")
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}", errno_name(error)) from error
+
+    def modprobe(self, name: str, *parameters: str) -> None:
+        """Loads a module and what it needs."""
+        if re.search(rf"^{re.escape(name.replace('-', '_'))} ", Path("/proc/modules").read_text(), re.MULTILINE):
+            return
+        _tool("modprobe", name, *parameters)
+        self._loaded.append(name)
+
+    def rmmod(self, name: str) -> None:
+        """Unloads a module and what nothing else needs."""
+        _tool("modprobe", "-r", name)
+
+    def dmesg(self) -> list[str]:
+        """What the kernel has logged since the cell started."""
+        return self._log.lines()
+
+    def restore(self) -> None:
+        """Puts back every value written and takes out every module loaded, as far as the kernel lets us."""
+        for path, value in reversed(self._before.items()):
+            try:
+                Path(path).write_text(value)
+            except OSError:
+                continue
+        for name in reversed(self._loaded):
+            subprocess.run(["modprobe", "-r", name], capture_output=True, check=False, timeout=_TOOL_SECONDS)
+        self._log.close()
+
+
+class Asking:
+    """The cell's side of the socket pair. Every method raises Refused with the kernel's own words."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._stream = channel.makefile("rwb")
+
+    def _ask(self, do: str, *arguments: str) -> Any:
+        self._stream.write(json.dumps({"do": do, "arguments": arguments}).encode() + b"\n")
+        self._stream.flush()
+        answer = json.loads(self._stream.readline())
+        if "refused" in answer:
+            raise Refused(answer["refused"], answer["code"])
+        return answer["ok"]
+
+    def sysctl(self, name: str, value: int | str) -> str:
+        """Sets a sysctl of the initial namespace until the cell is over: `ok`, or the errno's name if the kernel refuses the value."""
+        try:
+            self._ask("write", f"/proc/sys/{name}", str(value))
+        except Refused as refusal:
+            if not refusal.code:
+                raise
+            return refusal.code
+        return "ok"
+
+    def write(self, path: str, value: int | str) -> None:
+        """Writes a file under /proc or /sys until the cell is over."""
+        self._ask("write", path, str(value))
+
+    def read(self, path: str) -> str:
+        """A file's text as the initial namespace's root sees it."""
+        return str(self._ask("read", path))
+
+    def modprobe(self, name: str, *parameters: str) -> None:
+        """Loads a module until the cell is over."""
+        self._ask("modprobe", name, *parameters)
+
+    def rmmod(self, name: str) -> None:
+        """Unloads a module."""
+        self._ask("rmmod", name)
+
+    def dmesg(self) -> list[str]:
+        """What the kernel has logged since the cell started, one line each, without stamps."""
+        return list(self._ask("dmesg"))
+
+
+def _tool(*command: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS, env=environment)
+    if done.returncode:
+        raise Refused((done.stderr or done.stdout).strip())
