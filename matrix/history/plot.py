@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from matrix.history.query import Line, Span
+from matrix.report.shown import in_words, shown
 
 if TYPE_CHECKING:
     import altair
@@ -34,8 +35,7 @@ def label(span: Span) -> str:
     """What a span shows: its value, or its status where the outcome does not hold the fact."""
     if span.value is None:
         return span.status.value
-    # A guest chose the text: what cannot be printed is shown as an escape.
-    text = span.value if isinstance(span.value, str) and span.value.isprintable() else json.dumps(span.value)
+    text = " ".join(shown(in_words(span.value)).split())
     return text if len(text) <= _LABEL_CHARACTERS else text[: _LABEL_CHARACTERS - 1] + "…"
 
 
@@ -66,7 +66,7 @@ def _rows(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
 
 
 def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds") + "Z"
+    return moment.isoformat(timespec="seconds")
 
 
 def _chart(altair: Any, rows: list[dict[str, Any]], fact: str) -> altair.VConcatChart:

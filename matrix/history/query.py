@@ -6,7 +6,7 @@ import difflib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -130,7 +130,7 @@ def _nights(connection: Connection) -> dict[str, list[_Stretch]]:
     )
     nights: dict[str, list[_Stretch]] = defaultdict(list)
     for (kernel, sheet), group in groupby(rows, key=lambda row: (row[0], row[1])):
-        started = [row[2] for row in group]
+        started = [row[2].replace(tzinfo=UTC) for row in group]
         nights[kernel].append(_Stretch(sheet, started[0], started[-1], len(started)))
     return nights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -60,7 +60,7 @@ def test_a_facts_way_through_runs_and_builds(url: URL) -> None:
         ("6.12.10", "scope=root", [("pass", 8, 3, 3, 1)]),
     ]
     assert found[1].spans[2].reason == "no tun"
-    assert found[1].spans[0].first == datetime(2026, 11, 1, 2)
+    assert found[1].spans[0].first == datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
 def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:

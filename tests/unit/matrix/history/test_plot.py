@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ElementTree
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from matrix.history.query import Line, Span
 from matrix.history.show import table
 from matrix.record import FactValue, Status
 
-DAY = datetime(2026, 11, 1, 2)
+DAY = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
 def span(value: FactValue | None, first: int, last: int, status: Status = Status.PASS) -> Span:
