@@ -1,0 +1,115 @@
+"""A run as a table: experiments down, kernels across. The one model behind every report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from guest.catalogue import Experiment
+from matrix.compare import compare_cells, left_neighbours
+from matrix.manifest import KernelEntry, Manifest
+from matrix.plan import variant_name
+from matrix.record import Record, Status
+from vms.kernels.order import release_key
+
+
+@dataclass(frozen=True)
+class Row:
+    """One experiment in the variants that gave the same on every kernel.
+
+    `label` names those variants, empty if they are all there are. `records` has one per kernel, the first variant's, None where the cell
+    was not run; `changed` says which facts differ from the nearest comparable kernel to the left.
+    """
+
+    experiment: str
+    question: str
+    label: str
+    variants: tuple[Mapping[str, str], ...]
+    records: tuple[Record | None, ...]
+    changed: tuple[frozenset[str], ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether any two neighbouring kernels differ."""
+        return any(self.changed)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The names of all facts in the row, in order of declaration."""
+        return tuple(dict.fromkeys(fact for record in self.records if record for fact in record.facts))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A whole run. `kernels` are in kernel order, `counts` has the number of cells per status."""
+
+    manifest: Manifest
+    kernels: tuple[KernelEntry, ...]
+    rows: tuple[Row, ...]
+    counts: Mapping[Status, int]
+
+
+def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping[str, Experiment]) -> Table:
+    """The table of a run; experiments that the catalogue no longer has come last, without their question."""
+    kernels = tuple(
+        sorted(manifest.kernels, key=lambda entry: (release_key(entry.release), entry.flavour, release_key(entry.version), entry.name))
+    )
+    by_cell: dict[str, dict[str, dict[str, Record]]] = {}
+    counts = dict.fromkeys(Status, 0)
+    for record in records:
+        by_cell.setdefault(record.experiment, {}).setdefault(variant_name(record.variant), {})[record.kernel] = record
+        counts[record.status] += 1
+    order = {name: number for number, name in enumerate(catalogue)}
+    rows: list[Row] = []
+    for name in sorted(by_cell, key=lambda name: (order.get(name, len(order)), name)):
+        experiment = catalogue.get(name)
+        rows += _rows(name, experiment, [[cells.get(kernel.name) for kernel in kernels] for cells in by_cell[name].values()])
+    return Table(manifest, kernels, tuple(rows), counts)
+
+
+def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | None]]) -> list[Row]:
+    """The variants of one experiment, those that gave the same on every kernel as one row."""
+    groups: list[list[list[Record | None]]] = []
+    for line in lines:
+        group = next((group for group in groups if all(_equal(a, b) for a, b in zip(group[0], line, strict=True))), None)
+        if group is None:
+            groups.append([line])
+        else:
+            group.append(line)
+    everything = [_variant(line) for line in lines]
+    rows = []
+    for group in groups:
+        variants = tuple(_variant(line) for line in group)
+        changed = tuple(_changed(before, after) for before, after in zip(left_neighbours(group[0]), group[0], strict=True))
+        question = experiment.question if experiment else ""
+        rows.append(Row(name, question, _label(variants, everything), variants, tuple(group[0]), changed))
+    return rows
+
+
+def _variant(line: list[Record | None]) -> Mapping[str, str]:
+    return next(record.variant for record in line if record)
+
+
+def _equal(one: Record | None, other: Record | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (one.status, one.facts, one.reason) == (other.status, other.facts, other.reason)
+
+
+def _changed(before: Record | None, after: Record | None) -> frozenset[str]:
+    if before is None or after is None:
+        return frozenset()
+    return frozenset(difference.fact for difference in compare_cells(before, after) if difference.kind.is_change)
+
+
+def _label(variants: Sequence[Mapping[str, str]], everything: Sequence[Mapping[str, str]]) -> str:
+    """`frontend=nft` for a group of all variants with that frontend, `frontend=legacy/nft,scope=user` and so on; else each by its name."""
+    if len(variants) == len(everything):
+        return ""
+    parts, product = [], 1
+    for parameter in variants[0]:
+        values = list(dict.fromkeys(variant[parameter] for variant in variants))
+        product *= len(values)
+        if set(values) != {variant[parameter] for variant in everything}:
+            parts.append(f"{parameter}={'/'.join(values)}")
+    return ",".join(parts) if product == len(variants) and parts else "; ".join(variant_name(variant) for variant in variants)

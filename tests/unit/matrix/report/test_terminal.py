@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from matrix.report.terminal import print_failures, print_table, summary
+from tests.unit.matrix.report.sample import table
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def printed(width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_table(table(), console)
+    print_failures(table(), console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def test_the_table_reads_as_it_should() -> None:
+    assert printed(200) == (GOLDEN / "terminal.txt").read_text()
+
+
+def test_a_narrow_terminal_gets_several_tables_and_loses_nothing() -> None:
+    narrow, wide = printed(80), printed(200)
+    assert max(map(len, narrow.splitlines()[:30])) <= 80
+    assert narrow.count("experiment ") > 1
+    values = {word for line in wide.split("hostile  ")[0].splitlines() for word in line.split()}
+    assert values <= set(narrow.split())
+
+
+def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
+    text = printed(200)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert len(text) < 20_000
+
+
+def test_the_summary_counts() -> None:
+    assert summary(table()) == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error"

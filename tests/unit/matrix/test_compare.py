@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from matrix.compare import Kind, changes, compare_cells, left_neighbours
+from matrix.record import Record, Status
+
+BEFORE = Record("6.1", "x", {}, Status.PASS, {"flows": 10, "raw": 10, "old": 1})
+AFTER = Record("6.12", "x", {}, Status.FAIL, {"flows": 10, "raw": 7, "new": ["2"]})
+ERROR = Record("6.6", "x", {}, Status.ERROR, {})
+UNSTABLE = Record("6.6", "x", {}, Status.UNSTABLE, {"flows": 3})
+UNSUPPORTED = Record("6.6", "x", {}, Status.UNSUPPORTED, {}, "no tun")
+CRASH = Record("6.6", "x", {}, Status.CRASH)
+
+
+def kinds(before: Record | None, after: Record | None) -> dict[str, Kind]:
+    return {difference.fact: difference.kind for difference in compare_cells(before, after)}
+
+
+def test_each_fact_is_same_changed_appeared_or_disappeared() -> None:
+    assert kinds(BEFORE, AFTER) == {"flows": Kind.SAME, "raw": Kind.CHANGED, "new": Kind.APPEARED, "old": Kind.DISAPPEARED}
+
+
+def test_a_difference_holds_both_values() -> None:
+    raw = next(difference for difference in compare_cells(BEFORE, AFTER) if difference.fact == "raw")
+    assert (raw.before, raw.after) == (10, 7)
+
+
+@pytest.mark.parametrize("lost", [ERROR, None])
+def test_an_error_or_a_cell_not_run_is_lost_on_either_side(lost: Record | None) -> None:
+    assert set(kinds(BEFORE, lost).values()) == {Kind.LOST}
+    assert set(kinds(lost, BEFORE).values()) == {Kind.LOST}
+
+
+def test_an_unstable_cell_is_no_change() -> None:
+    assert set(kinds(BEFORE, UNSTABLE).values()) == {Kind.UNSTABLE}
+    assert set(kinds(UNSTABLE, BEFORE).values()) == {Kind.UNSTABLE}
+
+
+def test_what_is_no_longer_supported_says_so() -> None:
+    assert set(kinds(BEFORE, UNSUPPORTED).values()) == {Kind.UNSUPPORTED}
+    assert set(kinds(UNSUPPORTED, BEFORE).values()) == {Kind.APPEARED}
+    assert kinds(UNSUPPORTED, replace(UNSUPPORTED, reason="other words")) == {"": Kind.SAME}
+
+
+def test_a_crash_takes_the_facts_with_it() -> None:
+    assert set(kinds(BEFORE, CRASH).values()) == {Kind.DISAPPEARED}
+    assert kinds(UNSUPPORTED, CRASH) == {"": Kind.CHANGED}
+
+
+@pytest.mark.parametrize(("kind", "change"), [(Kind.SAME, False), (Kind.LOST, False), (Kind.UNSTABLE, False), (Kind.CHANGED, True)])
+def test_only_what_kernels_said_differently_is_a_change(kind: Kind, change: bool) -> None:
+    assert kind.is_change is change
+
+
+def test_true_is_not_one() -> None:
+    assert kinds(replace(BEFORE, facts={"x": True}), replace(BEFORE, facts={"x": 1})) == {"x": Kind.CHANGED}
+
+
+def test_neighbours_step_over_what_cannot_be_compared() -> None:
+    assert left_neighbours([BEFORE, ERROR, None, UNSTABLE, AFTER, CRASH]) == (None, None, None, None, BEFORE, AFTER)
+
+
+def test_changes_name_the_kernels_on_both_sides() -> None:
+    found = changes([[BEFORE, ERROR, AFTER], [BEFORE, BEFORE]])
+    assert [(c.before.kernel, c.after.kernel, c.difference.fact) for c in found] == [
+        ("6.1", "6.12", "raw"),
+        ("6.1", "6.12", "new"),
+        ("6.1", "6.12", "old"),
+    ]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from matrix.record import Record, Status
+from matrix.table import Row, make_table
+from tests.unit.matrix.fakes import make_experiment
+from tests.unit.matrix.report.sample import CATALOGUE, manifest, table
+
+
+def rows(experiment: str) -> list[Row]:
+    return [row for row in table().rows if row.experiment == experiment]
+
+
+def labels(variants: list[dict[str, str]], facts: list[int]) -> list[str]:
+    records = [Record("5.10.251", "x", variant, Status.PASS, {"n": fact}) for variant, fact in zip(variants, facts, strict=True)]
+    return [row.label for row in make_table(manifest(), records, {"x": make_experiment("x")}).rows]
+
+
+def test_kernels_stand_in_kernel_order() -> None:
+    assert [kernel.name for kernel in table().kernels] == ["5.10.251", "6.12.9", "6.12.10", "7.3~rc7"]
+
+
+def test_experiments_stand_in_the_order_of_the_catalogue_and_unknown_ones_last() -> None:
+    known = {name: experiment for name, experiment in reversed(CATALOGUE.items()) if name != "race"}
+    names = list(
+        dict.fromkeys(row.experiment for row in make_table(manifest(), [r for row in table().rows for r in row.records if r], known).rows)
+    )
+    assert names == ["hostile", "iptables-legacy", "inwindow-rst", "table-full", "baseline", "race"]
+
+
+def test_variants_that_gave_the_same_are_one_row() -> None:
+    (row,) = rows("baseline")
+    assert row.label == ""
+    assert [dict(variant) for variant in row.variants] == [{"frontend": "legacy"}, {"frontend": "nft"}]
+
+
+def test_variants_that_differ_on_any_kernel_are_rows_of_their_own() -> None:
+    assert [row.label for row in rows("table-full")] == ["frontend=legacy", "frontend=nft"]
+
+
+def test_a_label_names_what_sets_the_variants_apart() -> None:
+    four = [{"frontend": frontend, "scope": scope} for frontend in ("legacy", "nft") for scope in ("root", "user")]
+    assert labels(four, [1, 1, 2, 2]) == ["frontend=legacy", "frontend=nft"]
+    assert labels(four, [1, 2, 1, 2]) == ["scope=root", "scope=user"]
+    assert labels(four, [1, 1, 1, 2]) == [
+        "frontend=legacy,scope=root; frontend=legacy,scope=user; frontend=nft,scope=root",
+        "frontend=nft,scope=user",
+    ]
+
+
+def test_a_row_knows_which_facts_changed_against_the_left_neighbour() -> None:
+    (row,) = rows("inwindow-rst")
+    assert [sorted(facts) for facts in row.changed] == [[], ["invalid", "state"], ["invalid", "state"], ["invalid", "state"]]
+    assert row.differs
+    assert not rows("baseline")[0].differs
+
+
+def test_a_cell_that_was_not_run_is_empty_and_no_neighbour() -> None:
+    (row,) = rows("iptables-legacy")
+    assert [record.status if record else None for record in row.records] == [Status.PASS, Status.UNSUPPORTED, None, None]
+    assert row.changed[1] == {"tables"}
+
+
+def test_what_cannot_be_compared_is_stepped_over() -> None:
+    (row,) = rows("race")
+    assert [sorted(facts) for facts in row.changed] == [[], [], [], [""]]
+
+
+def test_counts_are_of_cells() -> None:
+    counts = table().counts
+    assert sum(counts.values()) == 27
+    assert (counts[Status.FAIL], counts[Status.ERROR], counts[Status.CRASH]) == (2, 1, 1)
