@@ -1,0 +1,195 @@
+"""A running guest: asked over its agent port, reached over SSH, watched on its console, and ended with its context."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vms.command import Machine, command_line, words
+from vms.deadline import Deadline
+from vms.errors import HostError, LostGuest
+from vms.qemu import Qemu, find_qemu
+from vms.runtime import private_directory
+from vms.ssh import Ssh
+
+LONGEST_ANSWER = 16 << 20
+_LONGEST_CONSOLE = 1 << 20
+_TAIL_LINES = 15
+_CHUNK = 1 << 18
+_SLICE = 0.25  # seconds between two looks at the deadline
+# What the kernel prints when it is at an end, or when a sanitizer found that it should be. A lockup or stall may be a busy host's fault.
+_CRASH = re.compile(
+    r"^.*(Kernel panic - not syncing|Oops: |Oops \[|kernel BUG at|BUG: (?!soft lockup|workqueue lockup)"
+    r"|general protection fault|stack-protector: |Unable to handle kernel).*$",
+    re.MULTILINE,
+)
+_CRASH_LINES = 40
+_UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n\t\x20-\x7e\u00a0-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What answers requests inside a guest: a Python package, pushed as it is, and the module in it that is started."""
+
+    directory: Path
+    module: str
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with any byte or name in the package."""
+        digest = hashlib.sha256(self.module.encode())
+        for path in sorted(self.directory.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = path.read_bytes()
+                digest.update(f"\n{path.relative_to(self.directory)} {len(content)}\n".encode() + content)
+        return digest.hexdigest()[:32]
+
+
+class Guest:
+    """One running guest. Made by `running`."""
+
+    def __init__(self, qemu: Qemu, what: str) -> None:
+        self.qemu = qemu
+        self.what = what
+        self._ports: dict[str, socket.socket] = {}
+        self._heard = bytearray()
+
+    @property
+    def crashed(self) -> str | None:
+        """The kernel's words from its first sign of a crash on, if there is one."""
+        console = self.console()
+        found = _CRASH.search(console)
+        return "\n".join(console[found.start() :].splitlines()[:_CRASH_LINES]) if found else None
+
+    def console(self) -> str:
+        """What its console printed, the last MiB of it, without control characters. A clone's begins where the template's ended."""
+        path = self.qemu.directory / "console"
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LONGEST_CONSOLE))
+            return _UNPRINTABLE.sub("", file.read().decode(errors="replace"))
+
+    def attach(self, deadline: Deadline) -> None:
+        """Connects to both ports, so that whoever waits on them inside is woken by the first byte."""
+        for name in ("ssh", "agent"):
+            self._port(name, deadline)
+
+    def ask(self, request: bytes, deadline: Deadline) -> bytes:
+        """Sends one line of JSON to the agent and returns the line that answers its `id`; other lines are stale and dropped.
+
+        Raises LostGuest if there is no answer in time, the guest ends, or it answers more than LONGEST_ANSWER bytes.
+        """
+        wanted = json.loads(request)["id"]
+        port = self._port("agent", deadline)
+        try:
+            port.settimeout(max(0.001, deadline.remaining))
+            port.sendall(request.rstrip(b"\n") + b"\n")
+            for line in self._lines(port, deadline):
+                with contextlib.suppress(ValueError, RecursionError):
+                    answer = json.loads(line)
+                    if isinstance(answer, dict) and answer.get("id") == wanted:
+                        return line
+        except TimeoutError:
+            raise self.lost(f"did not take a request within {deadline.seconds:g} s ({deadline.what})") from None
+        except OSError as error:
+            raise self.lost(f"went away ({deadline.what}): {error}") from error
+        raise self.lost(f"went away ({deadline.what})")
+
+    def start_agent(self, agent: Agent, deadline: Deadline) -> None:
+        """Waits until the guest has booted, pushes the agent, starts it and waits until it is ready."""
+        with self.ssh(deadline) as ssh:
+            target = f"/run/matrix/{agent.digest}"
+            ssh.push(agent.directory, target, deadline)
+            started = ssh.run(f"cd {target} && python3 -m {agent.module}", deadline)
+        if started.status != 0:
+            raise HostError(f"{self.what}: {agent.module} did not start, exit status {started.status}: {started.output[-2000:]}")
+        self.ping(deadline)
+
+    def ping(self, deadline: Deadline) -> None:
+        """Waits until the agent says it is ready."""
+        fields = {"id": secrets.token_hex(8), "do": "ping", "time": time.time(), "entropy": secrets.token_hex(32)}
+        answer = json.loads(self.ask(json.dumps(fields).encode(), deadline))
+        if answer.get("ok") is not True or answer.get("ready") is not True:
+            raise HostError(f"{self.what}: the agent is not ready: {json.dumps(answer)[:1000]}")
+
+    @contextmanager
+    def ssh(self, deadline: Deadline) -> Iterator[Ssh]:
+        """A session as root. Waits until the guest has booted."""
+        session = Ssh(self._port("ssh", deadline), self.what, deadline)
+        del self._ports["ssh"]  # the session closes it
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def lost(self, what_happened: str) -> LostGuest:
+        """The error for a guest of which no more can be had, with what there is to say about it."""
+        ended = f"; {self.qemu.epitaph}" if self.qemu.ended else ""
+        return LostGuest(f"{self.what}: {what_happened}{ended}", "\n".join(self.console().splitlines()[-_TAIL_LINES:]))
+
+    def close(self) -> None:
+        """Lets go of the ports."""
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+
+    def _port(self, name: str, deadline: Deadline) -> socket.socket:
+        if name not in self._ports:
+            self._ports[name] = self.qemu.connect(name, deadline)
+        return self._ports[name]
+
+    def _lines(self, port: socket.socket, deadline: Deadline) -> Iterator[bytes]:
+        """What the agent sends, line by line, until it is gone."""
+        searched = 0
+        while True:
+            end = self._heard.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._heard[:end])
+                del self._heard[: end + 1]
+                searched = 0
+                yield line
+                continue
+            searched = len(self._heard)
+            if searched > LONGEST_ANSWER:
+                raise self.lost(f"answered with more than {LONGEST_ANSWER >> 20} MiB ({deadline.what})")
+            port.settimeout(max(0.001, min(_SLICE, deadline.remaining)))
+            try:
+                data = port.recv(_CHUNK)
+            except TimeoutError:
+                if deadline.expired:
+                    raise self.lost(f"did not answer within {deadline.seconds:g} s ({deadline.what})") from None
+                continue
+            if not data:
+                return
+            self._heard += data
+
+
+@contextmanager
+def running(machine: Machine, what: str) -> Iterator[Guest]:
+    """A guest whose QEMU was just started; it is ended, and all that was its own removed, with the context.
+
+    A LostGuest on its way out gets the last console lines added.
+    """
+    with private_directory() as directory:
+        qemu = Qemu(words(command_line(find_qemu().path, machine, directory)), directory, what)
+        guest = Guest(qemu, what)
+        try:
+            yield guest
+        except LostGuest as error:
+            if error.console:
+                raise
+            raise LostGuest(str(error), "\n".join(guest.console().splitlines()[-_TAIL_LINES:])) from error
+        finally:
+            guest.close()
+            qemu.close()

@@ -1,0 +1,211 @@
+"""One QEMU process: started, spoken to over QMP, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from vms.deadline import Deadline
+from vms.errors import HostError, LostGuest
+
+BINARY = "qemu-system-x86_64"
+OLDEST = (7, 2)  # what this project is tested with; x-ignore-shared itself came with 4.0
+_POLL = 0.002
+_CHUNK = 1 << 20
+_lock = Lock()
+_launchers: dict[int, ThreadPoolExecutor] = {}  # by process: a fork makes its own
+
+
+@dataclass(frozen=True)
+class Binary:
+    """The QEMU of this host. `identity` changes whenever the program could."""
+
+    path: str
+    version: str
+    identity: str
+
+
+@functools.cache
+def find_qemu() -> Binary:
+    """The QEMU on the PATH. Raises HostError if there is none, or it does not run, or is too old."""
+    path = shutil.which(BINARY)
+    if path is None:
+        raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=20, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(f"{path} --version: {error}; is QEMU installed whole?") from error
+    match = re.search(r"version ((\d+)\.(\d+)[^\n]*)", done.stdout)
+    if done.returncode != 0 or not match:
+        said = (done.stderr or done.stdout).strip()[-500:] or "it said nothing"
+        raise HostError(f"{path} --version ended with status {done.returncode}: {said}")
+    if (int(match[2]), int(match[3])) < OLDEST:
+        raise HostError(f"{path} is QEMU {match[1]}; at least {'.'.join(map(str, OLDEST))} is needed")
+    status = Path(path).resolve().stat()
+    return Binary(path, match[1], f"{match[1]} {status.st_size} {status.st_mtime_ns}")
+
+
+class Qemu:
+    """A started QEMU. `directory` is the private directory its sockets and logs lie in."""
+
+    def __init__(self, command: Sequence[str], directory: Path, what: str) -> None:
+        self.directory = directory
+        self.what = what
+        self._loop = asyncio.new_event_loop()
+        self._qmp = QMPClient(what)
+        self._process = _launch(command, directory / "stderr")
+
+    def connect(self, name: str, deadline: Deadline) -> socket.socket:
+        """A connection to one of its sockets, as soon as it listens. Raises LostGuest with QEMU's own words if it ends before."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            while True:
+                try:
+                    connection.connect(str(self.directory / name))
+                except (FileNotFoundError, ConnectionRefusedError):
+                    if self.ended:
+                        raise LostGuest(f"{self.what}: {self.epitaph}") from None
+                    if deadline.expired:
+                        raise LostGuest(f"{self.what}: QEMU opened no socket for {name} within {deadline.seconds:g} s") from None
+                    time.sleep(_POLL)
+                else:
+                    return connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
+        """What QEMU returns for a QMP command. Raises HostError if it refuses, LostGuest if it is gone or silent."""
+        try:
+            return self._run(self._execute(command, arguments, deadline), deadline, command)
+        except ExecuteError as error:
+            raise HostError(f"{self.what}: QEMU refused {command}: {error}") from error
+
+    def save(self, deadline: Deadline) -> bytes:
+        """Stops the guest and returns the state of its devices and CPUs; its memory stays in its shared file."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.directory / "state"))
+            listener.listen(1)
+            listener.settimeout(max(0.001, deadline.remaining))
+            self._leave_memory_out(deadline)
+            self.execute("migrate", deadline, uri=f"unix:{self.directory / 'state'}")
+            try:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(max(0.001, deadline.remaining))
+                    state = b"".join(iter(lambda: connection.recv(_CHUNK), b""))
+            except TimeoutError:
+                raise LostGuest(f"{self.what}: QEMU did not write its state within {deadline.seconds:g} s ({deadline.what})") from None
+        while (status := self._migration(deadline)) in ("active", "device", "setup", "wait-unplug"):
+            if deadline.expired:
+                raise LostGuest(f"{self.what}: saving its state was still {status!r} after {deadline.seconds:g} s ({deadline.what})")
+            time.sleep(_POLL)
+        if status != "completed":
+            raise HostError(f"{self.what}: QEMU could not save the guest's state: {status}")
+        return state
+
+    def load(self, state: bytes, deadline: Deadline) -> None:
+        """Makes a QEMU started with `-incoming defer` go on from where `save` stopped another one."""
+        self._leave_memory_out(deadline)
+        self.execute("migrate-incoming", deadline, uri=f"unix:{self.directory / 'state'}")
+        with self.connect("state", deadline) as connection:
+            connection.settimeout(max(0.001, deadline.remaining))
+            try:
+                connection.sendall(state)
+            except OSError as error:
+                raise LostGuest(f"{self.what}: QEMU did not take the saved state: {error or type(error).__name__}") from error
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    @property
+    def epitaph(self) -> str:
+        """How it ended, with the last it wrote to standard error."""
+        status = self._process.wait()
+        how = f"status {status}" if status >= 0 else signal.Signals(-status).name
+        said = (self.directory / "stderr").read_text(errors="replace").strip() if (self.directory / "stderr").exists() else ""
+        return f"QEMU ended with {how}" + (f": {said[-2000:]}" if said else "")
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Whether it ended by itself before the deadline."""
+        try:
+            self._process.wait(deadline.remaining)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Ends the process and our connection to it. May be called again."""
+        self._process.kill()
+        self._process.wait()
+        if not self._loop.is_closed():
+            try:
+                self._loop.run_until_complete(self._disconnect())
+            finally:
+                self._loop.close()
+
+    def _leave_memory_out(self, deadline: Deadline) -> None:
+        capabilities = [{"capability": "x-ignore-shared", "state": True}]
+        self.execute("migrate-set-capabilities", deadline, capabilities=capabilities)
+
+    def _migration(self, deadline: Deadline) -> str:
+        answer = self.execute("query-migrate", deadline)
+        return str(answer.get("status")) if isinstance(answer, dict) else ""
+
+    async def _execute(self, command: str, arguments: dict[str, object], deadline: Deadline) -> object:
+        if self._qmp.greeting is None:
+            await self._qmp.connect(self.connect("qmp", deadline))
+        return await self._qmp.execute(command, arguments)
+
+    async def _disconnect(self) -> None:
+        # It is dead: that its end of the socket is gone is no news.
+        with contextlib.suppress(QMPError, OSError, EOFError):
+            await self._qmp.disconnect()
+
+    def _run(self, work: object, deadline: Deadline, command: str) -> object:
+        try:
+            return self._loop.run_until_complete(asyncio.wait_for(work, deadline.remaining))  # type: ignore[arg-type]
+        except TimeoutError:
+            raise LostGuest(f"{self.what}: QEMU did not answer {command} within {deadline.seconds:g} s ({deadline.what})") from None
+        except ExecuteError:
+            raise
+        except (QMPError, OSError, EOFError) as error:
+            self._process.kill()
+            raise LostGuest(f"{self.what}: QMP {command}: {error}; {self.epitaph}") from error
+
+
+def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
+    # setpriv makes the kernel kill QEMU when we die, however we die. "We" is the thread that forked (prctl(2), PR_SET_PDEATHSIG),
+    # so all are started from one thread that lives as long as the process. In a session of its own Ctrl-C reaches us alone, and we
+    # end QEMU in order.
+    with _lock:
+        launcher = _launchers.setdefault(os.getpid(), ThreadPoolExecutor(1, "qemu"))
+    try:
+        with stderr.open("wb") as errors:
+            return launcher.submit(
+                subprocess.Popen,
+                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            ).result()
+    except FileNotFoundError as error:
+        raise HostError("cannot run setpriv; install the package util-linux") from error
