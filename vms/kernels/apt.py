@@ -55,14 +55,15 @@ _MEANINGS = (
     ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or somebody replays old lists. "
      "For an archive that stands still on purpose set `check_valid_until = false` on its suite"),
     ("is not valid yet", "a Release file is from the future: is this host's clock right?"),
+    ("BADSIG", "a Release file is not what was signed"),
     ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
     ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
-    ("BADSIG", "a Release file is not what was signed"),
     ("Clearsigned file isn't valid", "a Release file is damaged, or something else answers in the mirror's place"),
     ("does not have a Release file", "the mirror does not have one of the suites that matrix.toml names"),
     ("404", "the mirror does not have it"),
     ("mismatch", "what the mirror sent is not what was signed"),
     ("unexpected size", "what the mirror sent is not what was signed"),
+    ("Connection failed", "the mirror does not answer; `--offline` uses what is held"),
     ("timed out", "the mirror does not answer; `--offline` uses what is held"),
     ("imeout", "the mirror does not answer; `--offline` uses what is held"),
     ("resolv", "the mirror's name cannot be resolved; without network, `--offline` uses what is held"),
@@ -143,7 +144,8 @@ def download(package: Package, target: Path) -> None:
         _with_options([_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"], deadline)
     except tool.ToolFailed as error:
         if re.search("mismatch|unexpected size", error.output):
-            target.unlink(missing_ok=True)
+            for wrong in (target, target.with_name(f"{target.name}.FAILED")):
+                wrong.unlink(missing_ok=True)
             if begun:  # what lay there may have been the wrong beginning
                 return download(package, target)
         raise _failure(error, f"{deadline.what} from {package.url}") from error

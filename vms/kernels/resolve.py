@@ -76,7 +76,7 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
     named = []
     for kernel in ordered:
         name = kernel.name
-        if name not in given:
+        if name == own_name(kernel):
             if ours[name] > 1 or name in taken:
                 name = own_name(kernel, with_version=True)
             number = 2

@@ -189,7 +189,7 @@ class _Parser:
     def _exact(self) -> Exact:
         match = _EXACT.fullmatch(self.rest)
         if not match:
-            partial = re.match(r"(?:linux-image-)?(?:\d[A-Za-z0-9.+~-]*)?(?:=\d[A-Za-z0-9.+~-]*)?", self.rest)
+            partial = re.match(r"(?:linux-image-)?(?:\d[A-Za-z0-9.+~-]*)?(?:=(?:\d[A-Za-z0-9.+~-]*)?)?", self.rest)
             self.at += partial.end() if partial else 0
             self.fail("expected a package like 6.12.117+deb13-cloud-amd64, or one with its version like 6.1.0-56-cloud-amd64=6.1.192-2")
         return Exact(match["abi"], match["version"] or "")
