@@ -5,7 +5,7 @@ one kernel in one run. Equal sheets are stored once and a run only points at the
 (status and facts). A quiet night of 4,000 cells on 100 kernels is then 101 new rows, and a question about a fact reads
 the few different sheets instead of a million cells.
 
-What is stored by content has the digest of its content as its key: whoever stores it first, on whatever machine, writes the
+Sheets and outcomes have the digest of their content as their key: whoever stores it first, on whatever machine, writes the
 same row, so recording never has to ask the database for a number.
 """
 
@@ -48,18 +48,16 @@ class Run(Base):
 
 
 class Kernel(Base):
-    """One build. `sha256` is that of the vmlinuz that booted: a kernel tree keeps its id from build to build."""
+    """One build, told by its `id` (which holds a digest of files of the user's own); `name` is what its first run called it."""
 
     __tablename__ = "kernel"
 
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
-    id: Mapped[str] = mapped_column(Text)
     series: Mapped[str] = mapped_column(Text)
     release: Mapped[str] = mapped_column(Text)
     flavour: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
-    sha256: Mapped[str] = mapped_column(Text)
 
 
 class Sheet(Base):
@@ -68,7 +66,7 @@ class Sheet(Base):
     __tablename__ = "sheet"
 
     digest: Mapped[str] = mapped_column(Digest, primary_key=True)
-    kernel: Mapped[str] = mapped_column(ForeignKey(Kernel.digest))
+    kernel: Mapped[str] = mapped_column(ForeignKey(Kernel.id))
 
 
 class RunSheet(Base):

@@ -40,9 +40,9 @@ def label(span: Span) -> str:
 
 
 def build_name(line: Line, lines: Sequence[Line]) -> str:
-    """The kernel's name, with the start of its vmlinuz's sha256 where several builds share the name."""
-    shared = {other.sha256 for other in lines if other.kernel == line.kernel}
-    return f"{line.kernel} ({line.sha256[:8]})" if len(shared) > 1 else line.kernel
+    """The kernel's name, with what its id says of the content where several builds share the name."""
+    shared = {other.id for other in lines if other.kernel == line.kernel}
+    return f"{line.kernel} ({line.id.rpartition('=')[2]})" if len(shared) > 1 else line.kernel
 
 
 def _rows(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:

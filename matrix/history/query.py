@@ -35,12 +35,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Line:
-    """One fact of one cell through time: spans in the order of their runs. `sha256` tells apart builds that share a name."""
+    """One fact of one cell through time: spans in the order of their runs. `id` tells apart builds that share a name."""
 
     kernel: str
+    id: str
     release: str
     version: str
-    sha256: str
     experiment: str
     variant: str
     fact: str
@@ -83,7 +83,7 @@ def _nothing(connection: Connection, fact: str, name: str) -> str:
 
 
 def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterator[Line]:
-    kernels = {row.digest: row for row in connection.execute(select(KernelRow.__table__))}
+    kernels = {row.id: row for row in connection.execute(select(KernelRow.__table__))}
     nights = _nights(connection)
     cells = connection.execute(
         select(Outcome.experiment, Entry.variant, Sheet.kernel, Entry.sheet, Outcome.status, Fact.value, Outcome.reason)
@@ -95,12 +95,12 @@ def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterato
     by_cell: dict[tuple[str, str, str], dict[str, _Answer]] = defaultdict(dict)
     for experiment, variant, kernel, sheet, status, value, reason in cells:
         by_cell[experiment, variant, kernel][sheet] = _Answer(status, value, reason)
-    in_order = sorted(kernels.values(), key=lambda row: (kernel_key(_as_kernel(row)), row.sha256))
-    order = {row.digest: place for place, row in enumerate(in_order)}
-    for experiment, variant, digest in sorted(by_cell, key=lambda cell: (cell[0], cell[1], order[cell[2]])):
-        row = kernels[digest]
-        spans = tuple(_spans(nights[digest], by_cell[experiment, variant, digest]))
-        yield Line(row.name, row.release, row.version, row.sha256, experiment, variant, name, spans)
+    in_order = sorted(kernels.values(), key=lambda row: (kernel_key(_as_kernel(row)), row.id))
+    order = {row.id: place for place, row in enumerate(in_order)}
+    for experiment, variant, kernel in sorted(by_cell, key=lambda cell: (cell[0], cell[1], order[cell[2]])):
+        row = kernels[kernel]
+        spans = tuple(_spans(nights[kernel], by_cell[experiment, variant, kernel]))
+        yield Line(row.name, row.id, row.release, row.version, experiment, variant, name, spans)
 
 
 class _Answer(NamedTuple):

@@ -52,4 +52,4 @@ def _forget_unused(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(delete(Sheet).where(Sheet.digest.not_in(select(RunSheet.sheet))))
         connection.execute(delete(Outcome).where(Outcome.digest.not_in(select(Entry.outcome))))
-        connection.execute(delete(Kernel).where(Kernel.digest.not_in(select(Sheet.kernel))))
+        connection.execute(delete(Kernel).where(Kernel.id.not_in(select(Sheet.kernel))))

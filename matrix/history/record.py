@@ -20,6 +20,9 @@ from matrix.plan import variant_name
 from matrix.record import Record, Status
 from vms.errors import UsageError
 
+_Rows = dict[type[Base], dict[object, dict[str, Any]]]
+"""What is to be in each table, by key."""
+
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -33,7 +36,7 @@ def _record(connection: Connection, machine: str, manifest: Manifest, records: t
     started = datetime.fromisoformat(manifest.started).astimezone(UTC).replace(tzinfo=None)
     connection.execute(delete(Run).where(Run.machine == machine, Run.name == manifest.run))
     run = connection.scalar(insert(Run).values(machine=machine, name=manifest.run, started=started, cells=len(records)).returning(Run.id))
-    rows: dict[type[Base], dict[object, dict[str, Any]]] = defaultdict(dict)
+    rows: _Rows = defaultdict(dict)
     by_kernel: dict[str, list[Record]] = defaultdict(list)
     for one in records:
         by_kernel[one.kernel].append(one)
@@ -58,22 +61,19 @@ def _record(connection: Connection, machine: str, manifest: Manifest, records: t
         _insert_new(connection, table, list(rows[table].values()))
 
 
-def _kernel(rows: dict[type[Base], dict[object, dict[str, Any]]], kernel: KernelEntry) -> str:
-    row = {
-        "name": kernel.name,
+def _kernel(rows: _Rows, kernel: KernelEntry) -> str:
+    rows[KernelRow][kernel.id] = {
         "id": kernel.id,
+        "name": kernel.name,
         "series": kernel.series,
         "release": kernel.release,
         "flavour": kernel.flavour,
         "version": kernel.version,
-        "sha256": kernel.sha256.get("vmlinuz", ""),
     }
-    digest = _digest(row)
-    rows[KernelRow][digest] = {"digest": digest, **row}
-    return digest
+    return kernel.id
 
 
-def _outcome(rows: dict[type[Base], dict[object, dict[str, Any]]], one: Record) -> str:
+def _outcome(rows: _Rows, one: Record) -> str:
     reason = "" if one.status is Status.ERROR else one.reason
     facts = {name: _encode(value).decode() for name, value in one.facts.items()}
     digest = _digest([one.experiment, one.status, reason, facts])
@@ -90,7 +90,7 @@ def _digest(content: object) -> str:
 
 
 def _insert_new(connection: Connection, table: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Inserts the rows whose keys are not there yet. Equal keys mean equal rows, so nothing is lost."""
+    """Inserts the rows whose keys are not there yet. Equal keys mean equal content, so nothing is lost."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -26,11 +26,9 @@ from vms.errors import HostError, UsageError
 SURROUNDINGS = Surroundings("image", "agent", "7.2", "tcg", "no KVM", "a CPU")
 
 
-def manifest(day: int, *releases: str, sha256: str = "aa") -> Manifest:
+def manifest(day: int, *releases: str, build: str = "1") -> Manifest:
     kernels = tuple(
-        KernelEntry(
-            release, f"debian:{release}", release.rpartition(".")[0], release, "cloud", f"{release}-1", "sid", sha256={"vmlinuz": sha256}
-        )
+        KernelEntry(release, f"debian:{release}={build}", release.rpartition(".")[0], release, "cloud", f"{release}-{build}", "sid")
         for release in releases
     )
     return Manifest(f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, ("table-full",), kernels, SURROUNDINGS)
@@ -105,11 +103,20 @@ def test_recording_a_run_again_replaces_it(url: URL) -> None:
         assert shown(timeline(engine, "flows")) == [("6.1.5", "scope=root", [("pass", 7, 1, 1, 1)])]
 
 
-def test_builds_of_one_id_are_told_apart_by_their_vmlinuz(url: URL) -> None:
+def test_builds_that_share_a_name_are_told_apart(url: URL) -> None:
     with open_database(url) as engine:
-        record(engine, "here", manifest(1, "6.1.5", sha256="aa"), [cell("6.1.5", flows=7)])
-        record(engine, "here", manifest(2, "6.1.5", sha256="bb"), [cell("6.1.5", flows=8)])
-        assert [(line.sha256, line.spans[0].value) for line in timeline(engine, "flows")] == [("aa", 7), ("bb", 8)]
+        record(engine, "here", manifest(1, "6.1.5", build="2"), [cell("6.1.5", flows=8)])
+        record(engine, "here", manifest(2, "6.1.5", build="1"), [cell("6.1.5", flows=7)])
+        assert [(line.id, line.spans[0].value) for line in timeline(engine, "flows")] == [("debian:6.1.5=1", 7), ("debian:6.1.5=2", 8)]
+
+
+def test_a_build_that_runs_call_differently_is_one_build(url: URL) -> None:
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+        other = manifest(2, "6.1.5")
+        other = replace(other, kernels=(replace(other.kernels[0], name="6.1.5-1"),))
+        record(engine, "here", other, [cell("6.1.5-1", flows=7)])
+        assert shown(timeline(engine, "flows")) == [("6.1.5", "scope=root", [("pass", 7, 1, 2, 2)])]
 
 
 def test_a_misspelt_fact_and_an_empty_history_say_what_to_do(url: URL) -> None:

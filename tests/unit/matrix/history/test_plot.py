@@ -20,8 +20,8 @@ def span(value: FactValue | None, first: int, last: int, status: Status = Status
     return Span(status, value, "", DAY + timedelta(days=first), DAY + timedelta(days=last), last - first + 1)
 
 
-def line(kernel: str, *spans: Span, sha256: str = "aa", variant: str = "scope=root") -> Line:
-    return Line(kernel, kernel, f"{kernel}-1", sha256, "table-full", variant, "flows", spans)
+def line(kernel: str, *spans: Span, build: str = "aa", variant: str = "scope=root") -> Line:
+    return Line(kernel, f"tree:linux={build}", kernel, f"{kernel}-1", "table-full", variant, "flows", spans)
 
 
 def texts(svg: str) -> list[str]:
@@ -33,9 +33,9 @@ def test_the_picture_names_builds_values_and_statuses() -> None:
     assert {"6.1.5", "6.12.9", "7", "10", "unsupported", "table-full scope=root"} <= {" ".join(text.split()) for text in texts(svg)}
 
 
-def test_builds_that_share_a_name_show_their_sha256() -> None:
-    svg = plot([line("mine", span(7, 0, 0), sha256="a" * 64), line("mine", span(8, 1, 1), sha256="b" * 64)])
-    assert {f"mine ({'a' * 8})", f"mine ({'b' * 8})"} <= set(texts(svg))
+def test_builds_that_share_a_name_show_which_they_are() -> None:
+    svg = plot([line("mine", span(7, 0, 0), build="aaaa"), line("mine", span(8, 1, 1), build="bbbb")])
+    assert {"mine (aaaa)", "mine (bbbb)"} <= set(texts(svg))
 
 
 def test_a_single_run_makes_a_picture() -> None:
