@@ -48,12 +48,17 @@ class Cache:
         `build` gets an empty directory on the cache's file system; what it leaves there is published. If it raises,
         nothing is. Raises HostError when another process holds the entry beyond the deadline or the disk is full.
         """
-        final = self.path(kind, key)
+        final, lock = self.path(kind, key), self._lock_path(kind, key)
         # Once it is marked as in use nobody removes it; before that somebody may.
         while not self._use(kind, key, deadline):
-            with self.lock(kind, key, deadline):
-                if not final.is_dir():
-                    self._build(final, build, deadline)
+            # Whoever else builds it goes on to use it, so what is waited for is the entry, not its lock.
+            handle = _try(lock, fcntl.LOCK_EX)
+            if handle:
+                with handle:
+                    if not final.is_dir():
+                        self._build(final, build, deadline)
+            elif not final.is_dir():
+                _wait(lock, deadline)
         os.utime(final)
         return final
 
@@ -97,22 +102,31 @@ class Cache:
 
 def _locked(path: Path, how: int, deadline: Deadline) -> IO[str]:
     """The open lock file; closing it gives the lock back."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        handle = path.open("a")
-        try:
-            fcntl.flock(handle, how | fcntl.LOCK_NB)
-            # Whoever removes an entry removes its lock file as well; then this is a lock on nothing.
-            if path.exists() and os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
-                return handle
-            handle.close()
-        except BlockingIOError:
-            handle.close()
-            if deadline.expired:
-                raise HostError(
-                    f"waited {deadline.seconds:g} s for another process that holds {path} while waiting for {deadline.what}"
-                ) from None
-            time.sleep(_POLL)
-        except BaseException:
-            handle.close()
-            raise
+        handle = _try(path, how)
+        if handle:
+            return handle
+        _wait(path, deadline)
+
+
+def _try(path: Path, how: int) -> IO[str] | None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = path.open("a")
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+        # Whoever removes an entry removes its lock file as well; then this would be a lock on nothing.
+        if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        handle.close()
+        raise
+    handle.close()
+    return None
+
+
+def _wait(path: Path, deadline: Deadline) -> None:
+    if deadline.expired:
+        raise HostError(f"waited {deadline.seconds:g} s for another process that holds {path} while waiting for {deadline.what}")
+    time.sleep(_POLL)

@@ -9,7 +9,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,9 +58,10 @@ class Agent:
 class Guest:
     """One running guest. Made by `running`."""
 
-    def __init__(self, qemu: Qemu, what: str) -> None:
+    def __init__(self, qemu: Qemu, what: str, intact: Callable[[], bool]) -> None:
         self.qemu = qemu
         self.what = what
+        self._intact = intact
         self._ports: dict[str, socket.socket] = {}
         self._heard = bytearray()
 
@@ -88,7 +89,8 @@ class Guest:
     def ask(self, request: bytes, deadline: Deadline) -> bytes:
         """Sends one line of JSON to the agent and returns the line that answers its `id`; other lines are stale and dropped.
 
-        Raises LostGuest if there is no answer in time, the guest ends, or it answers more than LONGEST_ANSWER bytes.
+        Raises LostGuest if there is no answer in time, the guest ends, it answers more than LONGEST_ANSWER bytes, or what it was cloned
+        from was touched meanwhile.
         """
         wanted = json.loads(request)["id"]
         port = self._port("agent", deadline)
@@ -99,6 +101,7 @@ class Guest:
                 with contextlib.suppress(ValueError, RecursionError):
                     answer = json.loads(line)
                     if isinstance(answer, dict) and answer.get("id") == wanted:
+                        self._check_origin()
                         return line
         except TimeoutError:
             raise self.lost(f"did not take a request within {deadline.seconds:g} s ({deadline.what})") from None
@@ -144,6 +147,10 @@ class Guest:
             port.close()
         self._ports.clear()
 
+    def _check_origin(self) -> None:
+        if not self._intact():
+            raise self.lost("the template it was cloned from was changed while it ran, so its answer means nothing")
+
     def _port(self, name: str, deadline: Deadline) -> socket.socket:
         if name not in self._ports:
             self._ports[name] = self.qemu.connect(name, deadline)
@@ -176,14 +183,14 @@ class Guest:
 
 
 @contextmanager
-def running(machine: Machine, what: str) -> Iterator[Guest]:
+def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: True) -> Iterator[Guest]:
     """A guest whose QEMU was just started; it is ended, and all that was its own removed, with the context.
 
-    A LostGuest on its way out gets the last console lines added.
+    `intact` says whether the file its memory comes from is still what it was. A LostGuest on its way out gets the last console lines added.
     """
     with private_directory() as directory:
         qemu = Qemu(words(command_line(find_qemu().path, machine, directory)), directory, what)
-        guest = Guest(qemu, what)
+        guest = Guest(qemu, what, intact)
         try:
             yield guest
         except LostGuest as error:

@@ -1,54 +1,166 @@
 """Templates: a guest is booted once, stopped when its agent is ready, and cloned from then on.
 
-The guest's memory is a file. While the template boots, QEMU maps it shared; then the state of CPUs and devices (0.4 MB) is saved beside
-it. A clone maps the same file copy-on-write, loads that state and goes on where the template stopped. Clones share all pages they do not write.
+The guest's memory is a file. While the template boots, QEMU maps it shared; then the state of CPUs and devices (0.4 MB) is saved
+beside it. A clone maps the same file copy-on-write, loads that state and goes on where the template stopped. Clones share all pages
+they do not write.
+
+A template lies in the cache under everything that could change it. It is published once a clone of it has answered, and its bytes are
+verified once per process and again whenever its files were touched; one that is damaged is made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, Memory, command_line, words
 from vms.deadline import Deadline
+from vms.errors import HostError, LostGuest
 from vms.guest import Agent, Guest, running
 from vms.image import Image
 from vms.initramfs import Bootable
+from vms.interrupt import interrupted
 from vms.qemu import find_qemu
 
 BOOT_SECONDS = 120.0
 CLONE_SECONDS = 30.0
+_MAKE_SECONDS = 2 * BOOT_SECONDS + CLONE_SECONDS  # another process may be making it and fail
 _KIND = "templates"
 _FORM = 1  # raised when what lies in an entry changes its meaning
-_CHUNK = 1 << 20
 _MIB = 1 << 20
+_ZEROS = bytes(_MIB)
+_NEARLY_FULL = 16 * _MIB
 
 
 @dataclass(frozen=True)
-class Template:
-    """A kernel of which guests can be started. `path` is its cache entry; None where cloning does not work, then `cold` says why."""
+class _Saved:
+    """A verified template: its memory file, what its files looked like when they were verified, and its state."""
 
-    name: str
-    machine: Machine
-    agent: Agent
-    path: Path | None
+    memory: Path
+    signature: tuple[tuple[int, ...], ...]
     state: bytes
-    cold: str = ""
+
+
+class _CannotClone(Exception):
+    """The guest booted, but saving it or cloning it failed. Says why."""
+
+
+class Template:
+    """A kernel of which guests can be started, each in the same pristine state.
+
+    `cold` is empty, or says why cloning does not work here, so that each guest is booted. `path` is its place in the cache.
+    """
+
+    def __init__(self, name: str, machine: Machine, agent: Agent, cache: Cache, key: str) -> None:
+        self.name = name
+        self.machine = machine
+        self.cold = ""
+        self.path = cache.path(_KIND, key)
+        self._agent = agent
+        self._cache = cache
+        self._key = key
+        self._lock = Lock()
+        self._verified: _Saved | None = None
 
     @contextmanager
     def start(self) -> Iterator[Guest]:
-        """A guest whose agent is ready: a clone, or booted now where cloning does not work. Raises LostGuest."""
-        if self.path is None:
-            with _booted(self.machine, self.agent, self.name) as guest:
+        """A guest whose agent is ready, ended with the context: a clone, or booted now where cloning does not work.
+
+        Raises LostGuest, and HostError if a damaged template cannot be made anew.
+        """
+        saved = None if self.cold else self._saved()
+        if saved is None:
+            with _booted(self.machine, self._agent, self.name) as guest:
                 yield guest
         else:
-            with _cloned(self.machine, self.path / "memory", self.state, self.name) as guest:
+            with _cloned(self.machine, saved, self.name) as guest:
                 yield guest
+
+    def make(self) -> None:
+        """Makes the template unless the cache holds it whole, and finds out whether cloning works."""
+        try:
+            self._saved()
+        except _CannotClone as error:
+            self.cold = str(error)
+
+    def _saved(self) -> _Saved:
+        with self._lock:
+            deadline = Deadline(_MAKE_SECONDS, f"the template of {self.name}")
+            if self._verified and _signature(self.path) == self._verified.signature:
+                return self._verified
+            for _ in range(2):
+                self._cache.ensure(_KIND, self._key, self._build, deadline)
+                self._verified = _verify(self.path)
+                if self._verified:
+                    return self._verified
+                self._cache.discard(_KIND, self._key, lambda path: _verify(path) is None, deadline)
+        raise HostError(f"the template of {self.name} in {self.path} was damaged right after it was made; is the disk sound?")
+
+    def _build(self, staging: Path) -> None:
+        try:
+            self._boot_and_save(staging)
+        except (LostGuest, _CannotClone) as error:
+            # A write to a memory file for which there is no room ends QEMU with SIGBUS.
+            free = os.statvfs(staging)
+            if "SIGBUS" in str(error) or free.f_bavail * free.f_frsize < _NEARLY_FULL:
+                raise HostError(
+                    f"making the template of {self.name}: no space left under {self._cache.root}; `./invoke prune` frees some"
+                ) from error
+            raise
+
+    def _boot_and_save(self, staging: Path) -> None:
+        memory = staging / "memory"
+        with memory.open("wb") as file:
+            file.truncate(self.machine.hardware.memory * _MIB)
+        with _booted(replace(self.machine, memory_file=Memory(memory, shared=True)), self._agent, self.name) as guest:
+            try:
+                state = guest.qemu.save(Deadline(CLONE_SECONDS, f"the state of {self.name} to be saved"))
+            except HostError as error:
+                raise _CannotClone(str(error)) from error
+        (staging / "state").write_bytes(state)
+        (staging / "template.json").write_text(json.dumps({"kernel": self.name, "sha256": _digests(staging, state)}, indent=1))
+        try:
+            with _cloned(self.machine, _Saved(memory, _signature(staging), state), self.name) as clone:
+                clone.ping(Deadline(CLONE_SECONDS, f"the first clone of {self.name} to answer"))
+        except HostError as error:
+            if interrupted():
+                raise
+            raise _CannotClone(str(error)) from error
+
+
+def make_template(bootable: Bootable, image: Image, accelerator: Accelerator, agent: Agent, cache: Cache, hardware: Hardware) -> Template:
+    """The template of a kernel with this hardware, from the cache or made now.
+
+    Raises LostGuest if the kernel does not boot, HostError if the agent does not start or there is no room.
+    """
+    files = bootable.files
+    machine = Machine(accelerator, hardware, files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules)
+    template = Template(files.kernel.name, machine, agent, cache, _key(machine, bootable.key, agent))
+    template.make()
+    return template
+
+
+def _key(machine: Machine, bootable: str, agent: Agent) -> str:
+    anywhere = replace(machine, vmlinuz=Path("vmlinuz"), initramfs=Path("initramfs"), image=Path("image"), modules=Path("modules"))
+    # The command line holds machine, CPU, accelerator and memory.
+    parts = [_FORM, bootable, agent.digest, find_qemu().identity, words(command_line("qemu", anywhere, Path("directory")))]
+    if machine.accelerator.name != "tcg":
+        # What such a guest knows of its CPU is the host's, and so is part of its state.
+        parts.append([Path("/etc/machine-id").read_text(), platform.release(), _host_cpu()])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _host_cpu() -> list[str]:
+    wanted = ("model name", "stepping", "microcode", "flags")
+    return sorted({line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(wanted)})
 
 
 @contextmanager
@@ -59,34 +171,59 @@ def _booted(machine: Machine, agent: Agent, name: str) -> Iterator[Guest]:
 
 
 @contextmanager
-def _cloned(machine: Machine, memory: Path, state: bytes, name: str) -> Iterator[Guest]:
-    with running(replace(machine, memory_file=Memory(memory, shared=False)), name) as guest:
+def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
+    def intact() -> bool:
+        return _signature(saved.memory.parent) == saved.signature
+
+    with running(replace(machine, memory_file=Memory(saved.memory, shared=False)), name, intact) as guest:
         deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start")
         # Connected before it runs, the clone sees the host where the template saw it, and is woken by the first byte.
         guest.attach(deadline)
-        guest.qemu.load(state, deadline)
+        guest.qemu.load(saved.state, deadline)
         yield guest
 
 
-def make_template(bootable: Bootable, image: Image, accelerator: Accelerator, agent: Agent, cache: Cache, hardware: Hardware) -> Template:
-    """The template of a kernel, from the cache or made now."""
-    name = bootable.files.kernel.name
-    machine = Machine(accelerator, hardware, bootable.files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules)
-    key = _key(bootable, machine, agent)
-    path = cache.ensure(_KIND, key, lambda staging: _build(staging, machine, agent, name), Deadline(300, f"the template of {name}"))
-    return Template(name, machine, agent, path, (path / "state").read_bytes())
+def _verify(path: Path) -> _Saved | None:
+    """The template that lies there if each of its bytes is what was saved, else None."""
+    signature = _signature(path)
+    try:
+        about = json.loads((path / "template.json").read_bytes())
+        state = (path / "state").read_bytes()
+        whole = about["sha256"] == _digests(path, state)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # Whatever was changed while it was being read has changed the signature.
+    return _Saved(path / "memory", signature, state) if whole and _signature(path) == signature else None
 
 
-def _key(bootable: Bootable, machine: Machine, agent: Agent) -> str:
-    anywhere = replace(machine, vmlinuz=Path("vmlinuz"), initramfs=Path("initramfs"), image=Path("image"), modules=Path("modules"))
-    parts = [_FORM, bootable.key, agent.digest, find_qemu().identity, words(command_line("qemu", anywhere, Path("directory")))]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+def _signature(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Changes whenever somebody writes to the template's files or replaces them; empty if one is missing."""
+    try:
+        found = [(path / name).stat() for name in ("memory", "state")]
+    except FileNotFoundError:
+        return ()
+    return tuple((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for status in found)
 
 
-def _build(staging: Path, machine: Machine, agent: Agent, name: str) -> None:
-    memory = staging / "memory"
-    with memory.open("wb") as file:
-        file.truncate(machine.hardware.memory * _MIB)
-    with _booted(replace(machine, memory_file=Memory(memory, shared=True)), agent, name) as guest:
-        state = guest.qemu.save(Deadline(CLONE_SECONDS, f"the state of {name} to be saved"))
-    (staging / "state").write_bytes(state)
+def _digests(path: Path, state: bytes) -> dict[str, str]:
+    return {"memory": _memory_digest(path / "memory"), "state": hashlib.sha256(state).hexdigest()}
+
+
+def _memory_digest(path: Path) -> str:
+    """The sha256 of the size and of each MiB that holds anything, with its number. Most of a guest's memory was never written."""
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(str(size).encode())
+        position = 0
+        while position < size:
+            try:
+                position = os.lseek(file.fileno(), position, os.SEEK_DATA) // _MIB * _MIB
+            except OSError:  # ENXIO: nothing but holes from here on
+                break
+            os.lseek(file.fileno(), position, os.SEEK_SET)
+            data = file.read(_MIB)
+            if data != _ZEROS[: len(data)]:
+                digest.update(f" {position // _MIB} ".encode())
+                digest.update(data)
+            position += _MIB
+    return digest.hexdigest()
