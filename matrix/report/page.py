@@ -1,0 +1,266 @@
+"""What the HTML page shows, before any markup: rows, cells, their marks, and the data its script reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guest.catalogue import Experiment
+from matrix.manifest import KernelEntry, Manifest
+from matrix.record import Record, Status
+from matrix.report.behaviour import GLYPHS, behaviours, frozen, letter
+from matrix.report.embedded import embedded
+from matrix.report.shown import in_words, shown, shown_value
+from matrix.table import Row, Table
+
+ROOMY_KERNELS = 12
+"""Up to so many kernels a cell shows its facts; beyond, a letter."""
+
+COLOURS = 8
+"""Behaviours beyond the eighth use the colours again; their letters differ."""
+_LINES = 5
+_COUNTS = 6
+
+
+Headline = tuple[tuple[str, ...], ...]
+"""The facts that the cells of a row show, line by line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line in a cell; `changed` if it differs from the left neighbour's."""
+
+    text: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class CellView:
+    """One cell in the static table: its CSS classes, its mark (letter and glyph) and, in a roomy table, some facts."""
+
+    css: str
+    mark: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class RowView:
+    """One experiment in one variant, across all kernels."""
+
+    experiment: str
+    label: str
+    question: str
+    fact_names: tuple[str, ...]
+    differs: bool
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The rows of one topic."""
+
+    topic: str
+    rows: tuple[RowView, ...]
+
+
+@dataclass(frozen=True)
+class KernelView:
+    """One column; `opens` if it is its series' first."""
+
+    name: str
+    version: str
+    flavour: str
+    suite: str
+    uname: str
+    title: str
+    opens: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring kernels of one series."""
+
+    series: str
+    columns: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number in the summary, and the query that shows what was counted."""
+
+    number: int
+    word: str
+    term: str
+    css: str
+    glyph: str
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A mark and what it means."""
+
+    css: str
+    glyph: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the template needs. `data` is what the script reads; `evidence` one packed blob per row, in row order."""
+
+    title: str
+    heading: str
+    summary: tuple[str, ...]
+    counts: tuple[Count, ...]
+    kernels: tuple[KernelView, ...]
+    groups: tuple[Group, ...]
+    sections: tuple[Section, ...]
+    topics: tuple[str, ...]
+    statuses: tuple[str, ...]
+    legend: tuple[Legend, ...]
+    ledger: tuple[dict[str, str], ...]
+    about: tuple[tuple[str, str], ...]
+    roomy: bool
+    data: dict[str, Any]
+    evidence: tuple[str, ...]
+
+
+def make_page(table: Table, catalogue: Mapping[str, Experiment], run: Path) -> Page:
+    """The page of one run. `run` is its directory, where evidence is read."""
+    roomy = len(table.kernels) <= ROOMY_KERNELS
+    sections: dict[str, list[tuple[Row, Experiment | None]]] = {}
+    for row in table.rows:
+        experiment = catalogue.get(row.experiment)
+        sections.setdefault(experiment.topic if experiment else "no longer in the catalogue", []).append((row, experiment))
+    ordered = [(topic, row, experiment) for topic, rows in sections.items() for row, experiment in rows]
+    manifest = table.manifest
+    return Page(
+        title=f"conntrack-matrix {manifest.run}",
+        heading="What each kernel does with connections",
+        summary=_summary(table),
+        counts=tuple(
+            Count(number, str(status), f"status:{status}", str(status), GLYPHS[status] or "A")
+            for status, number in table.counts.items()
+            if number
+        ),
+        kernels=_kernels(table.kernels),
+        groups=_groups(table.kernels),
+        sections=tuple(Section(topic, tuple(_row(row, roomy=roomy) for row, _ in rows)) for topic, rows in sections.items()),
+        topics=tuple(sections),
+        statuses=tuple(str(status) for status, number in table.counts.items() if number),
+        legend=_legend(),
+        ledger=(),
+        about=_about(manifest),
+        roomy=roomy,
+        data=embedded(table, ordered),
+        evidence=(),
+    )
+
+
+def _row(row: Row, *, roomy: bool) -> RowView:
+    headline = _headline(row)
+    numbers = behaviours(row.records)
+    return RowView(
+        experiment=shown(row.experiment, 100),
+        label=shown(row.label, 200),
+        question=row.question,
+        fact_names=tuple("/".join(shown(fact, 60) for fact in facts) for facts in headline),
+        differs=row.differs,
+        cells=tuple(
+            _cell(record, number, headline, changed, roomy=roomy)
+            for record, number, changed in zip(row.records, numbers, row.changed, strict=True)
+        ),
+    )
+
+
+def _cell(record: Record | None, number: int, headline: Headline, changed: frozenset[str], *, roomy: bool) -> CellView:
+    if record is None:
+        return CellView("none", "", ())
+    glyph = GLYPHS[record.status]
+    classes = [f"k{number % COLOURS}"] if number >= 0 else []
+    classes += [str(record.status)] if record.status is not Status.PASS else []
+    classes += ["unexplained"] if changed else []
+    mark = letter(number) + glyph if number >= 0 else glyph
+    if not roomy:
+        return CellView(" ".join(classes), mark, ())
+    lines = tuple(Line(_values(record, facts), not changed.isdisjoint(facts)) for facts in headline) if record.facts else ()
+    return CellView(" ".join(classes), mark or str(record.status), lines or (Line(str(record.status), False),))
+
+
+def _values(record: Record, facts: Sequence[str]) -> str:
+    return "/".join(
+        shown(in_words(shown_value(record.facts[fact])).replace("\n", " "), 60) if fact in record.facts else "absent" for fact in facts
+    )
+
+
+def _headline(row: Row) -> Headline:
+    """The facts a cell shows: each that differs within the row on a line of its own, or where none does all plain counts on one line."""
+    facts = [record.facts for record in row.records if record and record.facts]
+    varying = [name for name in row.facts if len({frozen({name: each[name]} if name in each else {}) for each in facts}) > 1]
+    if varying:
+        return tuple((name,) for name in varying[:_LINES])
+    counts = tuple(name for name in row.facts if all(type(each.get(name)) is int for each in facts))
+    return (counts,) if 0 < len(counts) <= _COUNTS else tuple((name,) for name in row.facts[:2])
+
+
+def _kernels(kernels: Sequence[KernelEntry]) -> tuple[KernelView, ...]:
+    views = []
+    for place, k in enumerate(kernels):
+        opens = place == 0 or kernels[place - 1].series != k.series
+        views.append(
+            KernelView(
+                k.name, k.version, k.flavour, k.suite, shown(k.uname, 120), f"{k.name}: package version {k.version}, {k.flavour}", opens
+            )
+        )
+    return tuple(views)
+
+
+def _groups(kernels: Sequence[KernelEntry]) -> tuple[Group, ...]:
+    groups: list[Group] = []
+    for kernel in kernels:
+        if groups and groups[-1].series == kernel.series:
+            groups[-1] = Group(kernel.series, groups[-1].columns + 1)
+        else:
+            groups.append(Group(kernel.series, 1))
+    return tuple(groups)
+
+
+def _summary(table: Table) -> tuple[str, ...]:
+    kernels, manifest = table.kernels, table.manifest
+    span = f"{len(kernels)} kernels, {kernels[0].name} to {kernels[-1].name}" if len(kernels) > 1 else f"kernel {kernels[0].name}"
+    accelerator = f"{manifest.surroundings.accelerator} ({manifest.surroundings.why})"
+    return (
+        span,
+        f"{len(manifest.experiments)} experiments in {len(table.rows)} rows",
+        manifest.started.replace("T", " ").replace("+00:00", " UTC"),
+        accelerator,
+    )
+
+
+def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    around = manifest.surroundings
+    return (
+        ("command", " ".join(manifest.command)),
+        ("started", manifest.started),
+        ("finished", manifest.finished or "not yet: this run was interrupted"),
+        ("accelerator", f"{around.accelerator}: {around.why}"),
+        ("QEMU", around.qemu),
+        ("host CPU", around.cpu),
+        ("image", around.image),
+        ("agent", around.agent),
+    )
+
+
+def _legend() -> tuple[Legend, ...]:
+    return (
+        Legend("k0", "A", "equal letters in a row: equal facts. A is what the oldest kernel did"),
+        Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
+        Legend("k1 fail", "B✗", "the kernel broke an expectation (fail)"),
+        Legend("unsupported", "-", "the kernel cannot do this (unsupported)"),
+        Legend("crash", "†", "the guest's kernel crashed"),
+        Legend("timeout", "…", "the experiment did not end in time"),
+        Legend("unstable", "≈", "repeats disagreed; not compared"),
+        Legend("error", "!", "we failed, not the kernel; not compared"),
+    )

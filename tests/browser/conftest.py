@@ -1,0 +1,75 @@
+"""Debian's Chromium on pages from disk, without a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from guest.catalogue import Experiment
+from matrix.manifest import KernelEntry
+from matrix.record import Record
+from matrix.report.html import html_report
+from matrix.table import make_table
+from tests import synthetic
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ("--disable-background-networking", "--disable-component-update", *(("--no-sandbox",) if os.geteuid() == 0 else ()))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of which nothing may be asked from the network, and on which no script may fail."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    wrong: list[str] = []
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(request.url))
+    yield opened
+    context.close()
+    assert not wrong
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of 6 kernels and 14 experiments, its evidence beside it."""
+    entries, catalogue = synthetic.kernels(6), synthetic.experiments(14)
+    records = list(synthetic.records(entries, tuple(catalogue)))
+    run = tmp_path_factory.mktemp("small")
+    for record in records:
+        synthetic.write_evidence(run, record)
+    return write_page(run, records, catalogue, entries)
+
+
+def write_page(run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]) -> Path:
+    table = make_table(synthetic.manifest(entries, tuple(catalogue)), records, catalogue)
+    target = run / "report" / "index.html"
+    target.parent.mkdir()
+    target.write_text(html_report(table, catalogue, run), encoding="utf-8")
+    return target
+
+
+OpenPage = Callable[[str], Page]
+
+
+@pytest.fixture
+def small(page: Page, small_run: Path) -> OpenPage:
+    """Opens the small run's page at a state of the address."""
+
+    def go(state: str = "") -> Page:
+        page.goto(small_run.as_uri() + state)
+        return page
+
+    return go
