@@ -62,6 +62,17 @@ class Cache:
         os.utime(final)
         return final
 
+    def discard(self, kind: str, key: str, unwanted: Callable[[Path], bool], deadline: Deadline) -> None:
+        """Removes the entry if it is there and `unwanted` says so once no other process uses it. Ours must not use it any more."""
+        used = _in_use.pop(self._lock_path(kind, key), None)
+        if used:
+            used.close()
+        final = self.path(kind, key)
+        with self.lock(kind, key, deadline):
+            if final.is_dir() and unwanted(final):
+                # Renamed first, so that what a crash on the way leaves is never taken for a whole entry.
+                shutil.rmtree(final.rename(final.with_name(f".{final.name}-removed")))
+
     def _use(self, kind: str, key: str, deadline: Deadline) -> bool:
         """Marks the entry as in use; False if it is not there."""
         final, path = self.path(kind, key), self._lock_path(kind, key)
