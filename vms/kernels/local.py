@@ -19,6 +19,8 @@ from vms.kernels.spec import Local
 
 BZIMAGE = Path("arch/x86/boot/bzImage")
 RELEASE = Path("include/config/kernel.release")
+HOST = Path("/")
+"""Where the running kernel's files lie."""
 
 
 def kernel(what: Local, base: Path) -> Kernel:
@@ -106,8 +108,8 @@ def _image(scheme: str, vmlinuz: Path, modules: Path | None) -> Kernel:
 
 def _host() -> Kernel:
     release = platform.release()
-    modules = Path("/lib/modules") / release
-    for vmlinuz in (Path(f"/boot/vmlinuz-{release}"), modules / "vmlinuz"):
+    modules = HOST / "lib/modules" / release
+    for vmlinuz in (HOST / f"boot/vmlinuz-{release}", modules / "vmlinuz"):
         if vmlinuz.exists():
             return _image("host", vmlinuz, modules if modules.is_dir() else None)
     raise UsageError(

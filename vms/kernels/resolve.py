@@ -89,9 +89,12 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
 
 
 def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
-    """What a kernel is called unless the user named it: its release, and its flavour unless that is `cloud`."""
+    """What a kernel is called unless the user named it: a Debian build by its release, and its flavour unless that is `cloud`; the
+    running kernel `host`; any other by its version."""
     if kernel.scheme == "debian":
         return (kernel.version if with_version else kernel.release) + ("" if kernel.flavour == "cloud" else f"-{kernel.flavour}")
+    if kernel.scheme == "host" and not with_version:
+        return "host"
     return f"{kernel.version}-{kernel.scheme}" if with_version else kernel.version
 
 

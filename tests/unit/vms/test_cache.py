@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import HostError
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from vms.cache import Cache
+from vms.deadline import Deadline
+cache = Cache(Path(sys.argv[1]))
+def build(entry):
+    (entry / "half").write_text("x")
+    print("building", flush=True)
+    time.sleep(60)
+if sys.argv[2] == "build":
+    cache.ensure("kind", "key", build, Deadline(5, "the test"))
+else:
+    cache.ensure("kind", "key", lambda entry: None, Deadline(5, "the test"))
+    print("using", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(root: Path, doing: str) -> subprocess.Popen[bytes]:
+    """Another process that builds or uses the entry, and is at it."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(root), doing], stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline().strip() == {"build": b"building", "use": b"using"}[doing]
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path)
+
+
+def soon() -> Deadline:
+    return Deadline(5, "the test")
+
+
+def test_an_entry_is_built_once(cache: Cache) -> None:
+    built = []
+
+    def build(entry: Path) -> None:
+        built.append(entry)
+        (entry / "file").write_text("content")
+
+    first = cache.ensure("kind", "key", build, soon())
+    assert cache.ensure("kind", "key", build, soon()) == first == cache.path("kind", "key")
+    assert (first / "file").read_text() == "content"
+    assert len(built) == 1
+
+
+def test_nothing_is_published_when_building_fails(cache: Cache) -> None:
+    def build(entry: Path) -> None:
+        (entry / "half").write_text("x")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        cache.ensure("kind", "key", build, soon())
+    assert [path.name for path in (cache.root / "kind").iterdir()] == ["key.lock"]
+
+
+def test_a_full_disk_is_said_plainly(cache: Cache) -> None:
+    def build(entry: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(HostError, match=f"the test: no space left under {cache.root}"):
+        cache.ensure("kind", "key", build, soon())
+
+
+def test_threads_build_an_entry_once(cache: Cache) -> None:
+    built = []
+
+    def build(entry: Path) -> None:
+        built.append(entry)
+        time.sleep(0.1)
+
+    threads = [threading.Thread(target=cache.ensure, args=("kind", "key", build, soon())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+
+
+def test_another_process_that_builds_is_waited_for(cache: Cache) -> None:
+    process = holder(cache.root, "build")
+    try:
+        with pytest.raises(HostError, match="waited 0.2 s for another process that holds .*key.lock while waiting for me"):  # noqa: RUF043
+            cache.ensure("kind", "key", lambda entry: None, Deadline(0.2, "me"))
+    finally:
+        end(process)
+
+
+def test_what_another_process_built_and_uses_is_used(cache: Cache) -> None:
+    process = holder(cache.root, "use")
+    try:
+        assert cache.ensure("kind", "key", lambda entry: None, Deadline(0.2, "me")).is_dir()
+    finally:
+        end(process)
+
+
+def test_what_a_killed_process_left_is_cleared_and_its_lock_is_gone(cache: Cache) -> None:
+    end(holder(cache.root, "build"))
+    assert list((cache.root / "kind").glob(".key-*"))
+    entry = cache.ensure("kind", "key", lambda entry: None, soon())
+    assert list(entry.iterdir()) == []
+    assert list((cache.root / "kind").glob(".key-*")) == []
+
+
+def test_an_entry_somebody_deleted_is_built_anew(cache: Cache) -> None:
+    for _ in range(2):
+        entry = cache.ensure("kind", "key", lambda entry: None, soon())
+        entry.rmdir()
+    assert cache.ensure("kind", "key", lambda entry: None, soon()).is_dir()
+
+
+def test_using_an_entry_is_remembered(cache: Cache) -> None:
+    entry = cache.ensure("kind", "key", lambda entry: None, soon())
+    os.utime(entry, (0, 0))
+    cache.ensure("kind", "key", lambda entry: None, soon())
+    assert entry.stat().st_mtime > time.time() - 60
+
+
+def test_the_default_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert Cache.default().root == Path("/somewhere/conntrack-matrix")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert Cache.default().root == Path("/home/me/.cache/conntrack-matrix")

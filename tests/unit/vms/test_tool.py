@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vms import tool
+from vms.deadline import Deadline
+from vms.errors import HostError
+
+
+def soon() -> Deadline:
+    return Deadline(5, "trying it")
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended, seen within two seconds."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_what_it_prints() -> None:
+    assert tool.run(["sh", "-c", "echo out; echo err >&2"], soon()) == "out\nerr\n"
+
+
+def test_environment_and_directory(tmp_path: Path) -> None:
+    assert tool.run(["sh", "-c", "echo $X $LC_ALL; pwd"], soon(), environment={"X": "1"}, cwd=tmp_path) == f"1 C.UTF-8\n{tmp_path}\n"
+
+
+def test_a_failure_says_what_it_was_for_and_the_last_words() -> None:
+    with pytest.raises(tool.ToolFailed, match="trying it: sh ended with status 3: no such luck") as error:
+        tool.run(["sh", "-c", "echo no such luck; exit 3"], soon())
+    assert error.value.output == "no such luck\n"
+
+
+def test_a_missing_program() -> None:
+    with pytest.raises(HostError, match="trying it: the program no-such-program is missing"):
+        tool.run(["no-such-program"], soon())
+
+
+def test_programs_of_sbin_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert "kmod" in tool.run(["depmod", "--version"], soon())
+
+
+def test_a_full_disk_is_said_plainly() -> None:
+    with pytest.raises(HostError, match="trying it: no space left on the disk"):
+        tool.run(["sh", "-c", "echo 'write error: No space left on device'; exit 1"], soon())
+
+
+def test_it_does_not_outlive_its_deadline() -> None:
+    start = time.monotonic()
+    with pytest.raises(HostError, match=r"trying it: sh was not done after 0\.3 s"):
+        tool.run(["sh", "-c", "sleep 60 & sleep 60"], Deadline(0.3, "trying it"))
+    assert time.monotonic() - start < 5
+
+
+def test_it_does_not_outlive_us(tmp_path: Path) -> None:
+    script = "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c', sys.argv[1]], Deadline(60, 'x'))"
+    note = tmp_path / "pid"
+    process = subprocess.Popen([sys.executable, "-c", script, f"echo $$ > {note}.new; mv {note}.new {note}; exec sleep 60"])
+    while not note.exists():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert gone(int(note.read_text()))
