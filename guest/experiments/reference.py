@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import tcp, udp
+from guest.lab.packets import udp
 
 _FRONTENDS = ("legacy", "nft")
 
@@ -88,8 +88,8 @@ _REFERENCES: dict[str, str | None] = {
 def conntrack_on_reference(lab: Lab) -> Facts:
     """Which rules switch connection tracking on in a network namespace?
 
-    Each fact is the number of flows after one SYN from outside, in a fresh namespace that holds one rule. Connection tracking is registered
-    in a namespace only when something refers to it; a container without such a rule pays nothing, and one that lists a table may start to.
+    Each fact is the number of flows after one UDP packet from outside, in a fresh namespace that holds one rule. Connection tracking is
+    registered in a namespace only when something refers to it; a container without such a rule pays nothing.
     """
     facts: Facts = {}
     for name, rules in _REFERENCES.items():
@@ -99,8 +99,8 @@ def conntrack_on_reference(lab: Lab) -> Facts:
             place.iptables_command("-t", "nat", "-L")
         elif rules:
             place.iptables(rules)
-        wire.send(tcp("198.18.0.2:10000", "192.0.2.1:80"))
-        # Not the flows themselves: the stack's RST has closed the entry, which a listing would still show, and must.
+        # Not a SYN: the stack's RST would take the flow away again.
+        wire.send(udp("198.18.0.2:10000", "192.0.2.1:53"))
         facts[name] = len(place.flows())
         wire.close()
     return facts

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
+from guest.lab.namespace import Namespace
 from guest.lab.packets import parse, tcp, with_ports
 from guest.lab.tun import Tun
 from guest.observe.ctnetlink import states
@@ -27,19 +30,34 @@ _COUNTED = (
     Fact("mangle_packets", int, "packets counted in mangle PREROUTING, after connection tracking"),
 )
 _MAX = "net/netfilter/nf_conntrack_max"
+_TRIES = 6
 _VARIANTS = {"frontend": ("legacy", "nft"), "scope": ("user", "root")}
 
 
-def _counted(lab: Lab, wire: Tun) -> Facts:
-    flows = lab.flows()
-    counters = lab.counters()
+def _counted(place: Namespace, wire: Tun) -> Facts:
+    flows = place.flows()
+    counters = place.counters()
     return {
-        "packets": lab.links.counts(wire.name).received,
+        "packets": place.links.counts(wire.name).received,
         "flows": len(flows),
         "flow_states": states(flows),
         "raw_packets": counters.packets("raw"),
         "mangle_packets": counters.packets("mangle"),
     }
+
+
+def _undisturbed(lab: Lab) -> Iterator[Namespace]:
+    """Fresh namespaces to ask again in, as long as the last one was disturbed by early drop.
+
+    A newcomer to a full table evicts an unassured flow that it finds in the eight buckets next to its own. With seven flows in thousands of
+    buckets that is an accident of the hash, which would make this cell's facts random: such a try is made again. A kernel that always
+    evicts is reported as it is.
+    """
+    for _ in range(_TRIES):
+        place = lab.another()
+        yield place
+        if not place.statistics()["early_drop"]:
+            return
 
 
 def _ten_syns() -> list[bytes]:
@@ -99,23 +117,26 @@ def table_full(lab: Lab) -> Facts:
     """Where and how are packets lost when the table is full?
 
     As `baseline`, with nf_conntrack_max at 7. The limit is set in the guest's initial namespace, where it belongs to the whole machine;
-    whether the namespace could have set it is tried first. The seven flows are young and unassured: early drop could evict one of
-    them for a newcomer, but spares all that were used within the same hash bucket scan, so the statistics tell who lost.
+    whether the namespace could have set it is tried first. A newcomer that by accident of the hash finds one of the seven within eight
+    buckets evicts it; such tries are repeated.
     """
     own = lab.try_sysctl(_MAX, 7)
     lab.root.write(f"/proc/sys/{_MAX}", 7)
-    wire = lab.host()
-    lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
-    wire.send(*_ten_syns())
-    facts = _counted(lab, wire)
-    statistics = lab.statistics()
-    full = [line for line in lab.root.dmesg() if "table full" in line]
-    return facts | {
-        "namespace_limit": own,
-        **{name: statistics[name] for name in ("drop", "early_drop", "insert_failed")},
-        "dmesg": sorted({re.sub(r"\d+", "N", line) for line in full}),
-        "dmesg_lines": len(full),
-    }
+    facts: Facts = {}
+    for place in _undisturbed(lab):
+        earlier = len(lab.root.dmesg())
+        wire = place.host()
+        place.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
+        wire.send(*_ten_syns())
+        statistics = place.statistics()
+        full = [line for line in lab.root.dmesg()[earlier:] if "table full" in line]
+        facts = _counted(place, wire) | {
+            "namespace_limit": own,
+            **{name: statistics[name] for name in ("drop", "early_drop", "insert_failed")},
+            "dmesg": sorted({re.sub(r"\d+", "N", line) for line in full}),
+            "dmesg_lines": len(full),
+        }
+    return facts
 
 
 @experiment(
@@ -124,7 +145,7 @@ def table_full(lab: Lab) -> Facts:
         Fact("synacks", int, "SYN+ACKs that came out of the tun"),
         Fact("request_sockets", int, "half-open connections the listener holds"),
         Fact("cookies", int, "SYN cookies sent"),
-        Fact("accepted", int, "connections the program could accept"),
+        Fact("accepted", int, "1 if a connection waits to be accepted, else 0"),
     ],
     invariants=[
         Invariant(
@@ -143,24 +164,21 @@ def syn_flood_listener(lab: Lab) -> Facts:
 
     The flood of `baseline` against a socket that listens on 192.0.2.1:80 with a backlog of 4, SYN cookies on as by default. `full` sets
     nf_conntrack_max to 7 in the initial namespace first. SYN+ACKs are counted where they leave, half-open connections in /proc/net/tcp,
-    cookies in /proc/net/netstat.
+    cookies in /proc/net/netstat. Tries that early drop disturbed are repeated, as in `table-full`.
     """
     if lab.variant["table"] == "full":
         lab.root.write(f"/proc/sys/{_MAX}", 7)
-    wire = lab.host()
-    lab.iptables(_RULES.format(drop=""))
-    with socket.create_server(("192.0.2.1", 80), backlog=4) as listener:
-        listener.setblocking(False)
-        wire.send(*_ten_syns())
-        answers = [parse(data) for data in wire.read()]
-        facts = _counted(lab, wire) | {
-            "synacks": sum(answer["TCP"].flags == "SA" for answer in answers),
-            "request_sockets": sum(line.split()[3] == "03" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]),
-            "cookies": lab.netstat()["SyncookiesSent"],
-            "accepted": 0,
-        }
-        try:
-            listener.accept()
-        except BlockingIOError:
-            return facts
-        return facts | {"accepted": 1}
+    facts: Facts = {}
+    for place in _undisturbed(lab):
+        wire = place.host()
+        place.iptables(_RULES.format(drop=""))
+        with place.inside(), socket.create_server(("192.0.2.1", 80), backlog=4) as listener:
+            wire.send(*_ten_syns())
+            answers = [parse(data) for data in wire.read()]
+            facts = _counted(place, wire) | {
+                "synacks": sum(answer["TCP"].flags == "SA" for answer in answers),
+                "request_sockets": sum(line.split()[3] == "03" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]),
+                "cookies": place.netstat()["SyncookiesSent"],
+                "accepted": len(select.select([listener], [], [], 0)[0]),
+            }
+    return facts

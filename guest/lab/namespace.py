@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ class Namespace:
         self.journal = journal
         self.frontend = frontend
         self._fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._families: set[int] = set()
+        self._tables: set[tuple[int, str]] = set()
         self._native = False
         self.links = Links()
         self.conntrack = Conntrack()
@@ -128,13 +129,13 @@ class Namespace:
 
     def iptables(self, rules: str, family: int = 4) -> None:
         """Adds rules through the cell's frontend, in iptables-restore's language without COMMIT, with one program start."""
-        self._families.add(family)
+        self._tables |= {(family, table) for table in re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE)}
         with self.inside():
             tool(program(family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
 
     def iptables_command(self, *arguments: str, family: int = 4) -> str:
         """Runs iptables itself, for what iptables-restore cannot say: listing, deleting."""
-        self._families.add(family)
+        self._tables.add((family, arguments[arguments.index("-t") + 1] if "-t" in arguments else "filter"))
         with self.inside():
             return tool(program(family, self.frontend), *arguments)
 
@@ -148,8 +149,9 @@ class Namespace:
         """The counters of every rule with a comment and of every base chain's policy, read now."""
         found = Counters({}, {})
         with self.inside():
-            for family in sorted(self._families):
-                command = (program(family, self.frontend, "save"), "-c")
+            # Table by table: the list of legacy tables in /proc is not for the root of a user namespace.
+            for family, table in sorted(self._tables):
+                command = (program(family, self.frontend, "save"), "-c", "-t", table)
                 text = tool(*command)
                 self.journal.counters(command, text)
                 found |= parse_save(text)

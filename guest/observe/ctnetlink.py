@@ -182,7 +182,7 @@ class Conntrack:
 
     def count(self) -> int:
         """How many entries the namespace counts. Unlike a dump this evicts nothing."""
-        return int.from_bytes(attributes(self.request(GET_STATS, flags=0)[0][4:])[1], "big")
+        return int.from_bytes(attributes(self.request(GET_STATS)[0][4:])[1], "big")
 
     def statistics(self) -> dict[str, int]:
         """The statistics of the table, summed over CPUs; a name the kernel does not report is absent."""
