@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Apt:
     """The apt root for one choice of suites. Roots for other choices lie beside it."""
 
     def __init__(self, settings: Debian, cache: Cache) -> None:
-        self._sources = "".join(f"{line}\n" for line in _source_lines(settings))
+        self._sources = "".join(f"{source_line(settings, suite)}\n" for suite in settings.suites)
         self.key = hashlib.sha256(self._sources.encode()).hexdigest()[:32]
         self.root = cache.path("apt", self.key)
 
@@ -165,17 +165,17 @@ def _with_options(command: Sequence[str], deadline: Deadline) -> str:
         return tool.run(command, deadline, environment={"APT_CONFIG": file.name})
 
 
-def _source_lines(settings: Debian) -> Iterator[str]:
-    for suite in settings.suites:
-        words = [_archive(settings, suite), suite.suite, *suite.components]
-        keyring = suite.keyring or _debian_keyring()
-        for word in (*words, keyring):
-            if not word or re.search(r"[\s\[\]]", word):
-                raise UsageError(f"suite {suite.suite!r}: {word!r} cannot stand in a list of apt sources")
-        if not Path(keyring).is_file():
-            raise UsageError(f"suite {suite.suite!r}: there is no keyring {keyring}")
-        lenient = "" if _checks_valid_until(suite) else " check-valid-until=no check-date=no"
-        yield f"deb [arch={ARCHITECTURE} signed-by={keyring}{lenient}] {' '.join(words)}"
+def source_line(settings: Debian, suite: Suite) -> str:
+    """The suite as a line of sources.list(5). Raises UsageError for a suite that cannot be one, HostError without a mirror or keyring."""
+    words = [_archive(settings, suite), suite.suite, *suite.components]
+    keyring = suite.keyring or _debian_keyring()
+    for word in (*words, keyring):
+        if not word or re.search(r"[\s\[\]]", word):
+            raise UsageError(f"suite {suite.suite!r}: {word!r} cannot stand in a list of apt sources")
+    if not Path(keyring).is_file():
+        raise UsageError(f"suite {suite.suite!r}: there is no keyring {keyring}")
+    lenient = "" if _checks_valid_until(suite) else " check-valid-until=no check-date=no"
+    return f"deb [arch={ARCHITECTURE} signed-by={keyring}{lenient}] {' '.join(words)}"
 
 
 def _archive(settings: Debian, suite: Suite) -> str:
