@@ -1,0 +1,150 @@
+"""The accepted baseline: for every cell the answer that somebody looked at and found right, with who, when and why.
+
+It is one file beside `matrix.toml`, to be committed like a lock file: whoever checks it out, CI too, compares with the same answers.
+One cell is one line, so that a commit that moves the baseline shows what moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from matrix.compare import comparable
+from matrix.known import Answer, Key, Known
+from matrix.manifest import KernelEntry
+from matrix.plan import variant_name
+from matrix.record import FactValue, Record, Status
+from matrix.store import write_whole
+from vms.errors import UsageError
+
+FORM = 1
+"""Version of the file's form; raised when a reader of the old one would misread the new one."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """One move of the baseline. `when` is ISO 8601 in UTC; `cells` says how many were new or moved."""
+
+    who: str
+    when: str
+    why: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is accepted, and each acceptance that led there, oldest first."""
+
+    known: Known = field(default_factory=Known)
+    acceptances: tuple[Acceptance, ...] = ()
+
+
+class BaselineKernel(msgspec.Struct, omit_defaults=True):
+    """A build, as the file holds it."""
+
+    id: str
+    name: str
+    series: str
+    release: str
+    flavour: str
+    version: str
+    suite: str = ""
+
+
+class BaselineCell(msgspec.Struct, omit_defaults=True):
+    """An accepted answer. `kernel` is the build's id, `seen` when the run that gave the answer was started."""
+
+    kernel: str
+    experiment: str
+    status: Status
+    seen: str
+    variant: dict[str, str] = {}
+    facts: dict[str, FactValue] = {}
+    reason: str = ""
+
+
+class BaselineFile(msgspec.Struct):
+    """The whole file."""
+
+    form: int
+    acceptances: list[Acceptance]
+    kernels: list[BaselineKernel]
+    cells: list[BaselineCell]
+
+
+def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> Baseline:
+    """The baseline moved to what is known. A cell that is `unstable` now keeps what was accepted before.
+
+    Raises UsageError when no reason is given, or when nothing differs from what is accepted.
+    """
+    if not why.strip():
+        raise UsageError("accept: say why these answers are right, for example --why 'backport of b12fa46, see the ledger'")
+    answers = dict(baseline.known.answers)
+    moved = 0
+    for key, answer in known.answers.items():
+        if comparable(answer.record) and not _same(answers.get(key), answer):
+            answers[key] = answer
+            moved += 1
+    if not moved:
+        raise UsageError("accept: nothing to accept, every known answer is the accepted one")
+    kernels = {**baseline.known.kernels, **{key: entry for key, entry in known.kernels.items() if any(key == cell[0] for cell in answers)}}
+    return Baseline(Known(kernels, answers), (*baseline.acceptances, Acceptance(who, when, why.strip(), moved)))
+
+
+def read_baseline(path: Path) -> Baseline:
+    """The baseline in the file; an empty one if there is none yet. Raises UsageError if it is damaged."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Baseline()
+    except OSError as error:
+        raise UsageError(f"cannot read the baseline {path}: {error.strerror}") from error
+    try:
+        file = msgspec.json.decode(content, type=BaselineFile)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"the baseline {path} cannot be read: {error}; restore it from version control") from error
+    if file.form != FORM:
+        raise UsageError(f"the baseline {path} is of form {file.form}, this program reads form {FORM}")
+    kernels = {k.id: KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite) for k in file.kernels}
+    answers: dict[Key, Answer] = {}
+    for cell in file.cells:
+        if cell.kernel not in kernels:
+            raise UsageError(
+                f"the baseline {path} has a cell of {cell.kernel!r}, which is not among its kernels; restore it from version control"
+            )
+        record = Record(kernels[cell.kernel].name, cell.experiment, cell.variant, cell.status, cell.facts, cell.reason)
+        answers[cell.kernel, cell.experiment, variant_name(cell.variant)] = Answer(record, cell.seen)
+    return Baseline(Known(kernels, answers), tuple(file.acceptances))
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Writes the file, whole or not at all, a line per acceptance, kernel and cell."""
+    parts: dict[str, Sequence[object]] = {
+        "acceptances": list(baseline.acceptances),
+        "kernels": [
+            BaselineKernel(k.id, k.name, k.series, k.release, k.flavour, k.version, k.suite)
+            for k in sorted(baseline.known.kernels.values(), key=lambda entry: entry.id)
+        ],
+        "cells": [_cell(key, answer) for key, answer in sorted(baseline.known.answers.items(), key=lambda item: item[0])],
+    }
+    lines = [f'"form": {FORM}', *(f'"{name}": [\n{_lines(items)}\n]' for name, items in parts.items())]
+    write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def _lines(items: Sequence[object]) -> str:
+    return ",\n".join(msgspec.json.encode(item).decode() for item in items)
+
+
+def _cell(key: Key, answer: Answer) -> BaselineCell:
+    record = answer.record
+    return BaselineCell(key[0], record.experiment, record.status, answer.seen, record.variant, record.facts, record.reason)
+
+
+def _same(accepted: Answer | None, now: Answer) -> bool:
+    if accepted is None:
+        return False
+    one, other = accepted.record, now.record
+    return (one.status, one.facts, one.reason) == (other.status, other.facts, other.reason)

@@ -1,0 +1,67 @@
+"""The newest answer of every cell, put together from runs: a night runs only some cells, the rest is known from before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from matrix.manifest import KernelEntry, Manifest
+from matrix.plan import Cell, variant_name
+from matrix.record import Record, Status
+from matrix.store import read_run
+from vms.errors import UsageError
+
+Key = tuple[str, str, str]
+"""The id of a kernel, an experiment, a variant's name. The id, since what a run calls a kernel depends on which others it has."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A record, and when the run it comes from was started (ISO 8601, UTC)."""
+
+    record: Record
+    seen: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """Kernels by id and answers by cell. A cell that only ever ended in `error` is not known."""
+
+    kernels: Mapping[str, KernelEntry] = field(default_factory=dict)
+    answers: Mapping[Key, Answer] = field(default_factory=dict)
+
+    def with_run(self, manifest: Manifest, records: Iterable[Record]) -> Known:
+        """With the run's answers where they are newer than what was known."""
+        ids = {entry.name: entry.id for entry in manifest.kernels}
+        answers = dict(self.answers)
+        for record in records:
+            if record.kernel not in ids:
+                raise UsageError(f"the run {manifest.run} holds cells of {record.kernel[:64]!r}, a kernel that its manifest does not name")
+            key = (ids[record.kernel], record.experiment, variant_name(record.variant))
+            if record.status is not Status.ERROR and (key not in answers or answers[key].seen <= manifest.started):
+                answers[key] = Answer(record, manifest.started)
+        return replace(self, kernels={**self.kernels, **{entry.id: entry for entry in manifest.kernels}}, answers=answers)
+
+    def answer_to(self, cell: Cell) -> Answer | None:
+        """What is known of a planned cell: None as well if the experiment now declares other facts than those that were answered."""
+        answer = self.answers.get((cell.kernel.id, cell.experiment.name, variant_name(cell.variant)))
+        if answer is None or not answer.record.facts:
+            return answer
+        return answer if answer.record.facts.keys() == {fact.name for fact in cell.experiment.facts} else None
+
+
+def nightly_runs(results: Path) -> Iterator[Path]:
+    """The directories of finished nightly runs, oldest first."""
+    yield from sorted(path.parent for path in results.glob("*/nightly.json") if not path.parent.is_symlink())
+
+
+def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
+    """As `store.read_run`, from the two files that a finished run has instead of its thousands. Raises UsageError if it is damaged."""
+    try:
+        manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
+        return manifest, msgspec.json.decode((path / "results.json").read_bytes(), type=list[Record])
+    except (OSError, msgspec.DecodeError):
+        return read_run(path)

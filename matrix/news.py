@@ -1,0 +1,111 @@
+"""What the known answers hold that the baseline does not: the changes and failures that somebody has to look at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from matrix.baseline import Baseline
+from matrix.compare import Difference, Kind, comparable, compare_cells
+from matrix.known import Known
+from matrix.manifest import KernelEntry
+from matrix.record import Record, Status
+from vms.kernels.order import release_key, version_key
+
+FAILURES = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
+
+
+@dataclass(frozen=True)
+class News:
+    """A fact that is not what it was.
+
+    Between two kernels: `later` is not in the baseline (or the experiment is not) and differs from its left neighbour `earlier`. Within
+    one (`earlier` is `later`): the build itself answers differently than was accepted, which no commit explains.
+    """
+
+    earlier: KernelEntry
+    later: KernelEntry
+    before: Record
+    after: Record
+    difference: Difference
+
+    @property
+    def moved(self) -> bool:
+        """Whether one and the same build answers differently than was accepted."""
+        return self.earlier.id == self.later.id
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that ended in a way no kernel should, which nobody accepted."""
+
+    kernel: KernelEntry
+    record: Record
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Everything that waits to be looked at."""
+
+    news: tuple[News, ...]
+    failures: tuple[Failure, ...]
+
+
+def standing(baseline: Baseline, known: Known) -> Standing:
+    """Compares what is known, which includes the baseline, with what is accepted.
+
+    A new build is compared with its left neighbour of the same flavour among all builds known, so what an accepted predecessor did
+    already is not reported again.
+    """
+    rows: dict[tuple[str, str, str], list[KernelEntry]] = defaultdict(list)
+    for key, experiment, variant in known.answers:
+        entry = known.kernels[key]
+        rows[experiment, variant, entry.flavour].append(entry)
+    news: list[News] = []
+    failures: list[Failure] = []
+    for (experiment, variant, _), kernels in sorted(rows.items()):
+        left: _Seen | None = None
+        for kernel in sorted(kernels, key=_order):
+            now = known.answers[kernel.id, experiment, variant].record
+            answer = baseline.known.answers.get((kernel.id, experiment, variant))
+            accepted = answer.record if answer and _same_question(answer.record, now) else None
+            earlier = _Seen(kernel, accepted) if accepted else left
+            if earlier:
+                news += _news(earlier, kernel, now)
+            expected = earlier is not None and earlier.expected and _alike(earlier.record, now)
+            if now.status in FAILURES and not expected:
+                failures.append(Failure(kernel, now))
+            if comparable(now):
+                left = _Seen(kernel, now, expected)
+    return Standing(tuple(news), tuple(failures))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A kernel's answer to compare with. `expected`: if it is a failure, it was accepted, here or in those it goes on from."""
+
+    kernel: KernelEntry
+    record: Record
+    expected: bool = True
+
+
+def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
+    for difference in compare_cells(earlier.record, now):
+        # Two answers of which only one has the fact were given to different questions: the experiment was rewritten in between.
+        rewritten = earlier.record.facts and now.facts and difference.kind in (Kind.APPEARED, Kind.DISAPPEARED)
+        if difference.kind.is_change and not rewritten:
+            yield News(earlier.kernel, kernel, earlier.record, now, difference)
+
+
+def _same_question(one: Record, other: Record) -> bool:
+    return not one.facts or not other.facts or one.facts.keys() == other.facts.keys()
+
+
+def _alike(one: Record, other: Record) -> bool:
+    return comparable(one) and (one.status, one.facts) == (other.status, other.facts)
+
+
+def _order(entry: KernelEntry) -> Any:
+    return release_key(entry.release), version_key(entry.version or "0"), entry.name

@@ -1,0 +1,75 @@
+"""The newest answer of every cell, whichever run gave it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from matrix.known import Known, nightly_runs, read_finished
+from matrix.manifest import KernelEntry, Manifest
+from matrix.plan import Cell
+from matrix.record import FactValue, Record, Status
+from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
+from vms.errors import UsageError
+
+
+def manifest(day: int, *names: str) -> Manifest:
+    kernels = tuple(KernelEntry(name, f"debian:{name}", "6.1", name, "cloud", f"{name}-1", "sid") for name in names)
+    return Manifest(f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS)
+
+
+def cell(kernel: str, status: Status = Status.PASS, **facts: FactValue) -> Record:
+    return Record(kernel, "table-full", {}, status, dict(facts))
+
+
+KEY = ("debian:6.1.5", "table-full", "")
+
+
+def test_the_newest_run_wins_whatever_the_order_of_reading() -> None:
+    runs = [(manifest(2, "6.1.5"), [cell("6.1.5", flows=8)]), (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])]
+    for order in (runs, runs[::-1]):
+        known = Known()
+        for run in order:
+            known = known.with_run(*run)
+        assert known.answers[KEY].record.facts == {"flows": 8}
+        assert known.answers[KEY].seen.startswith("2026-11-02")
+
+
+def test_an_error_is_no_answer() -> None:
+    known = Known().with_run(manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    assert known.with_run(manifest(2, "6.1.5"), [cell("6.1.5", Status.ERROR)]).answers == known.answers
+
+
+def test_a_kernel_that_the_manifest_does_not_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="does not name"):
+        Known().with_run(manifest(1, "6.1.5"), [cell("6.1.6", flows=7)])
+
+
+def test_a_rewritten_experiment_has_no_answer_yet() -> None:
+    kernel = make_kernel("6.1.5")
+    entry = KernelEntry(kernel.name, kernel.id, kernel.series, kernel.release, kernel.flavour, kernel.version, kernel.suite)
+    run = Manifest("run", "plan", "2026-11-01T02:00:00+00:00", (), 1, (), (entry,), SURROUNDINGS)
+    known = Known().with_run(run, [cell("6.1.5", flows=7)])
+    assert known.answer_to(Cell(kernel, make_experiment("table-full"), {})) is not None
+    assert known.answer_to(Cell(kernel, make_experiment("table-full", {"flows": int, "drops": int}), {})) is None
+    assert known.answer_to(Cell(kernel, make_experiment("baseline"), {})) is None
+
+
+def test_only_finished_nights_count(tmp_path: Path) -> None:
+    for name, done in (("20261102-020000", True), ("20261101-020000", True), ("20261103-020000", False)):
+        (tmp_path / name).mkdir()
+        if done:
+            (tmp_path / name / "nightly.json").write_text("{}")
+    (tmp_path / "latest").symlink_to("20261102-020000")
+    assert [path.name for path in nightly_runs(tmp_path)] == ["20261101-020000", "20261102-020000"]
+
+
+def test_reading_a_finished_run(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest(1, "6.1.5")))
+    (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell("6.1.5", flows=7)]))
+    assert read_finished(tmp_path) == (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    (tmp_path / "manifest.json").write_bytes(b"{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_finished(tmp_path)
