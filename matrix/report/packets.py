@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 MOST_PACKETS = 200
 """Packets listed of one capture; the file has the rest."""
@@ -38,8 +39,7 @@ _SCTP = {
 }
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """One packet. `seconds` counts from the capture's first; `what` is the rest in words; `length` is its length on the wire in bytes."""
 
     seconds: float
@@ -86,6 +86,11 @@ def read_packets(content: bytes) -> tuple[list[Packet], bool]:
     return packets, False
 
 
+@lru_cache(maxsize=4096)
+def _address(packed: bytes) -> str:
+    return str(ipaddress.ip_address(packed))
+
+
 def _packet(seconds: float, data: bytes, link: int, length: int) -> Packet:
     source, destination, protocol, what = _network(data, link)
     return Packet(seconds, source, destination, protocol, what, length)
@@ -119,7 +124,7 @@ def _ipv4(data: bytes) -> tuple[str, str, str, str]:
     header = (data[0] & 15) * 4
     fragment = int.from_bytes(data[6:8], "big")
     total = int.from_bytes(data[2:4], "big")
-    source, destination = str(ipaddress.IPv4Address(data[12:16])), str(ipaddress.IPv4Address(data[16:20]))
+    source, destination = _address(data[12:16]), _address(data[16:20])
     name = _PROTOCOLS.get(data[9], f"protocol {data[9]}")
     place = f"fragment at {(fragment & 0x1FFF) * 8}{', more follow' if fragment & 0x2000 else ''}" if fragment & 0x3FFF else ""
     if fragment & 0x1FFF:
@@ -128,7 +133,7 @@ def _ipv4(data: bytes) -> tuple[str, str, str, str]:
 
 
 def _ipv6(data: bytes) -> tuple[str, str, str, str]:
-    source, destination = str(ipaddress.IPv6Address(data[8:24])), str(ipaddress.IPv6Address(data[24:40]))
+    source, destination = _address(data[8:24]), _address(data[24:40])
     following, offset, place = data[6], 40, ""
     for _ in range(8):
         if following in (0, 43, 60) and offset + 2 <= len(data):

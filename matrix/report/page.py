@@ -12,6 +12,7 @@ from matrix.manifest import KernelEntry, Manifest
 from matrix.record import Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, frozen, letter
 from matrix.report.embedded import embedded
+from matrix.report.evidence import pack_evidence
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.table import Row, Table
 
@@ -119,6 +120,7 @@ class Page:
     sections: tuple[Section, ...]
     topics: tuple[str, ...]
     statuses: tuple[str, ...]
+    every_status: tuple[str, ...]
     legend: tuple[Legend, ...]
     ledger: tuple[dict[str, str], ...]
     about: tuple[tuple[str, str], ...]
@@ -150,12 +152,13 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], run: Path) -> P
         sections=tuple(Section(topic, tuple(_row(row, roomy=roomy) for row, _ in rows)) for topic, rows in sections.items()),
         topics=tuple(sections),
         statuses=tuple(str(status) for status, number in table.counts.items() if number),
+        every_status=tuple(Status),
         legend=_legend(),
         ledger=(),
         about=_about(manifest),
         roomy=roomy,
         data=embedded(table, ordered),
-        evidence=(),
+        evidence=pack_evidence(run, [row for _, row, _ in ordered]),
     )
 
 

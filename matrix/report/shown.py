@@ -1,4 +1,4 @@
-"""Text from a guest, made fit to be shown: bounded, and with nothing in it that a terminal, a browser or an eye could take for something else.
+"""Text from a guest, made fit to be shown: bounded, and with nothing in it that a terminal, a browser or an eye could mistake.
 
 Escaping for HTML is the template's; this is about what would survive it: terminal escapes, bidirectional overrides, megabytes.
 """

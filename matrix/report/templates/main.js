@@ -90,7 +90,7 @@ function showOpen(before) {
   }
   const target = elementAt(open.row, open.column);
   if (open.column >= 0) target.setAttribute('aria-selected', 'true');
-  panel.replaceChildren(...(open.column < 0 ? showRow(open.row) : showCell(open.row, open.column)).filter((part) => part));
+  panel.replaceChildren(...element('div', {}, open.column < 0 ? showRow(open.row) : showCell(open.row, open.column)).childNodes);
   panel.hidden = false;
   panel.scrollTop = 0;
   moveTo(target, false);
@@ -157,10 +157,12 @@ table.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && state.open) go({ open: null });
+  if (event.key === 'Escape' && state.open && !document.getElementById('help').open) go({ open: null });
 });
 window.addEventListener('popstate', () => apply(fromHash()));
 window.addEventListener('hashchange', () => apply(fromHash()));
+
+document.getElementById('help-open').addEventListener('click', () => document.getElementById('help').showModal());
 
 const theme = document.getElementById('theme');
 const THEMES = { '': ['◐', 'as the system has them'], light: ['☀', 'light'], dark: ['☾', 'dark'] };

@@ -48,14 +48,16 @@ function showCell(row, column) {
 
 function changeParts(row, column) {
   const parts = [];
-  for (const change of changesInto(row, column, inSight)) {
-    parts.push(element('div', { class: `change ${change.verdict}` },
-      element('p', {}, element('b', {}, `${change.verdict[0].toUpperCase()}${change.verdict.slice(1)} change`), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
-      change.facts.map((one) => element('p', {}, element('code', {}, one.fact), ` ${inWords(one.before) || 'absent'} → ${inWords(one.after) || 'absent'}`,
-        (one.entries || []).map((place) => commit(data.ledger[place]))))));
-  }
+  for (const change of changesInto(row, column, inSight)) parts.push(changePart(change));
   if (parts.length) parts.unshift(element('h3', {}, 'What changed'));
   return parts;
+}
+
+function changePart(change) {
+  return element('div', { class: `change ${change.verdict}` },
+      element('p', {}, element('b', {}, `${change.verdict[0].toUpperCase()}${change.verdict.slice(1)} change`), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
+    change.facts.map((one) => element('p', {}, element('code', {}, one.fact), ` ${inWords(one.before) || 'absent'} → ${inWords(one.after) || 'absent'}`,
+      (one.entries || []).map((place) => commit(data.ledger[place])))));
 }
 
 function commit(entry) {
@@ -107,13 +109,23 @@ const quoted = (text) => (/^[\w.,:=+@%/~-]+$/.test(text) && !text.startsWith('~'
 
 function evidenceParts(row, column, cell) {
   if (!cell.evidence.length) return [];
-  const base = ['..', 'cells', kernels[column].name, row.experiment.name, ...(row.variants[0] ? [row.variants[0]] : [])].map(encodeURIComponent).join('/');
+  const base = directory(row, column, row.variants[0]);
   const list = element('div', {}, cell.evidence.map((name) => element('p', {}, element('a', { href: `${base}/${encodeURIComponent(name)}` }, name))));
   evidenceOf(row).then((all) => {
     const own = all[column] || {};
     list.replaceChildren(...cell.evidence.map((name) => evidenceFile(name, `${base}/${encodeURIComponent(name)}`, own[name])));
   }, (error) => list.prepend(element('p', {}, `The evidence in this page cannot be read (${error.message}); the files have it.`)));
-  return [element('h3', {}, 'Evidence'), list];
+  return [element('h3', {}, 'Evidence'), list, alsoParts(row, column)];
+}
+
+const directory = (row, column, variant) =>
+  ['..', 'cells', kernels[column].name, row.experiment.name, ...(variant ? [variant] : [])].map((part) => encodeURIComponent(part)).join('/');
+
+// A row stands for every variant that gave the same on every kernel; the page carries the first one's evidence.
+function alsoParts(row, column) {
+  if (row.variants.length < 2) return null;
+  return element('p', {}, `This is ${row.variants[0]}. The same was found with `,
+    row.variants.slice(1).flatMap((variant, place) => [place ? ', ' : '', element('a', { href: `${directory(row, column, variant)}/` }, variant)]), '.');
 }
 
 function evidenceFile(name, href, found) {
@@ -152,15 +164,17 @@ function showRow(row) {
       const shown = Object.entries(facts).filter(([name, value]) => place === 0 || !same(value, first[name]));
       return [
         element('p', {}, badge(cell), ' ', ranges(columns)),
-        element('dl', { class: 'panel' }, shown.map(([name, value]) => [element('dt', {}, element('code', {}, name)), element('dd', {}, inWords(value))])),
+        element('dl', {}, shown.map(([name, value]) => [element('dt', {}, element('code', {}, name)), element('dd', {}, inWords(value))])),
       ];
     }),
+    row.changes.size ? element('h3', {}, 'What changed') : null,
+    [...row.changes.values()].map(changePart),
     others.length ? element('h3', {}, 'Not compared') : null,
     others.map(([kernel, cell]) => element('p', {}, badge(cell), ` ${kernel.name} `, cell.reason.split('\n')[0])),
     row.experiment.invariants.length ? element('h3', {}, 'Must hold on every kernel') : null,
     element('ul', {}, row.experiment.invariants.map((text) => element('li', {}, text))),
     row.experiment.doc ? [element('h3', {}, 'About this experiment'), element('pre', { tabindex: '0' }, row.experiment.doc)] : null,
-  ].flat(2);
+  ];
 }
 
 // 5.10.1 to 6.1.90, 6.12.3: columns that follow each other are one range.
