@@ -43,7 +43,7 @@ def frozen(facts: Mapping[str, FactValue]) -> Hashable:
     def freeze(value: FactValue) -> Hashable:
         if isinstance(value, list):
             return tuple(value)
-        return frozenset(value.items()) if isinstance(value, dict) else value
+        return frozenset(value.items()) if isinstance(value, dict) else (type(value), value)  # False is not 0
 
     return frozenset((name, freeze(value)) for name, value in facts.items())
 

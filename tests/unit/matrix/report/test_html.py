@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.report.html import embedded_json, html_report
+from matrix.table import make_table
+from tests import synthetic
+from tests.unit.matrix.report import sample
+
+ALLOWED_TAGS = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "a",
+        "header",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "span",
+        "b",
+        "i",
+        "button",
+        "form",
+        "div",
+        "label",
+    ),
+    *(
+        "input",
+        "select",
+        "option",
+        "output",
+        "main",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "small",
+        "code",
+        "section",
+        "ul",
+        "li",
+    ),
+    *("dl", "dt", "dd", "dialog", "kbd", "aside", "noscript", "script", "cite"),
+}
+
+
+class Seen(HTMLParser):
+    """Every tag, attribute and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.elements: dict[str, str] = {}
+        self._open = ("", "")
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._open = (tag, dict(attrs).get("id") or "")
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        if self._open[0] in ("script", "style"):
+            self.elements["#".join(self._open)] = data
+            self._open = ("", "")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return html_report(sample.table(), sample.CATALOGUE, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def data(page: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(Seen(page).elements["script#data"])
+    return read
+
+
+def test_nothing_is_fetched_from_anywhere(page: str) -> None:
+    seen = Seen(page)
+    assert not [
+        value for name, value in seen.attributes if name in ("src", "srcset", "action", "poster") or (name == "href" and value != "#matrix")
+    ]
+    assert "url(" not in seen.elements["style#"]
+    assert "@import" not in seen.elements["style#"]
+
+
+def test_the_policy_names_exactly_the_pages_own_script_and_style(page: str) -> None:
+    seen = Seen(page)
+    (policy,) = [value or "" for name, value in seen.attributes if name == "content" and "default-src" in (value or "")]
+
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    assert policy.startswith("default-src 'none'; ")
+    assert f"script-src 'sha256-{digest(seen.elements['script#'])}'" in policy
+    assert f"style-src 'sha256-{digest(seen.elements['style#'])}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_hostile_guest_adds_no_markup(page: str) -> None:
+    seen = Seen(page)
+    assert set(seen.tags) <= ALLOWED_TAGS
+    assert not [name for name, _ in seen.attributes if name.startswith("on") or name == "style"]
+    assert seen.tags.count("script") == 2
+    assert any("<script>alert(1)</script>" in text for text in seen.texts)
+
+
+def test_a_hostile_guest_hides_nothing_and_floods_nothing(page: str) -> None:
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
+    assert len(page) < 150_000  # every field of one cell held 100,000 characters
+
+
+def test_embedded_json_holds_nothing_that_ends_a_script() -> None:
+    text = "</script><!--<script>\u2028&amp;"
+    written = embedded_json({"facts": text})
+    assert not set("<>&\u2028") & set(written)
+    assert json.loads(written) == {"facts": text}
+
+
+def test_the_table_is_there_without_the_script(page: str) -> None:
+    without = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    seen = Seen(without)
+    words = " ".join(text.strip() for text in seen.texts).partition(" Experiment ")[2]
+    assert words.index("5.10.251") < words.index("6.12.9") < words.index("6.12.10") < words.index("7.3~rc7")
+    assert "10/10/10/10" in words
+    assert "packets/flows/raw_packets/mangle_packets" in words
+    for experiment in sample.CATALOGUE:
+        assert experiment in words
+
+
+def test_equal_facts_have_equal_letters(data: dict[str, Any]) -> None:
+    (row,) = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == "inwindow-rst"]
+    cells = [data["cells"][place] for place in row["cells"]]
+    assert [cell["behaviour"] for cell in cells] == [0, 1, 0, 1]
+    assert [(change["from"], change["at"]) for change in row["changes"]] == [(0, 1), (1, 2), (2, 3)]
+    assert row["changes"][0]["facts"] == [
+        {"fact": "state", "before": "CLOSE", "after": "ESTABLISHED"},
+        {"fact": "invalid", "before": False, "after": True},
+    ]
+
+
+def test_what_many_cells_share_is_embedded_once(data: dict[str, Any]) -> None:
+    rows = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == "baseline"]
+    assert len({place for row in rows for place in row["cells"]}) == 1
+
+
+def test_our_own_errors_are_no_change(data: dict[str, Any]) -> None:
+    (row,) = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == "race"]
+    statuses = [data["cells"][place]["status"] for place in row["cells"]]
+    assert statuses == ["unstable", "error", "crash", "timeout"]
+    assert [change["at"] for change in row["changes"]] == [3]
+
+
+def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
+
+    entries, catalogue = synthetic.kernels(20), synthetic.experiments(5)
+    table = make_table(synthetic.manifest(entries, tuple(catalogue)), synthetic.records(entries, tuple(catalogue)), catalogue)
+    page = html_report(table, catalogue, tmp_path)
+    assert '<body class="dense">' in page
+    assert 'class="lines"' not in page
