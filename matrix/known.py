@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,9 +53,17 @@ class Known:
         return answer if answer.record.facts.keys() == {fact.name for fact in cell.experiment.facts} else None
 
 
-def nightly_runs(results: Path) -> Iterator[Path]:
-    """The directories of finished nightly runs, oldest first."""
-    yield from sorted(path.parent for path in results.glob("*/nightly.json") if not path.parent.is_symlink())
+def read_known(results: Path, start: Known, complain: Callable[[str], None]) -> Known:
+    """`start` with the answers of every finished nightly run. Runs that cannot be read are left out and complained of."""
+    known = start
+    for marker in sorted(results.glob("*/nightly.json")):
+        if marker.parent.is_symlink():
+            continue
+        try:
+            known = known.with_run(*read_finished(marker.parent))
+        except UsageError as error:
+            complain(f"left out {marker.parent}: {error}")
+    return known
 
 
 def read_finished(path: Path) -> tuple[Manifest, list[Record]]:

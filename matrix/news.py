@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from matrix.baseline import Baseline
 from matrix.compare import Difference, Kind, comparable, compare_cells
-from matrix.known import Known
+from matrix.known import Key, Known
 from matrix.manifest import KernelEntry
+from matrix.plan import variant_name
 from matrix.record import Record, Status
 from vms.kernels.order import release_key, version_key
 
 FAILURES = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
+
+
+class Verdict(StrEnum):
+    """What the ledger says to a change between two kernels."""
+
+    EXPLAINED = "explained"
+    UNEXPLAINED = "unexplained"
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The verdict and, for `explained` and `contradicted`, the entry in words."""
+
+    verdict: Verdict
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,11 @@ class News:
     difference: Difference
 
     @property
+    def key(self) -> tuple[Key, str]:
+        """Names the cell and the fact."""
+        return (self.later.id, self.after.experiment, variant_name(self.after.variant)), self.difference.fact
+
+    @property
     def moved(self) -> bool:
         """Whether one and the same build answers differently than was accepted."""
         return self.earlier.id == self.later.id
@@ -43,6 +66,11 @@ class Failure:
 
     kernel: KernelEntry
     record: Record
+
+    @property
+    def key(self) -> Key:
+        """Names the cell."""
+        return self.kernel.id, self.record.experiment, variant_name(self.record.variant)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from matrix.baseline import BaselineFile
 from matrix.history.query import Line
 from matrix.manifest import Manifest
+from matrix.nightly import Night
 from matrix.record import Record
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
@@ -19,6 +21,8 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
     "manifest": (Manifest, "`manifest.json` of a run directory"),
     "results": (list[Record], "`results.json` of a run directory: every cell"),
     "record": (Record, "`record.json` of one cell"),
+    "baseline": (BaselineFile, "`matrix.baseline.json`: the accepted answers"),
+    "nightly": (Night, "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's way in each cell"),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from matrix.known import Known, nightly_runs, read_finished
+from matrix.known import Known, read_finished, read_known
 from matrix.manifest import KernelEntry, Manifest
 from matrix.plan import Cell
 from matrix.record import FactValue, Record, Status
@@ -57,13 +57,22 @@ def test_a_rewritten_experiment_has_no_answer_yet() -> None:
     assert known.answer_to(Cell(kernel, make_experiment("baseline"), {})) is None
 
 
-def test_only_finished_nights_count(tmp_path: Path) -> None:
-    for name, done in (("20261102-020000", True), ("20261101-020000", True), ("20261103-020000", False)):
-        (tmp_path / name).mkdir()
+def test_only_finished_nights_count_and_what_cannot_be_read_is_complained_of(tmp_path: Path) -> None:
+    for day, done in ((1, True), (2, True), (3, False)):
+        run = manifest(day, "6.1.5")
+        (tmp_path / run.run).mkdir()
+        (tmp_path / run.run / "manifest.json").write_bytes(msgspec.json.encode(run))
+        (tmp_path / run.run / "results.json").write_bytes(msgspec.json.encode([cell("6.1.5", flows=day)]))
         if done:
-            (tmp_path / name / "nightly.json").write_text("{}")
-    (tmp_path / "latest").symlink_to("20261102-020000")
-    assert [path.name for path in nightly_runs(tmp_path)] == ["20261101-020000", "20261102-020000"]
+            (tmp_path / run.run / "nightly.json").write_text("{}")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "nightly.json").write_text("{}")
+    (tmp_path / "latest").symlink_to("night-03")
+    complaints: list[str] = []
+    known = read_known(tmp_path, Known(), complaints.append)
+    assert known.answers[KEY].record.facts == {"flows": 2}
+    assert len(complaints) == 1
+    assert "broken" in complaints[0]
 
 
 def test_reading_a_finished_run(tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""One night: run what is new and a sample, compare with the accepted baseline, say in ten lines what somebody has to look at."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from guest.catalogue import Experiment
+from matrix.baseline import Acceptance, Baseline
+from matrix.guests import Guests
+from matrix.invocation import run_matrix
+from matrix.known import Key, Known, read_finished, read_known
+from matrix.manifest import Manifest
+from matrix.news import Explanation, Failure, News, Standing, Verdict, standing
+from matrix.plan import Plan, variant_name
+from matrix.progress import Display
+from matrix.record import FactValue, Record, Status
+from matrix.report.write import write_reports
+from matrix.store import write_whole
+from matrix.tonight import choose, only
+from matrix.unstable import mark_unstable
+
+Explain = Callable[[News], Explanation]
+"""What the ledger says to a change between two builds."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of news. Variants with the same news are one item; `earlier` is empty if the build itself moved."""
+
+    earlier: str
+    later: str
+    experiment: str
+    variants: tuple[str, ...]
+    fact: str
+    before: FactValue | None
+    after: FactValue | None
+    verdict: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class FailedCell:
+    """A failure that nobody accepted."""
+
+    kernel: str
+    experiment: str
+    variant: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Night:
+    """What came of a night; `nightly.json` in its run's directory.
+
+    `news` and `failures` are tonight's, `waiting` counts those of earlier nights that are still not accepted. `run` is empty if there
+    was nothing to run.
+    """
+
+    day: str
+    run: str
+    new_kernels: tuple[str, ...]
+    new_experiments: tuple[str, ...]
+    sample: tuple[str, ...]
+    counts: dict[str, int]
+    news: tuple[Item, ...]
+    failures: tuple[FailedCell, ...]
+    waiting: int
+    accepted: Acceptance | None
+    accepted_cells: int
+    seconds: float
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a night works with."""
+
+    plan: Plan
+    catalogue: Mapping[str, Experiment]
+    guests: Guests
+    results: Path
+    jobs: int
+    command: tuple[str, ...]
+    display: Display
+
+
+def nightly(shop: Workshop, baseline: Baseline, explain: Explain, today: date) -> Night:
+    """Runs the night. `today` (UTC) decides whose turn it is in the sample.
+
+    Every change and failure is asked for a second time before it counts: what disagrees with itself is `unstable`.
+    """
+    begun = time.monotonic()
+    before = read_known(shop.results, baseline.known, shop.display.note)
+    tonight = choose(shop.plan, before, today)
+    old = standing(baseline, before)
+    after, path, records = before, None, list[Record]()
+    if tonight.plan.cells:
+        path, manifest, records = _run(shop, tonight.plan)
+        after = before.with_run(manifest, records)
+        suspects = _fresh(old, standing(baseline, after))
+        disagreeing = _disagreeing(replace(shop, results=path / "again"), tonight.plan, after, suspects)
+        if disagreeing:
+            records = mark_unstable(path, disagreeing)
+            write_reports(path, manifest, records, shop.catalogue)
+            after = before.with_run(manifest, records)
+    now = standing(baseline, after)
+    fresh = _fresh(old, now)
+    items = _items(now.news, explain)
+    fresh_items = _items(fresh.news, explain)
+    night = Night(
+        day=today.isoformat(),
+        run=path.name if path else "",
+        new_kernels=tuple(kernel.name for kernel in tonight.kernels),
+        new_experiments=tonight.experiments,
+        sample=tuple(kernel.name for kernel in tonight.sample),
+        counts={str(status): number for status, number in Counter(record.status for record in records).items()},
+        news=fresh_items,
+        failures=tuple(_failed(failure) for failure in fresh.failures),
+        waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
+        accepted=baseline.acceptances[-1] if baseline.acceptances else None,
+        accepted_cells=len(baseline.known.answers),
+        seconds=round(time.monotonic() - begun, 1),
+        exit_code=_exit_code(items, now, records),
+    )
+    if path:
+        write_whole(path / "nightly.json", msgspec.json.format(msgspec.json.encode(night), indent=1) + b"\n")
+    return night
+
+
+def _run(shop: Workshop, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
+    result = run_matrix(plan, shop.catalogue, shop.guests, shop.results, shop.jobs, shop.command, shop.display)
+    return result.run, *read_finished(result.run)
+
+
+def _disagreeing(shop: Workshop, plan: Plan, after: Known, suspects: Standing) -> dict[Key, Record]:
+    """Asks the cells with news again and gives the other answers of those that answered differently."""
+    wanted = {news.key[0] for news in suspects.news} | {one.key for one in suspects.failures}
+    again = only(plan, lambda cell: (cell.kernel.id, cell.experiment.name, variant_name(cell.variant)) in wanted)
+    if not again.cells:
+        return {}
+    shop.display.note(f"asking {len(again.cells)} cells again that changed or failed")
+    _, manifest, records = _run(shop, again)
+    second = Known().with_run(manifest, records).answers
+    return {key: answer.record for key, answer in second.items() if not _agree(answer.record, after.answers[key].record)}
+
+
+def _agree(one: Record, other: Record) -> bool:
+    return (one.status, one.facts) == (other.status, other.facts)
+
+
+def _fresh(old: Standing, now: Standing) -> Standing:
+    """What stands now and did not before."""
+    news = {(one.key, one.earlier.id, repr(one.difference)) for one in old.news}
+    failures = {(one.key, one.record.status, repr(one.record.facts)) for one in old.failures}
+    return Standing(
+        tuple(one for one in now.news if (one.key, one.earlier.id, repr(one.difference)) not in news),
+        tuple(one for one in now.failures if (one.key, one.record.status, repr(one.record.facts)) not in failures),
+    )
+
+
+def _items(news: Iterable[News], explain: Explain) -> tuple[Item, ...]:
+    """The news with their explanations, those that are the same in several variants put together, unexplained ones first."""
+    items: dict[str, Item] = {}
+    for one in news:
+        told = Explanation(Verdict.UNEXPLAINED, "the same build answers differently than was accepted") if one.moved else explain(one)
+        item = Item(
+            earlier="" if one.moved else one.earlier.name,
+            later=one.later.name,
+            experiment=one.after.experiment,
+            variants=(),
+            fact=one.difference.fact,
+            before=one.difference.before,
+            after=one.difference.after,
+            verdict=told.verdict,
+            words=told.words,
+        )
+        variants = (*items.get(repr(item), item).variants, variant_name(one.after.variant))
+        items[repr(item)] = replace(item, variants=variants)
+    return tuple(sorted(items.values(), key=lambda item: item.verdict is Verdict.EXPLAINED))
+
+
+def _failed(failure: Failure) -> FailedCell:
+    record = failure.record
+    return FailedCell(failure.kernel.name, record.experiment, variant_name(record.variant), record.status, record.reason)
+
+
+def _exit_code(items: Iterable[Item], now: Standing, records: Iterable[Record]) -> int:
+    """1 as long as a failure or a change that nobody explained waits, tonight's or an earlier night's; else 3 if we failed tonight."""
+    if now.failures or any(item.verdict is not Verdict.EXPLAINED for item in items):
+        return 1
+    return 3 if any(record.status is Status.ERROR for record in records) else 0

@@ -1,0 +1,68 @@
+"""What a night runs: all that is new, and a sample of the rest that comes round to everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from matrix.known import Known
+from matrix.plan import Cell, Plan
+from vms.kernels.kernel import Kernel
+
+ROUND = 14
+"""In so many nights the sample comes round to every kernel."""
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """The cells to run: of kernels nothing was known of, of experiments that no kernel had answered, left over, and of the sample."""
+
+    plan: Plan
+    kernels: tuple[Kernel, ...]
+    experiments: tuple[str, ...]
+    sample: tuple[Kernel, ...]
+
+
+def choose(plan: Plan, known: Known, today: date) -> Tonight:
+    """What of the plan has to be run, the same for the same inputs.
+
+    New is a cell without an answer: of a new kernel, a new or rewritten experiment, or one that so far only ended in `error`. The sample
+    is whole kernels, since booting one costs more than its cells; one that has answered everything today is not asked again.
+    """
+    new = [cell for cell in plan.cells if known.answer_to(cell) is None]
+    ids = {kernel for kernel, _, _ in known.answers}
+    experiments = {experiment for _, experiment, _ in known.answers}
+    sample = tuple(kernel for kernel in _sample(plan.kernels, today) if kernel.id in ids)
+    again = [
+        cell
+        for kernel in sample
+        for cell in plan.of(kernel)
+        if (answer := known.answer_to(cell)) is not None and not answer.seen.startswith(today.isoformat())
+    ]
+    wanted = {cell.key for cell in (*new, *again)}
+    return Tonight(
+        only(plan, lambda cell: cell.key in wanted),
+        tuple(kernel for kernel in plan.kernels if kernel.id not in ids),
+        tuple(experiment.name for experiment in plan.experiments if experiment.name not in experiments),
+        tuple(dict.fromkeys(cell.kernel for cell in again)),
+    )
+
+
+def _sample(kernels: tuple[Kernel, ...], today: date) -> list[Kernel]:
+    """The kernels whose turn it is: as many each night as it takes to come round in `ROUND` nights, going on where the last night ended."""
+    count = -(-len(kernels) // ROUND)
+    start = today.toordinal() * count
+    return [kernels[place % len(kernels)] for place in range(start, start + count)]
+
+
+def only(plan: Plan, wanted: Callable[[Cell], bool]) -> Plan:
+    """The part of the plan with the wanted cells."""
+    cells = tuple(cell for cell in plan.cells if wanted(cell))
+    kernels = {cell.kernel.id for cell in cells}
+    experiments = {cell.experiment.name for cell in cells}
+    return Plan(
+        tuple(kernel for kernel in plan.kernels if kernel.id in kernels),
+        tuple(experiment for experiment in plan.experiments if experiment.name in experiments),
+        cells,
+    )

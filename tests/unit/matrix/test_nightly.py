@@ -1,0 +1,243 @@
+"""Nights in a row: what they run, what they report, and what they cost when nothing is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from guest.catalogue import Experiment, Invariant
+from matrix import invocation
+from matrix.baseline import Baseline, accept
+from matrix.known import Known, read_finished, read_known
+from matrix.manifest import Manifest, kernel_entries
+from matrix.news import Explanation, News, Verdict
+from matrix.nightly import Night, Workshop, nightly
+from matrix.plan import Plan, make_plan
+from matrix.record import Record, Status
+from matrix.report.night import summary
+from matrix.tonight import ROUND, choose
+from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
+from vms.errors import LostGuest
+
+FIRST = date(2026, 11, 1)
+
+
+def explained(news: News) -> Explanation:
+    return Explanation(Verdict.EXPLAINED, "commit b12fa46") if news.difference.fact == "drops" else Explanation(Verdict.UNEXPLAINED)
+
+
+@dataclass
+class House:
+    """One machine over several nights. `says` gives the facts of a kernel; `asked` collects what was really run, night by night."""
+
+    results: Path
+    clock: Callable[[date], None]
+    kernels: list[str] = field(default_factory=lambda: ["5.10.1", "6.1.5", "6.12.9"])
+    experiments: list[Experiment] = field(default_factory=lambda: [make_experiment("table-full", {"flows": int, "drops": int})])
+    says: Callable[[str, str], dict[str, Any]] = lambda _kernel, _experiment: {"flows": 7, "drops": 3}
+    baseline: Baseline = field(default_factory=Baseline)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+    def night(self, number: int) -> Night:
+        today = FIRST + timedelta(days=number)
+        self.clock(today)
+        self.asked = []
+
+        def behaviour(kernel: str, request: dict[str, Any]) -> bytes:
+            if kernel in self.lost:
+                raise LostGuest(f"{kernel} went away")
+            self.asked.append((kernel, request["experiment"]))
+            return answer(request, facts=self.says(kernel, request["experiment"]))
+
+        plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
+        catalogue = {experiment.name: experiment for experiment in self.experiments}
+        shop = Workshop(plan, catalogue, FakeGuests(behaviour), self.results, 1, ("nightly",), Seen())
+        return nightly(shop, self.baseline, explained, today)
+
+    def accept(self) -> None:
+        known = read_known(self.results, self.baseline.known, pytest.fail)
+        self.baseline = accept(self.baseline, known, "Ada", "2026-11-01T09:00:00+00:00", "looked at")
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    def clock(today: date) -> None:
+        at = datetime(today.year, today.month, today.day, 2, tzinfo=UTC)
+        monkeypatch.setattr(invocation, "now", lambda: at.isoformat(timespec="seconds"))
+        monkeypatch.setattr(invocation, "datetime", type("Clock", (), {"now": staticmethod(lambda _zone: at)}))
+
+    return House(tmp_path / "results", clock)
+
+
+def news(night: Night) -> list[tuple[str, str, str, Any, Any, str]]:
+    return [(item.earlier, item.later, item.fact, item.before, item.after, item.verdict) for item in night.news]
+
+
+def test_the_first_night_runs_everything_and_says_that_nothing_is_accepted(house: House) -> None:
+    night = house.night(0)
+    assert sorted(house.asked) == [(kernel, "table-full") for kernel in ("5.10.1", "6.1.5", "6.12.9")]
+    assert (night.exit_code, night.counts, night.accepted) == (0, {"pass": 3}, None)
+    assert "no baseline is accepted yet" in summary(night)
+
+
+def test_the_same_again_runs_nothing_and_says_so(house: House) -> None:
+    house.night(0)
+    house.accept()
+    night = house.night(0)
+    assert house.asked == []
+    assert (night.run, night.exit_code) == ("", 0)
+    assert summary(night).splitlines()[0] == "conntrack-matrix 2026-11-01: nothing new"
+    assert len(list(house.results.glob("2*"))) == 1
+
+
+def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house: House) -> None:
+    house.says = lambda kernel, _: {"flows": 7 if kernel < "6" else 8, "drops": 3}
+    house.night(0)
+    house.accept()
+    house.kernels = ["5.10.1", "6.1.6", "6.12.9"]
+    house.says = lambda kernel, _: {"5.10.1": {"flows": 7, "drops": 3}, "6.1.6": {"flows": 9, "drops": 4}}.get(
+        kernel, {"flows": 8, "drops": 3}
+    )
+    night = house.night(1)
+    assert night.new_kernels == ("6.1.6",)
+    assert news(night) == [("6.1.5", "6.1.6", "flows", 8, 9, "unexplained"), ("6.1.5", "6.1.6", "drops", 3, 4, "explained")]
+    assert (night.exit_code, night.waiting) == (1, 0)
+    assert {kernel for kernel, _ in house.asked} == {"6.1.6", *night.sample}
+
+
+def test_it_stays_red_until_accepted_but_reports_it_once(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 9 if kernel == "7.3" else 7, "drops": 3}
+    assert house.night(1).exit_code == 1
+    again = house.night(1)
+    assert (again.run, again.news, again.waiting, again.exit_code) == ("", (), 1, 1)
+    assert "1 change or failure of earlier nights" in summary(again)
+    house.accept()
+    accepted = house.night(1)
+    assert (accepted.waiting, accepted.exit_code) == (0, 0)
+
+
+def test_explained_changes_alone_are_no_alarm(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 7, "drops": 5 if kernel == "7.3" else 3}
+    night = house.night(1)
+    assert (len(night.news), night.exit_code) == (1, 0)
+    assert "1 explained change" in summary(night).splitlines()[0]
+
+
+def test_a_new_experiment_runs_on_every_kernel(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.experiments.append(make_experiment("baseline", {"flows": int, "drops": int}))
+    night = house.night(0)
+    assert night.new_experiments == ("baseline",)
+    assert sorted(house.asked) == [(kernel, "baseline") for kernel in ("5.10.1", "6.1.5", "6.12.9")]
+
+
+def test_what_disagrees_with_itself_is_unstable_and_no_change(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    answers = iter([9, 8])
+    house.says = lambda kernel, _: {"flows": next(answers) if kernel == "7.3" else 7, "drops": 3}
+    night = house.night(1)
+    assert house.asked.count(("7.3", "table-full")) == 2
+    assert night.news == ()
+    assert [(cell.kernel, cell.status) for cell in night.failures] == [("7.3", Status.UNSTABLE)]
+    _, records = read_finished(house.results / night.run)
+    (record,) = [record for record in records if record.kernel == "7.3"]
+    assert (record.status, record.facts) == (Status.UNSTABLE, {"flows": 9, "drops": 3})
+    assert '"flows":8' in record.reason
+    on_disk = json.loads((house.results / night.run / "cells/7.3/table-full/record.json").read_text())
+    assert on_disk["status"] == "unstable"
+
+
+def test_a_change_that_is_confirmed_was_asked_twice_in_pristine_guests(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 9 if kernel == "7.3" else 7, "drops": 3}
+    house.night(1)
+    assert house.asked.count(("7.3", "table-full")) == 2
+    assert (house.results / "latest").resolve().name.startswith("20261102")
+
+
+def test_a_build_that_answers_differently_than_accepted_is_never_explained(house: House) -> None:
+    house.kernels = ["6.1.5"]
+    house.night(0)
+    house.accept()
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 4}
+    night = house.night(1)
+    assert news(night) == [("", "6.1.5", "drops", 3, 4, "unexplained")]
+    assert "6.1.5 itself" in summary(night)
+
+
+def test_a_lost_kernel_is_our_error_and_is_tried_again_the_next_time(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.lost = {"7.3"}
+    night = house.night(1)
+    assert (night.exit_code, night.news, night.counts["error"]) == (3, (), 1)
+    house.lost = set()
+    again = house.night(1)
+    assert ("7.3", "table-full") in house.asked
+    assert again.exit_code == 0
+
+
+def test_a_failure_is_red_until_accepted(house: House) -> None:
+    never = Invariant("drops stay below 4", lambda facts, _variant: facts["drops"] < 4)
+    house.experiments = [make_experiment("table-full", {"flows": int, "drops": int}, (never,))]
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 9}
+    night = house.night(0)
+    assert (len(night.failures), night.exit_code) == (3, 1)
+    house.accept()
+    assert house.night(1).exit_code == 0
+
+
+def test_the_sample_is_the_same_for_the_same_day_and_comes_round_to_every_kernel() -> None:
+    kernels = [make_kernel(f"6.{number}.1") for number in range(30)]
+    plan = make_plan(kernels, [make_experiment("table-full")])
+    known = _all_known(plan)
+    seen: set[str] = set()
+    for night in range(ROUND):
+        today = FIRST + timedelta(days=night)
+        tonight = choose(plan, known, today)
+        assert tonight == choose(plan, known, today)
+        assert 0 < len(tonight.sample) <= 3
+        seen |= {kernel.name for kernel in tonight.sample}
+    assert seen == {kernel.name for kernel in kernels}
+
+
+def _all_known(plan: Plan) -> Known:
+    run = Manifest("r", "p", "2026-10-01T02:00:00+00:00", (), 1, (), kernel_entries(plan), SURROUNDINGS)
+    return Known().with_run(run, [Record(cell.kernel.name, cell.experiment.name, {}, Status.PASS, {"flows": 10}) for cell in plan.cells])
+
+
+def test_the_summary_is_ten_lines_whatever_happened_and_shows_no_escapes(house: House) -> None:
+    house.experiments = [make_experiment(f"e{number}", {"word": str}) for number in range(20)]
+    house.kernels = [f"6.{number}.1" for number in range(10, 20)]
+    house.says = lambda kernel, experiment: {"word": f"\x1b[31m{kernel}\n{experiment}" * 100}
+    night = house.night(0)
+    text = summary(night)
+    assert len(text.splitlines()) <= 10
+    assert all(len(line) <= 200 for line in text.splitlines())
+    assert "\x1b" not in text
+    assert "more in the report" in text
+
+
+def test_what_is_left_of_a_night_is_its_file(house: House) -> None:
+    night = house.night(0)
+    assert msgspec.json.decode((house.results / night.run / "nightly.json").read_bytes(), type=Night) == night
