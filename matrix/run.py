@@ -245,7 +245,7 @@ class _Run:
     def _give_up(self, state: _KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason
         for cell in cells:
-            record = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR, reason=reason)
+            record = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR, reason=reason, attempts=0)
             self._keep(state, Judged(record, {}), "")
 
     def _keep(self, state: _KernelState, judged: Judged, console: str) -> None:
@@ -264,5 +264,7 @@ class _Run:
 
 
 def _words(error: Exception) -> str:
-    """The error's message; for what nobody foresaw, all that helps to find it."""
-    return str(error) if isinstance(error, MatrixError) else "".join(traceback.format_exception(error)).strip()
+    """The error's message; for what nobody foresaw, with all that helps to find it."""
+    if isinstance(error, MatrixError):
+        return str(error)
+    return f"{type(error).__name__}: {error}\n" + "".join(traceback.format_exception(error)).strip()

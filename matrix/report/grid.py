@@ -8,8 +8,8 @@ from matrix.record import FactValue, Record, Status
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.table import Row
 
-_COMPACT_CHARACTERS = 24
-_CELL_CHARACTERS = 48
+_COUNTS = 4
+_FACT_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
@@ -23,62 +23,60 @@ class Word:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a row: whose fact (`heading` is the row's own first line), and a word per kernel."""
+    """One line of a row: its label, and a word per kernel."""
 
     label: str
     words: tuple[Word, ...]
-    heading: bool = False
 
 
-def lines(row: Row) -> tuple[Line, ...]:
-    """A row as lines: the counts side by side as `10/10/10/10` where that is short, every other fact on a line of its own."""
-    counts = _counts(row)
-    heading = row.experiment + (f" [{row.label}]" if row.label else "")
-    if counts:
-        first = tuple(_counts_word(record, changed, counts) for record, changed in zip(row.records, row.changed, strict=True))
-    else:
-        first = tuple(_status_word(record, changed) for record, changed in zip(row.records, row.changed, strict=True))
-    found = [Line(heading, first, heading=True)]
-    if len(counts) > 1:
-        found.append(Line("/".join(counts), tuple(Word("") for _ in row.records)))
-    for fact in row.facts:
-        if fact not in counts:
-            words = tuple(_fact_word(record, changed, fact) for record, changed in zip(row.records, row.changed, strict=True))
-            found.append(Line(fact, words))
-    return tuple(found)
+@dataclass(frozen=True)
+class Lines:
+    """A row as text. `counts` are the facts whose values stand side by side in the heading as `10/7/10/7`.
+
+    `differing` has a line for each other fact that is not the same on every kernel, `everywhere` the value of each that is.
+    """
+
+    heading: Line
+    counts: tuple[str, ...]
+    differing: tuple[Line, ...]
+    everywhere: tuple[tuple[str, str], ...]
 
 
-def _counts(row: Row) -> tuple[str, ...]:
-    """The facts that are plain numbers everywhere, if all of them fit side by side."""
+def lines(row: Row) -> Lines:
+    """The row as lines. Its first few plain numbers stand in the heading, which is what one looks at first."""
     records = [record for record in row.records if record and record.facts]
-    names = tuple(fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records))
-    longest = max((len(_joined(record, names)) for record in records), default=0)
-    return names if longest <= _COMPACT_CHARACTERS else ()
+    counts = tuple(fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records))[:_COUNTS]
+    pairs = list(zip(row.records, row.changed, strict=True))
+    differing, everywhere = [], []
+    for fact in row.facts:
+        if fact in counts:
+            continue
+        values = {repr(record.facts.get(fact)) for record in records}
+        if len(values) == 1 and fact in records[0].facts:
+            everywhere.append((fact, fact_text(records[0].facts[fact])))
+        else:
+            differing.append(Line(fact, tuple(_fact(record, changed, fact) for record, changed in pairs)))
+    label = row.experiment + (f" [{row.label}]" if row.label else "")
+    heading = Line(label, tuple(_heading(record, changed, counts) for record, changed in pairs))
+    return Lines(heading, counts, tuple(differing), tuple(everywhere))
 
 
-def _joined(record: Record, names: tuple[str, ...]) -> str:
-    return "/".join(str(record.facts[name]) for name in names)
+def fact_text(value: FactValue) -> str:
+    """A fact's value on one line."""
+    return shown(in_words(shown_value(value)).replace("\n", " "), _FACT_CHARACTERS)
 
 
-def _counts_word(record: Record | None, changed: frozenset[str], names: tuple[str, ...]) -> Word:
-    if record is None or not record.facts:
-        return _status_word(record, changed)
-    text = _joined(record, names)
-    if record.status is Status.PASS:
-        return Word(text, bool(changed & set(names)))
-    return Word(f"{text} {record.status}", bool(changed & set(names)), record.status)
+def _heading(record: Record | None, changed: frozenset[str], counts: tuple[str, ...]) -> Word:
+    if record is None:
+        return Word("")
+    differs = bool(changed & {"", *counts})
+    if not record.facts or not counts:
+        return Word(record.status.value, differs, record.status)
+    text = "/".join(str(record.facts[name]) for name in counts)
+    return Word(text, differs) if record.status is Status.PASS else Word(f"{text} {record.status}", differs, record.status)
 
 
-def _status_word(record: Record | None, changed: frozenset[str]) -> Word:
-    return Word("", False) if record is None else Word(record.status.value, "" in changed, record.status)
-
-
-def _fact_word(record: Record | None, changed: frozenset[str], fact: str) -> Word:
+def _fact(record: Record | None, changed: frozenset[str], fact: str) -> Word:
     if record is None or not record.facts:
         return Word("")
-    return Word(short(record.facts[fact]) if fact in record.facts else "-", fact in changed)
-
-
-def short(value: FactValue) -> str:
-    """A fact's value on one line that is not too long for a table."""
-    return shown(in_words(shown_value(value)).replace("\n", " "), _CELL_CHARACTERS)
+    return Word(fact_text(record.facts[fact]) if fact in record.facts else "-", fact in changed)

@@ -43,15 +43,15 @@ def markdown(table: Table) -> str:
 
 
 def _rows(row: Row) -> list[str]:
-    found = []
-    for line in lines(row):
-        words = [_word(word) for word in line.words]
-        if line.heading:
-            words = [f"[{text}]({_link(record)})" if record and text else text for text, record in zip(words, row.records, strict=True)]
-            label = f"**{_plain(line.label)}**" + (f"<br>{_plain(row.question)}" if row.question else "")
-        else:
-            label = _plain(line.label)
-        found.append(f"| {label} | " + " | ".join(words) + " |")
+    text = lines(row)
+    label = f"**{_plain(text.heading.label)}**"
+    for more in (row.question, " / ".join(text.counts) if len(text.counts) > 1 else ""):
+        label += f"<br>{_plain(more)}" if more else ""
+    if text.everywhere:
+        label += f"<br>everywhere: {_plain(', '.join(f'{fact} {value}' for fact, value in text.everywhere))}"
+    first = [f"[{_word(word)}]({_link(record)})" if record else "" for word, record in zip(text.heading.words, row.records, strict=True)]
+    found = [f"| {label} | " + " | ".join(first) + " |"]
+    found += [f"| {_plain(line.label)} | " + " | ".join(_word(word) for word in line.words) + " |" for line in text.differing]
     return found
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from matrix.plan import variant_name
 from matrix.progress import KernelProgress, Phase
 from matrix.record import Record, Status
-from matrix.report.shown import shown
+from matrix.report.terminal import headline
 
 _GOOD = (Status.PASS, Status.UNSUPPORTED)
 _STYLES = {Phase.WAITING: "dim", Phase.DONE: "green", Phase.FAILED: "bold red"}
@@ -40,11 +40,11 @@ class LiveDisplay:
         """Remembers the kernel."""
         self._kernels[kernel.name] = kernel
         if kernel.phase is Phase.FAILED:
-            self.note(shown(kernel.message))
+            self.note(headline(kernel.message))
 
     def finished(self, record: Record) -> None:
-        """Prints what went wrong, if it did."""
-        if record.status not in _GOOD:
+        """Prints what went wrong, if it did and is the cell's own."""
+        if record.status not in _GOOD and record.attempts:
             self.note(_cell(record))
 
     def tick(self) -> None:
@@ -82,7 +82,7 @@ class LineDisplay:
     def changed(self, kernel: KernelProgress) -> None:
         """Says what begins, or how it ended."""
         if kernel.phase is Phase.FAILED:
-            self.note(f"{kernel.name}: failed: {shown(kernel.message)}")
+            self.note(f"{kernel.name}: {headline(kernel.message)}")
         elif kernel.phase is Phase.DONE:
             seconds = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in kernel.seconds.items())
             self.note(f"{kernel.name}: {kernel.done} cells done" + (f" ({seconds})" if seconds else ""))
@@ -90,8 +90,8 @@ class LineDisplay:
             self.note(f"{kernel.name}: {kernel.phase}")
 
     def finished(self, record: Record) -> None:
-        """Prints what went wrong, if it did."""
-        if record.status not in _GOOD:
+        """Prints what went wrong, if it did and is the cell's own."""
+        if record.status not in _GOOD and record.attempts:
             self.note(_cell(record))
 
     def tick(self) -> None:
@@ -105,5 +105,4 @@ def display(console: Console) -> LiveDisplay | LineDisplay:
 
 def _cell(record: Record) -> str:
     name = record.experiment + (f" [{variant_name(record.variant)}]" if record.variant else "")
-    reason = shown(record.reason.strip()).splitlines()
-    return f"{record.kernel}: {name}: {record.status}" + (f": {reason[-1]}" if reason else "")
+    return f"{record.kernel}: {name}: {record.status}" + (f": {headline(record.reason)}" if record.reason else "")

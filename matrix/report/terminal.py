@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from matrix.record import Status
-from matrix.report.grid import Line, Word, lines
+from matrix.report.grid import Lines, Word, lines
 from matrix.report.shown import shown
 from matrix.table import Table
 
@@ -23,37 +24,49 @@ STYLES: Mapping[Status, str] = {
     Status.ERROR: "bold white on red",
 }
 _GAP = 2
+_WIDEST = 30  # a kernel's column; longer values are folded
+_WIDEST_LABEL = 44
 _REASON_CHARACTERS = 500
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The matrix: kernels across, experiments down, what differs from its left neighbour marked with `<`."""
+    """The matrix: kernels across, experiments down, what differs from its left neighbour marked with `<`.
+
+    A terminal too narrow for all kernels gets several tables. Where the output is no terminal nothing is folded.
+    """
     rows = [lines(row) for row in table.rows]
-    for columns in _fitting(table, rows, console.width):
-        shown_table = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-        shown_table.add_column("experiment", no_wrap=True)
-        for column in columns:
-            shown_table.add_column(table.kernels[column].name, justify="right", overflow="fold")
+    widths = _widths(table, rows, folded=console.is_terminal)
+    for number, columns in enumerate(_fitting(widths, console.width)):
+        console.print(_grid([("experiment", [table.kernels[column].name for column in columns], "bold")], widths, columns))
         for row in rows:
-            for line in row:
-                label = Text(shown(line.label), "bold" if line.heading else "dim")
-                shown_table.add_row(
-                    label if line.heading else Text("  ").append_text(label), *(_text(line.words[column]) for column in columns)
-                )
-        console.print(shown_table)
+            console.print(_grid(_lines(row, columns), widths, columns))
+            if row.everywhere and number == 0:
+                same = Text("everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere), "dim")
+                if console.is_terminal:
+                    console.print(Padding(same, (0, 0, 0, 2)))
+                else:
+                    console.print(Text("  ") + same, soft_wrap=True)
         console.print()
 
 
 def print_failures(table: Table, console: Console) -> None:
-    """Every cell that is neither `pass` nor `unsupported`, with its reason; equal reasons once."""
-    cells: dict[tuple[str, Status, str], list[str]] = {}
+    """What is neither `pass` nor `unsupported`, with its reason; what has the same reason once."""
+    cells: dict[tuple[Status, str], tuple[list[str], list[str]]] = {}
     for row in table.rows:
         for record in row.records:
             if record and record.status not in (Status.PASS, Status.UNSUPPORTED):
-                reason = shown(record.reason.strip(), _REASON_CHARACTERS)
-                cells.setdefault((row.experiment, record.status, reason), []).append(record.kernel)
-    for (experiment, status, reason), kernels in cells.items():
-        console.print(Text.assemble((status, STYLES[status]), f" {experiment} on {', '.join(kernels)}: {reason}"))
+                experiments, kernels = cells.setdefault((record.status, headline(record.reason)), ([], []))
+                experiments.append(row.experiment)
+                kernels.append(record.kernel)
+    for (status, reason), (experiments, kernels) in cells.items():
+        where = f"{', '.join(dict.fromkeys(experiments))} on {', '.join(dict.fromkeys(kernels))}"
+        console.print(Text.assemble((status, STYLES[status]), f" {where}: {reason}"), soft_wrap=True)
+
+
+def headline(reason: str) -> str:
+    """The line of a reason that says most: a Python traceback's last one, else the first."""
+    every = [line for line in reason.strip().splitlines() if line.strip()] or [""]
+    return shown(every[-1 if every[0].startswith("Traceback ") else 0], _REASON_CHARACTERS)
 
 
 def summary(table: Table) -> str:
@@ -61,22 +74,53 @@ def summary(table: Table) -> str:
     return f"{sum(table.counts.values())} cells: " + ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
 
 
+def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | Text], str]]:
+    found: list[tuple[str | Text, list[str | Text], str]] = [
+        (shown(row.heading.label), [_text(row.heading.words[c]) for c in columns], "bold")
+    ]
+    if len(row.counts) > 1:
+        found.append((f"  {shown('/'.join(row.counts))}", [""] * len(columns), "dim"))
+    found += [(f"  {shown(line.label)}", [_text(line.words[c]) for c in columns], "") for line in row.differing]
+    return found
+
+
+def _grid(rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int]) -> RichTable:
+    """Some lines of the matrix; each has the same widths, so that they stand under one another."""
+    grid = RichTable.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(width=widths[0], overflow="fold")
+    for column in columns:
+        grid.add_column(width=widths[column + 1], justify="right", overflow="fold")
+    for label, words, style in rows:
+        styled = [Text(word, style) if isinstance(word, str) else word for word in (label, *words)]
+        grid.add_row(*styled)
+    return grid
+
+
 def _text(word: Word) -> Text:
     text = f"<{word.text}" if word.changed else word.text
     return Text(text, "bold yellow" if word.changed else STYLES[word.status] if word.status else "")
 
 
-def _fitting(table: Table, rows: Iterable[tuple[Line, ...]], width: int) -> list[list[int]]:
-    """The kernels in as many tables as it takes for each to be as wide as the terminal at most."""
-    everything = [line for row in rows for line in row]
-    labels = max((len(line.label) + 2 for line in everything), default=0)
-    parts: list[list[int]] = [[]]
-    left = width - labels - _GAP
+def _widths(table: Table, rows: list[Lines], *, folded: bool) -> list[int]:
+    """The label's width, then each kernel's."""
+    labels = [10, *(len(row.heading.label) for row in rows), *(len("/".join(row.counts)) + 2 for row in rows)]
+    labels += [len(line.label) + 2 for row in rows for line in row.differing]
+    widths = [min(max(labels), _WIDEST_LABEL) if folded else max(labels)]
     for column, kernel in enumerate(table.kernels):
-        need = max(len(kernel.name), *(len(line.words[column].text) + 1 for line in everything), 0) + _GAP
-        if parts[-1] and need > left:
+        words = [len(_text(line.words[column])) for row in rows for line in (row.heading, *row.differing)]
+        width = max([len(kernel.name), *words])
+        widths.append(min(width, max(_WIDEST, len(kernel.name))) if folded else width)
+    return widths
+
+
+def _fitting(widths: list[int], width: int) -> list[list[int]]:
+    """The kernels in as many tables as it takes for each to be as wide as the terminal at most."""
+    parts: list[list[int]] = [[]]
+    left = width - widths[0]
+    for column, need in enumerate(widths[1:]):
+        if parts[-1] and need + _GAP > left:
             parts.append([])
-            left = width - labels - _GAP
+            left = width - widths[0]
         parts[-1].append(column)
-        left -= need
+        left -= need + _GAP
     return parts

@@ -17,7 +17,7 @@ def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
     assert "<script" not in text
     assert "\x1b" not in text
     assert "`code`" not in text
-    row = next(line for line in text.splitlines() if line.startswith("| words"))
+    row = next(line for line in text.splitlines() if "hostile" in line)
     assert row.replace("\\|", "").count("|") == 6
 
 

@@ -1,0 +1,65 @@
+"""One invocation: from configuration and flags to a run on disk, its reports and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from guest.catalogue import Experiment
+from matrix.guests import Guests
+from matrix.manifest import Manifest, kernel_entries, plan_digest
+from matrix.plan import Plan
+from matrix.progress import Display
+from matrix.record import Record, Status
+from matrix.report.write import write_reports
+from matrix.run import execute
+from matrix.store import now, open_run
+from matrix.table import Table, make_table
+
+_UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its directory, its page, its table, and the exit code it deserves."""
+
+    run: Path
+    page: Path
+    table: Table
+    exit_code: int
+
+
+def run_matrix(
+    plan: Plan, catalogue: Mapping[str, Experiment], guests: Guests, results: Path, jobs: int, command: Sequence[str], display: Display
+) -> Result:
+    """Runs the plan, or what an interrupted run of the same plan left of it, and writes its reports.
+
+    On KeyboardInterrupt what is done is on disk, and the next call goes on with it.
+    """
+    surroundings = guests.prepare()
+    display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
+    digest = plan_digest(plan, surroundings)
+    started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    names = tuple(experiment.name for experiment in plan.experiments)
+    run = open_run(results, Manifest(started, digest, now(), tuple(command), jobs, names, kernel_entries(plan), surroundings))
+    if run.records:
+        display.note(f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done")
+    finished = False
+    try:
+        execute(plan, guests, run, jobs, display)
+        finished = True
+    finally:
+        run.close(finished=finished)
+    records = [run.records[cell.key] for cell in plan.cells]
+    page = write_reports(run.path, run.manifest, records, catalogue)
+    return Result(run.path, page, make_table(run.manifest, records, catalogue), exit_code(records))
+
+
+def exit_code(records: Sequence[Record]) -> int:
+    """1 if a kernel did what none should, else 3 if we failed anywhere, else 0: what a kernel did wrong stays true whatever we missed."""
+    statuses = {record.status for record in records}
+    if statuses.intersection(_UNEXPECTED):
+        return 1
+    return 3 if Status.ERROR in statuses else 0

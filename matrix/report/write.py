@@ -1,0 +1,25 @@
+"""All reports of a run, written into its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from guest.catalogue import Experiment
+from matrix.manifest import Manifest
+from matrix.record import Record
+from matrix.report.html import html_report
+from matrix.report.junit import junit
+from matrix.report.markdown import markdown
+from matrix.store import write_whole
+from matrix.table import make_table
+
+
+def write_reports(run: Path, manifest: Manifest, records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> Path:
+    """Writes `index.html`, `report.md` and `junit.xml` under `report/` and gives the page's path."""
+    report = run / "report"
+    table = make_table(manifest, records, catalogue)
+    write_whole(report / "report.md", markdown(table).encode())
+    write_whole(report / "junit.xml", junit(manifest, records))
+    write_whole(report / "index.html", html_report(table, catalogue, run).encode())
+    return report / "index.html"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guest.catalogue import Invariant
+from matrix.invocation import Result, exit_code, run_matrix
+from matrix.plan import Plan, make_plan
+from matrix.record import Record, Status
+from tests.unit.matrix.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from vms.errors import LostGuest
+
+FEW = Invariant("at most ten flows", lambda facts, _variant: facts["flows"] <= 10)
+CATALOGUE = {"baseline": make_experiment("baseline", invariants=(FEW,))}
+PLAN = make_plan([make_kernel("5.10.1"), make_kernel("6.1.2")], list(CATALOGUE.values()))
+
+
+def run(guests: FakeGuests, results: Path, plan: Plan = PLAN, display: Seen | None = None) -> Result:
+    return run_matrix(plan, CATALOGUE, guests, results, 2, ["matrix"], display or Seen())
+
+
+def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) -> None:
+    seen = Seen()
+    result = run(FakeGuests(), tmp_path, display=seen)
+    assert result.exit_code == 0
+    assert {path.name for path in (result.run / "report").iterdir()} == {"index.html", "report.md", "junit.xml"}
+    assert result.page == result.run / "report/index.html"
+    assert seen.notes == ["accelerator: tcg (there is no /dev/kvm)"]
+    assert sum(result.table.counts.values()) == 2
+
+
+def test_a_kernel_that_breaks_an_invariant_makes_it_1(tmp_path: Path) -> None:
+    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+        return answer(request, facts={"flows": 11 if kernel == "6.1.2" else 10})
+
+    assert run(FakeGuests(behave), tmp_path).exit_code == 1
+
+
+def test_guests_that_are_lost_make_it_3(tmp_path: Path) -> None:
+    def behave(_kernel: str, _request: dict[str, Any]) -> bytes:
+        raise LostGuest("gone")
+
+    assert run(FakeGuests(behave), tmp_path).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        ([Status.PASS, Status.UNSUPPORTED], 0),
+        ([Status.PASS, Status.ERROR], 3),
+        ([Status.FAIL, Status.ERROR], 1),
+        ([Status.CRASH], 1),
+        ([Status.TIMEOUT], 1),
+        ([Status.UNSTABLE], 1),
+        ([], 0),
+    ],
+)
+def test_exit_codes(statuses: list[Status], code: int) -> None:
+    assert exit_code([Record("k", "x", {}, status) for status in statuses]) == code
+
+
+def test_an_interrupted_run_is_kept_and_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.run.interrupt", lambda: None)
+
+    class Interrupting(Seen):
+        def finished(self, record: Record) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(FakeGuests(), tmp_path, display=Interrupting())
+    assert len(json.loads((tmp_path / "latest/results.json").read_bytes())) == 1
+    assert not (tmp_path / "latest/report").exists()
+    seen = Seen()
+    result = run(FakeGuests(), tmp_path, display=seen)
+    assert any("going on with run" in note and "1 of 2 cells are done" in note for note in seen.notes)
+    assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
+    assert sum(result.table.counts.values()) == 2

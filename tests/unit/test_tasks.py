@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.context import Context
+
+import tasks
+from vms.errors import FetchError, LostGuest, UsageError
+
+HEAVY = ("altair", "distributed", "sqlalchemy", "scapy", "pyarrow", "paramiko", "rich", "jinja2", "qemu")
+
+
+def ended(body: Callable[[], int | None]) -> int:
+    with pytest.raises(SystemExit) as caught:
+        tasks.reported(body)()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def body() -> int:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UsageError("no kernel 4.2"), 2), (FetchError("404"), 3), (LostGuest("gone"), 3), (KeyboardInterrupt(), 130)]
+)
+def test_an_error_is_one_message_and_an_exit_code(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(raising(error)) == code
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert (str(error) or "interrupted") in said
+
+
+@pytest.mark.parametrize(("given", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
+def test_what_a_task_returns_is_its_exit_code(given: int | None, code: int) -> None:
+    assert ended(lambda: given) == code
+
+
+def test_listing_the_tasks_imports_nothing_heavy() -> None:
+    program = f"import sys, tasks; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tasks.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def matrix(capsys: pytest.CaptureFixture[str], **flags: Any) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        tasks.matrix(Context(), **{"kernel": [], "experiment": [], **flags})
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, capsys.readouterr().err
+
+
+def test_an_unknown_experiment_is_refused_before_anything_is_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = matrix(capsys, experiment=["tabel-full"])
+    assert code == 2
+    assert "did you mean table-full?" in said
+
+
+def test_a_wrong_matrix_toml_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "matrix.toml").write_text("kernels = 6.1\n")
+    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    code, said = matrix(capsys)
+    assert code == 2
+    assert "matrix.toml, line 1, `kernels`: expected `array`, got `float`" in said
+
+
+def test_negative_jobs_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = matrix(capsys, jobs=-1)
+    assert code == 2
+    assert "--jobs -1" in said
+
+
+def test_an_offline_run_without_lists_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code, said = matrix(capsys, offline=True)
+    assert code == 3
+    assert "--offline" in said

@@ -1,0 +1,89 @@
+"""What this host has, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import MatrixError
+from vms.kernels.host_apt import host_apt
+from vms.qemu import find_qemu
+from vms.settings import Debian
+from vms.tool import run
+
+_GUEST_MEMORY = 512  # MiB
+_ROOMY_DISK = 5_000_000_000  # bytes: image, and the default matrix' kernels and templates
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `advice` says what to do where it is not `good`."""
+
+    what: str
+    good: bool
+    found: str
+    advice: str = ""
+
+
+def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
+    """Looks at everything a run needs but the accelerator. `packages` lists the Debian packages, one a line, its name first."""
+    yield _packages(packages)
+    yield _qemu()
+    yield _memory()
+    yield _disk(cache)
+    yield _mirror(debian)
+
+
+def _packages(listing: Path) -> Finding:
+    wanted = [line.split()[0] for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    # Packages that are not known at all are not in its output, and make its exit status 1.
+    command = ["sh", "-c", 'dpkg-query --show --showformat="\\${db:Status-Status} \\${Package}\\n" "$@" 2>/dev/null; true', "sh", *wanted]
+    try:
+        lines = run(command, Deadline(20, "asking dpkg which packages are installed")).splitlines()
+    except MatrixError as error:
+        return Finding("Debian packages", False, str(error))
+    installed = {line.split()[1] for line in lines if line.startswith("installed ")}
+    missing = [name for name in wanted if name not in installed]
+    if missing:
+        return Finding(
+            "Debian packages", False, f"missing: {' '.join(missing)}", f"apt-get install --no-install-recommends {' '.join(missing)}"
+        )
+    return Finding("Debian packages", True, f"all {len(wanted)} installed")
+
+
+def _qemu() -> Finding:
+    try:
+        qemu = find_qemu()
+    except MatrixError as error:
+        return Finding("QEMU", False, str(error), "apt-get install qemu-system-x86")
+    return Finding("QEMU", True, f"{qemu.version} ({qemu.path})")
+
+
+def _memory() -> Finding:
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(fields["MemAvailable"].split()[0]) // 1024
+    guests = available // _GUEST_MEMORY
+    found = f"{available} MiB available, {os.cpu_count()} processors"
+    return Finding("memory", guests >= 1, found, f"a guest takes up to {_GUEST_MEMORY} MiB; free some")
+
+
+def _disk(cache: Cache) -> Finding:
+    there = next(path for path in (cache.root, *cache.root.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if not os.access(there, os.W_OK):
+        return Finding("cache", False, f"{cache.root} cannot be written", "set XDG_CACHE_HOME to a directory that can")
+    found = f"{cache.root}, {free / 1e9:.1f} GB free"
+    return Finding(
+        "cache", free >= _ROOMY_DISK, found, "the default matrix takes about 5 GB; `./invoke prune` frees what was not used for long"
+    )
+
+
+def _mirror(debian: Debian) -> Finding:
+    mirror = debian.mirror or host_apt().mirror
+    said = "matrix.toml" if debian.mirror else "this host's apt"
+    return Finding("Debian mirror", bool(mirror), f"{mirror or 'none'} (from {said})", "set `mirror` under [debian] in matrix.toml")
