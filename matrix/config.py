@@ -19,10 +19,14 @@ from vms.settings import Debian
 
 @dataclass(frozen=True)
 class Config:
-    """The default matrix: kernel specs, globs of experiments, and the archives that kernels come from."""
+    """The default matrix: kernel specs, globs of experiments, and the archives that kernels come from.
+
+    `history` is the URL of the PostgreSQL that several machines record their runs in; empty means a file of this checkout's.
+    """
 
     kernels: tuple[str, ...] = ()
     experiments: tuple[str, ...] = ("*",)
+    history: str = ""
     debian: Debian = dataclasses.field(default_factory=Debian)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
 from matrix.history.database import database_url, open_database
+from matrix.history.keep import keep
 from matrix.history.models import Entry, Outcome, Run, Sheet
 from matrix.history.query import Line, fact_names, timeline
 from matrix.history.rebuild import rebuild
@@ -220,3 +221,13 @@ def test_the_file_is_an_ordinary_sqlite_database(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "history.sqlite") as connection:
         assert connection.execute("SELECT name, value FROM fact").fetchall() == [("flows", "7")]
     connection.close()
+
+
+def test_keeping_a_run_is_recording_it_or_saying_why_not(tmp_path: Path) -> None:
+    save(tmp_path, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    assert keep("", tmp_path, tmp_path / "night-01") == ""
+    with open_database(database_url("", tmp_path)) as engine:
+        assert fact_names(engine) == ("table-full.flows",)
+    complaint = keep(f"postgresql://me@/history?host={tmp_path}", tmp_path, tmp_path / "night-01")
+    assert complaint.startswith("night-01 is not in the history: ")
+    assert complaint.endswith("`./invoke history --rebuild` makes up for it")
