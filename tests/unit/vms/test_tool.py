@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -72,4 +73,16 @@ def test_it_does_not_outlive_us(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.kill()
     process.wait()
+    assert gone(int(note.read_text()))
+
+
+def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
+    script = "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c', sys.argv[1]], Deadline(60, 'x'))"
+    note = tmp_path / "pid"
+    shell = f"sleep 60 & echo $! > {note}.new; mv {note}.new {note}; wait"
+    process = subprocess.Popen([sys.executable, "-c", script, shell], stderr=subprocess.DEVNULL)
+    while not note.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=5)
     assert gone(int(note.read_text()))
