@@ -1,0 +1,95 @@
+"""The ledger's two files, checked: what is wrong in them is said with the name of the entry."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.record import FactValue
+from vms.errors import UsageError
+from vms.kernels.order import release_key, series_of
+
+HERE = Path(__file__).parent
+
+
+class _Commit(msgspec.Struct, forbid_unknown_fields=True):
+    title: str
+    confirmed: Confirmed
+    sentence: str
+    hash: str = ""
+    mainline: str = ""
+    backports: tuple[str, ...] = ()
+    distribution: tuple[str, ...] = ()
+    reference: str = ""
+    unexercised: str = ""
+
+
+class _Commits(msgspec.Struct, forbid_unknown_fields=True):
+    surveyed: dict[str, str]
+    commits: dict[str, _Commit]
+
+
+class _Change(msgspec.Struct, forbid_unknown_fields=True):
+    experiment: str
+    commit: str
+    fact: str = ""
+    item: str = ""
+    before: FactValue | None = None
+    after: FactValue | None = None
+    variant: dict[str, str] = {}
+
+
+class _Changes(msgspec.Struct, forbid_unknown_fields=True):
+    change: list[_Change] = []
+
+
+def read_ledger(directory: Path = HERE) -> Ledger:
+    """The ledger in a directory. Raises UsageError that names the file and the entry of whatever is wrong."""
+    raw = _load(directory / "commits.toml", _Commits)
+    commits = {key: Commit(key=key, **msgspec.structs.asdict(entry)) for key, entry in raw.commits.items()}
+    for commit in commits.values():
+        if problem := _problem(commit):
+            raise UsageError(f"{directory / 'commits.toml'}: {commit.key}: {problem}")
+    changes = tuple(
+        _change(entry, f"{directory / 'changes.toml'}: entry {number}, {entry.experiment}", commits)
+        for number, entry in enumerate(_load(directory / "changes.toml", _Changes).change, 1)
+    )
+    return Ledger(commits, changes, raw.surveyed)
+
+
+def _load(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _problem(commit: Commit) -> str:
+    if not re.fullmatch(r"([0-9a-f]{12,40})?", commit.hash):
+        return f"{commit.hash!r} is not a hash of 12 to 40 digits; leave it out if it could not be found"
+    if bool(commit.mainline) == bool(commit.distribution):
+        return "say in which mainline release it is, or for a change of Debian's in which package versions"
+    if not commit.sentence.endswith("."):
+        return "one sentence for the user is missing"
+    for release in commit.backports:
+        if release_key(series_of(release)) >= release_key(series_of(commit.mainline)):
+            return f"{release} is no backport, its series has the commit from {commit.mainline}"
+    return ""
+
+
+def _change(entry: _Change, where: str, commits: Mapping[str, Commit]) -> Change:
+    if entry.commit not in commits:
+        raise UsageError(f"{where}: there is no commit {entry.commit!r}")
+    if type(entry.before) is type(entry.after) and entry.before == entry.after:
+        raise UsageError(f"{where}: before and after are both {entry.before!r}")
+    if entry.item and not entry.fact:
+        raise UsageError(f"{where}: item {entry.item!r} of which fact?")
+    return Change(entry.experiment, commits[entry.commit], entry.fact, entry.item, entry.before, entry.after, entry.variant)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from matrix import compare
+from matrix.ledger.explain import (
+    Contradicted,
+    Explained,
+    Unexplained,
+    Verdict,
+    contradictions,
+    explain,
+    explain_change,
+    unexercised,
+)
+from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.record import FactValue, Record, Status
+from tests.unit.matrix.ledger.builds import build
+
+OLD, LTS, STABLE, NEW = build("5.10.200-1"), build("6.1.100-1"), build("6.18.5-1"), build("7.3.4-1")
+A = Commit("a", "t", Confirmed.SOURCE, "s.", mainline="6.0")
+B = Commit("b", "t", Confirmed.CHANGELOG, "s.", mainline="7.0", backports=("6.1.50",))
+C = Commit("c", "t", Confirmed.SOURCE, "s.", mainline="6.19")
+FIRST = Change("x", A, "flows", before=10, after=7)
+SECOND = Change("x", B, "flows", before=7, after=8)
+SURVEYED = {"5.10": "5.10.262", "6.1": "6.1.192", "6.18": "6.18.15"}
+
+
+def ledger(*changes: Change) -> Ledger:
+    return Ledger({commit.key: commit for commit in (A, B, C)}, changes, SURVEYED)
+
+
+def ask(known: Ledger, before: FactValue | None, after: FactValue | None, left: object = OLD, right: object = NEW) -> Verdict:
+    return explain(known, "x", {"scope": "user"}, "flows", left, before, right, after)  # type: ignore[arg-type]
+
+
+def test_one_commit_explains_one_change() -> None:
+    assert ask(ledger(FIRST), 10, 7) == Explained((FIRST,))
+
+
+def test_a_change_is_explained_from_right_to_left_when_the_right_kernel_lacks_the_commit() -> None:
+    assert ask(ledger(FIRST, SECOND), 8, 7, LTS, STABLE) == Explained((SECOND,))
+
+
+def test_two_commits_explain_one_change_in_order() -> None:
+    assert ask(ledger(SECOND, FIRST), 10, 8) == Explained((FIRST, SECOND))
+
+
+def test_nothing_known_is_unexplained() -> None:
+    assert ask(ledger(), 10, 7) == Unexplained()
+    assert ask(ledger(replace(FIRST, experiment="y"), replace(FIRST, fact="raw")), 10, 7) == Unexplained()
+
+
+def test_a_commit_that_both_kernels_hold_explains_nothing() -> None:
+    assert ask(ledger(FIRST), 10, 7, STABLE, NEW) == Unexplained()
+
+
+def test_other_values_than_the_entry_says_are_contradicted() -> None:
+    assert ask(ledger(FIRST), 10, 6) == Contradicted((FIRST,))
+    assert ask(ledger(FIRST), 7, 10) == Contradicted((FIRST,))
+
+
+def test_a_truth_is_not_the_number_one() -> None:
+    assert ask(ledger(replace(FIRST, before=False, after=True)), 0, 1) == Contradicted((replace(FIRST, before=False, after=True),))
+
+
+def test_a_kernel_of_which_nothing_is_known_is_neither_explained_nor_contradicted() -> None:
+    assert ask(ledger(SECOND), 7, 8, build("6.6.100-1"), NEW) == Unexplained()
+
+
+def test_an_entry_for_one_variant_does_not_explain_another() -> None:
+    user, root = replace(FIRST, variant={"scope": "user"}), replace(FIRST, variant={"scope": "root"})
+    assert ask(ledger(root), 10, 7) == Unexplained()
+    assert ask(ledger(root, user), 10, 7) == Explained((user,))
+
+
+def test_a_list_is_explained_element_by_element() -> None:
+    gone = Change("x", A, "flows", "dccp", True, None)
+    new = Change("x", B, "flows", "netns", None, True)
+    assert ask(ledger(gone, new), ["dccp", "tcp"], ["netns", "tcp"]) == Explained((gone, new))
+
+
+def test_elements_that_no_entry_explains_are_named() -> None:
+    gone = Change("x", A, "flows", "dccp", True, None)
+    assert ask(ledger(gone), ["dccp", "tcp"], ["tcp", "mystery"]) == Unexplained(("mystery",), (gone,))
+
+
+def test_a_dict_is_explained_key_by_key() -> None:
+    size = Change("x", A, "flows", "buckets", 65536, 262144)
+    assert ask(ledger(size), {"buckets": 65536, "max": 1}, {"buckets": 262144, "max": 1}) == Explained((size,))
+    assert ask(ledger(size), {"buckets": 65536}, {"buckets": 1024}) == Contradicted((size,))
+
+
+def test_the_same_list_in_another_order_is_unexplained() -> None:
+    assert ask(ledger(), ["a", "b"], ["b", "a"]) == Unexplained()
+
+
+def cell(status: Status, **facts: FactValue) -> Record:
+    return Record("k", "x", {"scope": "user"}, status, facts)
+
+
+def change(before: Record, after: Record) -> compare.Change:
+    return compare.Change(before, after, compare.compare_cells(before, after)[0])
+
+
+def test_a_cell_that_became_unsupported_is_explained_by_its_status() -> None:
+    entry = Change("x", A, before="answered", after="unsupported")
+    one = change(cell(Status.PASS, flows=1), cell(Status.UNSUPPORTED))
+    assert explain_change(ledger(entry), one, OLD, NEW) == Explained((entry,))
+    other = change(cell(Status.UNSUPPORTED), cell(Status.PASS, flows=1))
+    assert explain_change(ledger(entry), other, OLD, NEW) == Contradicted((entry,))
+
+
+def test_a_changed_fact_of_two_cells_is_explained_by_its_values() -> None:
+    assert explain_change(ledger(FIRST), change(cell(Status.PASS, flows=10), cell(Status.FAIL, flows=7)), OLD, NEW) == Explained((FIRST,))
+
+
+def test_a_kernel_that_shows_what_the_ledger_says_is_not_contradicted() -> None:
+    known = ledger(FIRST, SECOND)
+    for kernel, flows in ((OLD, 10), (STABLE, 7), (LTS, 8), (NEW, 8)):
+        assert contradictions(known, cell(Status.PASS, flows=flows), kernel) == ()
+
+
+def test_a_kernel_that_shows_something_else_is_contradicted_though_its_neighbours_agree_with_it() -> None:
+    found = contradictions(ledger(FIRST), cell(Status.PASS, flows=10), NEW)
+    assert [(entry.entry, entry.shown, entry.expected) for entry in found] == [(FIRST, 10, 7)]
+    assert contradictions(ledger(FIRST), cell(Status.PASS, flows=3), OLD)
+
+
+def test_what_a_later_commit_changed_further_is_not_expected_any_more() -> None:
+    assert contradictions(ledger(FIRST, SECOND), cell(Status.PASS, flows=7), NEW)
+    assert contradictions(ledger(FIRST, SECOND), cell(Status.PASS, flows=7), OLD)
+
+
+def test_a_cell_without_facts_contradicts_only_what_is_said_of_its_status() -> None:
+    assert contradictions(ledger(FIRST), cell(Status.UNSUPPORTED), NEW) == ()
+    entry = Change("x", A, before="answered", after="unsupported")
+    assert contradictions(ledger(entry), cell(Status.PASS, flows=1), NEW)
+    assert contradictions(ledger(entry), cell(Status.UNSUPPORTED), NEW) == ()
+
+
+def test_our_own_errors_and_unstable_cells_contradict_nothing() -> None:
+    for status in (Status.ERROR, Status.UNSTABLE):
+        assert contradictions(ledger(FIRST), cell(status, flows=3), NEW) == ()
+
+
+def test_a_kernel_of_which_nothing_is_known_contradicts_nothing() -> None:
+    assert contradictions(ledger(SECOND), cell(Status.PASS, flows=3), build("6.6.100-1")) == ()
+
+
+def test_a_commit_is_exercised_by_two_builds_that_differ_in_it() -> None:
+    assert unexercised(ledger(), [LTS, STABLE]) == ("a", "c")
+    assert unexercised(ledger(), [OLD, LTS, NEW]) == ()
