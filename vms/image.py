@@ -2,19 +2,35 @@
 
 One read-only squashfs, made by mmdebstrap from Debian stable. It holds packages only: what boots a guest and what
 talks to the host comes with the initramfs, so that a change there does not cost a new image.
+
+An image is made once for its recipe and stays until it is pruned, so that a new package in Debian does not change what a table was
+measured with from one run to the next. Its digest and the versions of its packages belong to every result.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
 import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from debian.deb822 import Deb822
+
+from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError, HostError
+from vms.kernels.apt import source_line
+from vms.kernels.host_apt import host_apt
+from vms.settings import Debian, Suite
 
 SUITE = "trixie"
 PACKAGES = (
@@ -37,11 +53,20 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 # lz4: a guest without KVM unpacks every page it reads in emulation, and lz4 is the cheapest to unpack.
 # Files keep their times: Python trusts compiled bytecode by its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
+_STATUS = "./var/lib/dpkg/status"
+_MMDEBSTRAP = "mmdebstrap"
+# mmdebstrap ends in order, with all it started, when its whole process group is told to; that is what happens when we are killed.
+_ENDED_WITH_US = (
+    *("setpriv", "--pdeathsig", "TERM", "--"),
+    *("sh", "-c", 'trap \'trap "" TERM; kill -TERM 0; wait\' TERM; "$@" & wait $!', "sh"),
+)
+_REMOVE_SECONDS = 30
+_BUSYBOX = "./usr/bin/busybox"
 
 
 @dataclass(frozen=True)
 class Image:
-    """The built image: its squashfs, that file's digest, and the version of every Debian package in it."""
+    """The built image: its squashfs, the static busybox in it, that squashfs' digest, and the version of each Debian package in it."""
 
     squashfs: Path
     busybox: Path
@@ -49,48 +74,97 @@ class Image:
     packages: dict[str, str]
 
 
-def build_image(cache: Cache, mirror: str, deadline: Deadline) -> Image:
-    """The image, from the cache or built now."""
-    recipe = json.dumps([SUITE, PACKAGES, _EXCLUDED, _SQUASHFS], sort_keys=True)
-    key = hashlib.sha256(recipe.encode()).hexdigest()[:32]
-    entry = cache.ensure("image", key, lambda directory: _build(directory, mirror, deadline), deadline)
+def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
+    """The image, from the cache or built now. Raises FetchError if packages cannot be had, HostError if this host cannot build it."""
+    entry = cache.ensure("images", _key(), lambda staging: _build(staging, debian, deadline), deadline)
     about = json.loads((entry / "image.json").read_text())
     return Image(entry / "root.squashfs", entry / "busybox", about["sha256"], about["packages"])
 
 
-def _build(directory: Path, mirror: str, deadline: Deadline) -> None:
-    tar = directory / "root.tar"
-    _run(
-        [
-            "mmdebstrap",
-            "--variant=essential",
-            f"--include={','.join(PACKAGES)}",
-            '--aptopt=APT::Install-Recommends "false"',
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
-            f"--customize-hook=copy-out /usr/bin/busybox {directory}",
-            f"--customize-hook=chroot $1 dpkg-query -W -f '${{Package}} ${{Version}}\\n' > {directory}/packages",
-            SUITE,
-            str(tar),
-            f"deb {mirror} {SUITE} main",
-        ],
-        deadline,
-    )
-    with tar.open("rb") as stream:
-        _run(["mksquashfs", "-", str(directory / "root.squashfs"), "-tar", *_SQUASHFS], deadline, stdin=stream)
+def image_cached(cache: Cache) -> bool:
+    """Whether the image is held."""
+    return cache.path("images", _key()).is_dir()
+
+
+def _key() -> str:
+    recipe = json.dumps([SUITE, PACKAGES, _EXCLUDED, _SQUASHFS])
+    return hashlib.sha256(recipe.encode()).hexdigest()[:32]
+
+
+def _build(staging: Path, debian: Debian, deadline: Deadline) -> None:
+    tar = staging / "root.tar"
+    _bootstrap(tar, debian, deadline)
+    with tarfile.open(tar) as archive:
+        installed = Deb822.iter_paragraphs(_member(archive, _STATUS), use_apt_pkg=False)
+        packages = {paragraph["Package"]: paragraph["Version"] for paragraph in installed}
+        (staging / "busybox").write_bytes(_member(archive, _BUSYBOX))
+        (staging / "busybox").chmod(0o755)
+    tool.run(["sh", "-c", 'tar=$1 squashfs=$2; shift 2; exec mksquashfs - "$squashfs" -tar "$@" <"$tar"',
+              "sh", str(tar), str(staging / "root.squashfs"), *_SQUASHFS], deadline)  # fmt: skip
     tar.unlink()
-    packages = dict(line.split() for line in (directory / "packages").read_text().splitlines())
-    (directory / "packages").unlink()
-    with (directory / "root.squashfs").open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    (directory / "image.json").write_text(json.dumps({"sha256": sha256, "packages": packages}, indent=1))
+    with (staging / "root.squashfs").open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    (staging / "image.json").write_text(json.dumps({"suite": SUITE, "sha256": sha256, "packages": packages}, indent=1))
 
 
-def _run(command: list[str], deadline: Deadline, stdin: object = None) -> None:
+def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
+    suite = next((suite for suite in debian.suites if suite.suite == SUITE), Suite(SUITE))
+    # As root mmdebstrap uses chroot, as anybody else a user namespace.
+    command = [
+        *_ENDED_WITH_US,
+        _MMDEBSTRAP,
+        "--variant=essential",
+        f"--include={','.join(PACKAGES)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--aptopt={option}" for option in host_apt().connection),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
+        SUITE,
+        str(tar),
+        source_line(debian, suite),
+    ]
+    if shutil.which(_MMDEBSTRAP) is None:
+        raise HostError(f"{deadline.what}: the program {_MMDEBSTRAP} is missing on this host; `./invoke` installs what is needed")
+    with _scratch(tar.parent.parent, deadline.what) as scratch:
+        try:
+            tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
+        except tool.ToolFailed as error:
+            said = [line for line in error.output.splitlines() if line.startswith("E:") or "newuidmap" in line or "subuid" in line]
+            raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
+
+
+@contextmanager
+def _scratch(images: Path, doing: str) -> Iterator[Path]:
+    """Where mmdebstrap unpacks. What a killed build left there is removed first: the lock on the image is held, so nobody uses it.
+
+    Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory need not let pass.
+    """
+    whose = hashlib.sha256(str(images.resolve()).encode()).hexdigest()[:8]
+    scratch = Path(tempfile.gettempdir()) / f"conntrack-matrix-image-{os.getuid()}-{whose}"
+    _remove(scratch)
     try:
-        subprocess.run(command, stdin=stdin, capture_output=True, text=True, errors="replace", check=True, timeout=deadline.remaining)  # type: ignore[call-overload]
-    except FileNotFoundError as error:
-        raise HostError(f"{deadline.what}: {command[0]} is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise HostError(f"{deadline.what}: {command[0]} did not end within {deadline.seconds:g} s") from error
-    except subprocess.CalledProcessError as error:
-        raise FetchError(f"{deadline.what}: {command[0]} failed:\n{error.stderr[-2000:]}") from error
+        scratch.mkdir()
+        scratch.chmod(0o755)
+    except OSError as error:
+        raise HostError(f"{doing}: cannot make {scratch}: {error.strerror}; remove it and run again") from error
+    try:
+        yield scratch
+    finally:
+        _remove(scratch)
+
+
+def _remove(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    if scratch.is_dir():
+        # A build that was killed leaves files of the users in its namespace; only in such a namespace can they be removed. This goes
+        # on when all else is interrupted, so it has no deadline to ask but a limit of its own.
+        for left in scratch.iterdir():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run([_MMDEBSTRAP, "--unshare-helper", "rm", "-rf", str(left)], capture_output=True, timeout=_REMOVE_SECONDS)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    if file is None:
+        raise HostError(f"building the guests' image: {name} in it is not a file")
+    return file.read()

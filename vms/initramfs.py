@@ -7,13 +7,14 @@ import hashlib
 import json
 import lzma
 import shutil
-import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.errors import HostError
+from vms.errors import Unbootable
 from vms.image import Image
 from vms.kernels.kernel import BootFiles
 
@@ -34,7 +35,7 @@ class Bootable:
 
 
 def prepare(files: BootFiles, image: Image, cache: Cache, deadline: Deadline) -> Bootable:
-    """The initramfs and modules disk of a kernel, from the cache or built now. Raises HostError if the kernel lacks a needed module."""
+    """The initramfs and modules disk of a kernel, from the cache or built now. Raises Unbootable if the kernel lacks a needed module."""
     recipe = [files.version, files.sha256, image.sha256, NEEDED, _SQUASHFS, _userland_digest()]
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
     entry = cache.ensure("initramfs", key, lambda directory: _build(directory, files, image, deadline), deadline)
@@ -62,7 +63,7 @@ def needed_modules(modules: Path) -> list[Path]:
         if name in builtin:
             continue
         if name not in by_name:
-            raise HostError(f"{modules.name} cannot boot a guest: {name} is neither built in nor a module of it")
+            raise Unbootable(f"{modules.name} cannot boot a guest: {name} is neither built in nor a module of it")
         # modules.dep lists what a module needs nearest first; loading starts from the far end.
         for path in (*reversed(dependencies[by_name[name]]), by_name[name]):
             if Path(path) not in order:
@@ -74,7 +75,7 @@ def _name(path: str) -> str:
     return Path(path).name.split(".ko")[0].replace("-", "_")
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpacked(path: Path, deadline: Deadline) -> bytes:
     # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without KVM.
     data = path.read_bytes()
     if path.suffix == ".xz":
@@ -82,38 +83,26 @@ def _unpacked(path: Path) -> bytes:
     if path.suffix == ".gz":
         return gzip.decompress(data)
     if path.suffix == ".zst":
-        return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=True).stdout
+        with tempfile.NamedTemporaryFile() as plain:
+            tool.run(["zstd", "--decompress", "--quiet", "--force", str(path), "-o", plain.name], deadline)
+            return plain.read()
     return data
 
 
-def _build(directory: Path, files: BootFiles, image: Image, deadline: Deadline) -> None:
-    root = directory / "root"
-    for name in ("bin", "dev", "modules", "proc", "sys", "userland"):
+def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) -> None:
+    root = staging / "root"
+    for name in ("bin", "dev", "modules", "proc", "sys"):
         (root / name).mkdir(parents=True)
-    shutil.copy(image.busybox, root / "bin/busybox")
-    shutil.copy(USERLAND / "init", root / "init")
-    shutil.copytree(USERLAND / "root", root / "userland", dirs_exist_ok=True)
-    order = needed_modules(files.modules)
-    names = []
-    for path in order:
-        name = path.name.split(".ko")[0] + ".ko"
-        names.append(name)
-        (root / "modules" / name).write_bytes(_unpacked(files.modules / path))
-    (root / "modules/order").write_text("".join(f"{name}\n" for name in names))
-    listing = "\0".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
-    with (directory / "initramfs").open("wb") as out:
-        subprocess.run(
-            ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--reproducible", "--quiet"],
-            input=listing.encode(),
-            stdout=out,
-            cwd=root,
-            check=True,
-            timeout=deadline.remaining,
-        )
+    shutil.copy(image.busybox, root / "bin" / "busybox")
+    shutil.copytree(USERLAND, root, dirs_exist_ok=True)
+    order = []
+    for path in needed_modules(files.modules):
+        order.append(path.name.partition(".ko")[0] + ".ko")
+        (root / "modules" / order[-1]).write_bytes(_unpacked(files.modules / path, deadline))
+    (root / "modules" / "order").write_text("".join(f"{name}\n" for name in order))
+    # --owner: nobody in the guest should care who built it.
+    pack = 'find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet >"$1"'
+    tool.run(["sh", "-c", pack, "sh", str(staging / "initramfs")], deadline, cwd=root)
     shutil.rmtree(root)
-    subprocess.run(
-        ["mksquashfs", str(files.modules), str(directory / "modules.squashfs"), *_SQUASHFS],
-        check=True,
-        timeout=deadline.remaining,
-        capture_output=True,
-    )
+    tool.run(["mksquashfs", str(files.modules), str(staging / "modules.squashfs"), *_SQUASHFS], deadline)
+    (staging / "initramfs.json").write_text(json.dumps({"kernel": files.kernel.id, "modules": order}, indent=1))
