@@ -2,15 +2,243 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenPage
 
 pytestmark = pytest.mark.browser
 
+CHANGED = "tcp-overshoot-close-1"
+
+
+def shown_rows(page: Page) -> list[str]:
+    return page.locator("tr.r:visible .name b").all_inner_texts()
+
+
+def shown_kernels(page: Page) -> list[str]:
+    return page.locator(".kernels th:not(.corner):visible > span").all_inner_texts()
+
+
+def cell(page: Page, experiment: str, column: int) -> str:
+    """The selector of a cell, columns counted from 0."""
+    return f"tr.r:has(b:text-is('{experiment}')) > td:nth-child({column + 2})"
+
+
+def no_violations(page: Page) -> None:
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
 
 def test_every_experiment_is_a_row_and_every_kernel_a_column(small: OpenPage) -> None:
     page = small("")
-    assert page.locator("tr.r").count() == 14
-    assert page.locator(".kernels th:not(.corner)").all_inner_texts()[0].startswith("5.10.10")
+    assert len(shown_rows(page)) == 14
+    assert shown_kernels(page) == ["5.10.10", "5.15.10", "6.1.10", "6.6.10", "6.12.10", "6.17.10"]
     assert page.locator("tr.r").first.locator("td").count() == 6
+
+
+def test_cells_of_one_row_have_one_colour_exactly_if_their_facts_are_equal(small: OpenPage) -> None:
+    page = small("")
+    look = [
+        page.locator(cell(page, CHANGED, column)).evaluate("cell => [cell.textContent[0], getComputedStyle(cell).backgroundColor]")
+        for column in range(6)
+    ]
+    assert [letter for letter, _ in look] == ["A", "A", "A", "B", "A", "B"]
+    assert len({colour for letter, colour in look if letter == "A"}) == 1
+    assert look[0][1] != look[3][1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "state", ["", f"#q=differs&cell={CHANGED}@6.6.10", f"#row={CHANGED}", "#q=status:fail+kernel>=6.6", "#q=nothing-has-this"]
+)
+def test_axe_finds_nothing(small: OpenPage, scheme: str, state: str) -> None:
+    page = small("")
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    page = small(state)
+    if "cell=" in state:
+        expect(page.locator("#panel details").first).to_be_visible()
+        for summary in page.locator("#panel summary").all():
+            if not summary.evaluate("summary => summary.parentElement.open"):
+                summary.click()
+    no_violations(page)
+
+
+def test_axe_finds_nothing_in_help_and_unfolded_facts(small: OpenPage) -> None:
+    page = small("")
+    page.get_by_role("button", name="all facts").click()
+    no_violations(page)
+    page.get_by_role("button", name="Help", exact=True).click()
+    no_violations(page)
+
+
+def test_a_cell_opens_with_facts_evidence_and_the_command(small: OpenPage) -> None:
+    page = small("")
+    page.locator(cell(page, CHANGED, 3)).click()
+    panel = page.get_by_role("dialog", name=CHANGED)
+    expect(panel).to_contain_text("6.6.10")
+    expect(panel.locator("thead").first).to_contain_text("6.1.10")
+    expect(panel.locator("thead").first).to_contain_text("6.12.10")
+    expect(panel.locator("tr.differs").first).to_contain_text("flows")
+    expect(panel).to_contain_text(f"./invoke matrix -k 6.6.10 -e {CHANGED}")
+    expect(panel).to_contain_text("SYN_SENT src=198.18.0.2 dst=192.0.2.1 sport=10000")
+    panel.get_by_text("capture.pcap").click()
+    expect(panel).to_contain_text("198.18.0.2:10009")
+    link = panel.locator("details", has_text="capture.pcap").get_by_role("link", name="file")
+    target = Path(re.sub("^file://", "", link.evaluate("a => a.href")))
+    assert target.read_bytes()[:4] == b"\xd4\xc3\xb2\xa1"
+
+
+def test_the_address_brings_back_query_kernels_and_cell(small: OpenPage) -> None:
+    page = small("")
+    page.get_by_role("searchbox").fill("differs topic:tcp")
+    page.get_by_label("from").select_option("5.15.10")
+    page.locator(cell(page, CHANGED, 3)).click()
+    address = page.url
+    again = small("#")
+    assert len(shown_rows(again)) == 14
+    again.goto("about:blank")
+    again.goto(address)
+    expect(again.get_by_role("searchbox")).to_have_value("differs topic:tcp")
+    assert shown_kernels(again)[0] == "5.15.10"
+    expect(again.get_by_role("dialog", name=CHANGED)).to_be_visible()
+
+
+def test_back_undoes_one_step(small: OpenPage) -> None:
+    page = small("")
+    page.get_by_role("button", name="differs").click()
+    page.locator(cell(page, CHANGED, 3)).click()
+    page.go_back()
+    expect(page.locator("#panel")).to_be_hidden()
+    assert len(shown_rows(page)) < 14
+    page.go_back()
+    assert len(shown_rows(page)) == 14
+
+
+def test_a_pair_of_kernels_shows_two_columns_and_what_differs_between_them(small: OpenPage) -> None:
+    page = small("#q=differs&from=5.10.10&to=6.6.10&pair=1")
+    assert shown_kernels(page) == ["5.10.10", "6.6.10"]
+    for row in page.locator("tr.r:visible").all():
+        letters = [cell.inner_text()[0] for cell in row.locator("td:visible").all()]
+        assert letters[0] != letters[1]
+    assert page.locator(".series th:visible").all_inner_texts() == ["5.10", "6.6"]
+
+
+def test_a_range_of_kernels_is_the_same_in_either_order(small: OpenPage) -> None:
+    forth = shown_kernels(small("#from=5.15.10&to=6.6.10"))
+    assert forth == ["5.15.10", "6.1.10", "6.6.10"]
+    small("#")
+    assert shown_kernels(small("#from=6.6.10&to=5.15.10")) == forth
+
+
+def test_topic_and_status_write_into_the_query(small: OpenPage) -> None:
+    page = small("")
+    page.get_by_label("topic").select_option("nat")
+    expect(page.get_by_role("searchbox")).to_have_value("topic:nat")
+    page.get_by_label("status").select_option("fail")
+    expect(page.get_by_role("searchbox")).to_have_value("topic:nat status:fail")
+    page.get_by_label("topic").select_option("any")
+    expect(page.get_by_role("searchbox")).to_have_value("status:fail")
+    expect(page.get_by_label("status")).to_have_value("fail")
+
+
+def test_the_keyboard_alone_reaches_a_cell_and_comes_back(small: OpenPage) -> None:
+    page = small("")
+    page.locator("#matrix [tabindex='0']").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name=CHANGED)).to_be_focused()
+    assert page.url.endswith(f"#cell={CHANGED}@5.15.10")
+    page.keyboard.press("Escape")
+    expect(page.locator(cell(page, CHANGED, 1))).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press(" ")
+    expect(page.locator("tr.fact:visible").first).to_contain_text("packets")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+
+
+def test_arrows_step_over_hidden_rows_and_kernels(small: OpenPage) -> None:
+    page = small("#q=differs&from=5.10.10&to=6.6.10&pair=1")
+    rows = shown_rows(page)
+    page.locator("#matrix [tabindex='0']").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    focused = page.evaluate("[document.activeElement.parentElement.querySelector('.name b').textContent, document.activeElement.cellIndex]")
+    assert focused == [rows[1], 4]
+
+
+def test_fact_rows_show_where_one_fact_changed(small: OpenPage) -> None:
+    page = small("")
+    page.get_by_role("button", name=f"Facts of {CHANGED}").click()
+    flows = page.locator("tr.fact:visible", has_text="flows")
+    assert flows.locator("td").all_inner_texts() == ["10", "10", "10", "9", "10", "9"]
+    colours = flows.locator("td").evaluate_all("cells => cells.map(cell => getComputedStyle(cell).backgroundColor)")
+    assert (colours[0] == colours[2], colours[0] == colours[3]) == (True, False)
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(small: OpenPage) -> None:
+    page = small("")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(paper)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(paper)
+    assert dark != light
+    button = page.get_by_role("button", name="Colours")
+    button.click()
+    button.click()
+    assert page.evaluate(paper) == dark
+    page.reload()
+    assert page.evaluate(paper) == dark
+
+
+def test_headers_stay_in_sight(small: OpenPage) -> None:
+    page = small("")
+    page.set_viewport_size({"width": 900, "height": 500})
+    page.mouse.wheel(400, 700)
+    page.wait_for_function("scrollY > 300 && scrollX > 300")
+    bar = page.locator("#toolbar").bounding_box()
+    head = page.locator(".kernels").bounding_box()
+    name = page.locator("tr.r:visible > th").last.bounding_box()
+    assert bar
+    assert head
+    assert name
+    assert bar["y"] == 0
+    assert 0 < head["y"] < 250
+    assert name["x"] == 0
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_a_phone_reads_names_without_scrolling_sideways(browser: Browser, small_run: Path, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 760}, is_mobile=True, has_touch=True, device_scale_factor=2)
+    page = context.new_page()
+    page.goto(small_run.as_uri())
+    assert page.evaluate("visualViewport.width") == width
+    for name in page.locator("tr.r:visible > th .question").all():
+        box = name.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    page.locator(cell(page, CHANGED, 1)).tap()
+    panel = page.locator("#panel").bounding_box()
+    assert panel
+    assert panel["width"] == pytest.approx(width)
+    no_violations(page)
+    context.close()
+
+
+def test_without_scripts_the_table_is_complete(browser: Browser, small_run: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(small_run.as_uri())
+    assert page.locator("tr.r").count() == 14
+    assert "10/10" in page.locator("#matrix").inner_text()
+    assert page.locator("#toolbar").is_hidden()
+    assert "Scripts are off" in page.locator("noscript").inner_text()
+    context.close()

@@ -18,7 +18,7 @@ const badge = (cell) => element('span', { class: `badge ${cell.behaviour >= 0 ? 
   [cell.behaviour >= 0 ? `${letter(cell.behaviour)} ` : '', data.statuses[cell.status], ' ', cell.status]);
 
 function head(title, under, ...buttons) {
-  return element('header', {}, element('h2', { id: 'panel-title' }, title, element('small', {}, under)), buttons,
+  return element('div', { class: 'head' }, element('h2', { id: 'panel-title' }, title, element('small', {}, under)), buttons,
     element('button', { type: 'button', 'aria-label': 'Close', onclick: () => go({ open: null }) }, '✕'));
 }
 

@@ -56,7 +56,7 @@ ALLOWED_TAGS = {
         "ul",
         "li",
     ),
-    *("dl", "dt", "dd", "dialog", "kbd", "aside", "noscript", "script", "cite"),
+    *("dl", "dt", "dd", "dialog", "kbd", "noscript", "script", "cite"),
 }
 
 
