@@ -81,11 +81,11 @@ class PackageList:
 
 
 class Apt:
-    """The apt root for one choice of suites. Roots for other choices lie beside it."""
+    """The apt root for one choice of suites. Roots for other choices lie beside it. `sources` is its sources.list(5)."""
 
     def __init__(self, settings: Debian, cache: Cache) -> None:
-        self._sources = "".join(f"{source_line(settings, suite)}\n" for suite in settings.suites)
-        self.key = hashlib.sha256(self._sources.encode()).hexdigest()[:32]
+        self.sources = "".join(f"{source_line(settings, suite)}\n" for suite in settings.suites)
+        self.key = hashlib.sha256(self.sources.encode()).hexdigest()[:32]
         self.root = cache.path("apt", self.key)
 
     @property
@@ -105,7 +105,7 @@ class Apt:
         deadline = Deadline(_UPDATE_SECONDS, "bringing the package lists up to date")
         partial = self.root / "lists" / "partial"
         partial.mkdir(parents=True, exist_ok=True)
-        (self.root / "sources.list").write_text(self._sources)
+        (self.root / "sources.list").write_text(self.sources)
         (self.root / "status").touch()
         try:
             self._apt_get(["--quiet", "update"], deadline)

@@ -68,10 +68,6 @@ class Catalogue:
         """The newest build of a series, None if there is none."""
         return max((k for k in self.kernels if k.series == series and k.flavour == flavour), key=kernel_key, default=None)
 
-    def series(self, flavour: str = "cloud") -> tuple[str, ...]:
-        """The series of which builds exist, oldest first."""
-        return tuple(dict.fromkeys(k.series for k in self.kernels if k.flavour == flavour))
-
 
 class _Stored(msgspec.Struct):
     form: int

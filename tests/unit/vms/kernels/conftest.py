@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import settings
 
 from vms.cache import Cache
 from vms.kernels import Catalogue, Kernel
@@ -26,6 +27,9 @@ from vms.kernels.order import kernel_key, release_of_version, series_of
 from vms.settings import Debian, Suite
 
 DAY = 86400.0
+# How long an example takes says something about the machine only.
+settings.register_profile("kernels", deadline=None)
+settings.load_profile("kernels")
 FLAVOURS = {"cloud": "cloud-amd64", "generic": "amd64", "rt": "rt-amd64"}
 
 

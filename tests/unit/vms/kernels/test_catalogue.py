@@ -77,7 +77,6 @@ def test_the_newest_of_a_series(repository: Repository, cache: Cache, tmp_path: 
     assert newest.release == "6.12.10"
     assert catalogue.newest("6.13") is None
     assert catalogue.newest("6.12", "rt") is None
-    assert catalogue.series() == ("6.12",)
 
 
 def test_a_damaged_note_of_what_was_read_is_read_again(repository: Repository, cache: Cache, tmp_path: Path) -> None:
