@@ -227,5 +227,27 @@ def doctor(_context: Context, accel: str = "auto") -> int:
     return 0 if all(finding.good for finding in findings) else 3
 
 
+CHECKS = (
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("mypy",),
+    ("pytest",),
+)
+
+
+@task
+@reported
+def test(_context: Context) -> int:
+    """Run lint, types, and the unit, guest and browser tests."""
+    import subprocess
+
+    for check in CHECKS:
+        print(f"$ {' '.join(check)}", flush=True)
+        code = subprocess.run([Path(sys.executable).parent / check[0], *check[1:]], cwd=ROOT, check=False).returncode
+        if code:
+            return code
+    return 0
+
+
 def _tick(yes: object) -> str:
     return "yes" if yes else ""
