@@ -7,27 +7,21 @@ import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from guest import linux
 from guest.catalogue import Unsupported
 from guest.lab.journal import Journal
 from guest.lab.link import Links
+from guest.lab.packets import split
+from guest.lab.queue import Queue
+from guest.lab.router import Router, state_rules
 from guest.lab.rules import program, restore_text, tool
 from guest.lab.tun import Tun
 from guest.linux import errno_name
 from guest.observe.counters import Counters, parse_nft, parse_save
-from guest.observe.ctnetlink import Conntrack, Flow
+from guest.observe.ctnetlink import Conntrack, Events, Flow
 from guest.observe.proc import parse_netstat
-
-
-@dataclass(frozen=True)
-class Router:
-    """Two tuns with a forwarding kernel between them; both ends of every conversation are crafted."""
-
-    client: Tun
-    server: Tun
 
 
 class Namespace:
@@ -76,20 +70,25 @@ class Namespace:
         self.links.route("0.0.0.0/0", via="192.0.2.2")
         return wire
 
-    def router(self, family: int = 4) -> Router:
+    def router(self, rules: str = "", family: int = 4, *, states: bool = True) -> Router:
         """A router between 10.0.1.0/24 (tun0, itself .1, the client .2) and 10.0.2.0/24 (tun1, the server .2).
 
-        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise.
+        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script. With `states` every forwarded packet
+        carries its conntrack state in its DSCP field; that rule switches connection tracking on.
         """
+        script = (state_rules(family) if states else "") + textwrap.dedent(rules)
+        if script:
+            self.nft(script)
         if family == 6:
             self._quiet_ipv6()
             self.sysctl("net/ipv6/conf/all/forwarding", 1)
-            return Router(self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64"))
+            tuns = self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64")
+            return Router(*tuns, ("2001:db8:1::2", "2001:db8:2::2"))
         self._no_ipv6()
         self.sysctl("net/ipv4/ip_forward", 1)
         self.sysctl("net/ipv4/conf/all/rp_filter", 0)
         self.sysctl("net/ipv4/conf/default/rp_filter", 0)
-        return Router(self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"))
+        return Router(self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"), ("10.0.1.2", "10.0.2.2"))
 
     def _no_ipv6(self) -> None:
         # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.
@@ -168,6 +167,29 @@ class Namespace:
         found = self.conntrack.flows()
         self.journal.table(found)
         return found
+
+    def flow(self, source: str) -> Flow | None:
+        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`; without a port where the protocol has none)."""
+        address, port = split(source)
+        for flow in self.flows():
+            if flow.orig.source == address and flow.orig.sport == port:
+                return flow
+        return None
+
+    def state(self, source: str) -> str:
+        """The protocol state of the flow from an endpoint, or `gone`."""
+        flow = self.flow(source)
+        return flow.state if flow else "gone"
+
+    def events(self) -> Events:
+        """A listener for flow events from now on."""
+        with self.inside():
+            return Events()
+
+    def queue(self, number: int = 0) -> Queue:
+        """The program behind an NFQUEUE number."""
+        with self.inside():
+            return Queue(number)
 
     def statistics(self, since: dict[str, int] | None = None) -> dict[str, int]:
         """The statistics of the table summed over CPUs, as the difference to an earlier reading if one is given."""

@@ -24,6 +24,11 @@ def split(endpoint: str) -> tuple[str, int]:
     return endpoint, 0
 
 
+def endpoint(address: str, port: int) -> str:
+    """Address and port as an endpoint."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def ip(source: str, destination: str, ttl: int = 64) -> Packet:
     """An IPv4 or IPv6 header between two addresses, to put a payload on with `/`."""
     if ":" in source:

@@ -38,6 +38,7 @@ _STATISTICS = {
     2: "found", 4: "invalid", 8: "insert", 9: "insert_failed", 10: "drop", 11: "early_drop", 12: "error",
     13: "search_restart", 14: "clash_resolve", 15: "chain_toolong",
 }  # fmt: skip
+_RUNGS = (0, 10, 30, 60, 120, 180, 300, 600, 3600, 18000, 86400, 432000)
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 
 
@@ -81,6 +82,11 @@ class Flow:
     def assured(self) -> bool:
         """Whether early drop spares it."""
         return "ASSURED" in self.status
+
+    @property
+    def lifetime(self) -> str:
+        """The rung of the usual timeouts that the entry stands on, as `120 s`: a class that a slow machine does not change."""
+        return f"{next((rung for rung in _RUNGS if self.timeout <= rung), _RUNGS[-1])} s"
 
     def __str__(self) -> str:
         words = [f"{PROTOCOLS.get(self.orig.protocol, 'proto')} {self.orig.protocol} {self.timeout}", self.state, str(self.orig)]

@@ -1,0 +1,216 @@
+"""TCP resets: which of them end an entry?"""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import parse
+
+_CLOSE = "net/netfilter/nf_conntrack_tcp_timeout_close"
+_IGNORE = "net/netfilter/nf_conntrack_tcp_ignore_invalid_rst"
+_STATE = Fact("state", str, "the entry's TCP state afterwards, or gone")
+_LIFETIME = Fact("lifetime", str, "which of the usual timeouts the entry is left with")
+
+
+def _after(lab: Lab, source: str) -> Facts:
+    flow = lab.flow(source)
+    return {"state": flow.state if flow else "gone", "lifetime": flow.lifetime if flow else "gone"}
+
+
+@experiment(
+    facts=[
+        Fact("syn", str, "conntrack state of the SYN as it is forwarded"),
+        Fact("rst", str, "conntrack state of the reset as it is forwarded"),
+        Fact("next_data", str, "conntrack state of the server's next data"),
+        _STATE,
+        _LIFETIME,
+    ],
+)
+def syn_then_bogus_rst(lab: Lab) -> Facts:
+    """Can a blind attacker's SYN and RST from one side end an established connection's entry?
+
+    An established connection through a router, 100 bytes acknowledged. Then, from the client's address, a SYN with sequence number 777000
+    and a RST with 123456789: neither is in any window. What an attacker who knows the ports but no sequence number can send.
+    """
+    router = lab.router()
+    client, server = router.handshake()
+    client.data(100)
+    server.ack()
+    syn = client.syn(seq=777000)
+    rst = client.rst(seq=123456789)
+    facts = _after(lab, client.me)
+    return facts | {"syn": syn, "rst": rst, "next_data": server.data(100)}
+
+
+@experiment(
+    facts=[Fact("rst", str, "conntrack state of the reset as it is forwarded"), _STATE, _LIFETIME],
+    variants={"offset": ("exact", "inside", "outside")},
+    invariants=[
+        Invariant(
+            "a reset with the exact sequence number closes the entry",
+            lambda facts, variant: variant["offset"] != "exact" or (facts["rst"] == "ESTABLISHED" and facts["state"] == "CLOSE"),
+        ),
+        Invariant(
+            "a reset outside the window does not close the entry",
+            lambda facts, variant: variant["offset"] != "outside" or facts["state"] == "ESTABLISHED",
+        ),
+    ],
+)
+def inwindow_rst(lab: Lab) -> Facts:
+    """Does a reset inside the window, but not at the exact sequence number, close the entry?
+
+    An established connection through a router, data acknowledged both ways. The server sends a RST at its exact next sequence number, 500
+    beyond it (inside the window of 64240), or a million beyond it. RFC 5961 has the receiver answer the second with a challenge ACK: the
+    connection lives on, and if the router has closed its entry it is cut ten seconds later.
+    """
+    router = lab.router()
+    client, server = router.handshake()
+    client.data(100)
+    server.data(100)
+    client.ack()
+    offset = {"exact": 0, "inside": 500, "outside": 1_000_000}[lab.variant["offset"]]
+    rst = server.rst(seq=server.next + offset)
+    return _after(lab, client.me) | {"rst": rst}
+
+
+@experiment(
+    facts=[
+        Fact("challenge", str, "conntrack state of the challenge ACK that the receiver answers"),
+        Fact("rst", str, "conntrack state of the exact reset that follows it"),
+        _STATE,
+    ],
+)
+def challenge_ack(lab: Lab) -> Facts:
+    """Does the exact reset that follows a challenge ACK close the entry?
+
+    RFC 5961: a reset inside the window but not exact (here 500 beyond) is answered with a challenge ACK, upon which an honest sender that
+    has no such connection resets exactly at the acknowledged number.
+    """
+    router = lab.router()
+    client, server = router.handshake()
+    client.data(100)
+    server.ack()
+    server.rst(seq=server.next + 500)
+    challenge = client.ack()
+    rst = server.rst(seq=server.next)
+    return {"challenge": challenge, "rst": rst, "state": lab.state(client.me)}
+
+
+@experiment(
+    facts=[
+        Fact("first", str, "conntrack state of the exact reset"),
+        Fact("second", str, "conntrack state of the same reset, sent again two seconds later"),
+        Fact("spurious", str, "conntrack state of a reset far outside the window after that"),
+        Fact("refreshed", bool, "whether the second reset set the entry's timeout back to its beginning"),
+        Fact("spurious_refreshed", bool, "whether the reset outside the window did"),
+        _STATE,
+    ],
+    invariants=[Invariant("the exact reset closes the entry", lambda facts, variant: facts["state"] == "CLOSE")],
+)
+def rst_after_close(lab: Lab) -> Facts:
+    """Do further resets keep a closed entry alive?
+
+    An established connection is reset exactly, and the same reset comes again two seconds later, then one outside the window two seconds
+    after that. The timeout of CLOSE is set to 100 s, so that a refresh shows.
+    """
+    router = lab.router()
+    lab.sysctl(_CLOSE, 100)
+    client, server = router.handshake()
+    facts: Facts = {"first": server.rst()}
+
+    def left() -> int:
+        flow = lab.flow(client.me)
+        return flow.timeout if flow else 0
+
+    lab.until("the entry to be two seconds old", lambda: left() <= 98, 10)
+    facts |= {"second": server.rst(), "refreshed": left() > 98}
+    lab.until("the entry to be two seconds older", lambda: left() <= (98 if facts["refreshed"] else 96), 10)
+    before = left()
+    facts |= {"spurious": server.rst(seq=123456789), "spurious_refreshed": left() > before}
+    return facts | {"state": lab.state(client.me)}
+
+
+@experiment(
+    facts=[
+        Fact("syn", str, "conntrack state of the SYN as it is forwarded"),
+        Fact("rst", str, "conntrack state of the server's reset as it is forwarded"),
+        _STATE,
+        _LIFETIME,
+    ],
+    variants={"entry": ("established", "closing")},
+)
+def rst_for_ignored_syn(lab: Lab) -> Facts:
+    """Does a server's reset that answers a SYN the router did not take over end the entry?
+
+    On an entry (established, or with both FINs seen but the last ACK missing) the client sends a SYN with a new sequence number; the server
+    answers it with RST+ACK acknowledging that SYN, as a server does that has forgotten the connection.
+    """
+    router = lab.router()
+    client, server = router.handshake()
+    client.data(100)
+    server.ack()
+    if lab.variant["entry"] == "closing":
+        client.fin()
+        server.fin()
+    syn = client.syn(seq=777000)
+    rst = server.send("RA", seq=0, ack=777001)
+    return _after(lab, client.me) | {"syn": syn, "rst": rst}
+
+
+@experiment(
+    facts=[
+        Fact("knob", str, "ok if nf_conntrack_tcp_ignore_invalid_rst can be set, or the errno"),
+        Fact("old", dict, "per value of the knob: 1 if a reset older than what was acknowledged is INVALID, else 0"),
+        Fact("beyond", dict, "per value of the knob: 1 if a reset far beyond the window is INVALID, else 0"),
+        Fact("states", list, "the entry's states after these resets, the knob at 0 and then at 1"),
+    ],
+    invariants=[Invariant("no such reset closes the entry", lambda facts, variant: set(facts["states"]) == {"ESTABLISHED"})],
+)
+def ignore_invalid_rst(lab: Lab) -> Facts:
+    """Is there a knob that lets resets outside the window pass without being INVALID, and what does it do?
+
+    An established connection for each value of the knob (for 0 alone where there is none), 1000 bytes of the server's acknowledged. The
+    server then sends a RST 500 bytes before the acknowledged number, and one a million beyond it.
+    """
+    router = lab.router()
+    facts: Facts = {"knob": "", "old": {}, "beyond": {}, "states": []}
+    for value in ("0", "1"):
+        facts["knob"] = lab.try_sysctl(_IGNORE, value)
+        if facts["knob"] != "ok" and value == "1":
+            break
+        client, server = router.handshake(40000 + int(value))
+        server.data(1000)
+        client.ack()
+        facts["old"][value] = int(server.rst(seq=server.next - 500) == "INVALID")
+        facts["beyond"][value] = int(server.rst(seq=server.next + 1_000_000) == "INVALID")
+        facts["states"].append(lab.state(client.me))
+    return facts
+
+
+@experiment(
+    facts=[
+        Fact("answers", list, "TCP flags of what the kernel sent back to the client"),
+        Fact("forwarded", str, "conntrack state of the rejected segment if it was forwarded, else lost"),
+        _STATE,
+        _LIFETIME,
+    ],
+    variants={"frontend": ("legacy", "nft", "native")},
+    modules=("nft_reject_ipv4", "ipt_REJECT"),
+)
+def reject_reset(lab: Lab) -> Facts:
+    """Does rejecting with a TCP reset also end the entry of an established connection?
+
+    An established connection, 100 bytes acknowledged; then a rule is inserted that rejects with tcp-reset, and the client sends one more
+    segment. If the entry stays established, it takes five days to go.
+    """
+    router = lab.router()
+    client, server = router.handshake()
+    client.data(100)
+    server.ack()
+    if lab.frontend == "native":
+        lab.nft("table ip block { chain forward { type filter hook forward priority 0; tcp dport 80 reject with tcp reset; }; }")
+    else:
+        lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset")
+    forwarded = client.data(100)
+    flags = [str(parse(data)["TCP"].flags) for data in router.back]
+    return _after(lab, client.me) | {"answers": flags, "forwarded": forwarded}

@@ -1,0 +1,155 @@
+"""TCP windows: which segments are INVALID?"""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+
+_LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
+_LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
+_UNACKNOWLEDGED = "net/netfilter/nf_conntrack_tcp_timeout_unacknowledged"
+_RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
+
+
+@experiment(
+    facts=[
+        Fact("segment", str, "conntrack state of the first segment, sent again after twenty were acknowledged"),
+        Fact("its_ack", str, "conntrack state of the receiver's answer to it"),
+        Fact("state", str, "the entry's TCP state afterwards"),
+    ],
+)
+def delayed_segment(lab: Lab) -> Facts:
+    """Is a segment that was delayed far behind the window INVALID?
+
+    A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the first segment arrives once more, and is
+    answered with a duplicate ACK. A firewall that drops INVALID drops it; one that rejects INVALID with a reset kills the connection.
+    """
+    router = lab.router()
+    client, server = router.tcp()
+    server.window = 1000
+    client.syn()
+    server.synack()
+    client.ack()
+    first = client.next
+    for _ in range(20):
+        client.data(500)
+        server.ack()
+    segment = client.data(500, seq=first)
+    return {"segment": segment, "its_ack": server.ack(), "state": lab.state(client.me)}
+
+
+@experiment(
+    facts=[
+        Fact("inside", str, "conntrack state of data that fills the announced window"),
+        Fact("beyond_100", str, "conntrack state of data that ends 100 bytes beyond it"),
+        Fact("beyond_100000", str, "conntrack state of data 100000 bytes beyond it"),
+        Fact("ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"),
+        Fact("state", str, "the entry's TCP state afterwards"),
+    ],
+    variants={"liberal": ("0", "1")},
+    invariants=[
+        Invariant("data inside the window is never INVALID", lambda facts, variant: facts["inside"] == "ESTABLISHED"),
+        Invariant(
+            "with tcp_be_liberal nothing but resets is INVALID for its window",
+            lambda facts, variant: variant["liberal"] == "0" or facts["beyond_100"] == facts["beyond_100000"] == "ESTABLISHED",
+        ),
+    ],
+)
+def window_overshoot(lab: Lab) -> Facts:
+    """Is data beyond the announced window INVALID?
+
+    The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes from there on (as an unmodified sender does on a window
+    probe), then 100 bytes far beyond; each without the receiver acknowledging. `liberal` is nf_conntrack_tcp_be_liberal.
+    """
+    router = lab.router()
+    lab.sysctl(_LIBERAL, lab.variant["liberal"])
+    client, server = router.tcp()
+    server.window = 4000
+    client.syn()
+    server.synack()
+    client.ack()
+    inside = [client.data(1000) for _ in range(4)][-1]
+    end = client.next
+    return {
+        "inside": inside,
+        "beyond_100": client.data(100, seq=end),
+        "beyond_100000": client.data(100, seq=end + 99_900),
+        "ack_beyond": server.ack(ack=end + 500_000),
+        "state": lab.state(client.me),
+    }
+
+
+@experiment(
+    facts=[
+        Fact("write_255", str, "what the kernel says to nf_conntrack_tcp_max_retrans = 255"),
+        Fact("write_256", str, "... = 256"),
+        Fact("write_300", str, "... = 300"),
+        Fact("read_back", str, "the value after these three"),
+        Fact("before", str, "which timeout the entry has after three identical segments, with max_retrans at 3"),
+        Fact("after", str, "which timeout the entry has after six"),
+    ],
+    invariants=[Invariant("255 is a value", lambda facts, variant: facts["write_255"] == "ok")],
+)
+def max_retrans(lab: Lab) -> Facts:
+    """Which values does tcp_max_retrans take, and what does it do?
+
+    The knob is written with 255, 256 and 300; then, at its default of 3, a client sends the same unacknowledged segment six times. Once the
+    limit is reached the entry falls from five days to tcp_timeout_max_retrans, five minutes. The timeout for unacknowledged data, which
+    is as short, is set to an hour to tell the two apart.
+    """
+    router = lab.router()
+    lab.sysctl(_UNACKNOWLEDGED, 3600)
+    facts: Facts = {f"write_{value}": lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)}
+    facts["read_back"] = lab.read_sysctl(_RETRANS)
+    lab.sysctl(_RETRANS, 3)
+    client, _ = router.handshake()
+    start = client.next
+
+    def lifetime() -> str:
+        flow = lab.flow(client.me)
+        return flow.lifetime if flow else "gone"
+
+    for _ in range(3):
+        client.data(500, seq=start)
+    facts["before"] = lifetime()
+    for _ in range(3):
+        client.data(500, seq=start)
+    return facts | {"after": lifetime()}
+
+
+@experiment(
+    facts=[
+        Fact("client", str, "conntrack state of the first segment of an unknown connection, from the client"),
+        Fact("server", str, "conntrack state of the server's answer"),
+        Fact("entry", str, "whose packet made the entry: client, server, or none"),
+        Fact("state", str, "the entry's TCP state after both"),
+        Fact("assured", bool, "whether the entry is assured"),
+    ],
+    variants={"loose": ("0", "1"), "first": ("ACK", "SYNACK", "FIN", "RST")},
+    invariants=[
+        Invariant(
+            "without tcp_loose nothing but a SYN makes an entry",
+            lambda facts, variant: variant["loose"] == "1" or (facts["client"] == "INVALID" and facts["state"] == "gone"),
+        )
+    ],
+)
+def tcp_loose(lab: Lab) -> Facts:
+    """Which segments pick up a connection that began before the router knew it?
+
+    After a restart of the router or a flush of the table the first thing seen of a connection is not a SYN. `loose` is
+    nf_conntrack_tcp_loose. The client sends the segment in question, the server an ACK with data.
+    """
+    router = lab.router()
+    lab.sysctl(_LOOSE, lab.variant["loose"])
+    client, server = router.tcp()
+    flags = {"ACK": "A", "SYNACK": "SA", "FIN": "FA", "RST": "R"}[lab.variant["first"]]
+    one, other = client.send(flags), server.data(100)
+    mine, theirs = lab.flow(client.me), lab.flow(server.me)
+    flow = mine or theirs
+    return {
+        "client": one,
+        "server": other,
+        "entry": "client" if mine else "server" if theirs else "none",
+        "state": flow.state if flow else "gone",
+        "assured": bool(flow and flow.assured),
+    }
