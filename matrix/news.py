@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from matrix.baseline import Baseline
-from matrix.compare import Difference, Kind, comparable, compare_cells
+from matrix.compare import Change, Difference, Kind, comparable, compare_cells
 from matrix.known import Key, Known
+from matrix.ledger.explain import Contradicted, Explained, Unexplained, explain_change
+from matrix.ledger.model import Change as LedgerEntry
+from matrix.ledger.model import Ledger
 from matrix.manifest import KernelEntry
 from matrix.plan import variant_name
 from matrix.record import Record, Status
@@ -29,7 +32,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Explanation:
-    """The verdict and, for `explained` and `contradicted`, the entry in words."""
+    """The verdict and, where the ledger has something to say, its sentences with their links."""
 
     verdict: Verdict
     words: str = ""
@@ -79,6 +82,25 @@ class Standing:
 
     news: tuple[News, ...]
     failures: tuple[Failure, ...]
+
+
+def explanation(ledger: Ledger, news: News) -> Explanation:
+    """What the ledger says to the news. That one build answers differently than it did is no commit's doing."""
+    if news.moved:
+        return Explanation(Verdict.UNEXPLAINED, "the same build answers differently than was accepted")
+    told = explain_change(ledger, Change(news.before, news.after, news.difference), news.earlier, news.later)
+    match told:
+        case Explained():
+            return Explanation(Verdict.EXPLAINED, _sentences(told.entries))
+        case Contradicted():
+            return Explanation(Verdict.CONTRADICTED, f"which is not what the ledger expects: {_sentences(told.entries)}")
+        case Unexplained():
+            return Explanation(Verdict.UNEXPLAINED, f"left over: {', '.join(told.items)}" if told.entries else "")
+
+
+def _sentences(entries: Iterable[LedgerEntry]) -> str:
+    commits = dict.fromkeys(entry.commit for entry in entries)
+    return " ".join(f"{commit.sentence} ({commit.link or commit.title})" for commit in commits)
 
 
 def standing(baseline: Baseline, known: Known) -> Standing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,76 +12,27 @@ from pathlib import Path
 import msgspec
 
 from guest.catalogue import Experiment
-from matrix.baseline import Acceptance, Baseline
+from matrix.baseline import Baseline
 from matrix.guests import Guests
 from matrix.invocation import run_matrix
 from matrix.known import Key, Known, read_finished, read_known
+from matrix.ledger.model import Ledger
 from matrix.manifest import Manifest
-from matrix.news import Explanation, Failure, News, Standing, Verdict, standing
+from matrix.news import Failure, News, Standing, Verdict, explanation, standing
+from matrix.night import FailedCell, Item, Night
 from matrix.plan import Plan, variant_name
 from matrix.progress import Display
-from matrix.record import FactValue, Record, Status
+from matrix.record import Record, Status
+from matrix.report.night import junit_with_news
 from matrix.report.write import write_reports
 from matrix.store import write_whole
 from matrix.tonight import choose, only
 from matrix.unstable import mark_unstable
 
-Explain = Callable[[News], Explanation]
-"""What the ledger says to a change between two builds."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One piece of news. Variants with the same news are one item; `earlier` is empty if the build itself moved."""
-
-    earlier: str
-    later: str
-    experiment: str
-    variants: tuple[str, ...]
-    fact: str
-    before: FactValue | None
-    after: FactValue | None
-    verdict: Verdict
-    words: str
-
-
-@dataclass(frozen=True)
-class FailedCell:
-    """A failure that nobody accepted."""
-
-    kernel: str
-    experiment: str
-    variant: str
-    status: Status
-    reason: str
-
-
-@dataclass(frozen=True)
-class Night:
-    """What came of a night; `nightly.json` in its run's directory.
-
-    `news` and `failures` are tonight's, `waiting` counts those of earlier nights that are still not accepted. `run` is empty if there
-    was nothing to run.
-    """
-
-    day: str
-    run: str
-    new_kernels: tuple[str, ...]
-    new_experiments: tuple[str, ...]
-    sample: tuple[str, ...]
-    counts: dict[str, int]
-    news: tuple[Item, ...]
-    failures: tuple[FailedCell, ...]
-    waiting: int
-    accepted: Acceptance | None
-    accepted_cells: int
-    seconds: float
-    exit_code: int
-
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a night works with."""
+    """What a night works with. `since_lock` names kernels of the plan that `matrix.lock` does not hold."""
 
     plan: Plan
     catalogue: Mapping[str, Experiment]
@@ -90,9 +41,10 @@ class Workshop:
     jobs: int
     command: tuple[str, ...]
     display: Display
+    since_lock: tuple[str, ...] = ()
 
 
-def nightly(shop: Workshop, baseline: Baseline, explain: Explain, today: date) -> Night:
+def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> Night:
     """Runs the night. `today` (UTC) decides whose turn it is in the sample.
 
     Every change and failure is asked for a second time before it counts: what disagrees with itself is `unstable`.
@@ -113,8 +65,8 @@ def nightly(shop: Workshop, baseline: Baseline, explain: Explain, today: date) -
             after = before.with_run(manifest, records)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
-    items = _items(now.news, explain)
-    fresh_items = _items(fresh.news, explain)
+    items = _items(now.news, ledger)
+    fresh_items = _items(fresh.news, ledger)
     night = Night(
         day=today.isoformat(),
         run=path.name if path else "",
@@ -125,12 +77,16 @@ def nightly(shop: Workshop, baseline: Baseline, explain: Explain, today: date) -
         news=fresh_items,
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
+        since_lock=shop.since_lock,
         accepted=baseline.acceptances[-1] if baseline.acceptances else None,
         accepted_cells=len(baseline.known.answers),
         seconds=round(time.monotonic() - begun, 1),
         exit_code=_exit_code(items, now, records),
     )
     if path:
+        junit = path / "report" / "junit.xml"
+        write_whole(junit, junit_with_news(junit.read_bytes(), night))
+        # Last: it is the sign that the night is finished and its answers count.
         write_whole(path / "nightly.json", msgspec.json.format(msgspec.json.encode(night), indent=1) + b"\n")
     return night
 
@@ -166,11 +122,11 @@ def _fresh(old: Standing, now: Standing) -> Standing:
     )
 
 
-def _items(news: Iterable[News], explain: Explain) -> tuple[Item, ...]:
+def _items(news: Iterable[News], ledger: Ledger) -> tuple[Item, ...]:
     """The news with their explanations, those that are the same in several variants put together, unexplained ones first."""
     items: dict[str, Item] = {}
     for one in news:
-        told = Explanation(Verdict.UNEXPLAINED, "the same build answers differently than was accepted") if one.moved else explain(one)
+        told = explanation(ledger, one)
         item = Item(
             earlier="" if one.moved else one.earlier.name,
             later=one.later.name,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
 from matrix.news import Verdict
-from matrix.nightly import Item, Night
+from matrix.night import Item, Night
 from matrix.record import FactValue
 from matrix.report.shown import in_words, shown, shown_value
 
@@ -64,6 +64,8 @@ def _about(night: Night) -> Iterator[str]:
         yield f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)}; sample: {_names(night.sample)}"
     else:
         yield f"no new kernel, no new experiment, and today's sample is done: nothing to run ({night.seconds:.0f} s)"
+    if night.since_lock:
+        yield f"newer than matrix.lock: {_names(night.since_lock)}"
     if night.accepted is None:
         yield "no baseline is accepted yet; look at the report, then `./invoke accept --why ...`"
     else:

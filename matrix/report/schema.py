@@ -11,7 +11,7 @@ import msgspec
 from matrix.baseline import BaselineFile
 from matrix.history.query import Line
 from matrix.manifest import Manifest
-from matrix.nightly import Night
+from matrix.night import Night
 from matrix.record import Record
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"

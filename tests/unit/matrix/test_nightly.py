@@ -11,14 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from junitparser import JUnitXml
 
 from guest.catalogue import Experiment, Invariant
 from matrix import invocation
 from matrix.baseline import Baseline, accept
 from matrix.known import Known, read_finished, read_known
+from matrix.ledger.model import Change as Entry
+from matrix.ledger.model import Commit, Confirmed, Ledger
 from matrix.manifest import Manifest, kernel_entries
-from matrix.news import Explanation, News, Verdict
-from matrix.nightly import Night, Workshop, nightly
+from matrix.night import Night
+from matrix.nightly import Workshop, nightly
 from matrix.plan import Plan, make_plan
 from matrix.record import Record, Status
 from matrix.report.night import summary
@@ -29,8 +32,20 @@ from vms.errors import LostGuest
 FIRST = date(2026, 11, 1)
 
 
-def explained(news: News) -> Explanation:
-    return Explanation(Verdict.EXPLAINED, "commit b12fa46") if news.difference.fact == "drops" else Explanation(Verdict.UNEXPLAINED)
+COMMIT = Commit(
+    "fewer-drops",
+    "netfilter: drop less",
+    Confirmed.CHANGELOG,
+    "More packets are dropped.",
+    hash="b12fa46b12fa46",
+    mainline="7.0",
+    backports=("6.1.6",),
+)
+LEDGER = Ledger(
+    {COMMIT.key: COMMIT},
+    tuple(Entry("table-full", COMMIT, "drops", before=3, after=after) for after in (4, 5)),
+    {"6.1": "6.1.9", "6.12": "6.12.9"},
+)
 
 
 @dataclass
@@ -60,7 +75,7 @@ class House:
         plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
         catalogue = {experiment.name: experiment for experiment in self.experiments}
         shop = Workshop(plan, catalogue, FakeGuests(behaviour), self.results, 1, ("nightly",), Seen())
-        return nightly(shop, self.baseline, explained, today)
+        return nightly(shop, self.baseline, LEDGER, today)
 
     def accept(self) -> None:
         known = read_known(self.results, self.baseline.known, pytest.fail)
@@ -135,6 +150,16 @@ def test_explained_changes_alone_are_no_alarm(house: House) -> None:
     night = house.night(1)
     assert (len(night.news), night.exit_code) == (1, 0)
     assert "1 explained change" in summary(night).splitlines()[0]
+    assert "More packets are dropped. (https://git.kernel.org/torvalds/c/b12fa46b12fa46)" in night.news[0].words
+
+
+def test_what_contradicts_the_ledger_is_an_alarm(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 7, "drops": 99 if kernel == "7.3" else 3}
+    night = house.night(1)
+    assert ([item.verdict for item in night.news], night.exit_code) == (["contradicted"], 1)
 
 
 def test_a_new_experiment_runs_on_every_kernel(house: House) -> None:
@@ -241,3 +266,17 @@ def test_the_summary_is_ten_lines_whatever_happened_and_shows_no_escapes(house: 
 def test_what_is_left_of_a_night_is_its_file(house: House) -> None:
     night = house.night(0)
     assert msgspec.json.decode((house.results / night.run / "nightly.json").read_bytes(), type=Night) == night
+
+
+def test_junit_holds_the_changes(house: House) -> None:
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 9, "drops": 5} if kernel == "7.3" else {"flows": 7, "drops": 3}
+    night = house.night(1)
+    document = JUnitXml.fromstring((house.results / night.run / "report" / "junit.xml").read_bytes())
+    (suite,) = [suite for suite in document if suite.name == "changes since the baseline"]
+    assert [(case.classname, case.name, bool(case.result)) for case in suite] == [
+        ("7.3", "table-full flows", True),
+        ("7.3", "table-full drops", False),
+    ]
