@@ -20,6 +20,7 @@ from vms.errors import MatrixError
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results"
+BASELINE = ROOT / "matrix.baseline.json"
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 
@@ -125,6 +126,7 @@ def matrix(
     console = _console()
     with display(console) as shown:
         result = run_matrix(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, sys.argv[1:], shown)
+    _keep(config.history, result.run)
     if json:
         _print_json([record for row in result.table.rows for record in row.records if record])
     else:
@@ -211,6 +213,134 @@ def experiments(_context: Context, json: bool = False) -> None:
     _print_table(["experiment", "topic", "variants", "question"], rows)
 
 
+@task(
+    positional=["fact"],
+    help={
+        "fact": "a fact, for example mangle_packets or table-full.mangle_packets; without one all are listed",
+        "rebuild": "make the database anew from the run directories first",
+        "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
+        "json": "print the fact's way as JSON, draw nothing",
+    },
+)
+@reported
+def history(_context: Context, fact: str = "", rebuild: bool = False, database: str = "", json: bool = False) -> None:
+    """Show a fact across runs and builds."""
+    from matrix.config import read_config
+    from matrix.history import rebuild as files
+    from matrix.history.database import database_url, open_database
+    from matrix.history.plot import plot
+    from matrix.history.query import fact_names, timeline
+    from matrix.history.show import table
+    from matrix.store import write_whole
+
+    with open_database(database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), anew=rebuild) as engine:
+        if rebuild:
+            done = files.rebuild(engine, RESULTS)
+            print("\n".join([f"recorded {done.runs} runs", *(f"left out: {reason}" for reason in done.left_out)]), file=sys.stderr)
+        if not fact:
+            names = fact_names(engine)
+            _print_json(names) if json else print("\n".join(names))
+            return
+        lines = timeline(engine, fact)
+    if json:
+        _print_json(lines)
+        return
+    picture = RESULTS / "history" / f"{fact}.svg"
+    write_whole(picture, plot(lines).encode())
+    _console().print(table(lines))
+    print(picture)
+
+
+@task(
+    help={
+        "jobs": "guests at a time (default: one per processor)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what the cache holds",
+        "locked": "use the kernels of matrix.lock instead of the newest",
+        "json": "print the night as JSON instead of ten lines",
+    }
+)
+@reported
+def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool = False, locked: bool = False, json: bool = False) -> int:
+    """Run what is new and a sample of the rest, compare with the accepted baseline, say in ten lines what came of it."""
+    from datetime import UTC, datetime
+
+    from guest.catalogue import load
+    from matrix.baseline import read_baseline
+    from matrix.config import read_config
+    from matrix.ledger.read import read_ledger
+    from matrix.machines import Machines
+    from matrix.nightly import Workshop
+    from matrix.nightly import nightly as run_night
+    from matrix.plan import choose_experiments, make_plan
+    from matrix.report.night import summary
+    from matrix.report.progress import display
+    from vms.cache import Cache
+    from vms.kernels import Catalogue, lock, resolve_all
+
+    config = read_config(ROOT / "matrix.toml")
+    catalogue = load()
+    cache = Cache.default()
+    builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
+    held = lock.read(ROOT / "matrix.lock") if (ROOT / "matrix.lock").exists() or locked else None
+    kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
+    since = tuple(kernel.name for kernel in lock.new_since(held, kernels)) if held else ()
+    plan = make_plan(kernels, choose_experiments(config.experiments, catalogue))
+    with display(_console()) as shown:
+        machines = Machines(config.debian, cache, accel, offline)
+        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, tuple(sys.argv[1:]), shown, since)
+        night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
+    if night.run:
+        _keep(config.history, RESULTS / night.run)
+    _print_json(night) if json else print(summary(night))
+    return night.exit_code
+
+
+@task(
+    positional=["run"],
+    help={
+        "run": "accept this run's answers (a directory under results/; default: all that nightly runs have answered)",
+        "why": "why these answers are right",
+        "who": "who says so (default: as git knows you)",
+    },
+)
+@reported
+def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> None:
+    """Move the accepted baseline that nightly runs are compared with."""
+    from matrix.baseline import accept as accepted
+    from matrix.baseline import read_baseline, whoami, write_baseline
+    from matrix.known import Known, read_finished, read_known
+    from matrix.store import now
+
+    baseline = read_baseline(BASELINE)
+    known = Known().with_run(*read_finished(RESULTS / run)) if run else read_known(RESULTS, baseline.known, _complain)
+    moved = accepted(baseline, known, who or whoami(ROOT), now(), why)
+    write_baseline(BASELINE, moved)
+    last = moved.acceptances[-1]
+    print(f"{last.cells} cells accepted by {last.who}: {last.why}\n{BASELINE}")
+
+
+@task(
+    positional=["form"],
+    help={
+        "form": "tap, csv, parquet or json",
+        "run": "the run (a directory under results/; default: the newest)",
+        "output": "the file to write (default: standard output)",
+    },
+)
+@reported
+def export(_context: Context, form: str, run: str = "latest", output: str = "") -> None:
+    """Write a run for other programs: TAP for CI, CSV or Parquet for analysis, JSON."""
+    from matrix.report.export import export as exported
+    from matrix.store import write_whole
+
+    content = exported(form, RESULTS / run)
+    if output:
+        write_whole(Path(output).resolve(), content)
+    else:
+        sys.stdout.buffer.write(content)
+
+
 @task(help={"accel": "auto, kvm or tcg"})
 @reported
 def doctor(_context: Context, accel: str = "auto") -> int:
@@ -247,6 +377,18 @@ def test(_context: Context) -> int:
         if code:
             return code
     return 0
+
+
+def _keep(setting: str, run: Path) -> None:
+    """Records the run in the history; what goes wrong there is said and changes nothing else."""
+    from matrix.history.keep import keep
+
+    if complaint := keep(setting, RESULTS, run):
+        _complain(complaint)
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _tick(yes: object) -> str:

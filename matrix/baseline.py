@@ -6,6 +6,7 @@ One cell is one line, so that a commit that moves the baseline shows what moved.
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,9 @@ from matrix.manifest import KernelEntry
 from matrix.plan import variant_name
 from matrix.record import FactValue, Record, Status
 from matrix.store import write_whole
-from vms.errors import UsageError
+from vms import tool
+from vms.deadline import Deadline
+from vms.errors import HostError, UsageError
 
 FORM = 1
 """Version of the file's form; raised when a reader of the old one would misread the new one."""
@@ -92,6 +95,14 @@ def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> B
         raise UsageError("accept: nothing to accept, every known answer is the accepted one")
     kernels = {**baseline.known.kernels, **{key: entry for key, entry in known.kernels.items() if any(key == cell[0] for cell in answers)}}
     return Baseline(Known(kernels, answers), (*baseline.acceptances, Acceptance(who, when, why.strip(), moved)))
+
+
+def whoami(checkout: Path) -> str:
+    """Who accepts: as the checkout's git would sign a commit, else the login name."""
+    try:
+        return tool.run(["git", "-C", str(checkout), "var", "GIT_AUTHOR_IDENT"], Deadline(10, "asking git who you are")).rsplit(" ", 2)[0]
+    except HostError:
+        return getpass.getuser()
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.baseline import Baseline, accept, read_baseline, write_baseline
+from matrix.baseline import Baseline, accept, read_baseline, whoami, write_baseline
 from matrix.known import Known
 from matrix.record import FactValue, Record, Status
 from tests.unit.matrix.test_known import KEY, cell, manifest
@@ -92,3 +92,12 @@ def test_no_file_is_an_empty_baseline_and_a_damaged_one_an_error(tmp_path: Path)
         path.write_text(content)
         with pytest.raises(UsageError, match=message):
             read_baseline(path)
+
+
+def test_who_accepts_is_who_git_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada Lovelace")
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.org")
+    assert whoami(tmp_path) == "Ada Lovelace <ada@example.org>"
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert whoami(tmp_path / "missing") == "ada"

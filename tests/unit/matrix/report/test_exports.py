@@ -13,8 +13,10 @@ import pytest
 
 from matrix.manifest import KernelEntry, Manifest, Surroundings
 from matrix.record import FactValue, Record, Status
+from matrix.report.export import export
 from matrix.report.facts import COLUMNS, as_csv, write_parquet
 from matrix.report.tap import tap
+from vms.errors import UsageError
 
 KERNEL = KernelEntry("6.1.5", "debian:6.1.5", "6.1", "6.1.5", "cloud", "6.1.5-1", "bookworm")
 MANIFEST = Manifest(
@@ -104,3 +106,17 @@ def test_parquet_holds_what_csv_holds_and_the_manifest(tmp_path: Path) -> None:
 def test_parquet_of_a_run_without_cells_is_an_empty_table(tmp_path: Path) -> None:
     write_parquet(MANIFEST, [], tmp_path / "facts.parquet")
     assert pyarrow.parquet.read_table(tmp_path / "facts.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize(("form", "start"), [("tap", b"TAP version 14"), ("csv", b"run,kernel"), ("parquet", b"PAR1"), ("json", b"[\n")])
+def test_each_form_of_a_run_on_disk(form: str, start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(MANIFEST))
+    (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell(Status.PASS, flows=7)]))
+    assert export(form, tmp_path).startswith(start)
+    with pytest.raises(UsageError, match="there are tap, csv, parquet, json"):
+        export("xml", tmp_path)
+
+
+def test_no_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a run directory"):
+        export("tap", tmp_path / "missing")
