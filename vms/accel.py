@@ -1,0 +1,153 @@
+"""Which accelerator really boots a kernel here: KVM or TCG.
+
+A /dev/kvm that opens, makes a virtual machine and even runs a virtual CPU may still boot no kernel, and `accel=kvm:tcg` does not fall back
+then. Only a kernel that reaches user space within a short deadline proves KVM. The verdict is remembered for this boot of this host and
+this QEMU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vms.cache import Cache
+from vms.command import Accelerator, Hardware, Machine
+from vms.deadline import Deadline
+from vms.errors import HostError, LostGuest, UsageError
+from vms.guest import Guest, running
+from vms.interrupt import interrupted
+from vms.qemu import find_qemu
+
+REQUESTS = ("auto", "kvm", "tcg")
+# On some hosts within virtual machines KVM knows registers it cannot set, and `host` aborts where a plain model may run.
+KVM_CPUS = ("host", "qemu64")
+# Without what only some hosts have, so that a guest is the same everywhere; rdrand, so that old kernels need not wait for entropy. Not
+# `max`: its AVX makes the C library choose code that TCG translates badly; a boot takes a tenth longer.
+TCG_CPU = "qemu64,+rdrand"
+PROOF_SECONDS = 4.0
+"""How long a kernel may take with each CPU model; with KVM it takes one."""
+
+_DEVICE = Path("/dev/kvm")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_KIND = "accelerators"
+_USER_SPACE = "initramfs: reached user space"
+_POLL = 0.02
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The CPU model with which KVM boots a kernel here, empty if there is none, and what was tried and seen."""
+
+    cpu: str
+    seen: str
+
+
+def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machine]) -> Accelerator:
+    """The accelerator to use; its `why` says what decided.
+
+    `requested` is one of REQUESTS. `machine` gives one that can boot, of whatever accelerator; it is called only if KVM has to be
+    proven. Raises UsageError for another request, HostError if KVM was asked for and does not boot a kernel.
+    """
+    if requested not in REQUESTS:
+        raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
+    if requested == "tcg":
+        return Accelerator("tcg", TCG_CPU, "it was asked for")
+    closed = _closed()
+    if closed:
+        verdict = Verdict("", closed)
+    else:
+        recalled = _recalled(cache)
+        # What is remembered against KVM does not bind somebody who asks for it: the host may have been mended.
+        if recalled and (recalled.cpu or requested == "auto"):
+            verdict = recalled
+        else:
+            verdict = prove_kvm(machine())
+            _remember(cache, verdict)
+    if verdict.cpu:
+        return Accelerator("kvm", verdict.cpu, verdict.seen)
+    if requested == "kvm":
+        raise HostError(f"KVM boots no kernel on this host: {verdict.seen}. Without --accel kvm, TCG is used")
+    return Accelerator("tcg", TCG_CPU, f"KVM boots no kernel here: {verdict.seen}")
+
+
+def prove_kvm(machine: Machine) -> Verdict:
+    """Boots the machine's kernel with KVM until it starts the initramfs' first program, with each of KVM_CPUS until one works."""
+    seen = []
+    for cpu in KVM_CPUS:
+        began = time.monotonic()
+        wrong = _try(machine, cpu)
+        seconds = time.monotonic() - began
+        if not wrong:
+            return Verdict(cpu, f"{machine.vmlinuz.name} reached user space with -accel kvm -cpu {cpu} in {seconds:.1f} s")
+        seen.append(f"with -cpu {cpu}, after {seconds:.1f} s, {wrong}")
+    return Verdict("", f"tried {machine.vmlinuz.name}: {'; '.join(seen)}")
+
+
+def _try(machine: Machine, cpu: str) -> str:
+    """Empty if KVM boots the kernel with this CPU model, else in one line what was seen."""
+    kvm = Accelerator("kvm", cpu, "to be proven")
+    deadline = Deadline(PROOF_SECONDS, "a kernel to reach user space with KVM")
+    proof = Machine(kvm, Hardware(), machine.vmlinuz, machine.initramfs, machine.image, machine.modules)
+    try:
+        with running(proof, "the kernel that proves KVM") as guest:
+            return _watch(guest, deadline).replace("\n", " | ")
+    except LostGuest as error:
+        if interrupted():
+            raise
+        return str(error).replace("\n", " | ")
+
+
+def _watch(guest: Guest, deadline: Deadline) -> str:
+    """Empty once the kernel has reached user space, else what was seen instead."""
+    while True:
+        console = guest.console()
+        if _USER_SPACE in console:
+            return ""
+        last = f", the last on its console was: {console.splitlines()[-1]}" if console.strip() else ", its console stayed empty"
+        if guest.qemu.ended:
+            return guest.qemu.epitaph + last
+        if deadline.expired:
+            if interrupted():
+                raise guest.lost("interrupted")
+            return f"user space was still not reached{last}"
+        time.sleep(_POLL)
+
+
+def _closed() -> str:
+    """Why /dev/kvm cannot even be opened; empty if it can."""
+    try:
+        os.close(os.open(_DEVICE, os.O_RDWR))
+    except FileNotFoundError:
+        return f"there is no {_DEVICE}"
+    except PermissionError:
+        return f"{_DEVICE} may not be opened by this user; being in the group kvm usually helps"
+    except OSError as error:
+        return f"{_DEVICE} cannot be opened: {error.strerror}"
+    return ""
+
+
+def _place(cache: Cache) -> Path:
+    where = f"{_BOOT_ID.read_text().strip()} {find_qemu().identity}"
+    return cache.path(_KIND, hashlib.sha256(where.encode()).hexdigest()[:32])
+
+
+def _recalled(cache: Cache) -> Verdict | None:
+    try:
+        stored = json.loads(_place(cache).read_bytes())
+        return Verdict(str(stored["cpu"]), str(stored["seen"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(cache: Cache, verdict: Verdict) -> None:
+    place = _place(cache)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=f".{place.name}-", delete=False) as file:
+        json.dump({"cpu": verdict.cpu, "seen": verdict.seen}, file)
+    Path(file.name).rename(place)
