@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,19 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader of our output has seen enough: `./invoke kernels | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
-        if code == INTERRUPTED and threading.active_count() > 1:
-            os._exit(code)  # a thread that is still stuck would hold us
+        if code == INTERRUPTED and not _threads_end(seconds=1.0):
+            os._exit(code)  # one that is still stuck would hold us
         sys.exit(code)
 
     return run
+
+
+def _threads_end(seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon]
+    for thread in others:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)
 
 
 def _console() -> Any:
@@ -214,9 +223,8 @@ def experiments(_context: Context, json: bool = False) -> None:
 
 
 @task(
-    positional=["fact"],
     help={
-        "fact": "a fact, for example mangle_packets or table-full.mangle_packets; without one all are listed",
+        "fact": "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets; without one all are listed",
         "rebuild": "make the database anew from the run directories first",
         "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
         "json": "print the fact's way as JSON, draw nothing",
@@ -297,7 +305,6 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
 
 
 @task(
-    positional=["run"],
     help={
         "run": "accept this run's answers (a directory under results/; default: all that nightly runs have answered)",
         "why": "why these answers are right",

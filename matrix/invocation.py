@@ -38,6 +38,7 @@ def run_matrix(
 
     On KeyboardInterrupt what is done is on disk, and the next call goes on with it.
     """
+    display.note("preparing the guests' image and accelerator")
     surroundings = guests.prepare()
     display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
     digest = plan_digest(plan, surroundings)
