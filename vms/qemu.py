@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ BINARY = "qemu-system-x86_64"
 OLDEST = (7, 2)  # what this project is tested with; x-ignore-shared itself came with 4.0
 _POLL = 0.002
 _CHUNK = 1 << 20
+# What goes wrong is raised; without a handler of its own the library would print it as well.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 _lock = Lock()
 _launchers: dict[int, ThreadPoolExecutor] = {}  # by process: a fork makes its own
 

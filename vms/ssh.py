@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import logging
 import os
 import secrets
 import socket
@@ -24,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 
+# What goes wrong is raised; without a handler of its own the library would print it as well.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
 _SLICE = 0.25  # seconds between two looks at the deadline
 _CHUNK = 65536

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vms.command import Accelerator, Hardware, Machine
+from vms.qemu import find_qemu
+
+FAKE = Path(__file__).with_name("fake_qemu.py")
+
+Fake = Callable[[str], None]
+
+
+@pytest.fixture
+def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    """A QEMU that does what it is told by calling this fixture."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    program = directory / "qemu-system-x86_64"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{FAKE}" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+
+    def behave(modes: str) -> None:
+        monkeypatch.setenv("FAKE_QEMU", modes)
+        find_qemu.cache_clear()
+
+    behave("")
+    yield behave
+    find_qemu.cache_clear()
+
+
+@pytest.fixture
+def machine() -> Machine:
+    accelerator = Accelerator("tcg", "qemu64", "the test asked for it")
+    return Machine(accelerator, Hardware(memory=8), Path("/no/vmlinuz"), Path("/no/initramfs"), Path("/no/image"), Path("/no/modules"))

@@ -1,0 +1,158 @@
+"""Stands in for qemu-system-x86_64: QMP, an agent port, a console, and every way to fail.
+
+What it does stands in $FAKE_QEMU, words in any order:
+
+exit        ends at once with status 1 and a message          deaf       opens no socket at all
+mute        takes QMP commands and never answers               refuse     refuses to migrate
+noclone     a clone ends as soon as it gets its state          panic      its kernel panics at the first request, and it ends
+hang        the agent never answers                            flood      the agent answers without end
+stale       the agent says other things first                  sigbus     ends as for a memory file without room
+userspace   the console says that user space was reached       old / broken   its --version
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MODES = set(os.environ.get("FAKE_QEMU", "").split())
+
+
+def option(pattern: str) -> str:
+    """The first match of the pattern in the command line."""
+    found = re.search(pattern, " ".join(sys.argv))
+    return found[1] if found else ""
+
+
+def listen(name: str) -> socket.socket:
+    """A listening socket at the path the command line gives it."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(option(rf"socket,id={name},path=([^, ]*)"))
+    listener.listen(1)
+    return listener
+
+
+def console(text: str) -> None:
+    """Prints on the guest's console."""
+    with Path(option(r"file,id=console,path=([^, ]*)")).open("a") as file:
+        file.write(text)
+
+
+def agent(listener: socket.socket) -> None:
+    """Answers each request with its id."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as lines:
+        for line in lines:
+            if "panic" in MODES:
+                console("[   12.5] BUG: kernel NULL pointer dereference\n[   12.6] Kernel panic - not syncing: Fatal exception\n")
+                os._exit(0)
+            if "hang" in MODES:
+                continue
+            if "flood" in MODES:
+                while True:
+                    connection.sendall(b"x" * 65536)
+            if "stale" in MODES:
+                connection.sendall(b'garbage\n[1]\n{"id": "of somebody else"}\n')
+            connection.sendall(json.dumps({"id": json.loads(line)["id"], "ok": True, "ready": True}).encode() + b"\n")
+
+
+def migrate(path: str) -> None:
+    """Writes the state of the devices."""
+    with socket.socket(socket.AF_UNIX) as to:
+        to.connect(path)
+        to.sendall(b"state of " + str(os.getpid()).encode())
+
+
+def incoming(path: str) -> None:
+    """Takes the state of the devices."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        threading.Thread(target=receive, args=(listener.dup(),), daemon=True).start()
+
+
+def receive(listener: socket.socket) -> None:
+    """Starts the clone once its state is there."""
+    connection, _ = listener.accept()
+    with connection:
+        while connection.recv(65536):
+            pass
+    if "noclone" in MODES:
+        print("qemu: load of migration failed", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def qmp(listener: socket.socket) -> None:
+    """Serves the monitor."""
+    connection, _ = listener.accept()
+    with connection:
+        say(connection, {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": ""}, "capabilities": []}})
+        for command in objects(connection):
+            name, arguments = command["execute"], command.get("arguments", {})
+            same_id = {"id": command["id"]} if "id" in command else {}
+            if "mute" in MODES and name != "qmp_capabilities":
+                continue
+            if "refuse" in MODES and name == "migrate":
+                say(connection, {"error": {"class": "GenericError", "desc": "a device is unmigratable"}, **same_id})
+                continue
+            if name == "migrate":
+                migrate(arguments["uri"].removeprefix("unix:"))
+            if name == "migrate-incoming":
+                incoming(arguments["uri"].removeprefix("unix:"))
+            say(connection, {"return": {"status": "completed"} if name == "query-migrate" else {}, **same_id})
+
+
+def objects(connection: socket.socket) -> Iterator[dict[str, Any]]:
+    """The JSON objects that arrive. QMP has no separators between them."""
+    text = ""
+    while data := connection.recv(65536):
+        text += data.decode()
+        while text:
+            try:
+                command, end = json.JSONDecoder().raw_decode(text)
+            except ValueError:
+                break
+            text = text[end:].lstrip()
+            yield command
+
+
+def say(connection: socket.socket, message: object) -> None:
+    """Sends one line of JSON."""
+    connection.sendall(json.dumps(message).encode() + b"\r\n")
+
+
+def main() -> None:
+    """Does as it is told."""
+    if "--version" in sys.argv:
+        if "broken" in MODES:
+            print("error while loading shared libraries: libglib-2.0.so.0", file=sys.stderr)
+            sys.exit(127)
+        print(f"QEMU emulator version {'5.1.0' if 'old' in MODES else '7.2.22'} (fake {os.environ.get('FAKE_QEMU_BUILD', '1')})")
+        return
+    if "exit" in MODES:
+        print("qemu: could not open 'nothing': No such file or directory", file=sys.stderr)
+        sys.exit(1)
+    if "sigbus" in MODES:
+        os.kill(os.getpid(), signal.SIGBUS)
+    memory = option(r"mem-path=([^, ]*),share=on")
+    if memory:
+        with Path(memory).open("r+b") as file:
+            file.seek(5 << 20)
+            file.write(b"booted by " + str(os.getpid()).encode())
+    if "deaf" not in MODES:
+        console("[    0.0] Linux version 6.1\n" + ("initramfs: reached user space\n" if "userspace" in MODES else ""))
+        for name, serve in (("ssh", socket.socket.accept), ("agent", agent), ("qmp", qmp)):
+            threading.Thread(target=serve, args=(listen(name),), daemon=True).start()
+    time.sleep(600)
+
+
+main()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from vms.command import Accelerator, Machine, Memory, command_line, render, words
+
+
+def test_every_group_has_a_reason_and_words(machine: Machine) -> None:
+    for group in command_line("qemu", machine, Path("/run/guest")):
+        assert group.reason
+        assert group.words
+
+
+def test_no_network_and_nothing_of_the_hosts(machine: Machine) -> None:
+    line = words(command_line("qemu", machine, Path("/run/guest")))
+    assert "-nodefaults" in line
+    assert "-no-user-config" in line
+    assert not [word for word in line if "net" in word]
+
+
+def test_sockets_and_console_lie_in_the_private_directory(machine: Machine) -> None:
+    text = " ".join(words(command_line("qemu", machine, Path("/run/guest"))))
+    for name in ("ssh", "agent", "qmp", "console"):
+        assert f"path=/run/guest/{name}" in text
+
+
+def test_only_a_clone_waits_for_a_state(machine: Machine) -> None:
+    assert "-incoming" not in words(command_line("qemu", machine, Path("/g")))
+    template = replace(machine, memory_file=Memory(Path("/t/memory"), shared=True))
+    clone = replace(machine, memory_file=Memory(Path("/t/memory"), shared=False))
+    assert "-incoming" not in words(command_line("qemu", template, Path("/g")))
+    assert words(command_line("qemu", clone, Path("/g")))[-2:] == ["-incoming", "defer"]
+    assert not template.clone
+    assert clone.clone
+
+
+def test_a_template_writes_its_memory_and_a_clone_does_not(machine: Machine) -> None:
+    def memory(shared: bool) -> str:
+        line = words(command_line("qemu", replace(machine, memory_file=Memory(Path("/t/memory"), shared)), Path("/g")))
+        return next(word for word in line if "mem-path" in word)
+
+    assert memory(True) == "memory-backend-file,id=memory,size=8M,mem-path=/t/memory,share=on"
+    assert memory(False) == "memory-backend-file,id=memory,size=8M,mem-path=/t/memory,share=off"
+
+
+def test_commas_in_paths_are_qemus_to_double(machine: Machine) -> None:
+    line = words(command_line("qemu", replace(machine, image=Path("/a,b/image")), Path("/run/c,d")))
+    assert any("file.filename=/a,,b/image" in word for word in line)
+    assert any("path=/run/c,,d/qmp" in word for word in line)
+
+
+def test_what_is_shown_is_what_is_executed(machine: Machine) -> None:
+    groups = command_line("qemu", replace(machine, image=Path("/with space/image")), Path("/run/guest"))
+    assert shlex.split(render(groups).replace("\\\n", " ")) == words(groups)
+
+
+def test_accelerator_and_cpu_are_as_chosen(machine: Machine) -> None:
+    line = words(command_line("qemu", replace(machine, accelerator=Accelerator("kvm", "host", "proven")), Path("/g")))
+    assert line[line.index("-accel") + 1] == "kvm"
+    assert line[line.index("-cpu") + 1] == "host"

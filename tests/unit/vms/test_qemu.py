@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vms.command import Machine, command_line, words
+from vms.deadline import Deadline
+from vms.errors import HostError, LostGuest
+from vms.qemu import Qemu, find_qemu
+from vms.runtime import private_directory
+
+Fake = Callable[[str], None]
+
+
+@contextmanager
+def started(machine: Machine) -> Iterator[Qemu]:
+    with private_directory() as directory:
+        qemu = Qemu(words(command_line(find_qemu().path, machine, directory)), directory, "6.1.0")
+        try:
+            yield qemu
+        finally:
+            qemu.close()
+
+
+def soon(seconds: float = 5) -> Deadline:
+    return Deadline(seconds, "trying it")
+
+
+def test_the_version_is_found(fake_qemu: Fake) -> None:
+    assert find_qemu().version == "7.2.22 (fake 1)"
+
+
+def test_another_build_is_another_qemu(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find_qemu().identity
+    monkeypatch.setenv("FAKE_QEMU_BUILD", "2")
+    fake_qemu("")
+    assert find_qemu().identity != before
+
+
+def test_no_qemu_says_which_package(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="not on the PATH; install the package qemu-system-x86"):
+        find_qemu()
+
+
+def test_an_old_qemu_is_named(fake_qemu: Fake) -> None:
+    fake_qemu("old")
+    with pytest.raises(HostError, match=r"is QEMU 5\.1\.0 .*at least 7\.2 is needed"):
+        find_qemu()
+
+
+def test_a_broken_qemu_speaks_for_itself(fake_qemu: Fake) -> None:
+    fake_qemu("broken")
+    with pytest.raises(HostError, match=r"status 127: error while loading shared libraries: libglib"):
+        find_qemu()
+
+
+def test_a_file_that_is_no_program(fake_qemu: Fake, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "qemu-system-x86_64").write_bytes(b"\x7fELF")
+    with pytest.raises(HostError, match="Exec format error"):
+        find_qemu()
+
+
+def test_an_early_exit_is_told_in_qemus_words(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("exit")
+    with pytest.raises(LostGuest, match=r"6\.1\.0: QEMU ended with status 1: qemu: could not open 'nothing'"), started(machine) as qemu:
+        qemu.execute("query-status", soon())
+
+
+def test_a_qemu_that_opens_no_socket_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("deaf")
+    with pytest.raises(LostGuest, match=r"opened no socket for qmp within 0\.3 s"), started(machine) as qemu:
+        qemu.execute("query-status", soon(0.3))
+
+
+def test_a_silent_monitor_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("mute")
+    with pytest.raises(LostGuest, match=r"did not answer stop within 0\.5 s \(trying it\)"), started(machine) as qemu:
+        qemu.execute("stop", soon(0.5))
+
+
+def test_a_refusal_is_told_in_qemus_words(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("refuse")
+    with pytest.raises(HostError, match="QEMU refused migrate: a device is unmigratable"), started(machine) as qemu:
+        qemu.save(soon())
+
+
+def test_state_is_saved_and_loaded(fake_qemu: Fake, machine: Machine) -> None:
+    with started(machine) as first:
+        state = first.save(soon())
+    assert state.startswith(b"state of ")
+    with started(machine) as second:
+        second.load(state, soon())
+        assert not second.ended
+
+
+def test_its_death_is_noticed_while_waiting_for_it(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("mute")
+    with started(machine) as qemu:
+        threading.Timer(0.3, lambda: qemu._process.kill()).start()
+        began = time.monotonic()
+        with pytest.raises(LostGuest, match="QEMU ended with SIGKILL"):
+            qemu.execute("stop", soon(20))
+        assert time.monotonic() - began < 5
+
+
+def test_nothing_is_left_when_closed(fake_qemu: Fake, machine: Machine) -> None:
+    with started(machine) as qemu:
+        qemu.execute("query-status", soon())
+    assert qemu.ended
+    assert not qemu.directory.exists()
+    qemu.close()
+
+
+def test_it_dies_when_we_are_killed(fake_qemu: Fake, machine: Machine, tmp_path: Path) -> None:
+    # Started from a thread that has ended, which must not end it; then its process is killed.
+    code = f"""
+import threading, time
+from pathlib import Path
+from vms.qemu import Qemu
+started = []
+thread = threading.Thread(target=lambda: started.append(Qemu(["sleep", "300"], Path({str(tmp_path)!r}), "it")))
+thread.start()
+thread.join()
+time.sleep(0.3)
+print(started[0]._process.pid, started[0].ended, flush=True)
+time.sleep(300)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        pid, ended = other.stdout.readline().split()
+        assert ended == "False"
+        assert Path(f"/proc/{pid}").exists()
+        other.kill()
+        other.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("it is still running")

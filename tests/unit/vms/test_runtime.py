@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from vms import runtime
+from vms.runtime import private_directory
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Short, so that sockets fit.
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    runtime._sweep.cache_clear()
+    return directory
+
+
+def test_only_we_may_enter_and_it_is_gone_afterwards() -> None:
+    with private_directory() as directory:
+        assert directory.stat().st_mode & 0o777 == 0o700
+        (directory / "file").touch()
+    assert not directory.exists()
+
+
+def test_it_is_gone_after_an_error_too() -> None:
+    with pytest.raises(ZeroDivisionError), private_directory() as directory:
+        raise ZeroDivisionError
+    assert not directory.exists()
+
+
+def test_what_a_killed_process_left_is_swept_away_and_a_living_ones_is_not(base: Path) -> None:
+    code = f"""
+import tempfile, time
+tempfile.tempdir = {str(base)!r}
+from vms.runtime import private_directory
+with private_directory() as directory:
+    (directory / "file").touch()
+    print(directory, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        theirs = Path(other.stdout.readline().strip())
+        with private_directory() as ours:
+            assert theirs.exists()
+        runtime._sweep.cache_clear()
+        os.kill(other.pid, signal.SIGKILL)
+        other.wait()
+        assert theirs.exists()
+        with private_directory() as ours:
+            assert not theirs.exists()
+            assert ours.exists()
+
+
+def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = base / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with private_directory() as directory:
+        assert len(str(directory / "agent")) <= 107
