@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from guest.catalogue import Experiment
-from matrix.compare import compare_cells, left_neighbours
+from matrix.ledger.model import Commit
 from matrix.plan import variant_name
 from matrix.record import FactValue, Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, frozen
-from matrix.report.shown import shown, shown_value
+from matrix.report.shown import MOST_ITEMS, shown, shown_value
+from matrix.report.told import Fact, ToldChange
 from matrix.table import Row, Table
 
 
-def embedded(table: Table, rows: Iterable[tuple[str, Row, Experiment | None]]) -> dict[str, Any]:
-    """The data for the script; `rows` are (topic, row, experiment) in the order in which the page shows them."""
+@dataclass(frozen=True)
+class Shown:
+    """A row as the page has it: its topic, its experiment if the catalogue still has it, its changes by column."""
+
+    topic: str
+    row: Row
+    experiment: Experiment | None
+    told: Mapping[int, ToldChange]
+
+
+def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
+    """The data for the script; `rows` in the order in which the page shows them."""
     pools = _Pools()
     return {
         "kernels": [
@@ -23,40 +35,51 @@ def embedded(table: Table, rows: Iterable[tuple[str, Row, Experiment | None]]) -
             for k in table.kernels
         ],
         "statuses": {str(status): GLYPHS[status] for status in Status},
-        "rows": [_row_data(row, pools.experiment(row.experiment, topic, experiment), pools) for topic, row, experiment in rows],
+        "rows": [_row_data(shown_row, pools) for shown_row in rows],
         "experiments": pools.experiments,
         "facts": pools.facts,
         "cells": pools.cells,
+        "ledger": pools.commits,
     }
 
 
-def _row_data(row: Row, experiment: int, pools: _Pools) -> dict[str, Any]:
+def _row_data(of: Shown, pools: _Pools) -> dict[str, Any]:
+    row = of.row
     numbers = behaviours(row.records)
     return {
-        "experiment": experiment,
+        "experiment": pools.experiment(row.experiment, of.topic, of.experiment),
         "label": shown(row.label, 200),
         "variants": [variant_name(variant) for variant in row.variants],
         "values": {name: sorted({variant[name] for variant in row.variants}) for name in row.variants[0]},
         "cells": [pools.cell(record, number) for record, number in zip(row.records, numbers, strict=True)],
         "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
-        "changes": [_change(row, column) for column, changed in enumerate(row.changed) if changed],
+        "changes": [
+            {"from": told.before, "at": told.after, "verdict": told.verdict, "facts": [_fact_data(fact, pools) for fact in told.facts]}
+            for told in of.told.values()
+        ],
     }
 
 
-def _change(row: Row, column: int) -> dict[str, Any]:
-    after = row.records[column]
-    before = left_neighbours(row.records)[column]
-    differences = [difference for difference in compare_cells(before, after) if difference.kind.is_change]
-    place = next(place for place in range(column - 1, -1, -1) if row.records[place] is before)
-    facts = [
-        {
-            "fact": shown(d.fact, 100),
-            "before": None if d.before is None else shown_value(d.before),
-            "after": None if d.after is None else shown_value(d.after),
-        }
-        for d in differences
-    ]
-    return {"at": column, "from": place, "verdict": "unexplained", "facts": facts}
+def _fact_data(fact: Fact, pools: _Pools) -> dict[str, Any]:
+    difference = fact.difference
+    data: dict[str, Any] = {"fact": shown(difference.fact, 100), "verdict": fact.verdict}
+    if difference.before is not None:
+        data["before"] = shown_value(difference.before)
+    if difference.after is not None:
+        data["after"] = shown_value(difference.after)
+    if fact.commits:
+        data["commits"] = [pools.commit(commit) for commit in fact.commits]
+    if fact.missing:
+        data["missing"] = [shown(item, 100) for item in fact.missing[:MOST_ITEMS]]
+    return data
+
+
+def where(commit: Commit) -> str:
+    """Which kernels hold the commit, in words."""
+    if commit.distribution:
+        return f"Debian's packages from {', '.join(commit.distribution)}"
+    back = f", backported to {', '.join(commit.backports)}" if commit.backports else ""
+    return f"mainline {commit.mainline}{back}"
 
 
 class _Pools:
@@ -66,6 +89,7 @@ class _Pools:
         self.experiments: list[dict[str, Any]] = []
         self.facts: list[dict[str, FactValue]] = []
         self.cells: list[dict[str, Any]] = []
+        self.commits: list[dict[str, Any]] = []
         self._places: dict[object, int] = {}
 
     def experiment(self, name: str, topic: str, experiment: Experiment | None) -> int:
@@ -76,6 +100,18 @@ class _Pools:
             return {"name": shown(name), "topic": topic, "question": question, "doc": doc, "facts": facts, "invariants": invariants}
 
         return self._place(self.experiments, ("experiment", name), entry)
+
+    def commit(self, commit: Commit) -> int:
+        def entry() -> dict[str, Any]:
+            return {
+                "title": commit.title,
+                "hash": commit.hash[:12],
+                "link": commit.link,
+                "sentence": commit.sentence,
+                "where": where(commit),
+            }
+
+        return self._place(self.commits, ("commit", commit.key), entry)
 
     def cell(self, cell: Record | None, number: int) -> int:
         if cell is None:

@@ -13,6 +13,7 @@ import msgspec
 from markupsafe import Markup
 
 from guest.catalogue import Experiment
+from matrix.ledger.model import Ledger
 from matrix.report.page import Page, make_page
 from matrix.table import Table
 
@@ -20,9 +21,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("model.js", "query.js", "grid.js", "panel.js", "main.js")
 
 
-def html_report(table: Table, catalogue: Mapping[str, Experiment], run: Path) -> str:
+def html_report(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> str:
     """The whole page of a run whose directory is `run`; it belongs into `run/report/`, from where its links reach the evidence."""
-    return render(make_page(table, catalogue, run))
+    return render(make_page(table, catalogue, ledger, run))
 
 
 def render(page: Page) -> str:

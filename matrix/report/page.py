@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from guest.catalogue import Experiment
+from matrix.ledger.model import Ledger
 from matrix.manifest import KernelEntry, Manifest
 from matrix.record import Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, frozen, letter
-from matrix.report.embedded import embedded
+from matrix.report.embedded import Shown, embedded
 from matrix.report.evidence import pack_evidence
 from matrix.report.shown import in_words, shown, shown_value
+from matrix.report.told import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
 from matrix.table import Row, Table
 
 ROOMY_KERNELS = 12
 """Up to so many kernels a cell shows its facts; beyond, a letter."""
 
+VERDICT_GLYPHS = {EXPLAINED: "|", UNEXPLAINED: "?", CONTRADICTED: "≠"}
 COLOURS = 8
 """Behaviours beyond the eighth use the colours again; their letters differ."""
 _LINES = 5
@@ -129,14 +133,16 @@ class Page:
     evidence: tuple[str, ...]
 
 
-def make_page(table: Table, catalogue: Mapping[str, Experiment], run: Path) -> Page:
+def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> Page:
     """The page of one run. `run` is its directory, where evidence is read."""
     roomy = len(table.kernels) <= ROOMY_KERNELS
-    sections: dict[str, list[tuple[Row, Experiment | None]]] = {}
+    sections: dict[str, list[Shown]] = {}
     for row in table.rows:
         experiment = catalogue.get(row.experiment)
-        sections.setdefault(experiment.topic if experiment else "no longer in the catalogue", []).append((row, experiment))
-    ordered = [(topic, row, experiment) for topic, rows in sections.items() for row, experiment in rows]
+        topic = experiment.topic if experiment else "no longer in the catalogue"
+        sections.setdefault(topic, []).append(Shown(topic, row, experiment, told_changes(row, table.kernels, ledger)))
+    ordered = [shown_row for rows in sections.values() for shown_row in rows]
+    data = embedded(table, ordered)
     manifest = table.manifest
     return Page(
         title=f"conntrack-matrix {manifest.run}",
@@ -149,20 +155,38 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], run: Path) -> P
         ),
         kernels=_kernels(table.kernels),
         groups=_groups(table.kernels),
-        sections=tuple(Section(topic, tuple(_row(row, roomy=roomy) for row, _ in rows)) for topic, rows in sections.items()),
+        sections=tuple(Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows)) for topic, rows in sections.items()),
         topics=tuple(sections),
         statuses=tuple(str(status) for status, number in table.counts.items() if number),
         every_status=tuple(Status),
         legend=_legend(),
-        ledger=(),
+        ledger=tuple(data["ledger"]),
         about=_about(manifest),
         roomy=roomy,
-        data=embedded(table, ordered),
-        evidence=pack_evidence(run, [row for _, row, _ in ordered]),
+        data=data,
+        evidence=pack_evidence(run, [shown_row.row for shown_row in ordered]),
     )
 
 
-def _row(row: Row, *, roomy: bool) -> RowView:
+def _status_counts(table: Table) -> tuple[Count, ...]:
+    return tuple(
+        Count(number, str(status), f"status:{status}", str(status), GLYPHS[status] or "A")
+        for status, number in table.counts.items()
+        if number
+    )
+
+
+def _change_counts(rows: Sequence[Shown]) -> tuple[Count, ...]:
+    verdicts = Counter(told.verdict for of in rows for told in of.told.values())
+    return tuple(
+        Count(verdicts[verdict], f"{verdict} {'changes' if verdicts[verdict] > 1 else 'change'}", verdict, verdict, glyph)
+        for verdict, glyph in VERDICT_GLYPHS.items()
+        if verdicts[verdict]
+    )
+
+
+def _row(of: Shown, *, roomy: bool) -> RowView:
+    row = of.row
     headline = _headline(row)
     numbers = behaviours(row.records)
     return RowView(
@@ -172,19 +196,21 @@ def _row(row: Row, *, roomy: bool) -> RowView:
         fact_names=tuple("/".join(shown(fact, 60) for fact in facts) for facts in headline),
         differs=row.differs,
         cells=tuple(
-            _cell(record, number, headline, changed, roomy=roomy)
-            for record, number, changed in zip(row.records, numbers, row.changed, strict=True)
+            _cell(record, number, headline, of.told.get(column), row.changed[column], roomy=roomy)
+            for column, (record, number) in enumerate(zip(row.records, numbers, strict=True))
         ),
     )
 
 
-def _cell(record: Record | None, number: int, headline: Headline, changed: frozenset[str], *, roomy: bool) -> CellView:
+def _cell(
+    record: Record | None, number: int, headline: Headline, told: ToldChange | None, changed: frozenset[str], *, roomy: bool
+) -> CellView:
     if record is None:
         return CellView("none", "", ())
     glyph = GLYPHS[record.status]
     classes = [f"k{number % COLOURS}"] if number >= 0 else []
     classes += [str(record.status)] if record.status is not Status.PASS else []
-    classes += ["unexplained"] if changed else []
+    classes += [told.verdict] if told else []
     mark = letter(number) + glyph if number >= 0 else glyph
     if not roomy:
         return CellView(" ".join(classes), mark, ())
@@ -262,6 +288,9 @@ def _legend() -> tuple[Legend, ...]:
         Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
         Legend("k1 fail", "B✗", "the kernel broke an expectation (fail)"),
         Legend("unsupported", "-", "the kernel cannot do this (unsupported)"),
+        Legend("explained", "|", "differs from the kernel to its left, and the ledger knows the upstream commit"),
+        Legend("unexplained", "?", "differs, and nobody explained it yet"),
+        Legend("contradicted", "≠", "differs otherwise than the ledger says"),
         Legend("crash", "†", "the guest's kernel crashed"),
         Legend("timeout", "…", "the experiment did not end in time"),
         Legend("unstable", "≈", "repeats disagreed; not compared"),

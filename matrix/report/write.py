@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guest.catalogue import Experiment
+from matrix.ledger.read import read_ledger
 from matrix.manifest import Manifest
 from matrix.record import Record
 from matrix.report.html import html_report
@@ -21,5 +22,5 @@ def write_reports(run: Path, manifest: Manifest, records: Sequence[Record], cata
     table = make_table(manifest, records, catalogue)
     write_whole(report / "report.md", markdown(table).encode())
     write_whole(report / "junit.xml", junit(manifest, records))
-    write_whole(report / "index.html", html_report(table, catalogue, run).encode())
+    write_whole(report / "index.html", html_report(table, catalogue, read_ledger(), run).encode())
     return report / "index.html"

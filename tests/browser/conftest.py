@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from guest.catalogue import Experiment
@@ -57,7 +58,7 @@ def write_page(run: Path, records: list[Record], catalogue: dict[str, Experiment
     table = make_table(synthetic.manifest(entries, tuple(catalogue)), records, catalogue)
     target = run / "report" / "index.html"
     target.parent.mkdir()
-    target.write_text(html_report(table, catalogue, run), encoding="utf-8")
+    target.write_text(html_report(table, catalogue, synthetic.ledger(table), run), encoding="utf-8")
     return target
 
 
@@ -73,3 +74,8 @@ def small(page: Page, small_run: Path) -> OpenPage:
         return page
 
     return go
+
+
+def no_violations(page: Page) -> None:
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, no_violations
 
 pytestmark = pytest.mark.browser
 
@@ -27,11 +26,6 @@ def shown_kernels(page: Page) -> list[str]:
 def cell(page: Page, experiment: str, column: int) -> str:
     """The selector of a cell, columns counted from 0."""
     return f"tr.r:has(b:text-is('{experiment}')) > td:nth-child({column + 2})"
-
-
-def no_violations(page: Page) -> None:
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
 
 
 def test_every_experiment_is_a_row_and_every_kernel_a_column(small: OpenPage) -> None:

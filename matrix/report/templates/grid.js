@@ -85,13 +85,13 @@ function factRows(row) {
   return [...names].map((name) => {
     const numbers = new Map();
     const values = kernels.map((_, column) => {
-      const value = factsAt(row, column)[name];
+      const value = valueIn(factsAt(row, column), name);
       const key = JSON.stringify(value);
       if (value !== undefined && !numbers.has(key)) numbers.set(key, numbers.size);
       return { value, number: value === undefined ? -1 : numbers.get(key) };
     });
     return element('tr', { class: 'fact' },
-      element('th', { scope: 'row', title: row.experiment.facts[name] || '' }, name),
+      element('th', { scope: 'row', title: valueIn(row.experiment.facts, name) || '' }, name),
       values.map(({ value, number }) => element('td', { class: numbers.size > 1 && number >= 0 ? `k${number % 8}` : null, title: inWords(value) }, inWords(value))));
   });
 }

@@ -23,6 +23,9 @@ const factsAt = (row, column) => {
   return cell ? data.facts[cell.facts] : {};
 };
 
+// A fact may be called constructor.
+const valueIn = (facts, name) => (Object.hasOwn(facts, name) ? facts[name] : undefined);
+
 // Whether a cell holds what a kernel did: everything but our own errors and what disagreed with itself.
 const comparable = (cell) => cell !== null && cell.behaviour !== -1;
 

@@ -47,22 +47,29 @@ function showCell(row, column) {
 }
 
 function changeParts(row, column) {
-  const parts = [];
-  for (const change of changesInto(row, column, inSight)) parts.push(changePart(change));
-  if (parts.length) parts.unshift(element('h3', {}, 'What changed'));
-  return parts;
+  const found = changesInto(row, column, inSight);
+  return found.length ? [element('h3', {}, 'What changed'), found.map(changePart)] : [];
 }
+
+const VERDICTS = { explained: 'Explained change', unexplained: 'Unexplained change', contradicted: 'Not the change that the ledger expects' };
 
 function changePart(change) {
   return element('div', { class: `change ${change.verdict}` },
-      element('p', {}, element('b', {}, `${change.verdict[0].toUpperCase()}${change.verdict.slice(1)} change`), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
-    change.facts.map((one) => element('p', {}, element('code', {}, one.fact), ` ${inWords(one.before) || 'absent'} → ${inWords(one.after) || 'absent'}`,
-      (one.entries || []).map((place) => commit(data.ledger[place])))));
+    element('p', {}, element('b', {}, VERDICTS[change.verdict]), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
+    element('ul', {}, change.facts.map((one) => element('li', {}, one.fact ? element('code', {}, one.fact) : 'the cell',
+      ` ${inWords(one.before) || 'absent'} → ${inWords(one.after) || 'absent'}`, verdictNote(change, one)))),
+    [...new Set(change.facts.flatMap((one) => one.commits || []))].map((place) => commit(data.ledger[place])));
+}
+
+// Said of one fact where it is not what is said of all.
+function verdictNote(change, one) {
+  if (one.missing) return `; nothing explains ${one.missing.join(', ')}`;
+  return one.verdict === change.verdict ? '' : ` (${one.verdict})`;
 }
 
 function commit(entry) {
   const title = entry.link ? element('a', { href: entry.link, rel: 'noreferrer' }, entry.title) : entry.title;
-  return element('span', {}, element('br'), entry.sentence, ' ', element('cite', {}, title), ' ', element('code', {}, entry.hash));
+  return element('p', { class: 'commit' }, entry.sentence, element('cite', {}, title), element('small', {}, [entry.hash, entry.where].filter(Boolean).join(', ')));
 }
 
 function factParts(row, column) {
@@ -74,11 +81,11 @@ function factParts(row, column) {
   const heading = (side) => (side < 0 ? null : element('th', { scope: 'col' }, kernels[side].name));
   const value = (side, name) => {
     if (side < 0) return null;
-    const found = factsAt(row, side)[name];
+    const found = valueIn(factsAt(row, side), name);
     return element('td', { class: tint(side, differing(name)) }, inWords(found));
   };
   const tint = (at, colour) => { const cell = cellAt(row, at); return colour && cell && cell.behaviour >= 0 ? `k${cell.behaviour % 8}` : null; };
-  const differing = (name) => sides.some((side) => side >= 0 && !same(factsAt(row, side)[name], facts[name]));
+  const differing = (name) => sides.some((side) => side >= 0 && !same(valueIn(factsAt(row, side), name), valueIn(facts, name)));
   const [left, right] = sides;
   return [
     element('h3', {}, 'Facts'),
@@ -86,7 +93,7 @@ function factParts(row, column) {
       element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'fact'), heading(left), element('th', { scope: 'col' }, element('b', {}, kernels[column].name)), heading(right))),
       element('tbody', {}, [...names].map((name) => {
         return element('tr', { class: differing(name) ? 'differs' : null },
-          element('th', { scope: 'row' }, element('code', {}, name), element('small', {}, row.experiment.facts[name] || '')),
+          element('th', { scope: 'row' }, element('code', {}, name), element('small', {}, valueIn(row.experiment.facts, name) || '')),
           value(left, name), value(column, name), value(right, name));
       }))),
   ];
@@ -161,7 +168,7 @@ function showRow(row) {
     element('h3', {}, byClass.size > 1 ? `${byClass.size} behaviours` : 'One behaviour'),
     [...byClass.values()].map(({ cell, columns }, place) => {
       const facts = data.facts[cell.facts];
-      const shown = Object.entries(facts).filter(([name, value]) => place === 0 || !same(value, first[name]));
+      const shown = Object.entries(facts).filter(([name, value]) => place === 0 || !same(value, valueIn(first, name)));
       return [
         element('p', {}, badge(cell), ' ', ranges(columns)),
         element('dl', {}, shown.map(([name, value]) => [element('dt', {}, element('code', {}, name)), element('dd', {}, inWords(value))])),

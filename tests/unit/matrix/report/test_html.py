@@ -10,11 +10,23 @@ from typing import Any
 
 import pytest
 
+from matrix.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.report.html import embedded_json, html_report
 from matrix.table import make_table
 from tests import synthetic
 from tests.unit.matrix.report import sample
 
+FIX = Commit("fix", "netfilter: fix it", Confirmed.CHANGELOG, "It is fixed.", "0123456789abcdef", "6.13", ("6.12.10",))
+BREAK = Commit("break", "netfilter: break it", Confirmed.SOURCE, "It is broken.", "fedcba9876543210", "6.1")
+LEDGER = Ledger(
+    {commit.key: commit for commit in (FIX, BREAK)},
+    (
+        Change("inwindow-rst", FIX, "state", before="ESTABLISHED", after="CLOSE"),
+        Change("inwindow-rst", FIX, "invalid", before=True, after=False),
+        Change("inwindow-rst", BREAK, "state", before="CLOSE", after="LAST_ACK"),
+    ),
+    {"5.10": "5.10.251", "6.12": "6.12.10"},
+)
 ALLOWED_TAGS = {
     *(
         "html",
@@ -86,7 +98,7 @@ class Seen(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return html_report(sample.table(), sample.CATALOGUE, tmp_path_factory.mktemp("run"))
+    return html_report(sample.table(), sample.CATALOGUE, LEDGER, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +107,18 @@ def data(page: str) -> dict[str, Any]:
     return read
 
 
+def row_of(data: dict[str, Any], experiment: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == experiment]
+    (row,) = found
+    return row
+
+
 def test_nothing_is_fetched_from_anywhere(page: str) -> None:
     seen = Seen(page)
     assert not [
-        value for name, value in seen.attributes if name in ("src", "srcset", "action", "poster") or (name == "href" and value != "#matrix")
+        value
+        for name, value in seen.attributes
+        if name in ("src", "srcset", "action", "poster") or (name == "href" and value not in ("#matrix", FIX.link, BREAK.link))
     ]
     assert "url(" not in seen.elements["style#"]
     assert "@import" not in seen.elements["style#"]
@@ -149,23 +169,41 @@ def test_the_table_is_there_without_the_script(page: str) -> None:
 
 
 def test_equal_facts_have_equal_letters(data: dict[str, Any]) -> None:
-    (row,) = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == "inwindow-rst"]
-    cells = [data["cells"][place] for place in row["cells"]]
-    assert [cell["behaviour"] for cell in cells] == [0, 1, 0, 1]
-    assert [(change["from"], change["at"]) for change in row["changes"]] == [(0, 1), (1, 2), (2, 3)]
-    assert row["changes"][0]["facts"] == [
-        {"fact": "state", "before": "CLOSE", "after": "ESTABLISHED"},
-        {"fact": "invalid", "before": False, "after": True},
+    row = row_of(data, "inwindow-rst")
+    assert [data["cells"][place]["behaviour"] for place in row["cells"]] == [0, 1, 0, 1]
+
+
+def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None:
+    """The first is told otherwise by the ledger, the second is explained by the backport, the third by nothing."""
+    changes = row_of(data, "inwindow-rst")["changes"]
+    assert [(change["from"], change["at"], change["verdict"]) for change in changes] == [
+        (0, 1, "contradicted"),
+        (1, 2, "explained"),
+        (2, 3, "unexplained"),
     ]
+    state, invalid = changes[1]["facts"]
+    assert (state["fact"], state["before"], state["after"], state["verdict"]) == ("state", "ESTABLISHED", "CLOSE", "explained")
+    assert (invalid["before"], invalid["after"]) == (True, False)
+    assert data["ledger"][state["commits"][0]] == {
+        "title": "netfilter: fix it",
+        "hash": "0123456789ab",
+        "link": "https://git.kernel.org/torvalds/c/0123456789abcdef",
+        "sentence": "It is fixed.",
+        "where": "mainline 6.13, backported to 6.12.10",
+    }
+
+
+def test_a_kernel_that_cannot_any_more_is_one_change_not_one_per_fact(data: dict[str, Any]) -> None:
+    (change,) = row_of(data, "iptables-legacy")["changes"]
+    assert change["facts"] == [{"fact": "", "verdict": "unexplained", "before": "answered", "after": "unsupported"}]
 
 
 def test_what_many_cells_share_is_embedded_once(data: dict[str, Any]) -> None:
-    rows = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == "baseline"]
-    assert len({place for row in rows for place in row["cells"]}) == 1
+    assert len(set(row_of(data, "baseline")["cells"])) == 1
 
 
 def test_our_own_errors_are_no_change(data: dict[str, Any]) -> None:
-    (row,) = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == "race"]
+    row = row_of(data, "race")
     statuses = [data["cells"][place]["status"] for place in row["cells"]]
     assert statuses == ["unstable", "error", "crash", "timeout"]
     assert [change["at"] for change in row["changes"]] == [3]
@@ -175,6 +213,6 @@ def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
 
     entries, catalogue = synthetic.kernels(20), synthetic.experiments(5)
     table = make_table(synthetic.manifest(entries, tuple(catalogue)), synthetic.records(entries, tuple(catalogue)), catalogue)
-    page = html_report(table, catalogue, tmp_path)
+    page = html_report(table, catalogue, synthetic.ledger(table), tmp_path)
     assert '<body class="dense">' in page
     assert 'class="lines"' not in page

@@ -1,0 +1,73 @@
+"""What the ledger makes of every change in a row, for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matrix.compare import Change, Difference, Kind, comparable, compare_cells, left_neighbours
+from matrix.ledger.explain import Contradicted, Explained, Unexplained, Verdict, explain_change
+from matrix.ledger.model import ANSWERED, Commit, Ledger
+from matrix.manifest import KernelEntry
+from matrix.record import Record
+from matrix.table import Row
+
+EXPLAINED, UNEXPLAINED, CONTRADICTED = "explained", "unexplained", "contradicted"
+_GRAVITY = (EXPLAINED, UNEXPLAINED, CONTRADICTED)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact that changed: what the ledger makes of it, the commits that it names, and the items of the fact that no commit explains."""
+
+    difference: Difference
+    verdict: str
+    commits: tuple[Commit, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ToldChange:
+    """All that differs between a cell and its nearest comparable left neighbour. Columns count from 0."""
+
+    before: int
+    after: int
+    facts: tuple[Fact, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The gravest verdict of its facts."""
+        return max((fact.verdict for fact in self.facts), key=_GRAVITY.index)
+
+
+def told_changes(row: Row, kernels: tuple[KernelEntry, ...], ledger: Ledger) -> Mapping[int, ToldChange]:
+    """The changes of a row by the column in which they are seen first."""
+    told = {}
+    last = -1
+    for column, (before, after) in enumerate(zip(left_neighbours(row.records), row.records, strict=True)):
+        if before is not None and after is not None and row.changed[column]:
+            changes = [Change(before, after, difference) for difference in _differences(before, after)]
+            facts = tuple(_told(change, explain_change(ledger, change, kernels[last], kernels[column])) for change in changes)
+            told[column] = ToldChange(last, column, facts)
+        if comparable(after):
+            last = column
+    return told
+
+
+def _differences(before: Record, after: Record) -> list[Difference]:
+    """What differs; where only one side has facts, that it has and the other has not, not each of them."""
+    if bool(before.facts) != bool(after.facts):
+        one, other = (str(record.status) if not record.facts else ANSWERED for record in (before, after))
+        return [Difference("", Kind.CHANGED, one, other)]
+    return [difference for difference in compare_cells(before, after) if difference.kind.is_change]
+
+
+def _told(change: Change, verdict: Verdict) -> Fact:
+    commits = tuple(dict.fromkeys(entry.commit for entry in verdict.entries))
+    match verdict:
+        case Explained():
+            return Fact(change.difference, EXPLAINED, commits)
+        case Contradicted():
+            return Fact(change.difference, CONTRADICTED, commits)
+        case Unexplained():
+            return Fact(change.difference, UNEXPLAINED, commits, verdict.items)
