@@ -82,7 +82,7 @@ def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | No
         variants = tuple(_variant(line) for line in group)
         changed = tuple(_changed(before, after) for before, after in zip(left_neighbours(group[0]), group[0], strict=True))
         question = experiment.question if experiment else ""
-        rows.append(Row(name, question, _label(variants, everything), variants, tuple(group[0]), changed))
+        rows.append(Row(name, question, variants_label(variants, everything), variants, tuple(group[0]), changed))
     return rows
 
 
@@ -102,7 +102,7 @@ def _changed(before: Record | None, after: Record | None) -> frozenset[str]:
     return frozenset(difference.fact for difference in compare_cells(before, after) if difference.kind.is_change)
 
 
-def _label(variants: Sequence[Mapping[str, str]], everything: Sequence[Mapping[str, str]]) -> str:
+def variants_label(variants: Sequence[Mapping[str, str]], everything: Sequence[Mapping[str, str]]) -> str:
     """`frontend=nft` for a group of all variants with that frontend, `frontend=legacy/nft,scope=user` and so on; else each by its name."""
     if len(variants) == len(everything):
         return ""

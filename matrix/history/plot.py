@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from matrix.history.fold import Group, fold
 from matrix.history.query import Line, Span
 from matrix.report.shown import in_words, shown
 
@@ -49,13 +50,18 @@ def _rows(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
     first = min(span.first for line in lines for span in line.spans)
     last = max(span.last for line in lines for span in line.spans)
     width = max((last - first) / 40, timedelta(hours=1))  # of what happened in one run only
-    for line in lines:
+    for group in fold(lines):
+        yield from _group_rows(group, lines, first, last, width)
+
+
+def _group_rows(group: Group, lines: Sequence[Line], first: datetime, last: datetime, width: timedelta) -> Iterator[dict[str, Any]]:
+    for line in group.lines:
         ends = [span.first for span in line.spans[1:]] + [max(line.spans[-1].last, last) + width]
         for span, end in zip(line.spans, ends, strict=True):
             shows = label(span)
             room = _WIDTH * ((end - span.first) / (last + width - first)) // _CHARACTER_WIDTH
             yield {
-                "cell": f"{line.experiment}  {line.variant}".strip(),
+                "cell": f"{group.experiment}  {group.label}".strip(),
                 "kernel": build_name(line, lines),
                 "from": _time(span.first),
                 "to": _time(end),
@@ -73,11 +79,13 @@ def _chart(altair: Any, rows: list[dict[str, Any]], fact: str) -> altair.VConcat
     known = list(dict.fromkeys(row["shows"] for row in rows if row["known"]))
     other = list(dict.fromkeys(row["shows"] for row in rows if not row["known"] and row["shows"] not in known))
     colours = [_COLOURS[place % len(_COLOURS)] for place in range(len(known))] + [_NO_VALUE] * len(other)
+    # All panels show the same time, whichever runs each was in.
+    time = altair.Scale(type="utc", domain=[min(row["from"] for row in rows), max(row["to"] for row in rows)])
     panels = []
     for cell in dict.fromkeys(row["cell"] for row in rows):
         own = [row for row in rows if row["cell"] == cell]
         base = altair.Chart(altair.InlineData(own)).encode(
-            x=altair.X("from:T", title=None, scale=altair.Scale(type="utc")),
+            x=altair.X("from:T", title=None, scale=time),
             y=altair.Y("kernel:N", title=None, sort=None),
         )
         bars = base.mark_bar(height=14).encode(

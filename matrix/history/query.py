@@ -136,7 +136,9 @@ def _nights(connection: Connection) -> dict[str, list[_Stretch]]:
 
 
 def _spans(nights: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span]:
-    ran = ((answers[night.sheet], night) for night in nights if night.sheet in answers)
+    ran = [(answers[night.sheet], night) for night in nights if night.sheet in answers]
+    # Our errors say nothing of the kernel, so they end no span; they are shown where there is nothing else.
+    ran = [pair for pair in ran if pair[0].status != Status.ERROR] or ran
     for answer, group in groupby(ran, key=lambda pair: pair[0]):
         stretches = [night for _, night in group]
         value = None if answer.value is None else msgspec.json.decode(answer.value, type=FactValue)

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from matrix.history.fold import fold
 from matrix.history.plot import build_name, label
 from matrix.history.query import Line
 
@@ -15,22 +16,16 @@ _SPANS_SHOWN = 4
 
 
 def table(lines: Sequence[Line]) -> Table:
-    """One row per build and variant: what it answers now, since when, and what it answered before, newest first."""
-    shown = Table("experiment", "variant", "kernel", "answers", "since", "runs", "before", box=box.SIMPLE_HEAD, pad_edge=False)
-    previous = ("", "")
-    for line in lines:
-        now = line.spans[-1]
-        cell = (line.experiment, line.variant)
-        row = (
-            *(cell if cell != previous else ("", "")),
-            build_name(line, lines),
-            label(now),
-            f"{now.first:%Y-%m-%d}",
-            str(sum(span.runs for span in line.spans)),
-            _before(line),
-        )
-        previous = cell
-        shown.add_row(*(Text(word) for word in row))
+    """One row per build, by experiment and variants that went the same way: its answer now, since when, and those before, newest first."""
+    shown = Table("experiment", "variants", "kernel", "answers", "since", "runs", "before", box=box.SIMPLE_HEAD, pad_edge=False)
+    for group in fold(lines):
+        heading = (group.experiment, group.label or "all")
+        for line in group.lines:
+            now = line.spans[-1]
+            runs = str(sum(span.runs for span in line.spans))
+            row = (*heading, build_name(line, lines), label(now), f"{now.first:%Y-%m-%d}", runs, _before(line))
+            heading = ("", "")
+            shown.add_row(*(Text(word) for word in row))
     return shown
 
 

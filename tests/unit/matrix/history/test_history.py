@@ -97,6 +97,18 @@ def test_a_night_that_skips_a_cell_does_not_end_its_span(url: URL) -> None:
         assert [spans for _, _, spans in shown(timeline(engine, "flows"))] == [[("pass", 7, 1, 3, 3)], [("pass", 9, 1, 3, 2)]]
 
 
+def test_our_errors_end_no_span_and_show_only_where_there_is_nothing_else(url: URL) -> None:
+    with open_database(url) as engine:
+        for day, status in ((1, Status.PASS), (2, Status.ERROR), (3, Status.PASS)):
+            facts: dict[str, FactValue] = {"flows": 7} if status is Status.PASS else {}
+            lost = cell("6.12.9", Status.ERROR, "lost the guest")
+            record(engine, "here", manifest(day, "6.1.5", "6.12.9"), [replace(cell("6.1.5", status), facts=facts), lost])
+        assert shown(timeline(engine, "flows")) == [
+            ("6.1.5", "scope=root", [("pass", 7, 1, 3, 2)]),
+            ("6.12.9", "scope=root", [("error", None, 1, 3, 3)]),
+        ]
+
+
 def test_recording_a_run_again_replaces_it(url: URL) -> None:
     with open_database(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", Status.ERROR, "lost the guest")])

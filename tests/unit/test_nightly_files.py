@@ -1,0 +1,61 @@
+"""The files that docs/nightly.md hands out: systemd accepts the units, the CI files are YAML whose commands exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "docs" / "nightly"
+UNITS = sorted(str(path) for path in FILES.glob("conntrack-matrix-nightly.*"))
+
+
+def complaints(units: list[str], tmp_path: Path) -> str:
+    """What systemd says to the units, as a user's and as the system's."""
+    said = ""
+    for manager in ("--user", "--system"):
+        command = ["systemd-analyze", manager, "--man=no", "verify", *units]
+        done = subprocess.run(
+            command, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
+        )
+        said += done.stdout + done.stderr + ("" if done.returncode == 0 else f"status {done.returncode}")
+    return said
+
+
+def test_systemd_has_nothing_to_say_to_the_units(tmp_path: Path) -> None:
+    assert len(UNITS) == 2
+    assert complaints(UNITS, tmp_path) == ""
+
+
+def test_and_would_say_it(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.service"
+    broken.write_text(Path(UNITS[0]).read_text().replace("oneshot", "once").replace("Nice=", "Nicer="))
+    assert "Failed to parse service type" in complaints([str(broken)], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
+def test_ci_files_run_tasks_that_exist(name: str) -> None:
+    content = yaml.safe_load((FILES / name).read_text())
+    commands = [match for text in strings(content) for match in re.findall(r"\./invoke (\S+)", text)]
+    assert "nightly" in commands
+    tasks = re.findall(r"^def (\w+)\(_?context", (ROOT / "tasks.py").read_text(), re.MULTILINE)
+    assert set(commands) <= set(tasks)
+
+
+def strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_the_page_names_every_file() -> None:
+    page = (ROOT / "docs" / "nightly.md").read_text()
+    assert all(path.name in page for path in FILES.iterdir())
