@@ -59,11 +59,11 @@ def _threads_end(seconds: float) -> bool:
     return not any(thread.is_alive() for thread in others)
 
 
-def _console() -> Any:
+def _console(*, errors: bool = False) -> Any:
     from rich.console import Console
 
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=10_000)
+    console = Console(highlight=False, stderr=errors)
+    return console if console.is_terminal else Console(highlight=False, stderr=errors, width=10_000)
 
 
 def _print_table(columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
@@ -132,12 +132,12 @@ def matrix(
     if dry_run:
         print(plan_text(plan, machines.command), end="")
         return 0
-    console = _console()
+    console = _console(errors=json)
     with display(console) as shown:
         result = run_matrix(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, sys.argv[1:], shown)
     _keep(config.history, result.run)
     if json:
-        _print_json([record for row in result.table.rows for record in row.records if record])
+        _print_json(result.records)
     else:
         print_table(result.table, console)
         print_failures(result.table, console)
@@ -353,15 +353,15 @@ def export(_context: Context, form: str, run: str = "latest", output: str = "") 
 def doctor(_context: Context, accel: str = "auto") -> int:
     """Say what this host has, what is missing, and which accelerator is used and why."""
     from matrix.config import read_config
-    from vms.cache import Cache
-    from vms.doctor import examine
+    from matrix.doctor import examine
 
-    findings = list(examine(ROOT / "debian-packages.txt", read_config(ROOT / "matrix.toml").debian, Cache.default()))
-    for finding in findings:
-        print(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.found}")
+    good = True
+    for finding in examine(ROOT, read_config(ROOT / "matrix.toml"), accel):
+        print(f"{'ok ' if finding.good else 'BAD'}  {finding.what}: {finding.found}", flush=True)
         if not finding.good:
-            print(f"       {finding.advice}")
-    return 0 if all(finding.good for finding in findings) else 3
+            print(f"     {finding.advice}")
+        good = good and finding.good
+    return 0 if good else 3
 
 
 CHECKS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -34,8 +35,8 @@ class Template(Protocol):
 class Guests(Protocol):
     """Where guests come from. Each method may take minutes, bounds them itself and raises HostError."""
 
-    def prepare(self) -> Surroundings:
-        """Gets what all guests share: image and accelerator."""
+    def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
+        """Gets what all guests share: image and accelerator. One of the kernels may be booted to prove the accelerator."""
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         """The kernel's files, verified."""

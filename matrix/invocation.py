@@ -23,10 +23,11 @@ _UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its directory, its page, its table, and the exit code it deserves."""
+    """A finished run: its directory, its page, its records in the plan's order, its table, and the exit code it deserves."""
 
     run: Path
     page: Path
+    records: list[Record]
     table: Table
     exit_code: int
 
@@ -39,7 +40,7 @@ def run_matrix(
     On KeyboardInterrupt what is done is on disk, and the next call goes on with it.
     """
     display.note("preparing the guests' image and accelerator")
-    surroundings = guests.prepare()
+    surroundings = guests.prepare(plan.kernels)
     display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
     digest = plan_digest(plan, surroundings)
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -55,7 +56,7 @@ def run_matrix(
         run.close(finished=finished)
     records = [run.records[cell.key] for cell in plan.cells]
     page = write_reports(run.path, run.manifest, records, catalogue)
-    return Result(run.path, page, make_table(run.manifest, records, catalogue), exit_code(records))
+    return Result(run.path, page, records, make_table(run.manifest, records, catalogue), exit_code(records))
 
 
 def exit_code(records: Sequence[Record]) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from matrix.manifest import Surroundings
+from vms.accel import REQUESTS, choose_accelerator
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, command_line, render
 from vms.deadline import Deadline
+from vms.errors import UsageError
 from vms.guest import Agent
 from vms.image import Image, build_image
-from vms.initramfs import prepare
+from vms.initramfs import Bootable, prepare
 from vms.kernels import BootFiles, Kernel, cached, fetch
 from vms.kernels.requirements import check
 from vms.qemu import find_qemu
@@ -24,58 +26,67 @@ _INITRAMFS_SECONDS = 300
 _AGENT = Agent(Path(__file__).parents[1] / "guest", "guest.agent")
 
 
-@dataclass
 class Machines:
     """Guests on this machine. `requested` is the accelerator the user asked for: auto, kvm or tcg."""
 
-    debian: Debian
-    cache: Cache
-    requested: str = "auto"
-    offline: bool = False
+    def __init__(self, debian: Debian, cache: Cache, requested: str = "auto", offline: bool = False) -> None:
+        if requested not in REQUESTS:
+            raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
+        self._debian = debian
+        self._cache = cache
+        self._requested = requested
+        self._offline = offline
+        self._accelerator: Accelerator | None = None
 
-    def prepare(self) -> Surroundings:
+    def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         """Gets image and accelerator."""
-        accelerator = self.accelerator
+        accelerator = self.accelerator(kernels)
         return Surroundings(
-            image=self.image.sha256,
+            image=self._image.sha256,
             agent=_AGENT.digest,
             qemu=find_qemu().version,
             accelerator=accelerator.name,
             why=accelerator.why,
             cpu=_host_cpu(),
-            image_packages=self.image.packages,
+            image_packages=self._image.packages,
         )
+
+    def accelerator(self, kernels: Sequence[Kernel]) -> Accelerator:
+        """What executes the guests' instructions. Where KVM has to be proven, the newest of these kernels that is Debian's is booted."""
+        if self._accelerator is None:
+            tried = sorted(kernels, key=lambda kernel: kernel.scheme == "debian")[-1]
+            tcg = Accelerator("tcg", "", "")
+            self._accelerator = choose_accelerator(self._requested, self._cache, lambda: self._machine(self.fetch(tried), 1, tcg))
+        return self._accelerator
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         """The kernel's files, verified, and known to be able to boot a guest."""
-        files = fetch(kernel, self.cache, offline=self.offline)
+        files = fetch(kernel, self._cache, offline=self._offline)
         check(files)
         return files
 
     def template(self, files: BootFiles, cpus: int) -> Template:
         """Boots the kernel once, or takes the template of an earlier boot."""
-        deadline = Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}")
-        bootable = prepare(files, self.image, self.cache, deadline)
-        return make_template(bootable, self.image, self.accelerator, _AGENT, self.cache, Hardware(cpus=cpus))
+        bootable = self._bootable(files)
+        return make_template(bootable, self._image, self.accelerator([files.kernel]), _AGENT, self._cache, Hardware(cpus=cpus))
 
     def command(self, kernel: Kernel, cpus: int) -> str:
         """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the guest's own, made when it starts."""
-        if not cached(kernel, self.cache):
+        if not cached(kernel, self._cache):
             return f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB first"
-        files = self.fetch(kernel)
-        bootable = prepare(files, self.image, self.cache, Deadline(_INITRAMFS_SECONDS, f"making what boots {kernel.name}"))
-        machine = Machine(self.accelerator, Hardware(cpus=cpus), files.vmlinuz, bootable.initramfs, self.image.squashfs, bootable.modules)
+        machine = self._machine(self.fetch(kernel), cpus, self.accelerator([kernel]))
         return render(command_line(find_qemu().path, machine, Path("DIRECTORY")))
 
-    @cached_property
-    def image(self) -> Image:
-        """The userland all guests share."""
-        return build_image(self.cache, self.debian, Deadline(_IMAGE_SECONDS, "building the guests' image"))
+    def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine:
+        bootable = self._bootable(files)
+        return Machine(accelerator, Hardware(cpus=cpus), files.vmlinuz, bootable.initramfs, self._image.squashfs, bootable.modules)
+
+    def _bootable(self, files: BootFiles) -> Bootable:
+        return prepare(files, self._image, self._cache, Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"))
 
     @cached_property
-    def accelerator(self) -> Accelerator:
-        """What executes the guests' instructions."""
-        return Accelerator("tcg", "qemu64,+rdrand", "stand-in")
+    def _image(self) -> Image:
+        return build_image(self._cache, self._debian, Deadline(_IMAGE_SECONDS, "building the guests' image"))
 
 
 def _host_cpu() -> str:

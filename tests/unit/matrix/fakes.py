@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +107,8 @@ class FakeGuests:
     templates: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def prepare(self) -> Surroundings:
+    def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
+        assert kernels
         return SURROUNDINGS
 
     def fetch(self, kernel: Kernel) -> BootFiles:
