@@ -7,7 +7,6 @@ import hashlib
 import json
 import lzma
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,18 +74,16 @@ def _name(path: str) -> str:
     return Path(path).name.split(".ko")[0].replace("-", "_")
 
 
-def _unpacked(path: Path, deadline: Deadline) -> bytes:
+def _unpack(module: Path, target: Path, deadline: Deadline) -> None:
     # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without KVM.
-    data = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(data)
-    if path.suffix == ".gz":
-        return gzip.decompress(data)
-    if path.suffix == ".zst":
-        with tempfile.NamedTemporaryFile() as plain:
-            tool.run(["zstd", "--decompress", "--quiet", "--force", str(path), "-o", plain.name], deadline)
-            return plain.read()
-    return data
+    if module.suffix == ".xz":
+        target.write_bytes(lzma.decompress(module.read_bytes()))
+    elif module.suffix == ".gz":
+        target.write_bytes(gzip.decompress(module.read_bytes()))
+    elif module.suffix == ".zst":
+        tool.run(["zstd", "--decompress", "--quiet", str(module), "-o", str(target)], deadline)
+    else:
+        shutil.copyfile(module, target)
 
 
 def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) -> None:
@@ -98,7 +95,7 @@ def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) ->
     order = []
     for path in needed_modules(files.modules):
         order.append(path.name.partition(".ko")[0] + ".ko")
-        (root / "modules" / order[-1]).write_bytes(_unpacked(files.modules / path, deadline))
+        _unpack(files.modules / path, root / "modules" / order[-1], deadline)
     (root / "modules" / "order").write_text("".join(f"{name}\n" for name in order))
     # --owner: nobody in the guest should care who built it.
     pack = 'find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet >"$1"'

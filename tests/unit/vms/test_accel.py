@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vms import accel
+from vms.accel import choose_accelerator
+from vms.cache import Cache
+from vms.command import Machine
+from vms.errors import HostError, UsageError
+
+Fake = Callable[[str], None]
+
+
+class Proofs:
+    """Counts how often a machine is asked for, which is once for each proof."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.count = 0
+
+    def __call__(self) -> Machine:
+        self.count += 1
+        return self.machine
+
+
+@pytest.fixture
+def proofs(machine: Machine) -> Proofs:
+    return Proofs(machine)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture(autouse=True)
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /dev/kvm that opens, and a boot of this host."""
+    path = tmp_path / "kvm"
+    path.touch()
+    monkeypatch.setattr(accel, "_DEVICE", path)
+    (tmp_path / "boot_id").write_text("first boot\n")
+    monkeypatch.setattr(accel, "_BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(accel, "PROOF_SECONDS", 0.4)
+    return path
+
+
+def test_kvm_is_used_once_a_kernel_reached_user_space(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
+    fake_qemu("userspace")
+    chosen = choose_accelerator("auto", cache, proofs)
+    assert (chosen.name, chosen.cpu) == ("kvm", "host")
+    assert "reached user space with -accel kvm -cpu host" in chosen.why
+
+
+def test_a_kernel_that_says_nothing_proves_that_kvm_does_not_work(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
+    chosen = choose_accelerator("auto", cache, proofs)
+    assert (chosen.name, chosen.cpu) == ("tcg", accel.TCG_CPU)
+    assert "with -cpu host" in chosen.why
+    assert "with -cpu qemu64" in chosen.why
+    assert "user space was still not reached, the last on its console was: [    0.0] Linux version 6.1" in chosen.why
+    assert "\n" not in chosen.why
+
+
+def test_a_qemu_that_aborts_is_quoted(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
+    fake_qemu("exit")
+    assert "QEMU ended with status 1: qemu: could not open 'nothing'" in choose_accelerator("auto", cache, proofs).why
+
+
+def test_the_verdict_is_remembered_for_this_boot_and_this_qemu(
+    fake_qemu: Fake, cache: Cache, proofs: Proofs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = choose_accelerator("auto", cache, proofs)
+    assert choose_accelerator("auto", cache, proofs) == first
+    assert proofs.count == 1
+    (tmp_path / "boot_id").write_text("second boot\n")
+    choose_accelerator("auto", cache, proofs)
+    assert proofs.count == 2
+    monkeypatch.setenv("FAKE_QEMU_BUILD", "2")
+    fake_qemu("")
+    choose_accelerator("auto", cache, proofs)
+    assert proofs.count == 3
+
+
+def test_a_damaged_verdict_is_found_anew(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
+    choose_accelerator("auto", cache, proofs)
+    (verdict,) = (cache.root / "accelerators").iterdir()
+    verdict.write_text("{")
+    choose_accelerator("auto", cache, proofs)
+    assert proofs.count == 2
+
+
+def test_asking_for_kvm_proves_again_and_fails_with_what_was_seen(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
+    choose_accelerator("auto", cache, proofs)
+    began = time.monotonic()
+    with pytest.raises(HostError, match=r"KVM boots no kernel on this host: tried vmlinuz: with -cpu host, after 0\.\d s, user space"):
+        choose_accelerator("kvm", cache, proofs)
+    assert time.monotonic() - began < 5
+    fake_qemu("userspace")
+    assert choose_accelerator("kvm", cache, proofs).name == "kvm"
+    assert choose_accelerator("auto", cache, proofs).name == "kvm"
+    assert proofs.count == 3
+
+
+def test_tcg_needs_no_proof(cache: Cache, proofs: Proofs) -> None:
+    assert choose_accelerator("tcg", cache, proofs).name == "tcg"
+    assert proofs.count == 0
+
+
+def test_without_a_device_nothing_is_booted(fake_qemu: Fake, cache: Cache, proofs: Proofs, device: Path) -> None:
+    device.unlink()
+    assert choose_accelerator("auto", cache, proofs).why == f"KVM boots no kernel here: there is no {device}"
+    with pytest.raises(HostError, match="there is no"):
+        choose_accelerator("kvm", cache, proofs)
+    assert proofs.count == 0
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.EACCES, "may not be opened by this user"), (errno.ENODEV, "No such device")])
+def test_a_device_that_does_not_open(
+    cache: Cache, proofs: Proofs, monkeypatch: pytest.MonkeyPatch, device: Path, number: int, said: str
+) -> None:
+    really = os.open
+
+    def refuse(path: Path, flags: int, *rest: int) -> int:
+        if path == device:
+            raise OSError(number, os.strerror(number))
+        return really(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert said in choose_accelerator("auto", cache, proofs).why
+
+
+def test_another_word_is_refused(cache: Cache, proofs: Proofs) -> None:
+    with pytest.raises(UsageError, match="--accel xen: there are auto, kvm, tcg"):
+        choose_accelerator("xen", cache, proofs)

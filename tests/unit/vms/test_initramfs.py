@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vms import initramfs
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import Unbootable
+from vms.image import Image
+from vms.initramfs import NEEDED, needed_modules, prepare
+from vms.kernels.kernel import BootFiles, Kernel
+
+KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    """A kernel's modules as depmod lists them: virtio_pci needs two others, virtio_rng is spelled with a dash, squashfs is built in."""
+    directory = tmp_path / "lib/modules/6.1.0-cloud"
+    drivers = directory / "kernel/drivers"
+    drivers.mkdir(parents=True)
+    names = ("virtio_ring.ko", "virtio.ko", "virtio_pci.ko.xz", "virtio_blk.ko", "virtio_console.ko", "virtio-rng.ko", "overlay.ko.zst")
+    for name in names:
+        content = f"module {name}".encode()
+        if name.endswith(".xz"):
+            content = lzma.compress(content)
+        if name.endswith(".zst"):
+            content = subprocess.run(["zstd", "-qc"], input=content, capture_output=True, check=True).stdout
+        (drivers / name).write_bytes(content)
+    ring, virtio = "kernel/drivers/virtio_ring.ko", "kernel/drivers/virtio.ko"
+    (directory / "modules.dep").write_text(
+        f"{ring}:\n{virtio}: {ring}\n"
+        f"kernel/drivers/virtio_pci.ko.xz: {virtio} {ring}\n"
+        f"kernel/drivers/virtio_blk.ko: {virtio} {ring}\n"
+        f"kernel/drivers/virtio_console.ko: {virtio} {ring}\n"
+        f"kernel/drivers/virtio-rng.ko: {virtio} {ring}\n"
+        "kernel/drivers/overlay.ko.zst:\n"
+    )
+    (directory / "modules.builtin").write_text("kernel/fs/squashfs/squashfs.ko\n")
+    return directory
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    busybox = tmp_path / "busybox"
+    shutil.copy("/bin/true", busybox)
+    return Image(tmp_path / "root.squashfs", busybox, "ab" * 32, {})
+
+
+@pytest.fixture
+def files(tmp_path: Path, modules: Path) -> BootFiles:
+    return BootFiles(KERNEL, "6.1.0-cloud", tmp_path / "vmlinuz", modules, None, {"vmlinuz": "cd" * 32})
+
+
+def soon() -> Deadline:
+    return Deadline(30, "making it")
+
+
+def unpacked(packed: Path, directory: Path) -> Path:
+    directory.mkdir()
+    with packed.open("rb") as file:
+        subprocess.run(["cpio", "--extract", "--quiet", "--no-absolute-filenames"], stdin=file, cwd=directory, check=True)
+    return directory
+
+
+def test_what_a_module_needs_is_loaded_before_it_and_what_is_built_in_is_not(modules: Path) -> None:
+    order = [path.name for path in needed_modules(modules)]
+    assert order == [
+        "virtio_ring.ko",
+        "virtio.ko",
+        "virtio_pci.ko.xz",
+        "virtio_blk.ko",
+        "virtio_console.ko",
+        "virtio-rng.ko",
+        "overlay.ko.zst",
+    ]
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_kernel_without_a_needed_module_is_refused_by_its_name(modules: Path, name: str) -> None:
+    for listing in ("modules.dep", "modules.builtin"):
+        lines = (modules / listing).read_text().splitlines(keepends=True)
+        (modules / listing).write_text("".join(line for line in lines if name not in line.partition(":")[0].replace("-", "_")))
+    with pytest.raises(Unbootable, match=f"6.1.0-cloud cannot boot a guest: {name} is neither built in nor a module of it"):
+        needed_modules(modules)
+
+
+def test_the_initramfs_holds_plain_modules_in_order(files: BootFiles, image: Image, tmp_path: Path) -> None:
+    bootable = prepare(files, image, Cache(tmp_path / "cache"), soon())
+    root = unpacked(bootable.initramfs, tmp_path / "root")
+    order = (root / "modules/order").read_text().split()
+    assert order[-1] == "overlay.ko"
+    for name in order:
+        assert (root / "modules" / name).read_bytes().startswith(f"module {name}".encode())
+    assert os.access(root / "init", os.X_OK)
+    assert os.access(root / "bin/busybox", os.X_OK)
+    assert (root / "root-files/usr/lib/matrix/relay.py").is_file()
+
+
+def test_all_modules_are_on_the_disk(files: BootFiles, image: Image, tmp_path: Path) -> None:
+    bootable = prepare(files, image, Cache(tmp_path / "cache"), soon())
+    listed = subprocess.run(["unsquashfs", "-l", str(bootable.modules)], capture_output=True, text=True, check=True).stdout
+    for path in files.modules.rglob("*.ko*"):
+        assert str(path.relative_to(files.modules)) in listed
+
+
+def test_the_same_is_made_once_and_from_the_same_come_the_same_bytes(files: BootFiles, image: Image, tmp_path: Path) -> None:
+    first = prepare(files, image, Cache(tmp_path / "one"), soon())
+    assert prepare(files, image, Cache(tmp_path / "one"), soon()) == first
+    second = prepare(files, image, Cache(tmp_path / "two"), soon())
+    assert second.key == first.key
+    assert second.initramfs.read_bytes() == first.initramfs.read_bytes()
+    assert second.modules.read_bytes() == first.modules.read_bytes()
+
+
+def test_another_kernel_image_or_userland_makes_another(
+    files: BootFiles, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    keys = {prepare(files, image, cache, soon()).key}
+    keys.add(prepare(replace(files, sha256={"vmlinuz": "ee" * 32}), image, cache, soon()).key)
+    keys.add(prepare(files, replace(image, sha256="ee" * 32), cache, soon()).key)
+    changed = tmp_path / "userland"
+    shutil.copytree(initramfs.USERLAND, changed)
+    (changed / "init").write_text("#!/bin/sh\n")
+    monkeypatch.setattr(initramfs, "USERLAND", changed)
+    keys.add(prepare(files, image, cache, soon()).key)
+    assert len(keys) == 4

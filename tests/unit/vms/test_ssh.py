@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import base64
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import paramiko
+import pytest
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+from vms import ssh
+from vms.deadline import Deadline
+from vms.errors import LostGuest
+from vms.ssh import Ssh
+
+
+class Shell(paramiko.ServerInterface):
+    """Lets our key in and runs nothing: each command prints itself and ends with status 3, except `sleep`, which never ends."""
+
+    def __init__(self, authorized: bytes) -> None:
+        self.authorized = authorized
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = username == "root" and key.get_base64().encode() == self.authorized.split()[1]
+        return AUTH_SUCCESSFUL if known else AUTH_FAILED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        def answer() -> None:
+            if command == b"sleep":
+                return
+            channel.sendall(b"out:" + command)
+            channel.sendall_stderr(b" err\xff")
+            channel.send_exit_status(3)
+            channel.close()
+
+        threading.Timer(0.05, answer).start()
+        return True
+
+
+class Relay:
+    """The guest's end of the port. `before` is sent ahead of its answer; `host_key` replaces the key it is given."""
+
+    def __init__(self, port: socket.socket, before: bytes = b"", host_key: paramiko.PKey | None = None) -> None:
+        self.port = port
+        self.before = before
+        self.host_key = host_key
+        self.hello: list[bytes] = []
+        self.transport: paramiko.Transport | None = None
+
+    def serve(self) -> None:
+        self.hello = self.line().split()
+        self.port.sendall(self.before + b"ready " + self.hello[1] + b"\n")
+        assert self.line().split() == [b"go", self.hello[1]]
+        given, authorized = (base64.b64decode(word) for word in self.hello[4:])
+        self.transport = paramiko.Transport(self.port)
+        self.transport.add_server_key(self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode())))
+        self.transport.start_server(event=threading.Event(), server=Shell(authorized))
+
+    def line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self.port.recv(1)
+        return line
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def soon(seconds: float = 10) -> Deadline:
+    return Deadline(seconds, "it to boot")
+
+
+def connect(ours: socket.socket, relay: Relay) -> Ssh:
+    thread = threading.Thread(target=relay.serve)
+    thread.start()
+    try:
+        return Ssh(ours, "6.1.0", soon())
+    finally:
+        thread.join(10)
+        if relay.transport:
+            threading.Timer(1, relay.transport.close).start()
+
+
+def test_a_command_gives_status_and_output(pair: tuple[socket.socket, socket.socket]) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    finished = session.run("uname", soon())
+    assert finished.status == 3
+    assert "out:uname" in finished.output
+    assert "err\ufffd" in finished.output
+    session.close()
+
+
+def test_left_over_bytes_of_an_earlier_session_are_skipped(pair: tuple[socket.socket, socket.socket]) -> None:
+    session = connect(pair[0], Relay(pair[1], before=b"SSH-2.0-old\r\n\x00\xffready 0123\n"))
+    assert session.run("x", soon()).status == 3
+    session.close()
+
+
+def test_another_host_key_is_refused(pair: tuple[socket.socket, socket.socket]) -> None:
+    stranger = paramiko.Ed25519Key.from_private_key(io.StringIO(ssh._make_key().private.decode()))
+    with pytest.raises(LostGuest, match="another host key than the one we gave it"):
+        connect(pair[0], Relay(pair[1], host_key=stranger))
+
+
+def test_every_session_has_a_host_key_and_entropy_of_its_own_and_the_time() -> None:
+    hellos = []
+    for _ in range(2):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            relay = Relay(theirs)
+            connect(ours, relay).close()
+            hellos.append(relay.hello)
+    first, second = hellos
+    assert abs(float(first[2]) - time.time()) < 30
+    assert len(base64.b64decode(first[3])) >= 32
+    assert first[3] != second[3]
+    assert first[4] != second[4]
+    assert first[5] == second[5]  # ours, of this run
+
+
+def test_a_command_that_does_not_end_is_given_up(pair: tuple[socket.socket, socket.socket]) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    with pytest.raises(LostGuest, match=r"`sleep` did not end within 0\.4 s"):
+        session.run("sleep", soon(0.4))
+    session.close()
+
+
+def test_a_port_that_does_not_answer(pair: tuple[socket.socket, socket.socket]) -> None:
+    with pytest.raises(LostGuest, match=r"SSH port did not answer within 0\.2 s \(it to boot\)"):
+        Ssh(pair[0], "6.1.0", soon(0.2))
+
+
+def test_a_port_that_goes_away(pair: tuple[socket.socket, socket.socket]) -> None:
+    pair[1].close()
+    with pytest.raises(LostGuest, match=r"6\.1\.0"):
+        Ssh(pair[0], "6.1.0", soon())
+
+
+def test_a_session_that_goes_away(pair: tuple[socket.socket, socket.socket]) -> None:
+    relay = Relay(pair[1])
+    session = connect(pair[0], relay)
+    assert relay.transport
+    relay.transport.close()
+    with pytest.raises(LostGuest, match="while running `uname`"):
+        session.run("uname", soon())
+    session.close()

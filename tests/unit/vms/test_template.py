@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vms.cache import Cache
+from vms.command import Accelerator, Hardware
+from vms.deadline import Deadline
+from vms.errors import HostError, LostGuest
+from vms.guest import Agent, Guest
+from vms.image import Image
+from vms.initramfs import Bootable
+from vms.kernels.kernel import BootFiles, Kernel
+from vms.template import Template, _memory_digest, make_template
+
+Fake = Callable[[str], None]
+KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
+FILES = BootFiles(KERNEL, "6.1.0-cloud", Path("/no/vmlinuz"), Path("/no/modules"), None, {})
+BOOTABLE = Bootable(FILES, Path("/no/initramfs"), Path("/no/modules.squashfs"), "key")
+IMAGE = Image(Path("/no/root.squashfs"), Path("/no/busybox"), "00", {})
+TCG = Accelerator("tcg", "qemu64", "the test asked for it")
+HARDWARE = Hardware(memory=8)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    (directory / "agent.py").write_text("pass")
+    return Agent(directory, "guest.agent")
+
+
+@pytest.fixture(autouse=True)
+def boots(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The fake has no SSH, so its agent is there from the start; what boots is counted."""
+    booted: list[str] = []
+
+    def start_agent(guest: Guest, agent: Agent, deadline: Deadline) -> None:
+        booted.append(guest.what)
+        guest.ping(deadline)
+
+    monkeypatch.setattr(Guest, "start_agent", start_agent)
+    return booted
+
+
+def make(cache: Cache, agent: Agent) -> Template:
+    return make_template(BOOTABLE, IMAGE, TCG, agent, cache, HARDWARE)
+
+
+def answers(template: Template) -> bool:
+    with template.start() as guest:
+        return bool(json.loads(guest.ask(b'{"id": "1", "do": "ping"}', Deadline(5, "the answer")))["ok"])
+
+
+def test_booted_once_and_cloned_from_then_on(cache: Cache, agent: Agent, boots: list[str]) -> None:
+    template = make(cache, agent)
+    assert not template.cold
+    assert answers(template)
+    assert answers(template)
+    assert answers(make(cache, agent))
+    assert boots == ["6.1.0"]
+
+
+def test_a_clone_does_not_change_the_template(cache: Cache, agent: Agent) -> None:
+    template = make(cache, agent)
+    before = (template.path / "memory").read_bytes()
+    assert answers(template)
+    assert (template.path / "memory").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["memory", "state"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+@pytest.mark.parametrize("when", ["during a run", "between runs"])
+def test_a_damaged_template_is_made_anew(cache: Cache, agent: Agent, boots: list[str], file: str, damage: str, when: str) -> None:
+    template = make(cache, agent)
+    assert answers(template)
+    path = template.path / file
+    before = path.stat()
+    if damage == "flip":
+        with path.open("r+b") as content:
+            byte = content.read(1)[0]
+            content.seek(0)
+            content.write(bytes([byte ^ 1]))
+    elif damage == "truncate":
+        os.truncate(path, 5)
+    else:
+        path.unlink()
+    if when == "between runs":
+        if path.exists():
+            # As a disk would do it: the clock tells nothing.
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        template = make(cache, agent)
+    assert answers(template)
+    assert len(boots) == 2
+
+
+def test_a_template_deleted_during_a_run_is_made_anew(cache: Cache, agent: Agent, boots: list[str]) -> None:
+    template = make(cache, agent)
+    shutil.rmtree(template.path)
+    assert answers(template)
+    assert len(boots) == 2
+
+
+def test_a_clone_of_a_template_that_is_touched_gives_no_answer(cache: Cache, agent: Agent) -> None:
+    template = make(cache, agent)
+    with template.start() as guest:
+        with (template.path / "memory").open("r+b") as memory:
+            memory.write(b"!")
+        with pytest.raises(LostGuest, match="was changed while it ran"):
+            guest.ask(b'{"id": "1"}', Deadline(5, "the answer"))
+
+
+def test_where_saving_is_refused_guests_are_booted_and_it_is_said(cache: Cache, agent: Agent, fake_qemu: Fake, boots: list[str]) -> None:
+    fake_qemu("refuse")
+    template = make(cache, agent)
+    assert template.cold == "6.1.0: QEMU refused migrate: a device is unmigratable"
+    assert answers(template)
+    assert answers(template)
+    assert len(boots) == 3
+    assert not template.path.exists()
+
+
+def test_where_the_first_clone_fails_guests_are_booted_and_it_is_said(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
+    fake_qemu("noclone")
+    template = make(cache, agent)
+    assert "load of migration failed" in template.cold
+    assert answers(template)
+
+
+def test_a_kernel_that_does_not_boot_is_no_reason_to_boot_cold(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
+    fake_qemu("exit")
+    with pytest.raises(LostGuest, match="could not open 'nothing'"):
+        make(cache, agent)
+    assert not list((cache.root / "templates").glob("[!.]*[!k]"))
+
+
+def test_a_full_disk_is_named(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
+    fake_qemu("sigbus")
+    with pytest.raises(HostError, match="no space left under"):
+        make(cache, agent)
+
+
+def test_everything_that_could_change_it_makes_another(
+    cache: Cache, agent: Agent, fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {make(cache, agent).path}
+    paths.add(make_template(replace(BOOTABLE, key="other"), IMAGE, TCG, agent, cache, HARDWARE).path)
+    paths.add(make_template(BOOTABLE, IMAGE, replace(TCG, cpu="max"), agent, cache, HARDWARE).path)
+    paths.add(make_template(BOOTABLE, IMAGE, replace(TCG, name="kvm"), agent, cache, HARDWARE).path)
+    paths.add(make_template(BOOTABLE, IMAGE, TCG, agent, cache, Hardware(memory=16)).path)
+    paths.add(make_template(BOOTABLE, IMAGE, TCG, agent, cache, Hardware(memory=8, cpus=2)).path)
+    (agent.directory / "agent.py").write_text("pass  # changed")
+    paths.add(make(cache, Agent(agent.directory, agent.module)).path)
+    monkeypatch.setenv("FAKE_QEMU_BUILD", "2")
+    fake_qemu("")
+    paths.add(make(cache, agent).path)
+    assert len(paths) == 8
+
+
+def test_neither_places_nor_reasons_make_another(cache: Cache, agent: Agent) -> None:
+    moved = replace(BOOTABLE, initramfs=Path("/elsewhere/initramfs"))
+    other = make_template(moved, replace(IMAGE, squashfs=Path("/elsewhere")), replace(TCG, why="other"), agent, cache, HARDWARE)
+    assert other.path == make(cache, agent).path
+
+
+def test_the_digest_of_memory_sees_every_byte_and_no_holes(tmp_path: Path) -> None:
+    path = tmp_path / "memory"
+
+    def digest(*written: tuple[int, bytes], size: int = 64 << 20) -> str:
+        path.unlink(missing_ok=True)
+        with path.open("wb") as file:
+            file.truncate(size)
+            for position, data in written:
+                file.seek(position)
+                file.write(data)
+        return _memory_digest(path)
+
+    empty = digest()
+    assert digest((3 << 20, bytes(4096))) == empty
+    assert digest((0, b"x")) != empty
+    assert len({empty, digest((5, b"x")), digest((6, b"x")), digest(((9 << 20) + 5, b"x")), digest((5, b"x"), size=63 << 20)}) == 5
