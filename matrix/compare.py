@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from matrix.ledger.model import ANSWERED
 from matrix.record import FactValue, Record, Status
 
 
@@ -65,6 +66,15 @@ def compare_cells(before: Record | None, after: Record | None) -> tuple[Differen
     return tuple(
         Difference(fact, _kind(fact, before, after, gone), before.facts.get(fact), after.facts.get(fact)) for fact in _facts(before, after)
     )
+
+
+def differences(before: Record, after: Record) -> list[Difference]:
+    """What differs, for whoever tells it: where only one side has facts, that it has and the other has not, instead of each of them."""
+    found = [difference for difference in compare_cells(before, after) if difference.kind.is_change]
+    if found and bool(before.facts) != bool(after.facts):
+        one, other = (ANSWERED if record.facts else record.status.value for record in (before, after))
+        return [Difference("", found[0].kind, one, other)]
+    return found
 
 
 def comparable(record: Record | None) -> bool:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from matrix.baseline import Baseline
-from matrix.compare import Change, Difference, Kind, comparable, compare_cells
+from matrix.compare import Change, Difference, Kind, comparable, differences
 from matrix.known import Key, Known
 from matrix.ledger.explain import Contradicted, Explained, Unexplained, explain_change
 from matrix.ledger.model import Change as LedgerEntry
@@ -142,10 +142,10 @@ class _Seen:
 
 
 def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
-    for difference in compare_cells(earlier.record, now):
+    for difference in differences(earlier.record, now):
         # Two answers of which only one has the fact were given to different questions: the experiment was rewritten in between.
         rewritten = earlier.record.facts and now.facts and difference.kind in (Kind.APPEARED, Kind.DISAPPEARED)
-        if difference.kind.is_change and not rewritten:
+        if not rewritten:
             yield News(earlier.kernel, kernel, earlier.record, now, difference)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from matrix.compare import Change, Difference, Kind, comparable, compare_cells, left_neighbours
+from matrix.compare import Change, Difference, comparable, differences, left_neighbours
 from matrix.ledger.explain import Contradicted, Explained, Unexplained, Verdict, explain_change
-from matrix.ledger.model import ANSWERED, Commit, Ledger
+from matrix.ledger.model import Commit, Ledger
 from matrix.manifest import KernelEntry
-from matrix.record import Record
 from matrix.table import Row
 
 EXPLAINED, UNEXPLAINED, CONTRADICTED = "explained", "unexplained", "contradicted"
@@ -46,20 +45,12 @@ def told_changes(row: Row, kernels: tuple[KernelEntry, ...], ledger: Ledger) -> 
     last = -1
     for column, (before, after) in enumerate(zip(left_neighbours(row.records), row.records, strict=True)):
         if before is not None and after is not None and row.changed[column]:
-            changes = [Change(before, after, difference) for difference in _differences(before, after)]
+            changes = [Change(before, after, difference) for difference in differences(before, after)]
             facts = tuple(_told(change, explain_change(ledger, change, kernels[last], kernels[column])) for change in changes)
             told[column] = ToldChange(last, column, facts)
         if comparable(after):
             last = column
     return told
-
-
-def _differences(before: Record, after: Record) -> list[Difference]:
-    """What differs; where only one side has facts, that it has and the other has not, not each of them."""
-    if bool(before.facts) != bool(after.facts):
-        one, other = (str(record.status) if not record.facts else ANSWERED for record in (before, after))
-        return [Difference("", Kind.CHANGED, one, other)]
-    return [difference for difference in compare_cells(before, after) if difference.kind.is_change]
 
 
 def _told(change: Change, verdict: Verdict) -> Fact:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from matrix.compare import Kind, changes, compare_cells, left_neighbours
+from matrix.compare import Difference, Kind, changes, compare_cells, differences, left_neighbours
 from matrix.record import Record, Status
 
 BEFORE = Record("6.1", "x", {}, Status.PASS, {"flows": 10, "raw": 10, "old": 1})
@@ -70,3 +70,11 @@ def test_changes_name_the_kernels_on_both_sides() -> None:
         ("6.1", "6.12", "new"),
         ("6.1", "6.12", "old"),
     ]
+
+
+@pytest.mark.parametrize(("after", "kind"), [(UNSUPPORTED, Kind.UNSUPPORTED), (CRASH, Kind.DISAPPEARED)])
+def test_where_one_side_has_no_facts_that_is_the_one_difference(after: Record, kind: Kind) -> None:
+    assert differences(BEFORE, after) == [Difference("", kind, "answered", after.status.value)]
+    assert differences(after, BEFORE) == [Difference("", Kind.APPEARED, after.status.value, "answered")]
+    assert [difference.fact for difference in differences(BEFORE, AFTER)] == ["raw", "new", "old"]
+    assert differences(BEFORE, ERROR) == []

@@ -106,3 +106,9 @@ def test_a_failure_is_expected_once_accepted_and_in_builds_that_go_on_with_it() 
 def test_neither_does_an_unaccepted_failure_make_the_next_build_expected() -> None:
     known = night(1, cell("6.1.4", Status.FAIL, flows=7), cell("6.1.5", Status.FAIL, flows=7))
     assert failures(standing(Baseline(), known)) == [("6.1.4", "fail"), ("6.1.5", "fail")]
+
+
+def test_a_build_that_cannot_any_more_is_one_piece_of_news() -> None:
+    baseline = accepted(cell("6.1.5", flows=7, drops=3))
+    found = standing(baseline, night(2, cell("6.1.6", Status.UNSUPPORTED), on=baseline))
+    assert shown(found) == [("6.1.5", "6.1.6", "", "answered", "unsupported")]
