@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vms import image, tool
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import FetchError, HostError
+from vms.image import PACKAGES, SUITE, build_image
+from vms.settings import Debian, Suite
+
+STATUS = b"Package: python3\nStatus: install ok installed\nVersion: 3.13.5-1\n\nPackage: conntrack\nVersion: 1:1.4.8-2\n"
+DEBIAN = Debian(mirror="http://mirror.invalid/debian")
+
+
+class Bootstrap:
+    """Stands in for mmdebstrap: remembers what it was told, and writes a tar file or fails."""
+
+    def __init__(self, directory: Path) -> None:
+        self.program = directory / "mmdebstrap"
+        self.said = directory / "said"
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for name, content in (("./usr/bin/busybox", b"busy"), ("./var/lib/dpkg/status", STATUS), ("./etc/hostname", b"x")):
+                info = tarfile.TarInfo(name)
+                info.size, info.mtime = len(content), 1_700_000_000
+                archive.addfile(info, io.BytesIO(content))
+        (directory / "root.tar").write_bytes(packed.getvalue())
+        self.does(f'for word; do case $word in *.tar) cp "{directory}/root.tar" "$word";; esac; done')
+
+    def does(self, script: str) -> None:
+        self.program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$TMPDIR" "$@" >"{self.said}"\n{script}\n')
+        self.program.chmod(0o755)
+
+    @property
+    def words(self) -> list[str]:
+        return self.said.read_text().splitlines()
+
+
+@pytest.fixture
+def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bootstrap:
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    monkeypatch.setattr(tool, "_PATH", f"{directory}:{tool._PATH}")
+    return Bootstrap(directory)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def soon(seconds: float = 30) -> Deadline:
+    return Deadline(seconds, "building the guests' image")
+
+
+def test_the_image_its_digest_and_its_packages(bootstrap: Bootstrap, cache: Cache) -> None:
+    built = build_image(cache, DEBIAN, soon())
+    assert built.packages == {"python3": "3.13.5-1", "conntrack": "1:1.4.8-2"}
+    assert built.sha256 == hashlib.sha256(built.squashfs.read_bytes()).hexdigest()
+    assert built.squashfs.read_bytes()[:4] == b"hsqs"
+    assert built.busybox.read_bytes() == b"busy"
+    assert os.access(built.busybox, os.X_OK)
+    assert not (built.squashfs.parent / "root.tar").exists()
+
+
+def test_it_is_built_once(bootstrap: Bootstrap, cache: Cache) -> None:
+    first = build_image(cache, DEBIAN, soon())
+    bootstrap.does("exit 1")
+    assert build_image(cache, replace(DEBIAN, mirror="http://elsewhere.invalid/debian"), soon()) == first
+
+
+@pytest.mark.parametrize("part", ["PACKAGES", "SUITE", "_EXCLUDED", "_SQUASHFS"])
+def test_another_recipe_makes_another(bootstrap: Bootstrap, cache: Cache, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    first = build_image(cache, DEBIAN, soon())
+    changed = {"PACKAGES": (*PACKAGES, "more"), "SUITE": "forky", "_EXCLUDED": (), "_SQUASHFS": ("-comp", "zstd", "-quiet")}
+    monkeypatch.setattr(image, part, changed[part])
+    assert build_image(cache, DEBIAN, soon()).squashfs.parent != first.squashfs.parent
+
+
+def test_mirror_and_keys_are_those_of_the_configuration(bootstrap: Bootstrap, cache: Cache, tmp_path: Path) -> None:
+    keyring = tmp_path / "keys.gpg"
+    keyring.touch()
+    build_image(cache, replace(DEBIAN, suites=(Suite("sid"), Suite(SUITE, keyring=str(keyring)))), soon())
+    source = bootstrap.words[-1]
+    assert source.startswith("deb [")
+    assert f"signed-by={keyring}" in source
+    assert source.endswith(f"http://mirror.invalid/debian {SUITE} main")
+    assert f"--include={','.join(PACKAGES)}" in bootstrap.words
+
+
+def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, cache: Cache) -> None:
+    bootstrap.does('touch "$TMPDIR/left"; echo "I: working"; echo "E: no key for this mirror"; exit 25')
+    with pytest.raises(FetchError, match="building the guests' image: mmdebstrap failed: E: no key for this mirror"):
+        build_image(cache, DEBIAN, soon())
+    assert not Path(bootstrap.words[0]).exists()
+    assert [path.suffix for path in (cache.root / "images").iterdir()] == [".lock"]
+
+
+def test_a_missing_mmdebstrap_is_named(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "_MMDEBSTRAP", "mmdebstrap-that-is-not-there")
+    with pytest.raises(HostError, match="mmdebstrap-that-is-not-there is missing on this host"):
+        build_image(cache, DEBIAN, soon())
+
+
+def test_what_a_killed_build_left_is_removed_first(bootstrap: Bootstrap, cache: Cache) -> None:
+    bootstrap.does('ls -A "$TMPDIR" >"$TMPDIR/../seen"; exit 1')
+    with pytest.raises(FetchError):
+        build_image(cache, DEBIAN, soon())
+    scratch = Path(bootstrap.words[0])
+    scratch.mkdir()
+    (scratch / "mmdebstrap.old").mkdir()
+    with pytest.raises(FetchError):
+        build_image(cache, DEBIAN, soon())
+    assert (scratch.parent / "seen").read_text() == ""
+    (scratch.parent / "seen").unlink()
+    assert not scratch.exists()
+
+
+def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Path) -> None:
+    # Its own child, as dpkg would be one, and itself: both hear of it.
+    bootstrap.does(
+        f"sh -c 'trap \"echo child >>{tmp_path}/ended; exit\" TERM; while :; do sleep 0.05; done' &\n"
+        f"trap 'wait; echo parent >>{tmp_path}/ended; exit' TERM; touch {tmp_path}/begun; while :; do sleep 0.05; done"
+    )
+    process = os.posix_spawn("/usr/bin/setsid", ["setsid", *image._ENDED_WITH_US, str(bootstrap.program)], os.environ)
+    wait_for(lambda: (tmp_path / "begun").exists())
+    os.kill(process, 15)
+    os.waitpid(process, 0)
+    wait_for(lambda: len((tmp_path / "ended").read_text().split()) == 2)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(200):
+        try:
+            if condition():
+                return
+        except FileNotFoundError:
+            pass
+        time.sleep(0.02)
+    pytest.fail("it did not come true within four seconds")
+
+
+def test_the_description_beside_it_is_json(bootstrap: Bootstrap, cache: Cache) -> None:
+    built = build_image(cache, DEBIAN, soon())
+    assert json.loads((built.squashfs.parent / "image.json").read_text())["suite"] == SUITE
