@@ -294,7 +294,8 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
     since = tuple(kernel.name for kernel in lock.new_since(held, kernels)) if held else ()
     plan = make_plan(kernels, choose_experiments(config.experiments, catalogue))
-    with display(_console()) as shown:
+    # What is printed may become a mail, so the progress goes elsewhere.
+    with display(_console(errors=True)) as shown:
         machines = Machines(config.debian, cache, accel, offline)
         shop = Workshop(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, tuple(sys.argv[1:]), shown, since)
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
@@ -325,6 +326,30 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     write_baseline(BASELINE, moved)
     last = moved.acceptances[-1]
     print(f"{last.cells} cells accepted by {last.who}: {last.why}\n{BASELINE}")
+
+
+@task(
+    positional=["older", "newer"],
+    help={
+        "older": "the kernel you have: a series, release or name that a run has asked",
+        "newer": "the kernel you go to",
+        "json": "print the story as JSON",
+    },
+)
+@reported
+def upgrade(_context: Context, older: str, newer: str, json: bool = False) -> int:
+    """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs saw and the ledger knows."""
+    from guest.catalogue import load
+    from matrix.ledger.read import read_ledger
+    from matrix.report.story import story_text
+    from matrix.upgrade import read_answers
+    from matrix.upgrade import upgrade as told
+
+    answers = read_answers(RESULTS)
+    story = told(answers, answers.pick(older), answers.pick(newer), read_ledger(), load())
+    console = _console()
+    _print_json(story) if json else print(story_text(story, console.width if console.is_terminal else 0), end="")
+    return story.exit_code
 
 
 @task(

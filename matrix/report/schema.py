@@ -13,6 +13,7 @@ from matrix.history.query import Line
 from matrix.manifest import Manifest
 from matrix.night import Night
 from matrix.record import Record
+from matrix.upgrade import Story
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 
@@ -23,6 +24,7 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
     "record": (Record, "`record.json` of one cell"),
     "baseline": (BaselineFile, "`matrix.baseline.json`: the accepted answers"),
     "nightly": (Night, "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints"),
+    "upgrade": (Story, "what `./invoke upgrade FROM TO --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's way in each cell"),
 }
 

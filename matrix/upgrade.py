@@ -1,0 +1,226 @@
+"""What changes for somebody who goes from one kernel to another: every difference, told by the commit behind it, gravest first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from guest.catalogue import Experiment
+from matrix.compare import Change, Difference, Kind, comparable, differences
+from matrix.known import Known, read_finished
+from matrix.ledger.contains import contains
+from matrix.ledger.explain import Contradicted, Explained, explain_change
+from matrix.ledger.model import Commit, Ledger
+from matrix.manifest import KernelEntry
+from matrix.record import FactValue, Record, Status
+from matrix.store import cell_path
+from matrix.table import variants_label
+from vms.errors import UsageError
+from vms.kernels.order import release_key, version_key
+
+_BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+
+
+class Weight(StrEnum):
+    """How a difference bears on whoever upgrades, gravest first."""
+
+    BREAKS = "breaks"
+    LOST = "lost"
+    GONE = "gone"
+    UNEXPLAINED = "unexplained"
+    CHANGES = "changes"
+    GAINED = "gained"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One fact that differs, in the variants in which it does (`label` is empty for all). The paths are the cells' directories."""
+
+    experiment: str
+    question: str
+    label: str
+    fact: str
+    meaning: str
+    before: FactValue | None
+    after: FactValue | None
+    reason: str
+    paths: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One thing that changes: by these commits, or if there are none by nobody knows what. `against` names entries it contradicts."""
+
+    weight: Weight
+    commits: tuple[Commit, ...]
+    against: tuple[Commit, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """An upgrade. `unseen_gained` and `unseen_lost` are commits that only the right or only the left kernel holds, which no cell shows."""
+
+    left: KernelEntry
+    right: KernelEntry
+    compared: int
+    differing: int
+    not_compared: int
+    chapters: tuple[Chapter, ...]
+    unseen_gained: tuple[Commit, ...]
+    unseen_lost: tuple[Commit, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something breaks or changes without a known reason, else 0."""
+        return 1 if any(chapter.weight in (Weight.BREAKS, Weight.UNEXPLAINED) for chapter in self.chapters) else 0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Everything that the runs on this machine know. `runs` maps the start of a run to its directory."""
+
+    known: Known = field(default_factory=Known)
+    runs: Mapping[str, Path] = field(default_factory=dict)
+
+    def pick(self, spec: str) -> KernelEntry:
+        """The newest build that answered and has this name, id, release, version or series, a cloud one if there is.
+
+        Raises UsageError if there is none.
+        """
+        answered = {kernel for kernel, _, _ in self.known.answers}
+        builds = [entry for entry in self.known.kernels.values() if entry.id in answered]
+        found = [entry for entry in builds if spec in (entry.name, entry.id, entry.release, entry.version)]
+        found = found or [entry for entry in builds if entry.series == spec]
+        if not found:
+            have = ", ".join(entry.name for entry in sorted(builds, key=_order)) or "none yet"
+            raise UsageError(f"upgrade: no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}` asks it")
+        return max(found, key=lambda entry: (entry.flavour == "cloud", _order(entry)))
+
+    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], tuple[Record, Path]]:
+        """The kernel's records by experiment and variant, each with its cell's directory."""
+        return {
+            (experiment, variant): (answer.record, cell_path(self.runs[answer.seen], answer.record))
+            for (key, experiment, variant), answer in self.known.answers.items()
+            if key == kernel.id
+        }
+
+
+def read_answers(results: Path) -> Answers:
+    """The newest answer of every cell in any run, `results/reference` included."""
+    known, runs = Known(), dict[str, Path]()
+    for path in sorted(path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()):
+        try:
+            manifest, records = read_finished(path)
+        except UsageError:
+            continue  # a run of another version of this program, or one that is being written
+        known = known.with_run(manifest, records)
+        runs[manifest.started] = path
+    return Answers(known, runs)
+
+
+def upgrade(answers: Answers, left: KernelEntry, right: KernelEntry, ledger: Ledger, catalogue: Mapping[str, Experiment]) -> Story:
+    """The story of going from `left` to `right`."""
+    before, after = answers.of(left), answers.of(right)
+    both = [key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])]
+    seen: dict[tuple[Weight, tuple[Commit, ...], tuple[Commit, ...], str], list[_Sight]] = defaultdict(list)
+    differing = 0
+    for key in both:
+        one, other = before[key], after[key]
+        found = differences(one[0], other[0])
+        differing += bool(found)
+        for difference in found:
+            weight, commits, against = _weigh(ledger, Change(one[0], other[0], difference), left, right)
+            subject = "" if commits else key[0]  # what nobody explains is told experiment by experiment
+            seen[weight, commits, against, subject].append(_Sight(difference, one, other))
+    everything: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for key in both:
+        everything[key[0]].append(before[key][0].variant)
+    chapters = [
+        Chapter(weight, commits, against, _evidence(sights, everything, catalogue))
+        for (weight, commits, against, _), sights in seen.items()
+    ]
+    chapters.sort(key=lambda chapter: (list(Weight).index(chapter.weight), -_breadth(chapter)))
+    shown = {commit.key for chapter in chapters for commit in (*chapter.commits, *chapter.against)}
+    gained, lost = _between(ledger, left, right, shown)
+    return Story(left, right, len(both), differing, len({*before, *after}) - len(both), tuple(chapters), gained, lost)
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """A difference and the two cells in which it was seen."""
+
+    difference: Difference
+    before: tuple[Record, Path]
+    after: tuple[Record, Path]
+
+
+def _weigh(ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry) -> tuple[Weight, tuple[Commit, ...], tuple[Commit, ...]]:
+    verdict = explain_change(ledger, change, left, right)
+    commits = tuple(dict.fromkeys(entry.commit for entry in verdict.entries))
+    explained = commits if isinstance(verdict, Explained) else ()
+    against = commits if isinstance(verdict, Contradicted) else ()
+    before, after = change.before.status, change.after.status
+    if after in _BROKEN and before not in _BROKEN:
+        weight = Weight.BREAKS
+    elif any(contains(left, commit, ledger.surveyed) for commit in explained):
+        weight = Weight.LOST
+    elif change.difference.kind is Kind.UNSUPPORTED:
+        weight = Weight.GONE
+    elif before in _BROKEN or before is Status.UNSUPPORTED:
+        weight = Weight.GAINED
+    else:
+        weight = Weight.CHANGES if explained else Weight.UNEXPLAINED
+    return weight, explained, against
+
+
+def _evidence(
+    sights: Sequence[_Sight], everything: Mapping[str, list[Mapping[str, str]]], catalogue: Mapping[str, Experiment]
+) -> tuple[Evidence, ...]:
+    """The sights, those of one experiment that saw the same put together."""
+    alike: dict[str, list[_Sight]] = defaultdict(list)
+    for sight in sights:
+        alike[repr((sight.before[0].experiment, sight.difference))].append(sight)
+    told = []
+    for group in alike.values():
+        first = group[0]
+        record, difference = first.after[0], first.difference
+        experiment = catalogue.get(record.experiment)
+        meanings = {fact.name: fact.meaning for fact in experiment.facts} if experiment else {}
+        told.append(
+            Evidence(
+                experiment=record.experiment,
+                question=experiment.question if experiment else "",
+                label=variants_label([sight.after[0].variant for sight in group], everything[record.experiment]),
+                fact=difference.fact,
+                meaning=meanings.get(difference.fact, ""),
+                before=difference.before,
+                after=difference.after,
+                reason=record.reason or first.before[0].reason,
+                paths=(str(first.before[1]), str(first.after[1])),
+            )
+        )
+    return tuple(told)
+
+
+def _breadth(chapter: Chapter) -> int:
+    return len({evidence.experiment for evidence in chapter.evidence}) * 1000 + len(chapter.evidence)
+
+
+def _between(ledger: Ledger, left: KernelEntry, right: KernelEntry, shown: Iterable[str]) -> tuple[tuple[Commit, ...], tuple[Commit, ...]]:
+    """The other commits that the right kernel alone holds, and those that the left one alone does."""
+    gained, lost = [], []
+    for commit in ledger.commits.values():
+        held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)
+        if commit.key not in shown and held == (False, True):
+            gained.append(commit)
+        elif commit.key not in shown and held == (True, False):
+            lost.append(commit)
+    return tuple(gained), tuple(lost)
+
+
+def _order(entry: KernelEntry) -> tuple[object, ...]:
+    return release_key(entry.release), version_key(entry.version or "0"), entry.name

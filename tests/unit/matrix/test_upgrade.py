@@ -1,0 +1,148 @@
+"""The story of an upgrade: gravest first, each difference told once, by the commit behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from matrix.ledger.model import Change as Entry
+from matrix.ledger.model import Commit, Confirmed, Ledger
+from matrix.manifest import KernelEntry, Manifest
+from matrix.record import FactValue, Record, Status
+from matrix.report.story import story_text
+from matrix.upgrade import Story, Weight, read_answers, upgrade
+from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment
+from vms.errors import UsageError
+
+LEFT, RIGHT = "6.1.9", "6.12.9"
+FASTER = Commit("faster", "netfilter: go faster", Confirmed.SOURCE, "Flows are found faster.", "aaaaaaaaaaaa", "6.5")
+FIX = Commit("fix", "netfilter: count right", Confirmed.CHANGELOG, "Drops are counted right.", "bbbbbbbbbbbb", "7.0", ("6.1.8",))
+QUIET = Commit("quiet", "netfilter: say less", Confirmed.SOURCE, "Less is logged.", "cccccccccccc", "6.8")
+LEDGER = Ledger(
+    {commit.key: commit for commit in (FASTER, FIX, QUIET)},
+    (Entry("lookup", FASTER, "steps", before=9, after=3), Entry("drops", FIX, "counted", before=0, after=5)),
+    {"6.1": "6.1.9", "6.12": "6.12.9"},
+)
+FACTS: dict[str, dict[str, type]] = {"lookup": {"steps": int}, "drops": {"counted": int}, "tun": {"flows": int}, "odd": {"word": str}}
+CATALOGUE = {name: make_experiment(name, facts, variants={"scope": ("root", "user")}) for name, facts in FACTS.items()}
+
+
+def save(results: Path, day: int, *records: Record) -> None:
+    kernels = tuple(
+        KernelEntry(name, f"debian:{name}", name.rpartition(".")[0], name, "cloud", f"{name}-1", "sid") for name in (LEFT, RIGHT, "6.12.8")
+    )
+    run = results / f"run-{day}"
+    run.mkdir(parents=True)
+    manifest = Manifest(run.name, "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS)
+    (run / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    (run / "results.json").write_bytes(msgspec.json.encode(records))
+
+
+def cell(kernel: str, experiment: str, status: Status = Status.PASS, scope: str = "root", **facts: FactValue) -> Record:
+    return Record(kernel, experiment, {"scope": scope}, status, dict(facts), "the kernel's words" if status is not Status.PASS else "")
+
+
+def story(results: Path, *records: Record) -> Story:
+    save(results, 1, *records)
+    answers = read_answers(results)
+    return upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
+
+
+def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
+    found = story(
+        tmp_path,
+        *(cell(LEFT, "lookup", scope=scope, steps=9) for scope in ("root", "user")),
+        *(cell(RIGHT, "lookup", scope=scope, steps=3) for scope in ("root", "user")),
+        *(cell(LEFT, "drops", counted=5), cell(RIGHT, "drops", counted=0)),
+        *(cell(LEFT, "tun", flows=1), cell(RIGHT, "tun", Status.UNSUPPORTED)),
+        *(cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word="b")),
+        *(cell(LEFT, "odd", scope="user", word="a"), cell(RIGHT, "odd", Status.FAIL, scope="user", word="c")),
+    )
+    assert [(chapter.weight, [commit.key for commit in chapter.commits]) for chapter in found.chapters] == [
+        (Weight.BREAKS, []),
+        (Weight.LOST, ["fix"]),
+        (Weight.GONE, []),
+        (Weight.UNEXPLAINED, []),
+        (Weight.CHANGES, ["faster"]),
+    ]
+    assert [(evidence.label, evidence.before, evidence.after) for evidence in found.chapters[4].evidence] == [("", 9, 3)]
+    assert (found.compared, found.differing, found.exit_code) == (6, 6, 1)
+    assert [commit.key for commit in found.unseen_gained] == ["quiet"]
+
+
+def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None:
+    text = story_text(
+        story(
+            tmp_path,
+            cell(LEFT, "lookup", steps=9),
+            cell(RIGHT, "lookup", steps=3),
+            cell(LEFT, "drops", counted=5),
+            cell(RIGHT, "drops", counted=0),
+            cell(LEFT, "tun", flows=1),
+            cell(RIGHT, "tun", Status.UNSUPPORTED),
+        ),
+        0,
+    )
+    assert text.startswith("From 6.1.9 (cloud, 6.1.9-1, sid) to 6.12.9 (cloud, 6.12.9-1, sid)")
+    assert "1. No longer so: Drops are counted right." in text
+    assert "netfilter: count right; in mainline since 7.0, in 6.1 since 6.1.8, not in 6.12.9. https://git.kernel.org" in text
+    assert "- drops: counted (the counted) was 5, is 0" in text
+    assert "- tun: answered before, unsupported now: the kernel's words" in text
+    assert "3. Flows are found faster." in text
+    assert f"evidence: {tmp_path}/run-1/cells/6.1.9/lookup/scope=root" in text
+    assert text.index("Fixes that you lose") < text.index("What is no longer there") < text.index("## What changes\n")
+    assert "## Known changes that no cell that was run shows" in text
+
+
+def test_explained_changes_are_no_alarm(tmp_path: Path) -> None:
+    assert story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3)).exit_code == 0
+
+
+def test_what_contradicts_the_ledger_is_unexplained_and_names_the_entry(tmp_path: Path) -> None:
+    found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=99))
+    assert [(chapter.weight, chapter.against) for chapter in found.chapters] == [(Weight.UNEXPLAINED, (FASTER,))]
+    assert "This is not what the ledger expects of: netfilter: go faster" in story_text(found, 0)
+
+
+def test_errors_and_unstable_cells_are_not_compared(tmp_path: Path) -> None:
+    found = story(
+        tmp_path,
+        cell(LEFT, "lookup", steps=9),
+        cell(RIGHT, "lookup", Status.UNSTABLE, steps=3),
+        cell(LEFT, "odd", word="a"),
+        cell(RIGHT, "odd", Status.ERROR),
+    )
+    assert (found.compared, found.chapters, found.not_compared) == (0, (), 2)
+
+
+def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: Path) -> None:
+    save(tmp_path, 2, cell("6.12.8", "lookup", steps=1), cell(RIGHT, "lookup", steps=3), cell(LEFT, "lookup", steps=9))
+    save(tmp_path, 3, cell(LEFT, "lookup", steps=8))
+    answers = read_answers(tmp_path)
+    assert [answers.pick(spec).name for spec in ("6.12", "6.12.8", "debian:6.12.8", "6.12.8-1")] == ["6.12.9", "6.12.8", "6.12.8", "6.12.8"]
+    found = upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
+    assert found.chapters[0].evidence[0].before == 8
+    assert "run-3" in found.chapters[0].evidence[0].paths[0]
+
+
+def test_a_kernel_that_was_never_asked_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no run has asked a kernel '6.6' \(asked were: none yet\); `./invoke matrix -k 6.6` asks it"):
+        read_answers(tmp_path).pick("6.6")
+
+
+def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
+    found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
+    lines = story_text(found, 40).splitlines()
+    assert any(line.endswith("https://git.kernel.org/torvalds/c/aaaaaaaaaaaa") for line in lines)
+    assert any(line.endswith("cells/6.12.9/lookup/scope=root") for line in lines)
+
+
+def test_hostile_answers_are_shown_harmless_and_short(tmp_path: Path) -> None:
+    hostile = "\x1b[31m\n## Fixes\n" + "A" * 100_000
+    bad = Record(RIGHT, "tun", {"scope": "root"}, Status.UNSUPPORTED, {}, hostile)
+    text = story_text(story(tmp_path, cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word=hostile), cell(LEFT, "tun", flows=1), bad), 0)
+    assert "\x1b" not in text
+    assert "\n## Fixes\n" not in text
+    assert len(text) < 5_000
