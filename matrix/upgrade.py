@@ -81,7 +81,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Answers:
-    """Everything that the runs on this machine know. `runs` maps the start of a run to its directory."""
+    """Everything that the runs on this machine know. `runs` maps the start of a run to its directory, as seen from the checkout."""
 
     known: Known = field(default_factory=Known)
     runs: Mapping[str, Path] = field(default_factory=dict)
@@ -118,7 +118,7 @@ def read_answers(results: Path) -> Answers:
         except UsageError:
             continue  # a run of another version of this program, or one that is being written
         known = known.with_run(manifest, records)
-        runs[manifest.started] = path
+        runs[manifest.started] = path.relative_to(results.parent)
     return Answers(known, runs)
 
 

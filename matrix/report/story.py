@@ -43,13 +43,13 @@ def _overview(story: Story) -> str:
         return "No cell was answered by both, so there is nothing to compare; what follows is what the ledger knows of the two builds."
     explained = {commit.key for chapter in story.chapters for commit in chapter.commits}
     unexplained = sum(not chapter.commits for chapter in story.chapters)
-    said = [
-        f"Both answered {story.compared} cells; {_count(story.differing, 'cell is', 'cells are')} answered differently.",
-        f"{_count(len(explained), 'known change explains', 'known changes explain')} that"
-        + (f", except in {_count(unexplained, 'experiment', 'experiments')}." if unexplained else ".")
-        if story.differing
-        else "Nothing that was asked changes.",
-    ]
+    said = [f"Both answered {story.compared} cells; {_count(story.differing, 'cell is', 'cells are')} answered differently."]
+    if explained:
+        said.append(
+            f"{_count(len(explained), 'known change explains', 'known changes explain')} {'most of that' if unexplained else 'that'}."
+        )
+    if unexplained:
+        said.append(f"For {_count(unexplained, 'difference', 'differences')} no known change does.")
     if story.not_compared:
         said.append(f"{_count(story.not_compared, 'cell', 'cells')} could not be compared: not run on both, unstable, or an error of ours.")
     return " ".join(said)

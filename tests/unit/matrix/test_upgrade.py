@@ -91,7 +91,7 @@ def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None
     assert "- drops: counted (the counted) was 5, is 0" in text
     assert "- tun: answered before, unsupported now: the kernel's words" in text
     assert "3. Flows are found faster." in text
-    assert f"evidence: {tmp_path}/run-1/cells/6.1.9/lookup/scope=root" in text
+    assert f"evidence: {tmp_path.name}/run-1/cells/6.1.9/lookup/scope=root" in text
     assert text.index("Fixes that you lose") < text.index("What is no longer there") < text.index("## What changes\n")
     assert "## Known changes that no cell that was run shows" in text
 
