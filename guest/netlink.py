@@ -25,6 +25,7 @@ _SOL_NETLINK, _OPT_CAP_ACK, _OPT_EXT_ACK = 270, 10, 11
 _NESTED = 0x8000
 _TYPE_MASK = 0x3FFF
 _ANSWER_SECONDS = 10.0
+_HEADER = struct.Struct("=HH")
 
 Attributes = dict[int, bytes]
 
@@ -54,18 +55,15 @@ def nested(kind: int, *attributes: bytes) -> bytes:
 
 def attributes(data: bytes) -> Attributes:
     """Type to value for a row of attributes. Where a type repeats, the last one stays."""
-    return dict(attribute_list(data))
-
-
-def attribute_list(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and value of each attribute in a row."""
-    offset = 0
-    while offset + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, offset)
+    found = {}
+    offset, end = 0, len(data) - 4
+    while offset <= end:
+        length, kind = _HEADER.unpack_from(data, offset)
         if length < 4:
-            return
-        yield kind & _TYPE_MASK, data[offset + 4 : offset + length]
+            break
+        found[kind & _TYPE_MASK] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
+    return found
 
 
 class Netlink:

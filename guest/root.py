@@ -39,6 +39,7 @@ class Root:
         self._deeds: dict[str, Callable[..., Any]] = {
             "write": self.write,
             "read": self.read,
+            "list": self.list,
             "modprobe": self.modprobe,
             "rmmod": self.rmmod,
             "dmesg": self.dmesg,
@@ -70,6 +71,10 @@ class Root:
             return Path(path).read_text(errors="replace")
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}", errno_name(error)) from error
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, sorted."""
+        return sorted(entry.name for entry in Path(path).iterdir())
 
     def modprobe(self, name: str, *parameters: str) -> None:
         """Loads a module and what it needs."""
@@ -129,6 +134,10 @@ class Asking:
     def read(self, path: str) -> str:
         """A file's text as the initial namespace's root sees it."""
         return str(self._ask("read", path))
+
+    def list(self, path: str) -> list[str]:
+        """The names in a directory, sorted."""
+        return list(self._ask("list", path))
 
     def modprobe(self, name: str, *parameters: str) -> None:
         """Loads a module until the cell is over."""

@@ -41,7 +41,7 @@ def delayed_segment(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("inside", str, "conntrack state of data that fills the announced window"),
-        Fact("beyond_100", str, "conntrack state of data that ends 100 bytes beyond it"),
+        Fact("beyond_100", str, "conntrack state of data that begins 100 bytes beyond it"),
         Fact("beyond_100000", str, "conntrack state of data 100000 bytes beyond it"),
         Fact("ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"),
         Fact("state", str, "the entry's TCP state afterwards"),
@@ -58,8 +58,8 @@ def delayed_segment(lab: Lab) -> Facts:
 def window_overshoot(lab: Lab) -> Facts:
     """Is data beyond the announced window INVALID?
 
-    The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes from there on (as an unmodified sender does on a window
-    probe), then 100 bytes far beyond; each without the receiver acknowledging. `liberal` is nf_conntrack_tcp_be_liberal.
+    The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes that begin 100 bytes beyond the window, then 100 bytes
+    far beyond it; each without the receiver acknowledging. `liberal` is nf_conntrack_tcp_be_liberal.
     """
     router = lab.router()
     lab.sysctl(_LIBERAL, lab.variant["liberal"])
@@ -72,7 +72,7 @@ def window_overshoot(lab: Lab) -> Facts:
     end = client.next
     return {
         "inside": inside,
-        "beyond_100": client.data(100, seq=end),
+        "beyond_100": client.data(100, seq=end + 100),
         "beyond_100000": client.data(100, seq=end + 99_900),
         "ack_beyond": server.ack(ack=end + 500_000),
         "state": lab.state(client.me),
@@ -117,19 +117,22 @@ def max_retrans(lab: Lab) -> Facts:
     return facts | {"after": lifetime()}
 
 
+_PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
+
+
 @experiment(
     facts=[
-        Fact("client", str, "conntrack state of the first segment of an unknown connection, from the client"),
-        Fact("server", str, "conntrack state of the server's answer"),
-        Fact("entry", str, "whose packet made the entry: client, server, or none"),
-        Fact("state", str, "the entry's TCP state after both"),
-        Fact("assured", bool, "whether the entry is assured"),
+        *(
+            Fact(name, list, f"conntrack states of the client's {name.upper()} and of the server's ACK with data after it")
+            for name in _PICKUP
+        ),
+        Fact("entries", list, "per segment: who made an entry (client, server, none) and its TCP state"),
     ],
-    variants={"loose": ("0", "1"), "first": ("ACK", "SYNACK", "FIN", "RST")},
+    variants={"loose": ("0", "1")},
     invariants=[
         Invariant(
             "without tcp_loose nothing but a SYN makes an entry",
-            lambda facts, variant: variant["loose"] == "1" or (facts["client"] == "INVALID" and facts["state"] == "gone"),
+            lambda facts, variant: variant["loose"] == "1" or all(facts[name] == ["INVALID", "INVALID"] for name in _PICKUP),
         )
     ],
 )
@@ -137,19 +140,16 @@ def tcp_loose(lab: Lab) -> Facts:
     """Which segments pick up a connection that began before the router knew it?
 
     After a restart of the router or a flush of the table the first thing seen of a connection is not a SYN. `loose` is
-    nf_conntrack_tcp_loose. The client sends the segment in question, the server an ACK with data.
+    nf_conntrack_tcp_loose. Four connections, of each of which the client's first segment is an ACK, a SYN+ACK, a FIN+ACK or a RST; then the
+    server sends an ACK with data.
     """
     router = lab.router()
     lab.sysctl(_LOOSE, lab.variant["loose"])
-    client, server = router.tcp()
-    flags = {"ACK": "A", "SYNACK": "SA", "FIN": "FA", "RST": "R"}[lab.variant["first"]]
-    one, other = client.send(flags), server.data(100)
-    mine, theirs = lab.flow(client.me), lab.flow(server.me)
-    flow = mine or theirs
-    return {
-        "client": one,
-        "server": other,
-        "entry": "client" if mine else "server" if theirs else "none",
-        "state": flow.state if flow else "gone",
-        "assured": bool(flow and flow.assured),
-    }
+    facts: Facts = {"entries": []}
+    for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):
+        client, server = router.tcp(port)
+        facts[name] = [client.send(flags), server.data(100)]
+        mine, theirs = lab.flow(client.me), lab.flow(server.me, client.me)
+        maker = f"client {mine.state}" if mine else f"server {theirs.state}" if theirs else "none"
+        facts["entries"].append(f"{name}: {maker}")
+    return facts

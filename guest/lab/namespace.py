@@ -124,6 +124,16 @@ class Namespace:
             except OSError as error:
                 raise Unsupported(f"reading {name}: {errno_name(error)}") from error
 
+    def sysctl_names(self, directory: str) -> list[str]:
+        """The sysctls of this namespace in a directory such as `net/netfilter`, sorted."""
+        with self.inside():
+            return sorted(path.name for path in Path("/proc/sys", directory).iterdir())
+
+    def read(self, path: str) -> str:
+        """A file as it is seen from this namespace: those under /proc/net and /proc/sys/net differ between namespaces."""
+        with self.inside():
+            return Path(path).read_text(errors="replace")
+
     # Rules
 
     def iptables(self, rules: str, family: int = 4) -> None:
@@ -168,11 +178,15 @@ class Namespace:
         self.journal.table(found)
         return found
 
-    def flow(self, source: str) -> Flow | None:
-        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`; without a port where the protocol has none)."""
-        address, port = split(source)
+    def flow(self, source: str, destination: str = "") -> Flow | None:
+        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`) and, if one is given, goes to another.
+
+        Endpoints have no port where the protocol has none.
+        """
         for flow in self.flows():
-            if flow.orig.source == address and flow.orig.sport == port:
+            orig = flow.orig
+            goes_there = not destination or (orig.destination, orig.dport) == split(destination)
+            if (orig.source, orig.sport) == split(source) and goes_there:
                 return flow
         return None
 
@@ -198,5 +212,4 @@ class Namespace:
 
     def netstat(self) -> dict[str, int]:
         """The TCP and IP statistics of /proc/net/netstat and /proc/net/snmp, by their names there (`SyncookiesSent`)."""
-        with self.inside():
-            return parse_netstat(Path("/proc/net/netstat").read_text() + Path("/proc/net/snmp").read_text())
+        return parse_netstat(self.read("/proc/net/netstat") + self.read("/proc/net/snmp"))

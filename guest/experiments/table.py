@@ -1,0 +1,263 @@
+"""The table itself: its size, its limit, and who goes when it is full."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.namespace import Namespace
+from guest.lab.packets import tcp, udp, with_ports
+from guest.lab.tun import Tun
+
+_MAX = "net/netfilter/nf_conntrack_max"
+_BUCKETS = "net/netfilter/nf_conntrack_buckets"
+_COUNT = "net/netfilter/nf_conntrack_count"
+_TRACK = "table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }\n"
+_SILENT = "table ip silent { chain output { type filter hook output priority -300; tcp sport 80 drop; }; }\n"
+
+
+def _tracking_host(place: Namespace) -> Tun:
+    place.nft(_TRACK)
+    return place.host()
+
+
+def _datagrams(count: int, first: int = 10000) -> list[bytes]:
+    return with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(first, first + count))
+
+
+@experiment(
+    facts=[
+        Fact("write", str, "what the kernel says when the child namespace sets it to 3: ok or an errno"),
+        Fact("first", int, "flows in the first namespace after 10 packets, the machine's limit at 7"),
+        Fact("second", int, "flows in the second namespace after 10 packets"),
+        Fact("initial_sees", str, "the limit as the second namespace reads it"),
+    ],
+    invariants=[
+        Invariant("no namespace holds more than the machine's limit", lambda facts, variant: facts["first"] <= 7 and facts["second"] <= 7)
+    ],
+    variants={"scope": ("user", "root")},
+)
+def namespace_limit(lab: Lab) -> Facts:
+    """Can a namespace have a limit of its own, and does one full namespace starve another?
+
+    nf_conntrack_max is set to 7 in the initial namespace. A child namespace tries to set its own to 3. Then ten UDP packets from ten
+    ports each go to two child namespaces, one after the other. Containers share the machine's limit; whether they share its room is the
+    question.
+    """
+    write = lab.try_sysctl(_MAX, 3)
+    lab.root.write(f"/proc/sys/{_MAX}", 7)
+    facts: Facts = {"write": write}
+    for name in ("first", "second"):
+        place = lab.another()
+        _tracking_host(place).send(*_datagrams(10))
+        facts[name] = place.conntrack.count()
+        facts["initial_sees"] = place.read_sysctl(_MAX)
+    return facts
+
+
+@experiment(
+    facts=[
+        Fact("write", dict, "per value written to nf_conntrack_max: 1 if the kernel took it, else 0"),
+        Fact("read", dict, "per value: what reads back"),
+        Fact("flows", dict, "per value: flows in a fresh namespace after 20 packets"),
+    ],
+)
+def max_zero(lab: Lab) -> Facts:
+    """Does nf_conntrack_max = 0 mean no limit or no room, and what does -1 mean?
+
+    Written in the initial namespace; then twenty UDP packets from twenty ports go to a fresh namespace.
+    """
+    facts: Facts = {"write": {}, "read": {}, "flows": {}}
+    for value in ("0", "-1", "1"):
+        facts["write"][value] = int(lab.root.sysctl(_MAX, value) == "ok")
+        facts["read"][value] = int(lab.root.read(f"/proc/sys/{_MAX}"))
+        place = lab.another()
+        _tracking_host(place).send(*_datagrams(20))
+        facts["flows"][value] = place.conntrack.count()
+        lab.root.sysctl(_MAX, 65536)
+    return facts
+
+
+@experiment(
+    facts=[
+        Fact("kib_per_bucket", int, "KiB of memory per hash bucket by default, as the nearest power of two"),
+        Fact("max_per_bucket", int, "nf_conntrack_max by default, per bucket"),
+        Fact("written", dict, "number of buckets asked for: number that reads back"),
+        Fact("max_follows", bool, "whether nf_conntrack_max changes with the number of buckets"),
+        Fact("child_write", str, "what the kernel says when a child namespace sets the number of buckets"),
+    ],
+)
+def default_table_size(lab: Lab) -> Facts:
+    """How big is the table by default, and what becomes of a number of buckets that one asks for?
+
+    Read in the initial namespace as booted, then written there: 1, 1000, 5000 and 70000. The default depends on memory: the facts hold for
+    a machine below 1 GiB. Above, kernels differ more.
+    """
+    memory = int(re.search(r"MemTotal:\s+(\d+)", lab.root.read("/proc/meminfo"))[1])  # type: ignore[index]
+    buckets, limit = (int(lab.root.read(f"/proc/sys/{name}")) for name in (_BUCKETS, _MAX))
+    written = {}
+    for value in (1, 1000, 5000, 70000):
+        lab.root.sysctl(_BUCKETS, value)
+        written[str(value)] = int(lab.root.read(f"/proc/sys/{_BUCKETS}"))
+    return {
+        "kib_per_bucket": 1 << round(math.log2(memory / buckets)),
+        "max_per_bucket": limit // buckets,
+        "written": written,
+        "max_follows": int(lab.root.read(f"/proc/sys/{_MAX}")) != limit,
+        "child_write": lab.try_sysctl(_BUCKETS, 4096),
+    }
+
+
+@experiment(
+    facts=[
+        Fact("sent", int, "flows sent, each by one packet"),
+        Fact("held", str, "all if every flow is in the table, else some"),
+        Fact(
+            "longest", str, "bounded if chains stay near the average, by the kernel's own count of refusals: none refused or some refused"
+        ),
+        Fact("chaintoolong_known", bool, "whether the statistics have a counter for refused flows"),
+        Fact("insert_failed", str, "none or some flows failed to be inserted"),
+    ],
+    seconds=90,
+)
+def chain_toolong(lab: Lab) -> Facts:
+    """Is there a limit on how long a chain of the hash table may become?
+
+    512 buckets, a limit of 200000, 24000 UDP flows: 47 entries per bucket and direction on average, 94 together. A kernel with a limit
+    refuses some flows though the table is far from full, and counts them as chaintoolong.
+    """
+    lab.root.sysctl(_MAX, 200000)
+    lab.root.sysctl(_BUCKETS, 512)
+    wire = _tracking_host(lab)
+    wire.flood(_datagrams(24000, 1024))
+    statistics = lab.statistics()
+    held = lab.conntrack.count()
+    lab.journal.note(f"{held} of 24000 flows held, statistics {statistics}")
+    toolong = statistics.get("chain_toolong", 0)
+    return {
+        "sent": lab.links.counts("tun0").received,
+        "held": "all" if held == 24000 else "some",
+        "longest": "some refused" if toolong else "none refused",
+        "chaintoolong_known": "chain_toolong" in statistics,
+        "insert_failed": "some" if statistics["insert_failed"] else "none",
+    }
+
+
+@experiment(
+    facts=[
+        Fact("flows", str, "flows after the flood: full (the limit), more or fewer"),
+        Fact("early_drop", str, "flows evicted for newcomers, of the 200 that found no room: none, few (under half), most"),
+        Fact("drop", str, "newcomers dropped: none, few, most"),
+        Fact("assured_flows", str, "the same flood after 200 assured flows filled the table: how many of those are left, all or some"),
+        Fact("assured_early_drop", str, "flows evicted then: none or some"),
+    ],
+    variants={"buckets": ("512", "65536")},
+    invariants=[
+        Invariant("early drop never evicts an assured flow", lambda facts, variant: facts["assured_flows"] == "all"),
+        Invariant("the limit holds", lambda facts, variant: facts["flows"] == "full"),
+    ],
+    seconds=60,
+)
+def early_drop(lab: Lab) -> Facts:
+    """Who is evicted when the table is full: nobody, old half-open connections, or assured ones?
+
+    The limit is 200. 400 SYNs from 400 ports arrive: the second half finds no room, unless early drop finds an unassured flow within eight
+    buckets of the newcomer's. With 512 buckets it nearly always does, with 65536 hardly ever. Then, in a fresh namespace, 200 UDP flows
+    that were answered and used again (assured) fill the table before 200 SYNs.
+    """
+    lab.root.sysctl(_BUCKETS, lab.variant["buckets"])
+    lab.root.sysctl(_MAX, 200)
+    syns = with_ports(tcp("198.18.0.2:1", "192.0.2.1:80"), range(10000, 10400))
+    young = lab.another()
+    wire = young.host()
+    young.nft(_TRACK + _SILENT)
+    wire.flood(syns)
+    statistics = young.statistics()
+    count = young.conntrack.count()
+
+    def share(number: int) -> str:
+        return "none" if not number else "few" if number < 100 else "most"
+
+    facts = {
+        "flows": "full" if count == 200 else "more" if count > 200 else "fewer",
+        "early_drop": share(statistics["early_drop"]),
+        "drop": share(statistics["drop"]),
+    }
+    lab.journal.note(f"{count} flows, statistics {statistics}")
+
+    router_place = lab.another()
+    router = router_place.router()
+    ports = range(10000, 10200)
+    questions = with_ports(udp("10.0.1.2:1", "10.0.2.2:53"), ports)
+    router.client.flood(questions)
+    router.server.flood([bytes(udp("10.0.2.2:53", f"10.0.1.2:{port}")) for port in ports])
+    router.client.flood(questions)
+    lab.journal.note(f"{sum(flow.assured for flow in router_place.flows())} assured flows before the flood")
+    router.client.flood(with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(20000, 20200)))
+    left = sum(flow.assured for flow in router_place.flows())
+    return facts | {
+        "assured_flows": "all" if left == 200 else "some",
+        "assured_early_drop": "some" if router_place.statistics()["early_drop"] else "none",
+    }
+
+
+@experiment(
+    facts=[
+        Fact("names", list, "columns of /proc/net/stat/nf_conntrack"),
+        Fact("netlink", list, "counters reported over netlink"),
+        Fact("moved", list, "columns that differ from zero after a new flow, a found one, an INVALID packet and a full table"),
+        Fact("entries_is", str, "what the column entries holds: the namespace's flows, or another number"),
+    ],
+)
+def stat_columns(lab: Lab) -> Facts:
+    """Which statistics does the kernel keep, and which of them ever move?
+
+    In one namespace: a new flow, a packet of the same flow, a packet with both SYN and FIN set (INVALID), and ten flows against a limit
+    of 5. Columns that stay at zero through all that are of no use for monitoring these events.
+    """
+    wire = _tracking_host(lab)
+    wire.send(*_datagrams(1), *_datagrams(1), tcp("198.18.0.2:9", "192.0.2.1:80", "SF"))
+    lab.root.sysctl(_MAX, 5)
+    wire.send(*_datagrams(10, 20000))
+    rows = [line.split() for line in lab.read("/proc/net/stat/nf_conntrack").splitlines()]
+    total = {name: sum(int(row[place], 16) for row in rows[1:]) for place, name in enumerate(rows[0])}
+    lab.journal.note(f"{total}")
+    entries = total.pop("entries")
+    return {
+        "names": rows[0],
+        "netlink": sorted(lab.statistics()),
+        "moved": [name for name, value in total.items() if value],
+        "entries_is": "flows of the namespace" if entries == lab.conntrack.count() else "another number",
+    }
+
+
+@experiment(
+    facts=[
+        Fact("names", list, "files under net/netfilter in the initial namespace that concern connection tracking"),
+        Fact("missing_in_child", list, "those of them that a child namespace does not show"),
+        Fact("refused_in_child", list, "those that a child namespace shows, but whose own value its root may not write back"),
+        Fact("defaults", dict, "integer values in a fresh child namespace, except those that depend on memory"),
+    ],
+    variants={"scope": ("user", "root")},
+)
+def sysctl_inventory(lab: Lab) -> Facts:
+    """Which knobs of connection tracking exist, with which defaults, and which may a container set?
+
+    Every nf_conntrack* file under /proc/sys/net/netfilter, in the initial and in a child namespace.
+    """
+    prefix = "nf_conntrack_"
+    inside, outside = (
+        {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        for names in (lab.sysctl_names("net/netfilter"), lab.root.list("/proc/sys/net/netfilter"))
+    )
+    values = {name: lab.read_sysctl(f"net/netfilter/{prefix}{name}") for name in sorted(inside)}
+    refused = [name for name, value in values.items() if lab.try_sysctl(f"net/netfilter/{prefix}{name}", value) != "ok"]
+    by_memory = ("max", "buckets", "count", "expect_max")
+    return {
+        "names": sorted(outside),
+        "missing_in_child": sorted(outside - inside),
+        "refused_in_child": refused,
+        "defaults": {name: int(value) for name, value in values.items() if name not in by_memory and value.lstrip("-").isdigit()},
+    }
