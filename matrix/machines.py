@@ -15,7 +15,7 @@ from vms.errors import UsageError
 from vms.guest import Agent
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
-from vms.kernels import BootFiles, Kernel, cached, fetch
+from vms.kernels import BootFiles, Catalogue, Kernel, cached, fetch
 from vms.kernels.requirements import check
 from vms.qemu import find_qemu
 from vms.settings import Debian
@@ -27,15 +27,21 @@ _AGENT = Agent(Path(__file__).parents[1] / "guest", "guest.agent")
 
 
 class Machines:
-    """Guests on this machine. `requested` is the accelerator the user asked for: auto, kvm or tcg."""
+    """Guests on this machine. `requested` is the accelerator the user asked for: auto, kvm or tcg.
 
-    def __init__(self, debian: Debian, cache: Cache, requested: str = "auto", offline: bool = False) -> None:
+    With a `catalogue`, a kernel that has vanished from its archive is answered with the nearest that exist.
+    """
+
+    def __init__(
+        self, debian: Debian, cache: Cache, requested: str = "auto", offline: bool = False, catalogue: Catalogue | None = None
+    ) -> None:
         if requested not in REQUESTS:
             raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
         self._debian = debian
         self._cache = cache
         self._requested = requested
         self._offline = offline
+        self._catalogue = catalogue
         self._accelerator: Accelerator | None = None
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
@@ -61,7 +67,7 @@ class Machines:
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         """The kernel's files, verified, and known to be able to boot a guest."""
-        files = fetch(kernel, self._cache, offline=self._offline)
+        files = fetch(kernel, self._cache, offline=self._offline, catalogue=self._catalogue)
         check(files)
         return files
 

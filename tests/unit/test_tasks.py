@@ -10,6 +10,7 @@ import pytest
 from invoke.context import Context
 
 import tasks
+from commands.shell import ROOT, reported
 from vms.errors import FetchError, LostGuest, UsageError
 
 HEAVY = ("altair", "distributed", "sqlalchemy", "scapy", "pyarrow", "paramiko", "rich", "jinja2", "qemu")
@@ -17,7 +18,7 @@ HEAVY = ("altair", "distributed", "sqlalchemy", "scapy", "pyarrow", "paramiko", 
 
 def ended(body: Callable[[], int | None]) -> int:
     with pytest.raises(SystemExit) as caught:
-        tasks.reported(body)()
+        reported(body)()
     assert isinstance(caught.value.code, int)
     return caught.value.code
 
@@ -46,7 +47,7 @@ def test_what_a_task_returns_is_its_exit_code(given: int | None, code: int) -> N
 
 def test_listing_the_tasks_imports_nothing_heavy() -> None:
     program = f"import sys, tasks; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=tasks.ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -65,7 +66,7 @@ def test_an_unknown_experiment_is_refused_before_anything_is_fetched(capsys: pyt
 
 def test_a_wrong_matrix_toml_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "matrix.toml").write_text("kernels = 6.1\n")
-    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    monkeypatch.setattr("commands.running.ROOT", tmp_path)
     code, said = matrix(capsys)
     assert code == 2
     assert "matrix.toml, line 1, `kernels`: expected `array`, got `float`" in said

@@ -1,0 +1,83 @@
+"""Tasks about the project itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import ROOT, print_json, print_table, reported
+
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+
+
+CHECKS = (
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("mypy",),
+    ("pytest",),
+)
+
+
+@task(help={"json": "print all that is declared as JSON"})
+@reported
+def experiments(_context: Context, json: bool = False) -> None:
+    """List every experiment with the question it asks."""
+    from guest.catalogue import load
+    from matrix.plan import variant_name
+
+    catalogue = load().values()
+    if json:
+        print_json(
+            [
+                {
+                    "name": experiment.name,
+                    "topic": experiment.topic,
+                    "question": experiment.question,
+                    "doc": experiment.doc,
+                    "facts": [{"name": fact.name, "type": fact.type.__name__, "meaning": fact.meaning} for fact in experiment.facts],
+                    "invariants": [invariant.text for invariant in experiment.invariants],
+                    "variants": experiment.combinations(),
+                    "modules": experiment.modules,
+                }
+                for experiment in catalogue
+            ]
+        )
+        return
+    rows = []
+    for experiment in catalogue:
+        parameters = variant_name({name: "/".join(values) for name, values in experiment.variants.items()})
+        rows.append([experiment.name, experiment.topic, parameters, experiment.question])
+    print_table(["experiment", "topic", "variants", "question"], rows)
+
+
+@task(help={"accel": "auto, kvm or tcg"})
+@reported
+def doctor(_context: Context, accel: str = "auto") -> int:
+    """Say what this host has, what is missing, and which accelerator is used and why."""
+    from matrix.config import read_config
+    from matrix.doctor import examine
+
+    good = True
+    for finding in examine(ROOT, read_config(ROOT / "matrix.toml"), accel):
+        print(f"{'ok ' if finding.good else 'BAD'}  {finding.what}: {finding.found}", flush=True)
+        if not finding.good:
+            print(f"     {finding.advice}")
+        good = good and finding.good
+    return 0 if good else 3
+
+
+@task
+@reported
+def test(_context: Context) -> int:
+    """Run lint, types, and the unit, guest and browser tests."""
+    import subprocess
+
+    for check in CHECKS:
+        print(f"$ {' '.join(check)}", flush=True)
+        code = subprocess.run([Path(sys.executable).parent / check[0], *check[1:]], cwd=ROOT, check=False).returncode
+        if code:
+            return code
+    return 0

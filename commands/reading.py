@@ -1,0 +1,95 @@
+"""Tasks that read what runs have left."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import RESULTS, ROOT, console, print_json, reported
+
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+
+
+@task(
+    help={
+        "fact": "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets; without one all are listed",
+        "rebuild": "make the database anew from the run directories first",
+        "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
+        "json": "print the fact's way as JSON, draw nothing",
+    },
+)
+@reported
+def history(_context: Context, fact: str = "", rebuild: bool = False, database: str = "", json: bool = False) -> None:
+    """Show a fact across runs and builds."""
+    from matrix.config import read_config
+    from matrix.history import rebuild as files
+    from matrix.history.database import database_url, open_database
+    from matrix.history.plot import plot
+    from matrix.history.query import fact_names, timeline
+    from matrix.history.show import table
+    from matrix.store import write_whole
+
+    with open_database(database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), anew=rebuild) as engine:
+        if rebuild:
+            done = files.rebuild(engine, RESULTS)
+            print("\n".join([f"recorded {done.runs} runs", *(f"left out: {reason}" for reason in done.left_out)]), file=sys.stderr)
+        if not fact:
+            names = fact_names(engine)
+            print_json(names) if json else print("\n".join(names))
+            return
+        lines = timeline(engine, fact)
+    if json:
+        print_json(lines)
+        return
+    picture = RESULTS / "history" / f"{fact}.svg"
+    write_whole(picture, plot(lines).encode())
+    console().print(table(lines))
+    print(picture)
+
+
+@task(
+    positional=["older", "newer"],
+    help={
+        "older": "the kernel you have: a series, release or name that a run has asked",
+        "newer": "the kernel you go to",
+        "json": "print the story as JSON",
+    },
+)
+@reported
+def upgrade(_context: Context, older: str, newer: str, json: bool = False) -> int:
+    """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs saw and the ledger knows."""
+    from guest.catalogue import load
+    from matrix.ledger.read import read_ledger
+    from matrix.report.story import story_text
+    from matrix.upgrade import read_answers
+    from matrix.upgrade import upgrade as told
+
+    answers = read_answers(RESULTS)
+    story = told(answers, answers.pick(older), answers.pick(newer), read_ledger(), load())
+    shown_on = console()
+    print_json(story) if json else print(story_text(story, shown_on.width if shown_on.is_terminal else 0), end="")
+    return story.exit_code
+
+
+@task(
+    positional=["form"],
+    help={
+        "form": "tap, csv, parquet or json",
+        "run": "the run (a directory under results/; default: the newest)",
+        "output": "the file to write (default: standard output)",
+    },
+)
+@reported
+def export(_context: Context, form: str, run: str = "latest", output: str = "") -> None:
+    """Write a run for other programs: TAP for CI, CSV or Parquet for analysis, JSON."""
+    from matrix.report.export import export as exported
+    from matrix.store import write_whole
+
+    content = exported(form, RESULTS / run)
+    if output:
+        write_whole(Path(output).resolve(), content)
+    else:
+        sys.stdout.buffer.write(content)

@@ -1,0 +1,147 @@
+"""Tasks that run guests."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, keep, print_json, reported
+
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+
+
+@task(
+    iterable=["kernel", "experiment"],
+    help={
+        "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
+        "experiment": "an experiment's name or a glob (repeatable; default: those of matrix.toml)",
+        "jobs": "guests at a time (default: one per processor)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what the cache holds",
+        "locked": "use exactly the kernels of matrix.lock",
+        "dry_run": "print the plan and the QEMU command lines, run nothing",
+        "json": "print every record as JSON instead of the table",
+    },
+)
+@reported
+def matrix(
+    _context: Context,
+    kernel: list[str],
+    experiment: list[str],
+    jobs: int = 0,
+    accel: str = "auto",
+    offline: bool = False,
+    locked: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Boot kernels, ask them every question, print and write the table."""
+    from guest.catalogue import load
+    from matrix.config import read_config
+    from matrix.invocation import run_matrix
+    from matrix.machines import Machines
+    from matrix.plan import choose_experiments, make_plan
+    from matrix.report.dry_run import plan_text
+    from matrix.report.progress import display
+    from matrix.report.terminal import print_failures, print_table, summary
+    from vms.cache import Cache
+    from vms.errors import UsageError
+    from vms.kernels import Catalogue, lock, resolve_all
+
+    if jobs < 0:
+        raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
+    config = read_config(ROOT / "matrix.toml")
+    catalogue = load()
+    experiments = choose_experiments(experiment or config.experiments, catalogue)
+    cache = Cache.default()
+    builds = Catalogue.load(config.debian, cache, offline=offline)
+    specs = kernel or config.kernels
+    kernels = lock.kernels(lock.read(LOCK), specs, ROOT, builds) if locked else resolve_all(specs, builds, ROOT)
+    plan = make_plan(kernels, experiments)
+    machines = Machines(config.debian, cache, accel, offline, builds)
+    if dry_run:
+        print(plan_text(plan, machines.command), end="")
+        return 0
+    shown_on = console(errors=json)
+    with display(shown_on) as shown:
+        result = run_matrix(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, sys.argv[1:], shown)
+    keep(config.history, result.run)
+    if json:
+        print_json(result.records)
+    else:
+        print_table(result.table, shown_on)
+        print_failures(result.table, shown_on)
+        shown_on.print(f"{summary(result.table)}\n{result.page}", soft_wrap=True)
+    return result.exit_code
+
+
+@task(
+    help={
+        "jobs": "guests at a time (default: one per processor)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what the cache holds",
+        "locked": "use the kernels of matrix.lock instead of the newest",
+        "json": "print the night as JSON instead of ten lines",
+    }
+)
+@reported
+def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool = False, locked: bool = False, json: bool = False) -> int:
+    """Run what is new and a sample of the rest, compare with the accepted baseline, say in ten lines what came of it."""
+    from datetime import UTC, datetime
+
+    from guest.catalogue import load
+    from matrix.baseline import read_baseline
+    from matrix.config import read_config
+    from matrix.ledger.read import read_ledger
+    from matrix.machines import Machines
+    from matrix.nightly import Workshop
+    from matrix.nightly import nightly as run_night
+    from matrix.plan import choose_experiments, make_plan
+    from matrix.report.night import summary
+    from matrix.report.progress import display
+    from vms.cache import Cache
+    from vms.kernels import Catalogue, lock, resolve_all
+
+    config = read_config(ROOT / "matrix.toml")
+    catalogue = load()
+    cache = Cache.default()
+    builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
+    held = lock.read(LOCK) if LOCK.exists() or locked else None
+    kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
+    since = tuple(kernel.name for kernel in lock.new_since(held, kernels)) if held else ()
+    plan = make_plan(kernels, choose_experiments(config.experiments, catalogue))
+    # What is printed may become a mail, so the progress goes elsewhere.
+    with display(console(errors=True)) as shown:
+        machines = Machines(config.debian, cache, accel, offline, builds)
+        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, tuple(sys.argv[1:]), shown, since)
+        night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
+    if night.run:
+        keep(config.history, RESULTS / night.run)
+    print_json(night) if json else print(summary(night))
+    return night.exit_code
+
+
+@task(
+    help={
+        "run": "accept this run's answers (a directory under results/; default: all that nightly runs have answered)",
+        "why": "why these answers are right",
+        "who": "who says so (default: as git knows you)",
+    },
+)
+@reported
+def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> None:
+    """Move the accepted baseline that nightly runs are compared with."""
+    from matrix.baseline import accept as accepted
+    from matrix.baseline import read_baseline, whoami, write_baseline
+    from matrix.known import Known, read_finished, read_known
+    from matrix.store import now
+
+    baseline = read_baseline(BASELINE)
+    known = Known().with_run(*read_finished(RESULTS / run)) if run else read_known(RESULTS, baseline.known, complain)
+    moved = accepted(baseline, known, who or whoami(ROOT), now(), why)
+    write_baseline(BASELINE, moved)
+    last = moved.acceptances[-1]
+    print(f"{last.cells} cells accepted by {last.who}: {last.why}\n{BASELINE}")

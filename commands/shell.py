@@ -1,0 +1,96 @@
+"""How tasks speak: errors as one message, tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vms.errors import MatrixError
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+LOCK = ROOT / "matrix.lock"
+BASELINE = ROOT / "matrix.baseline.json"
+INTERRUPTED = 130  # as a shell reports SIGINT
+
+
+def reported(body: Callable[..., int | None]) -> Callable[..., None]:
+    """Turns errors into one message and an exit code, and whatever asks us to stop into the same quick end."""
+
+    @functools.wraps(body)
+    def run(*arguments: Any, **flags: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
+        try:
+            code = body(*arguments, **flags) or 0
+            sys.stdout.flush()
+        except MatrixError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            print("interrupted; the next run goes on from here", file=sys.stderr)
+            code = INTERRUPTED
+        except BrokenPipeError:  # the reader of our output has seen enough: `./invoke kernels | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        if code == INTERRUPTED and not _threads_end(seconds=1.0):
+            os._exit(code)  # one that is still stuck would hold us
+        sys.exit(code)
+
+    return run
+
+
+def _threads_end(seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon]
+    for thread in others:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)
+
+
+def console(*, errors: bool = False) -> Any:
+    """Where people read: a terminal as wide as it is, or a pipe in which no line is cut. `errors` is standard error."""
+    from rich.console import Console
+
+    terminal = Console(highlight=False, stderr=errors)
+    return terminal if terminal.is_terminal else Console(highlight=False, stderr=errors, width=10_000)
+
+
+def print_table(columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
+    """Prints a table for people; the columns named in `right` stand to the right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(word) for word in row))
+    console().print(table)
+
+
+def print_json(value: object) -> None:
+    """Prints a value for machines."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def keep(setting: str, run: Path) -> None:
+    """Records the run in the history; what goes wrong there is said and changes nothing else."""
+    from matrix.history.keep import keep
+
+    if complaint := keep(setting, RESULTS, run):
+        complain(complaint)
+
+
+def complain(text: str) -> None:
+    """Says what went wrong without ending the task."""
+    print(text, file=sys.stderr)
