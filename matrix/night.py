@@ -11,12 +11,16 @@ from matrix.record import FactValue, Status
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of news. Variants with the same news are one item; `earlier` is empty if the build itself moved."""
+    """One piece of news. Variants with the same news are one item; `label` names them in short and is empty if they are all there are.
+
+    `earlier` is empty if the build itself moved.
+    """
 
     earlier: str
     later: str
     experiment: str
     variants: tuple[str, ...]
+    label: str
     fact: str
     before: FactValue | None
     after: FactValue | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -18,7 +18,7 @@ from matrix.invocation import run_matrix
 from matrix.known import Key, Known, read_finished, read_known
 from matrix.ledger.model import Ledger
 from matrix.manifest import Manifest
-from matrix.news import Failure, News, Standing, Verdict, explanation, standing
+from matrix.news import Explanation, Failure, News, Standing, Verdict, explanation, standing
 from matrix.night import FailedCell, Item, Night
 from matrix.plan import Plan, variant_name
 from matrix.progress import Display
@@ -26,6 +26,7 @@ from matrix.record import Record, Status
 from matrix.report.night import junit_with_news
 from matrix.report.write import write_reports
 from matrix.store import write_whole
+from matrix.table import variants_label
 from matrix.tonight import choose, only
 from matrix.unstable import mark_unstable
 
@@ -65,8 +66,8 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
             after = before.with_run(manifest, records)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
-    items = _items(now.news, ledger)
-    fresh_items = _items(fresh.news, ledger)
+    items = _items(now.news, ledger, shop.catalogue)
+    fresh_items = _items(fresh.news, ledger, shop.catalogue)
     night = Night(
         day=today.isoformat(),
         run=path.name if path else "",
@@ -122,25 +123,31 @@ def _fresh(old: Standing, now: Standing) -> Standing:
     )
 
 
-def _items(news: Iterable[News], ledger: Ledger) -> tuple[Item, ...]:
+def _items(news: Iterable[News], ledger: Ledger, catalogue: Mapping[str, Experiment]) -> tuple[Item, ...]:
     """The news with their explanations, those that are the same in several variants put together, unexplained ones first."""
-    items: dict[str, Item] = {}
+    alike: dict[str, list[News]] = defaultdict(list)
     for one in news:
-        told = explanation(ledger, one)
-        item = Item(
-            earlier="" if one.moved else one.earlier.name,
-            later=one.later.name,
-            experiment=one.after.experiment,
-            variants=(),
-            fact=one.difference.fact,
-            before=one.difference.before,
-            after=one.difference.after,
-            verdict=told.verdict,
-            words=told.words,
-        )
-        variants = (*items.get(repr(item), item).variants, variant_name(one.after.variant))
-        items[repr(item)] = replace(item, variants=variants)
-    return tuple(sorted(items.values(), key=lambda item: item.verdict is Verdict.EXPLAINED))
+        alike[repr((one.earlier.id, one.later.id, one.after.experiment, one.difference, explanation(ledger, one)))].append(one)
+    items = [_item(group, explanation(ledger, group[0]), catalogue) for group in alike.values()]
+    return tuple(sorted(items, key=lambda item: item.verdict is Verdict.EXPLAINED))
+
+
+def _item(news: list[News], told: Explanation, catalogue: Mapping[str, Experiment]) -> Item:
+    first = news[0]
+    experiment = catalogue.get(first.after.experiment)
+    variants = [one.after.variant for one in news]
+    return Item(
+        earlier="" if first.moved else first.earlier.name,
+        later=first.later.name,
+        experiment=first.after.experiment,
+        variants=tuple(variant_name(variant) for variant in variants),
+        label=variants_label(variants, experiment.combinations() if experiment else variants),
+        fact=first.difference.fact,
+        before=first.difference.before,
+        after=first.difference.after,
+        verdict=told.verdict,
+        words=told.words,
+    )
 
 
 def _failed(failure: Failure) -> FailedCell:

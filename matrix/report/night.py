@@ -13,8 +13,9 @@ from matrix.record import FactValue
 from matrix.report.shown import in_words, shown, shown_value
 
 LINES = 10
-_WIDTH = 160
+_WIDTH = 200
 _NAMES = 4
+_VALUE = 60
 
 
 def summary(night: Night) -> str:
@@ -78,14 +79,15 @@ def _about(night: Night) -> Iterator[str]:
 
 
 def _item(item: Item) -> str:
-    variants = "" if item.variants in ((), ("",)) else f" ({', '.join(item.variants)})"
+    variants = f" ({item.label})" if item.label else ""
     where = f"{item.earlier} -> {item.later}" if item.earlier else f"{item.later} itself"
     what = f"{item.fact or 'status'} {_value(item.before)} -> {_value(item.after)}"
     return f"{item.verdict}: {where}: {item.experiment}{variants}: {what}" + (f", {item.words}" if item.words else "")
 
 
 def _value(value: FactValue | None) -> str:
-    return "none" if value is None else in_words(shown_value(value))
+    text = "none" if value is None else " ".join(in_words(shown_value(value)).split())
+    return text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"
 
 
 def _names(names: tuple[str, ...]) -> str:

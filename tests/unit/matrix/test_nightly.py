@@ -258,7 +258,7 @@ def test_the_summary_is_ten_lines_whatever_happened_and_shows_no_escapes(house: 
     night = house.night(0)
     text = summary(night)
     assert len(text.splitlines()) <= 10
-    assert all(len(line) <= 200 for line in text.splitlines())
+    assert all(len(line) <= 210 for line in text.splitlines())
     assert "\x1b" not in text
     assert "more in the report" in text
 
@@ -280,3 +280,13 @@ def test_junit_holds_the_changes(house: House) -> None:
         ("7.3", "table-full flows", True),
         ("7.3", "table-full drops", False),
     ]
+
+
+def test_variants_with_the_same_news_are_one_item(house: House) -> None:
+    house.experiments = [make_experiment("table-full", {"flows": int, "drops": int}, variants={"scope": ("root", "user")})]
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 9 if kernel == "7.3" else 7, "drops": 3}
+    night = house.night(1)
+    assert [(item.variants, item.label) for item in night.news] == [(("scope=root", "scope=user"), "")]
