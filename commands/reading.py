@@ -51,6 +51,26 @@ def history(_context: Context, fact: str = "", rebuild: bool = False, database: 
 
 
 @task(
+    help={
+        "before": "a kernel (as the newest runs know it), a run (its name under results/ or its directory), or RUN:KERNEL",
+        "after": "the same for the other side",
+        "json": "print every fact as JSON, those that are the same too",
+    },
+)
+@reported
+def compare(_context: Context, before: str, after: str, json: bool = False) -> int:
+    """Compare two kernels, two runs, or a kernel in two runs, fact by fact."""
+    from matrix.comparison import compare as compared
+    from matrix.comparison import read_side
+    from matrix.ledger.read import read_ledger
+    from matrix.report.compared import print_comparison
+
+    comparison = compared(read_side(before, RESULTS), read_side(after, RESULTS), read_ledger())
+    print_json(comparison) if json else print_comparison(comparison, console())
+    return comparison.exit_code
+
+
+@task(
     positional=["older", "newer"],
     help={
         "older": "the kernel you have: a series, release or name that a run has asked",
@@ -61,14 +81,16 @@ def history(_context: Context, fact: str = "", rebuild: bool = False, database: 
 @reported
 def upgrade(_context: Context, older: str, newer: str, json: bool = False) -> int:
     """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs saw and the ledger knows."""
-    from guest.catalogue import load
+    from matrix.catalogue import own_directory, read_catalogue
+    from matrix.config import read_config
     from matrix.ledger.read import read_ledger
     from matrix.report.story import story_text
     from matrix.upgrade import read_answers
     from matrix.upgrade import upgrade as told
 
+    catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
     answers = read_answers(RESULTS)
-    story = told(answers, answers.pick(older), answers.pick(newer), read_ledger(), load())
+    story = told(answers, answers.pick(older), answers.pick(newer), read_ledger(), catalogue)
     shown_on = console()
     print_json(story) if json else print(story_text(story, shown_on.width if shown_on.is_terminal else 0), end="")
     return story.exit_code

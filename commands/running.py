@@ -39,14 +39,14 @@ def matrix(
     json: bool = False,
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
-    from guest.catalogue import load
+    from matrix.catalogue import own_directory, read_catalogue
     from matrix.config import read_config
     from matrix.invocation import run_matrix
     from matrix.machines import Machines
     from matrix.plan import choose_experiments, make_plan
     from matrix.report.dry_run import plan_text
     from matrix.report.progress import display
-    from matrix.report.terminal import print_failures, print_table, summary
+    from matrix.report.terminal import print_failures, print_surprises, print_table, summary
     from vms.cache import Cache
     from vms.errors import UsageError
     from vms.kernels import Catalogue, lock, resolve_all
@@ -54,14 +54,15 @@ def matrix(
     if jobs < 0:
         raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
     config = read_config(ROOT / "matrix.toml")
-    catalogue = load()
+    own = own_directory(config.own_experiments, ROOT)
+    catalogue = read_catalogue(own)
     experiments = choose_experiments(experiment or config.experiments, catalogue)
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline)
     specs = kernel or config.kernels
     kernels = lock.kernels(lock.read(LOCK), specs, ROOT, builds) if locked else resolve_all(specs, builds, ROOT)
     plan = make_plan(kernels, experiments)
-    machines = Machines(config.debian, cache, accel, offline, builds)
+    machines = Machines(config.debian, cache, accel, offline, builds, own)
     if dry_run:
         print(plan_text(plan, machines.command), end="")
         return 0
@@ -74,7 +75,8 @@ def matrix(
     else:
         print_table(result.table, shown_on)
         print_failures(result.table, shown_on)
-        shown_on.print(f"{summary(result.table)}\n{result.page}", soft_wrap=True)
+        print_surprises(result.surprises, shown_on)
+        shown_on.print(f"{summary(result.table)}\n{result.page}", soft_wrap=True, markup=False)
     return result.exit_code
 
 
@@ -92,8 +94,8 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     """Run what is new and a sample of the rest, compare with the accepted baseline, say in ten lines what came of it."""
     from datetime import UTC, datetime
 
-    from guest.catalogue import load
     from matrix.baseline import read_baseline
+    from matrix.catalogue import own_directory, read_catalogue
     from matrix.config import read_config
     from matrix.ledger.read import read_ledger
     from matrix.machines import Machines
@@ -106,7 +108,8 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     from vms.kernels import Catalogue, lock, resolve_all
 
     config = read_config(ROOT / "matrix.toml")
-    catalogue = load()
+    own = own_directory(config.own_experiments, ROOT)
+    catalogue = read_catalogue(own)
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
@@ -115,7 +118,7 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     plan = make_plan(kernels, choose_experiments(config.experiments, catalogue))
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
-        machines = Machines(config.debian, cache, accel, offline, builds)
+        machines = Machines(config.debian, cache, accel, offline, builds, own)
         shop = Workshop(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, tuple(sys.argv[1:]), shown, since)
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
     if night.run:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from guest.catalogue import Experiment
 from matrix.guests import Guests
+from matrix.ledger.read import read_ledger
 from matrix.manifest import Manifest, kernel_entries, plan_digest
 from matrix.plan import Plan
 from matrix.progress import Display
@@ -16,6 +17,7 @@ from matrix.record import Record, Status
 from matrix.report.write import write_reports
 from matrix.run import execute
 from matrix.store import now, open_run
+from matrix.surprises import Surprise, surprises
 from matrix.table import Table, make_table
 
 _UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
@@ -23,12 +25,13 @@ _UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its directory, its page, its records in the plan's order, its table, and the exit code it deserves."""
+    """A finished run: its directory, its page, its records in the plan's order, its table, what nobody explained, and its exit code."""
 
     run: Path
     page: Path
     records: list[Record]
     table: Table
+    surprises: tuple[Surprise, ...]
     exit_code: int
 
 
@@ -56,12 +59,17 @@ def run_matrix(
         run.close(finished=finished)
     records = [run.records[cell.key] for cell in plan.cells]
     page = write_reports(run.path, run.manifest, records, catalogue)
-    return Result(run.path, page, records, make_table(run.manifest, records, catalogue), exit_code(records))
+    table = make_table(run.manifest, records, catalogue)
+    unexplained = surprises(table, read_ledger())
+    return Result(run.path, page, records, table, unexplained, exit_code(records, unexplained))
 
 
-def exit_code(records: Sequence[Record]) -> int:
-    """1 if a kernel did what none should, else 3 if we failed anywhere, else 0: what a kernel did wrong stays true whatever we missed."""
+def exit_code(records: Sequence[Record], unexplained: Sequence[Surprise]) -> int:
+    """1 if a kernel did what none should or what nobody explained, else 3 if we failed anywhere, else 0.
+
+    In this order, because what a kernel did stays true whatever we missed.
+    """
     statuses = {record.status for record in records}
-    if statuses.intersection(_UNEXPECTED):
+    if unexplained or statuses.intersection(_UNEXPECTED):
         return 1
     return 3 if Status.ERROR in statuses else 0

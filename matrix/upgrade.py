@@ -97,7 +97,7 @@ class Answers:
         found = found or [entry for entry in builds if entry.series == spec]
         if not found:
             have = ", ".join(entry.name for entry in sorted(builds, key=_order)) or "none yet"
-            raise UsageError(f"upgrade: no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}` asks it")
+            raise UsageError(f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}` asks it")
         return max(found, key=lambda entry: (entry.flavour == "cloud", _order(entry)))
 
     def of(self, kernel: KernelEntry) -> dict[tuple[str, str], tuple[Record, Path]]:

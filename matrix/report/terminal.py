@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,6 +12,7 @@ from rich.text import Text
 from matrix.record import Status
 from matrix.report.grid import Lines, Word, lines
 from matrix.report.shown import shown
+from matrix.surprises import Surprise
 from matrix.table import Table
 
 STYLES: Mapping[Status, str] = {
@@ -61,6 +62,14 @@ def print_failures(table: Table, console: Console) -> None:
     for (status, reason), (experiments, kernels) in cells.items():
         where = f"{', '.join(dict.fromkeys(experiments))} on {', '.join(dict.fromkeys(kernels))}"
         console.print(Text.assemble((status, STYLES[status]), f" {where}: {reason}"), soft_wrap=True)
+
+
+def print_surprises(surprises: Sequence[Surprise], console: Console) -> None:
+    """A line for each change that nobody explained."""
+    for found in surprises:
+        where = found.experiment + (f" [{found.label}]" if found.label else "")
+        what = f" {where} {found.fact}: {found.before} -> {found.after}" if found.fact else f" {where}: {found.before} -> {found.after}"
+        console.print(Text.assemble((found.verdict, "bold yellow"), shown(what)), soft_wrap=True)
 
 
 def headline(reason: str) -> str:

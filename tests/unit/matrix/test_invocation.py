@@ -10,6 +10,7 @@ from guest.catalogue import Invariant
 from matrix.invocation import Result, exit_code, run_matrix
 from matrix.plan import Plan, make_plan
 from matrix.record import Record, Status
+from matrix.surprises import Surprise
 from tests.unit.matrix.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import LostGuest
 
@@ -59,7 +60,16 @@ def test_guests_that_are_lost_make_it_3(tmp_path: Path) -> None:
     ],
 )
 def test_exit_codes(statuses: list[Status], code: int) -> None:
-    assert exit_code([Record("k", "x", {}, status) for status in statuses]) == code
+    assert exit_code([Record("k", "x", {}, status) for status in statuses], ()) == code
+
+
+def test_a_change_that_nobody_explained_makes_it_1(tmp_path: Path) -> None:
+    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+        return answer(request, facts={"flows": 9 if kernel == "6.1.2" else 10})
+
+    result = run(FakeGuests(behave), tmp_path)
+    assert result.surprises == (Surprise("baseline", "", "flows", "5.10.1", "6.1.2", "unexplained"),)
+    assert result.exit_code == 1
 
 
 def test_an_interrupted_run_is_kept_and_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matrix.report.terminal import print_failures, print_table, summary
+from matrix.report.terminal import print_failures, print_surprises, print_table, summary
+from matrix.surprises import Surprise
 from tests.unit.matrix.report.sample import table
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,6 +40,20 @@ def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert len(text) < 20_000
+
+
+def test_what_nobody_explained_is_a_line_each() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    found = [
+        Surprise("baseline", "scope=user", "flows", "6.1.2", "6.12.3", "unexplained"),
+        Surprise("x", "", "", "6.1.2", "7.3", "contradicted"),
+    ]
+    print_surprises(found, console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "unexplained baseline [scope=user] flows: 6.1.2 -> 6.12.3",
+        "contradicted x: 6.1.2 -> 7.3",
+    ]
 
 
 def test_the_summary_counts() -> None:

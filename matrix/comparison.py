@@ -1,0 +1,169 @@
+"""Two kernels, two runs, or one kernel in two runs, compared fact by fact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from matrix.compare import Change, Difference, Kind, compare_cells
+from matrix.known import Known, read_finished
+from matrix.ledger.explain import Contradicted, Explained, explain_change
+from matrix.ledger.model import Ledger
+from matrix.manifest import KernelEntry
+from matrix.plan import variant_name
+from matrix.record import Record, Status
+from matrix.table import variants_label
+from matrix.upgrade import Answers, read_answers
+from vms.errors import UsageError
+
+_BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+Key = tuple[str, str]
+
+
+class Verdict(StrEnum):
+    """What the ledger says of a change; `none` where there is no change."""
+
+    NONE = ""
+    EXPLAINED = "explained"
+    UNEXPLAINED = "unexplained"
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: kernels by id, and by kernel the records by experiment and variant. `one` if it is a single kernel."""
+
+    label: str
+    kernels: Mapping[str, KernelEntry]
+    records: Mapping[str, Mapping[Key, Record]]
+    one: bool
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One fact in the variants (`label`, empty for all) in which the same became of it. `commits` are the titles that the ledger names."""
+
+    experiment: str
+    label: str
+    before: str
+    after: str
+    difference: Difference
+    verdict: Verdict
+    commits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was compared, what is the same as well. `one_sided` are the kernels and cells that only one side has."""
+
+    before: str
+    after: str
+    facts: tuple[Compared, ...]
+    one_sided: tuple[str, ...]
+    broken: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """How many facts became what, those of equal variants counted once."""
+        return {kind: number for kind in Kind if (number := sum(fact.difference.kind is kind for fact in self.facts))}
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a change is not explained or something now fails that did not, else 3 if we lost a cell, else 0."""
+        if self.broken or any(fact.verdict in (Verdict.UNEXPLAINED, Verdict.CONTRADICTED) for fact in self.facts):
+            return 1
+        return 3 if Kind.LOST in self.counts else 0
+
+
+def read_side(spec: str, results: Path) -> Side:
+    """What a side's name means: a run (its directory or its name under results), a kernel as the newest runs know it, or RUN:KERNEL.
+
+    Raises UsageError if it means nothing.
+    """
+    run, _, kernel = spec.partition(":")
+    path = next((path for path in (results / run, Path(run)) if (path / "manifest.json").is_file()), None)
+    if path is None:
+        answers = read_answers(results)
+        entry = answers.pick(spec)
+        records = {key: record for key, (record, _) in answers.of(entry).items()}
+        return Side(entry.name, {entry.id: entry}, {entry.id: records}, one=True)
+    manifest, records_of_run = read_finished(path)
+    kernels = {entry.id: entry for entry in manifest.kernels}
+    if kernel:
+        entry = Answers(Known().with_run(manifest, records_of_run)).pick(kernel)
+        kernels = {entry.id: entry}
+    by_kernel = {
+        entry.id: {(r.experiment, variant_name(r.variant)): r for r in records_of_run if r.kernel == entry.name}
+        for entry in kernels.values()
+    }
+    return Side(spec if kernel else manifest.run, kernels, by_kernel, one=bool(kernel))
+
+
+def compare(before: Side, after: Side, ledger: Ledger) -> Comparison:
+    """What became of every fact. Two single kernels are compared with one another, runs kernel by kernel."""
+    if before.one != after.one:
+        raise UsageError(f"{before.label} and {after.label}: one is a kernel and the other a run; RUN:KERNEL is a kernel of a run")
+    facts: list[Compared] = []
+    one_sided = (
+        []
+        if before.one
+        else [
+            side.kernels[key].name
+            for side in (before, after)
+            for key in before.kernels.keys() ^ after.kernels.keys()
+            if key in side.kernels
+        ]
+    )
+    broken = []
+    for left, right in _pairs(before, after):
+        old, new = before.records[left.id], after.records[right.id]
+        one_sided += [f"{_cell(key)} on {left.name if key in old else right.name}" for key in old.keys() ^ new.keys()]
+        both = [key for key in old if key in new]
+        broken += [
+            f"{_cell(key)} on {right.name}: {new[key].status}"
+            for key in both
+            if new[key].status in _BROKEN and old[key].status not in (*_BROKEN, Status.ERROR)
+        ]
+        facts += _facts([(old[key], new[key]) for key in both], left, right, ledger)
+    return Comparison(before.label, after.label, tuple(facts), tuple(sorted(one_sided)), tuple(broken))
+
+
+def _pairs(before: Side, after: Side) -> list[tuple[KernelEntry, KernelEntry]]:
+    if before.one:
+        return [(next(iter(before.kernels.values())), next(iter(after.kernels.values())))]
+    return [(entry, after.kernels[key]) for key, entry in before.kernels.items() if key in after.kernels]
+
+
+def _facts(cells: list[tuple[Record, Record]], left: KernelEntry, right: KernelEntry, ledger: Ledger) -> Iterator[Compared]:
+    """Each fact of two kernels' cells, variants in which the same became of it put together."""
+    variants: dict[str, list[Mapping[str, str]]] = {}
+    alike: dict[str, list[tuple[Record, Record, Difference]]] = {}
+    for old, new in cells:
+        variants.setdefault(new.experiment, []).append(new.variant)
+        for difference in compare_cells(old, new):
+            alike.setdefault(repr((new.experiment, difference)), []).append((old, new, difference))
+    for group in alike.values():
+        old, new, difference = group[0]
+        label = variants_label([record.variant for _, record, _ in group], variants[new.experiment])
+        verdict, commits = _verdict(Change(old, new, difference), left, right, ledger)
+        yield Compared(new.experiment, label, left.name, right.name, difference, verdict, commits)
+
+
+def _verdict(change: Change, left: KernelEntry, right: KernelEntry, ledger: Ledger) -> tuple[Verdict, tuple[str, ...]]:
+    if not change.difference.kind.is_change:
+        return Verdict.NONE, ()
+    found = explain_change(ledger, change, left, right)
+    commits = tuple(dict.fromkeys(entry.commit.title for entry in found.entries))
+    match found:
+        case Explained():
+            return Verdict.EXPLAINED, commits
+        case Contradicted():
+            return Verdict.CONTRADICTED, commits
+        case _:
+            return Verdict.UNEXPLAINED, commits
+
+
+def _cell(key: Key) -> str:
+    return key[0] + (f" [{key[1]}]" if key[1] else "")

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from matrix.compare import Kind
+from matrix.comparison import Comparison, Side, Verdict, compare, read_side
+from matrix.judge import Judged
+from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.manifest import Manifest, kernel_entries, plan_digest
+from matrix.plan import make_plan
+from matrix.record import Record, Status
+from matrix.report.compared import print_comparison
+from matrix.store import open_run
+from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
+from vms.errors import UsageError
+
+KERNELS = ["6.1.2", "6.12.3"]
+EMPTY = Ledger({}, (), {})
+
+
+def record(kernel: str, frontend: str = "legacy", status: Status = Status.PASS, **facts: int) -> Record:
+    return Record(kernel, "baseline", {"frontend": frontend}, status, dict(facts))
+
+
+def write(results: Path, run: str, records: list[Record]) -> None:
+    plan = make_plan([make_kernel(name) for name in KERNELS], [make_experiment("baseline")])
+    manifest = Manifest(run, plan_digest(plan, SURROUNDINGS), f"{run}T00:00:00+00:00", (), 2, (), kernel_entries(plan), SURROUNDINGS)
+    directory = open_run(results, manifest)
+    for one in records:
+        directory.keep(Judged(one, {}), "")
+    directory.close(finished=True)
+
+
+def result(results: Path, before: str, after: str, ledger: Ledger = EMPTY) -> Comparison:
+    return compare(read_side(before, results), read_side(after, results), ledger)
+
+
+def test_two_kernels_are_compared_as_the_newest_runs_know_them(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=1)])
+    write(tmp_path, "2026-01-02", [record("6.12.3", flows=2)])
+    found = result(tmp_path, "6.1", "6.12.3")
+    (fact,) = found.facts
+    assert (fact.experiment, fact.before, fact.after, fact.difference.kind) == ("baseline", "6.1.2", "6.12.3", Kind.CHANGED)
+    assert (fact.difference.before, fact.difference.after, fact.verdict) == (1, 2, Verdict.UNEXPLAINED)
+    assert found.exit_code == 1
+
+
+def test_two_runs_are_compared_kernel_by_kernel(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
+    write(tmp_path, "2026-01-02", [record("6.1.2", flows=1), record("6.12.3", flows=3), record("6.12.3", "nft", flows=3)])
+    found = result(tmp_path, "2026-01-01", "2026-01-02")
+    assert [(fact.after, fact.difference.kind) for fact in found.facts] == [("6.1.2", Kind.SAME), ("6.12.3", Kind.CHANGED)]
+    assert found.one_sided == ("baseline [frontend=nft] on 6.12.3",)
+    assert result(tmp_path, "2026-01-01", str(tmp_path / "2026-01-01")).exit_code == 0
+
+
+def test_one_kernel_in_two_runs(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
+    write(tmp_path, "2026-01-02", [record("6.1.2", flows=5), record("6.12.3", flows=3)])
+    found = result(tmp_path, "2026-01-01:6.12", "latest:6.12.3")
+    assert [(fact.difference.before, fact.difference.after) for fact in found.facts] == [(2, 3)]
+
+
+def test_variants_in_which_the_same_became_of_a_fact_are_told_once(tmp_path: Path) -> None:
+    cells = [record(kernel, frontend, flows=flows) for kernel, flows in (("6.1.2", 1), ("6.12.3", 2)) for frontend in ("legacy", "nft")]
+    write(tmp_path, "2026-01-01", [*cells[:3], replace(cells[3], facts={"flows": 9})])
+    assert [fact.label for fact in result(tmp_path, "6.1", "6.12").facts] == ["frontend=legacy", "frontend=nft"]
+    write(tmp_path, "2026-01-02", cells)
+    assert [fact.label for fact in result(tmp_path, "6.1", "6.12").facts] == [""]
+
+
+def test_an_error_is_lost_and_no_change(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
+    write(tmp_path, "2026-01-02", [record("6.1.2", status=Status.ERROR)])
+    found = result(tmp_path, "2026-01-01", "2026-01-02")
+    assert found.counts == {Kind.LOST: 1}
+    assert found.exit_code == 3
+
+
+def test_what_fails_now_and_did_not_makes_it_1(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
+    write(tmp_path, "2026-01-02", [record("6.1.2", status=Status.FAIL, flows=1)])
+    found = result(tmp_path, "2026-01-01", "2026-01-02")
+    assert found.broken == ("baseline [frontend=legacy] on 6.1.2: fail",)
+    assert found.exit_code == 1
+    assert result(tmp_path, "2026-01-02", "2026-01-02").exit_code == 0
+
+
+def explaining(after: int) -> Ledger:
+    commit = Commit("a", "netfilter: count twice", Confirmed.SOURCE, "Counts twice.", mainline="6.5")
+    return Ledger({"a": commit}, (Change("baseline", commit, "flows", before=1, after=after),), {"6.1": "6.1.2"})
+
+
+def test_the_ledger_explains_or_is_contradicted(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
+    explained = result(tmp_path, "6.1", "6.12", explaining(2))
+    assert [(fact.verdict, fact.commits) for fact in explained.facts] == [(Verdict.EXPLAINED, ("netfilter: count twice",))]
+    assert explained.exit_code == 0
+    contradicted = result(tmp_path, "6.1", "6.12", explaining(3))
+    assert [fact.verdict for fact in contradicted.facts] == [Verdict.CONTRADICTED]
+    assert contradicted.exit_code == 1
+
+
+def test_a_kernel_and_a_run_cannot_be_compared(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
+    with pytest.raises(UsageError, match="RUN:KERNEL"):
+        result(tmp_path, "2026-01-01", "6.1")
+
+
+def test_what_is_neither_run_nor_kernel_says_what_there_is(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
+    with pytest.raises(UsageError, match=r"asked were: 6\.1\.2"):
+        read_side("4.2", tmp_path)
+
+
+def test_it_prints_what_differs_and_counts_the_rest(tmp_path: Path) -> None:
+    write(
+        tmp_path, "2026-01-01", [record("6.1.2", flows=1, raw=3), record("6.12.3", flows=2, raw=3), record("6.12.3", "nft", flows=2, raw=3)]
+    )
+    console = Console(file=io.StringIO(), width=200)
+    print_comparison(result(tmp_path, "6.1", "6.12", explaining(2)), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert lines == [
+        ["experiment", "fact", "6.1.2", "6.12.3", "what", "why"],
+        ["baseline", "flows", "1", "2", "changed", "explained:", "netfilter:", "count", "twice"],
+        ["6.1.2", "->", "6.12.3:", "1", "same,", "1", "changed", "(1", "explained)"],
+        ["only", "on", "one", "side:", "baseline", "[frontend=nft]", "on", "6.12.3"],
+    ]
+
+
+def test_a_side_is_the_same_as_json(tmp_path: Path) -> None:
+    write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
+    side = read_side("2026-01-01", tmp_path)
+    assert isinstance(side, Side)
+    import msgspec
+
+    assert json.loads(msgspec.json.encode(compare(side, side, EMPTY)))["facts"][0]["difference"]["kind"] == "same"
