@@ -55,7 +55,8 @@ def _verdict(night: Night) -> str:
         _count(night.counts.get("error", 0), "cell without a verdict (error)", "cells without a verdict (error)"),
     ]
     said = ", ".join(part for part in parts if part)
-    return said or ("nothing new" if not night.run else "nothing unexpected")
+    said = said or ("nothing unexpected" if night.run else "nothing new")
+    return f"{said}, {_waiting(night)}" if night.waiting else said
 
 
 def _about(night: Night) -> Iterator[str]:
@@ -72,10 +73,12 @@ def _about(night: Night) -> Iterator[str]:
     else:
         accepted = night.accepted
         yield f"baseline: {night.accepted_cells} cells, moved by {accepted.who} on {accepted.when[:10]}: {accepted.why}"
-    if night.waiting:
-        yield f"{_count(night.waiting, 'change or failure', 'changes and failures')} of earlier nights still to be accepted or mended"
     if night.run:
         yield f"report: results/{night.run}/report/index.html"
+
+
+def _waiting(night: Night) -> str:
+    return f"{_count(night.waiting, 'change or failure', 'changes or failures')} of earlier nights not accepted yet"
 
 
 def _item(item: Item) -> str:

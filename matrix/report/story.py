@@ -99,7 +99,7 @@ def _since(commit: Commit, holder: KernelEntry) -> str:
 
 def _unseen(story: Story) -> Iterator[str]:
     for commits, heading, lost in (
-        (story.unseen_lost, "Fixes that you lose as well, not seen by any cell that was run", True),
+        (story.unseen_lost, "Fixes that you lose, not seen by any cell that was run", True),
         (story.unseen_gained, "Known changes that no cell that was run shows", False),
     ):
         if commits:
