@@ -21,14 +21,20 @@ CHECKS = (
 )
 
 
-@task(help={"json": "print all that is declared as JSON"})
+@task(help={"json": "print all that is declared as JSON", "new": "write the skeleton of an experiment of this name"})
 @reported
-def experiments(_context: Context, json: bool = False) -> None:
+def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     """List every experiment with the question it asks."""
-    from guest.catalogue import load
+    from matrix.catalogue import own_directory, read_catalogue, write_skeleton
+    from matrix.config import read_config
     from matrix.plan import variant_name
 
-    catalogue = load().values()
+    own = own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT)
+    found = read_catalogue(own)
+    if new:
+        print(f"{write_skeleton(new, found, own or ROOT / 'guest' / 'experiments')}\nrun it with ./invoke matrix -k newest -e {new}")
+        return
+    catalogue = found.values()
     if json:
         print_json(
             [

@@ -142,7 +142,7 @@ def _prepare() -> dict[str, catalogue.Experiment]:
     import scapy.layers.inet6
     import scapy.layers.sctp  # noqa: F401  loaded for the cells, which are forks of this process
 
-    return catalogue.load()
+    return catalogue.load(Path(__file__).parents[1] / "own")
 
 
 def _go_to_background() -> None:

@@ -12,6 +12,7 @@ import itertools
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,9 +108,11 @@ def experiment(
     return declare
 
 
-def load() -> dict[str, Experiment]:
-    """Every experiment of `guest/experiments/`, by name, in the order of modules and of definition."""
+def load(own: Path | None = None) -> dict[str, Experiment]:
+    """Every experiment of `guest/experiments/` and of the user's own directory, by name, in the order of modules and of definition."""
     package = importlib.import_module("guest.experiments")
+    if own and str(own) not in package.__path__:
+        package.__path__.append(str(own))
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"guest.experiments.{module.name}")
     return dict(_found)

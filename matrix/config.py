@@ -21,11 +21,13 @@ from vms.settings import Debian
 class Config:
     """The default matrix: kernel specs, globs of experiments, and the archives that kernels come from.
 
+    `own_experiments` is a directory with experiments of the user's own, relative to the file; empty means none.
     `history` is the URL of the PostgreSQL that several machines record their runs in; empty means a file of this checkout's.
     """
 
     kernels: tuple[str, ...] = ()
     experiments: tuple[str, ...] = ("*",)
+    own_experiments: str = ""
     history: str = ""
     debian: Debian = dataclasses.field(default_factory=Debian)
 

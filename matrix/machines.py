@@ -23,17 +23,24 @@ from vms.template import Template, make_template
 
 _IMAGE_SECONDS = 1200
 _INITRAMFS_SECONDS = 300
-_AGENT = Agent(Path(__file__).parents[1] / "guest", "guest.agent")
+_GUEST = Path(__file__).parents[1] / "guest"
 
 
 class Machines:
     """Guests on this machine. `requested` is the accelerator the user asked for: auto, kvm or tcg.
 
     With a `catalogue`, a kernel that has vanished from its archive is answered with the nearest that exist.
+    `own` is the directory of the user's own experiments.
     """
 
     def __init__(
-        self, debian: Debian, cache: Cache, requested: str = "auto", offline: bool = False, catalogue: Catalogue | None = None
+        self,
+        debian: Debian,
+        cache: Cache,
+        requested: str = "auto",
+        offline: bool = False,
+        catalogue: Catalogue | None = None,
+        own: Path | None = None,
     ) -> None:
         if requested not in REQUESTS:
             raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
@@ -42,6 +49,7 @@ class Machines:
         self._requested = requested
         self._offline = offline
         self._catalogue = catalogue
+        self._agent = Agent(_GUEST, "guest.agent", own)
         self._accelerator: Accelerator | None = None
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
@@ -49,7 +57,7 @@ class Machines:
         accelerator = self.accelerator(kernels)
         return Surroundings(
             image=self._image.sha256,
-            agent=_AGENT.digest,
+            agent=self._agent.digest,
             qemu=find_qemu().version,
             accelerator=accelerator.name,
             why=accelerator.why,
@@ -74,7 +82,7 @@ class Machines:
     def template(self, files: BootFiles, cpus: int) -> Template:
         """Boots the kernel once, or takes the template of an earlier boot."""
         bootable = self._bootable(files)
-        return make_template(bootable, self._image, self.accelerator([files.kernel]), _AGENT, self._cache, Hardware(cpus=cpus))
+        return make_template(bootable, self._image, self.accelerator([files.kernel]), self._agent, self._cache, Hardware(cpus=cpus))
 
     def command(self, kernel: Kernel, cpus: int) -> str:
         """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the guest's own, made when it starts."""

@@ -39,19 +39,24 @@ _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n\t\x20-\x7e\u00a0-\U0010f
 
 @dataclass(frozen=True)
 class Agent:
-    """What answers requests inside a guest: a Python package, pushed as it is, and the module in it that is started."""
+    """What answers requests inside a guest: a Python package, pushed as it is, and the module in it that is started.
+
+    `own` is a directory of the user's that is pushed beside the package, under that name.
+    """
 
     directory: Path
     module: str
+    own: Path | None = None
 
     @cached_property
     def digest(self) -> str:
         """Changes with any byte or name in the package."""
         digest = hashlib.sha256(self.module.encode())
-        for path in sorted(self.directory.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                content = path.read_bytes()
-                digest.update(f"\n{path.relative_to(self.directory)} {len(content)}\n".encode() + content)
+        for top in (self.directory, *([self.own] if self.own else [])):
+            for path in sorted(top.rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    content = path.read_bytes()
+                    digest.update(f"\n{path.relative_to(top)} {len(content)}\n".encode() + content)
         return digest.hexdigest()[:32]
 
 
@@ -113,7 +118,9 @@ class Guest:
         """Waits until the guest has booted, pushes the agent, starts it and waits until it is ready."""
         with self.ssh(deadline) as ssh:
             target = f"/run/matrix/{agent.digest}"
-            ssh.push(agent.directory, target, deadline)
+            ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
+            if agent.own:
+                ssh.push(agent.own, f"{target}/own", deadline)
             started = ssh.run(f"cd {target} && python3 -m {agent.module}", deadline)
         if started.status != 0:
             raise HostError(f"{self.what}: {agent.module} did not start, exit status {started.status}: {started.output[-2000:]}")

@@ -97,13 +97,13 @@ class Ssh:
             raise LostGuest(f"{self._what}: SSH: {error or type(error).__name__} while running `{command}`") from error
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
-        """Copies a directory with all below it, except compiled bytecode, into the directory `target`, which is made.
+        """Copies a directory with all below it, except compiled bytecode, to the directory `target`, which is made.
 
         It goes as one file over SFTP: for a hundred files, a message to and fro for each would cost seconds under TCG.
         """
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.add(directory, arcname=directory.name, filter=lambda info: None if "__pycache__" in info.name else info)
+            archive.add(directory, arcname=".", filter=lambda info: None if "__pycache__" in info.name else info)
         try:
             with paramiko.SFTPClient.from_transport(self._transport) as sftp:  # type: ignore[union-attr]
                 sftp.get_channel().settimeout(deadline.remaining)  # type: ignore[union-attr]
