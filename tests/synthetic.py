@@ -99,7 +99,7 @@ def ledger(table: Table) -> Ledger:
                 commits[key] = Commit(key, title, Confirmed.CHANGELOG, "Flows are counted otherwise.", "0123456789ab", build.release)
                 told = difference.after if number % 3 == 0 else "something else"
                 changes.append(Change(row.experiment, commits[key], difference.fact, before=difference.before, after=told))
-    return Ledger(commits, tuple(changes), {})
+    return Ledger(commits, tuple(changes), {kernel.series: f"{kernel.series}.9999" for kernel in table.kernels})
 
 
 def records(entries: tuple[KernelEntry, ...], names: tuple[str, ...]) -> Iterator[Record]:

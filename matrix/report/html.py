@@ -31,7 +31,7 @@ def render(page: Page) -> str:
 
     Its policy lets the browser run and apply nothing but the script and style written here, whatever a guest managed to put into a text.
     """
-    style = _source("report.css") + _spans(page)
+    style = _source("report.css") + _sizes(page)
     script = "(() => {\n'use strict';\n" + "".join(_source(name) for name in _SCRIPTS) + "})();\n"
     return _template().render(
         page=page,
@@ -55,10 +55,12 @@ def embedded_json(data: object) -> str:
     )
 
 
-def _spans(page: Page) -> str:
-    """How wide the table and the names of the series are: the policy allows no style attributes."""
-    groups = "".join(f"#matrix .g{place} {{ --span: {group.columns}; }}\n" for place, group in enumerate(page.groups))
-    return f":root {{ --columns: {len(page.kernels)}; }}\n{groups}"
+def _sizes(page: Page) -> str:
+    """How many columns a series and how many rows a topic takes: the policy allows no style attributes."""
+    rules = [f":root {{ --columns: {len(page.kernels)}; }}"]
+    rules += [f"#matrix .g{place} {{ --span: {group.columns}; }}" for place, group in enumerate(page.groups)]
+    rules += [f"#matrix .t{place} {{ --rows: {len(section.rows)}; }}" for place, section in enumerate(page.sections)]
+    return "\n".join(rules) + "\n"
 
 
 def _digest(text: str) -> str:

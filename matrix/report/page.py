@@ -22,7 +22,7 @@ from matrix.table import Row, Table
 ROOMY_KERNELS = 12
 """Up to so many kernels a cell shows its facts; beyond, a letter."""
 
-VERDICT_GLYPHS = {EXPLAINED: "|", UNEXPLAINED: "?", CONTRADICTED: "≠"}
+VERDICT_GLYPHS = {EXPLAINED: "", UNEXPLAINED: "?", CONTRADICTED: "≠"}
 COLOURS = 8
 """Behaviours beyond the eighth use the colours again; their letters differ."""
 _LINES = 5
@@ -148,11 +148,7 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
         title=f"conntrack-matrix {manifest.run}",
         heading="What each kernel does with connections",
         summary=_summary(table),
-        counts=tuple(
-            Count(number, str(status), f"status:{status}", str(status), GLYPHS[status] or "A")
-            for status, number in table.counts.items()
-            if number
-        ),
+        counts=(*_status_counts(table), *_change_counts(ordered)),
         kernels=_kernels(table.kernels),
         groups=_groups(table.kernels),
         sections=tuple(Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows)) for topic, rows in sections.items()),
@@ -288,7 +284,7 @@ def _legend() -> tuple[Legend, ...]:
         Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
         Legend("k1 fail", "B✗", "the kernel broke an expectation (fail)"),
         Legend("unsupported", "-", "the kernel cannot do this (unsupported)"),
-        Legend("explained", "|", "differs from the kernel to its left, and the ledger knows the upstream commit"),
+        Legend("explained", "", "differs from the kernel to its left, and the ledger knows the upstream commit"),
         Legend("unexplained", "?", "differs, and nobody explained it yet"),
         Legend("contradicted", "≠", "differs otherwise than the ledger says"),
         Legend("crash", "†", "the guest's kernel crashed"),

@@ -129,6 +129,18 @@ def test_a_range_of_kernels_is_the_same_in_either_order(small: OpenPage) -> None
     assert shown_kernels(small("#from=6.6.10&to=5.15.10")) == forth
 
 
+def test_counts_lead_to_what_they_count(small: OpenPage) -> None:
+    page = small("")
+    for count in page.locator("#counts button").all():
+        number = int(count.locator("b").inner_text())
+        term = count.get_attribute("data-term")
+        count.click()
+        expect(page.get_by_role("searchbox")).to_have_value(term or "")
+        assert page.locator("tr.r:visible > td.hit").count() == number, term
+        count.click()
+    assert page.locator("td.hit").count() == 0
+
+
 def test_topic_and_status_write_into_the_query(small: OpenPage) -> None:
     page = small("")
     page.get_by_label("topic").select_option("nat")

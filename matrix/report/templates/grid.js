@@ -11,7 +11,7 @@ const columnRules = document.styleSheets[0];
 const fixedRules = columnRules.cssRules.length;
 let inSight = kernels.map((_, column) => column);
 let shownRows = rows.map(() => true);
-let faint = false;
+const hits = rows.map(() => new Uint8Array(kernels.length)); // which cells are marked as answering the query
 
 function showColumns(columns, pair) {
   inSight = columns;
@@ -41,26 +41,42 @@ function showColumns(columns, pair) {
   rowElements.forEach((tr, index) => tr.classList.toggle('d', differs(rows[index], columns)));
 }
 
-// Shows the rows that answer; returns how many do. Where the query tells cells apart, those that do not answer are faint.
+// Shows the rows that answer; returns how many do. Where the query tells cells apart, those that answer are marked.
 function showRows({ test, cells }) {
   let count = 0;
-  const wasFaint = faint;
-  faint = cells;
+  table.classList.toggle('asked', cells);
+  const marks = new Uint8Array(kernels.length);
   rows.forEach((row, index) => {
-    const answers = inSight.map((column) => Boolean(cellAt(row, column)) && test(row, column, inSight));
-    const shows = answers.includes(true);
+    let shows = false;
+    marks.fill(0);
+    for (const column of inSight) {
+      if (row.cells[column] >= 0 && test(row, column, inSight)) {
+        shows = true;
+        if (!cells) break;
+        marks[column] = 1;
+      }
+    }
     count += shows;
     if (shows !== shownRows[index]) {
       shownRows[index] = shows;
       rowElements[index].hidden = !shows;
       for (const tr of folded.get(index) || []) tr.hidden = !shows || !isUnfolded(index);
     }
-    if (shows && (cells || wasFaint)) {
-      const own = rowElements[index].cells;
-      inSight.forEach((column, place) => own[column + 1].classList.toggle('faint', cells && !answers[place]));
+    // A class is set or taken only where that changes something: there may be 20,000 cells.
+    const marked = hits[index];
+    for (let column = 0; column < marks.length; column += 1) {
+      if (marks[column] !== marked[column]) {
+        marked[column] = marks[column];
+        rowElements[index].cells[column + 1].classList.toggle('hit', marks[column] === 1);
+      }
     }
   });
-  for (const section of sections) section.hidden = ![...section.rows].some((tr) => tr.classList.contains('r') && !tr.hidden);
+  let index = 0;
+  for (const section of sections) {
+    const end = index + Number(section.dataset.rows);
+    section.hidden = !shownRows.slice(index, end).includes(true);
+    index = end;
+  }
   return count;
 }
 

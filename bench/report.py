@@ -1,0 +1,113 @@
+"""The page of 100 kernels x 200 experiments: what it takes to write, how large it is, how fast a browser shows, scrolls and searches it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from bench.figure import Figure
+from matrix.report.html import html_report
+from matrix.table import make_table
+from tests import synthetic
+
+_KERNELS, _EXPERIMENTS = 100, 200
+_CHROMIUM = "/usr/bin/chromium"
+
+# From the event to the frame after the next, by when what it changed was painted. The floor is the same with an event that changes nothing.
+_TYPED = """async (text) => {
+  const query = document.getElementById('query');
+  const start = performance.now();
+  query.value = text;
+  query.dispatchEvent(new Event('input', { bubbles: true }));
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  return performance.now() - start;
+}"""
+_NOTHING = """async () => {
+  const start = performance.now();
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  return performance.now() - start;
+}"""
+# How long the frames took while the page moved by 120 px in each, down and then to the right.
+_SCROLLED = """async () => {
+  const frames = [];
+  let last = performance.now();
+  for (let step = 0; step < 60; step += 1) {
+    window.scrollBy(step < 30 ? 0 : 120, step < 30 ? 120 : 0);
+    await new Promise(requestAnimationFrame);
+    frames.push(performance.now() - last);
+    last = performance.now();
+  }
+  return frames.sort((a, b) => a - b);
+}"""
+_QUERIES = ("differs", "unexplained", "status:fail kernel>=6.12", "fact:flows=9", "fact:flows<10 or not status:pass", "")
+
+
+def measure() -> list[Figure]:
+    """Writes the page with evidence on disk and opens it."""
+    entries, catalogue = synthetic.kernels(_KERNELS), synthetic.experiments(_EXPERIMENTS)
+    records = list(synthetic.records(entries, tuple(catalogue)))
+    with tempfile.TemporaryDirectory() as directory:
+        run = Path(directory)
+        for record in records:
+            synthetic.write_evidence(run, record)
+        start = time.perf_counter()
+        table = make_table(synthetic.manifest(entries, tuple(catalogue)), records, catalogue)
+        tabled = time.perf_counter()
+        page = html_report(table, catalogue, synthetic.ledger(table), run)
+        written = time.perf_counter()
+        target = run / "report" / "index.html"
+        target.parent.mkdir()
+        target.write_text(page, encoding="utf-8")
+        size = target.stat().st_size
+        seconds = {"table": tabled - start, "page": written - tabled}
+        return [
+            Figure(
+                "render_seconds", written - start, "s", f"from records to the page of {_KERNELS} x {_EXPERIMENTS} cells", shares=seconds
+            ),
+            Figure("megabytes", size / 1e6, "MB", "size of the page, evidence in it"),
+            *_in_browser(target),
+        ]
+
+
+def _in_browser(target: Path) -> list[Figure]:
+    arguments = ["--disable-background-networking", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        paints = [_first_paint(page, target) for _ in range(3)]
+        floor = min(page.evaluate(_NOTHING) for _ in range(5))
+        latencies = {query: min(page.evaluate(_TYPED, query) for _ in range(3)) for query in _QUERIES}
+        frames: list[float] = page.evaluate(_SCROLLED)
+        chromium.close()
+    slowest = max(latencies, key=lambda query: latencies[query])
+    return [
+        Figure("first_paint_ms", min(paint["paint"] for paint in paints), "ms", "from navigation to the first contentful paint"),
+        Figure("ready_ms", min(paint["ready"] for paint in paints), "ms", "from navigation until the page answers"),
+        Figure(
+            "filter_ms",
+            latencies[slowest],
+            "ms",
+            f"from a keystroke to the painted answer, slowest query ({slowest or 'none'})",
+            floor=floor,
+            floor_what="two frames in which nothing happens",
+            goal="100",
+        ),
+        Figure("scroll_median_ms", frames[len(frames) // 2], "ms", "a frame while scrolling, median", goal="17"),
+        Figure("scroll_95th_ms", frames[len(frames) * 95 // 100], "ms", "a frame while scrolling, 95th percentile"),
+    ]
+
+
+def _first_paint(page: Page, target: Path) -> dict[str, Any]:
+    page.goto("about:blank")
+    page.goto(target.as_uri())
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    measured: dict[str, Any] = page.evaluate(
+        "({ paint: performance.getEntriesByName('first-contentful-paint')[0].startTime,"
+        " ready: performance.getEntriesByType('navigation')[0].domComplete })"
+    )
+    return measured
