@@ -1,13 +1,15 @@
 """The tasks of `./invoke`. What each does stands in `commands/`."""
 
 from commands.kernels import cache, kernels, lock, prune
-from commands.project import doctor, experiments, test
-from commands.reading import export, history, upgrade
+from commands.project import catalogue, doctor, experiments, reference, test
+from commands.reading import compare, export, history, upgrade
 from commands.running import accept, matrix, nightly
 
 __all__ = [
     "accept",
     "cache",
+    "catalogue",
+    "compare",
     "doctor",
     "experiments",
     "export",
@@ -17,6 +19,7 @@ __all__ = [
     "matrix",
     "nightly",
     "prune",
+    "reference",
     "test",
     "upgrade",
 ]

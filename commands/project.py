@@ -8,7 +8,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import ROOT, print_json, print_table, reported
+from commands.shell import RESULTS, ROOT, print_json, print_table, reported
 
 # What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
 
@@ -34,7 +34,7 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     if new:
         print(f"{write_skeleton(new, found, own or ROOT / 'guest' / 'experiments')}\nrun it with ./invoke matrix -k newest -e {new}")
         return
-    catalogue = found.values()
+    known = found.values()
     if json:
         print_json(
             [
@@ -48,15 +48,39 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
                     "variants": experiment.combinations(),
                     "modules": experiment.modules,
                 }
-                for experiment in catalogue
+                for experiment in known
             ]
         )
         return
     rows = []
-    for experiment in catalogue:
+    for experiment in known:
         parameters = variant_name({name: "/".join(values) for name, values in experiment.variants.items()})
         rows.append([experiment.name, experiment.topic, parameters, experiment.question])
     print_table(["experiment", "topic", "variants", "question"], rows)
+
+
+@task
+@reported
+def catalogue(_context: Context) -> None:
+    """Write docs/catalogue.md from the experiments."""
+    from matrix.catalogue import read_catalogue
+    from matrix.ledger.read import read_ledger
+    from matrix.report.catalogue import catalogue_page
+    from matrix.store import write_whole
+
+    page = ROOT / "docs" / "catalogue.md"
+    write_whole(page, catalogue_page(read_catalogue(None), read_ledger()).encode())
+    print(page)
+
+
+@task(help={"run": "the run to publish (a directory under results/; default: the newest)"})
+@reported
+def reference(_context: Context, run: str = "latest") -> None:
+    """Publish a finished run as results/reference/."""
+    from matrix.catalogue import read_catalogue
+    from matrix.reference import publish
+
+    print(publish(RESULTS / run, RESULTS / "reference", read_catalogue(None)))
 
 
 @task(help={"accel": "auto, kvm or tcg"})

@@ -20,7 +20,8 @@ def write_reports(run: Path, manifest: Manifest, records: Sequence[Record], cata
     """Writes `index.html`, `report.md` and `junit.xml` under `report/` and gives the page's path."""
     report = run / "report"
     table = make_table(manifest, records, catalogue)
-    write_whole(report / "report.md", markdown(table).encode())
+    ledger = read_ledger()
+    write_whole(report / "report.md", markdown(table, ledger).encode())
     write_whole(report / "junit.xml", junit(manifest, records))
-    write_whole(report / "index.html", html_report(table, catalogue, read_ledger(), run).encode())
+    write_whole(report / "index.html", html_report(table, catalogue, ledger, run).encode())
     return report / "index.html"

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matrix.ledger.model import Ledger
 from matrix.report.markdown import markdown
 from tests.unit.matrix.report.sample import table
 
+LEDGER = Ledger({}, (), {})
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def test_the_report_reads_as_it_should() -> None:
-    assert markdown(table()) == (GOLDEN / "report.md").read_text()
+    assert markdown(table(), LEDGER) == (GOLDEN / "report.md").read_text()
 
 
 def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
-    text = markdown(table())
+    text = markdown(table(), LEDGER)
     assert "<script" not in text
     assert "\x1b" not in text
     assert "`code`" not in text
@@ -22,5 +24,17 @@ def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
 
 
 def test_every_row_has_a_cell_per_kernel() -> None:
-    rows = [line for line in markdown(table()).split("## Kernels")[0].splitlines() if line.startswith("|")]
+    rows = [line for line in markdown(table(), LEDGER).split("## What changed")[0].splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {6}
+
+
+def test_what_changed_is_listed_with_what_nobody_explained() -> None:
+    text = markdown(table(), LEDGER).split("## What changed")[1].split("## Kernels")[0]
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert rows
+    assert all("**unexplained**" in row for row in rows)
+
+
+def test_without_evidence_nothing_links_to_cells() -> None:
+    assert "](../cells/" in markdown(table(), LEDGER)
+    assert "](../cells/" not in markdown(table(), LEDGER, evidence=False)

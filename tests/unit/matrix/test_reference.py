@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from guest.catalogue import Experiment, Fact
+from matrix.record import Record, Status
+from matrix.reference import lacking
+
+ASKED = Experiment(
+    name="asked",
+    topic="topic",
+    question="What?",
+    doc="What?",
+    run=lambda lab: {},
+    facts=(Fact("flows", int, "flows"),),
+    invariants=(),
+    variants={"scope": ("user", "root")},
+    modules=(),
+    seconds=1,
+    cpus=1,
+)
+CATALOGUE = {"asked": ASKED}
+USER = Record("6.1.1", "asked", {"scope": "user"}, Status.PASS, {"flows": 1})
+ROOT = replace(USER, variant={"scope": "root"})
+
+
+def test_a_reference_that_answers_everything_lacks_nothing() -> None:
+    assert lacking([USER, ROOT], CATALOGUE) == []
+
+
+def test_a_cell_that_was_never_asked_is_named() -> None:
+    assert lacking([USER], CATALOGUE) == ["asked [scope=root] is not asked"]
+
+
+def test_a_fact_that_was_declared_since_is_named() -> None:
+    wider = {"asked": replace(ASKED, facts=(*ASKED.facts, Fact("state", str, "state")))}
+    assert lacking([USER, ROOT], wider) == ["asked [scope=user] has no state", "asked [scope=root] has no state"]
+
+
+def test_a_cell_that_no_kernel_supports_was_asked_all_the_same() -> None:
+    unsupported = replace(ROOT, status=Status.UNSUPPORTED, facts={}, reason="ENOENT")
+    assert lacking([USER, unsupported], CATALOGUE) == []
