@@ -12,12 +12,13 @@ from guest.catalogue import Experiment
 from matrix.ledger.model import Ledger
 from matrix.manifest import KernelEntry, Manifest
 from matrix.record import Record, Status
-from matrix.report.behaviour import GLYPHS, behaviours, frozen, letter
+from matrix.report.behaviour import GLYPHS, behaviours, letter
+from matrix.report.brief import brief
 from matrix.report.embedded import Shown, embedded
 from matrix.report.evidence import pack_evidence
-from matrix.report.shown import in_words, shown, shown_value
+from matrix.report.shown import shown
 from matrix.report.told import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
-from matrix.table import Row, Table
+from matrix.table import Table
 
 ROOMY_KERNELS = 12
 """Up to so many kernels a cell shows its facts; beyond, a letter."""
@@ -25,12 +26,6 @@ ROOMY_KERNELS = 12
 VERDICT_GLYPHS = {EXPLAINED: "", UNEXPLAINED: "?", CONTRADICTED: "≠"}
 COLOURS = 8
 """Behaviours beyond the eighth use the colours again; their letters differ."""
-_LINES = 5
-_COUNTS = 6
-
-
-Headline = tuple[tuple[str, ...], ...]
-"""The facts that the cells of a row show, line by line."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +161,7 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
 
 def _status_counts(table: Table) -> tuple[Count, ...]:
     return tuple(
-        Count(number, str(status), f"status:{status}", str(status), GLYPHS[status] or "A")
+        Count(number, str(status), f"status:{status}", str(status), GLYPHS[status] or "✓")
         for status, number in table.counts.items()
         if number
     )
@@ -183,24 +178,24 @@ def _change_counts(rows: Sequence[Shown]) -> tuple[Count, ...]:
 
 def _row(of: Shown, *, roomy: bool) -> RowView:
     row = of.row
-    headline = _headline(row)
+    lines = brief(row) if roomy else ()
     numbers = behaviours(row.records)
     return RowView(
         experiment=shown(row.experiment, 100),
         label=shown(row.label, 200),
         question=row.question,
-        fact_names=tuple("/".join(shown(fact, 60) for fact in facts) for facts in headline),
+        fact_names=tuple("/".join(shown(fact, 60) for fact in line.facts) for line in lines),
         differs=row.differs,
         cells=tuple(
-            _cell(record, number, headline, of.told.get(column), row.changed[column], roomy=roomy)
+            _cell(
+                record, number, of.told.get(column), [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines]
+            )
             for column, (record, number) in enumerate(zip(row.records, numbers, strict=True))
         ),
     )
 
 
-def _cell(
-    record: Record | None, number: int, headline: Headline, told: ToldChange | None, changed: frozenset[str], *, roomy: bool
-) -> CellView:
+def _cell(record: Record | None, number: int, told: ToldChange | None, lines: Sequence[tuple[str, bool]]) -> CellView:
     if record is None:
         return CellView("none", "", ())
     glyph = GLYPHS[record.status]
@@ -208,26 +203,9 @@ def _cell(
     classes += [str(record.status)] if record.status is not Status.PASS else []
     classes += [told.verdict] if told else []
     mark = letter(number) + glyph if number >= 0 else glyph
-    if not roomy:
-        return CellView(" ".join(classes), mark, ())
-    lines = tuple(Line(_values(record, facts), not changed.isdisjoint(facts)) for facts in headline) if record.facts else ()
-    return CellView(" ".join(classes), mark or str(record.status), lines or (Line(str(record.status), False),))
-
-
-def _values(record: Record, facts: Sequence[str]) -> str:
-    return "/".join(
-        shown(in_words(shown_value(record.facts[fact])).replace("\n", " "), 60) if fact in record.facts else "absent" for fact in facts
-    )
-
-
-def _headline(row: Row) -> Headline:
-    """The facts a cell shows: each that differs within the row on a line of its own, or where none does all plain counts on one line."""
-    facts = [record.facts for record in row.records if record and record.facts]
-    varying = [name for name in row.facts if len({frozen({name: each[name]} if name in each else {}) for each in facts}) > 1]
-    if varying:
-        return tuple((name,) for name in varying[:_LINES])
-    counts = tuple(name for name in row.facts if all(type(each.get(name)) is int for each in facts))
-    return (counts,) if 0 < len(counts) <= _COUNTS else tuple((name,) for name in row.facts[:2])
+    if lines and not record.facts:
+        return CellView(" ".join(classes), mark, (Line(str(record.status), False),))
+    return CellView(" ".join(classes), mark, tuple(Line(text, changed) for text, changed in lines))
 
 
 def _kernels(kernels: Sequence[KernelEntry]) -> tuple[KernelView, ...]:
@@ -255,12 +233,12 @@ def _groups(kernels: Sequence[KernelEntry]) -> tuple[Group, ...]:
 def _summary(table: Table) -> tuple[str, ...]:
     kernels, manifest = table.kernels, table.manifest
     span = f"{len(kernels)} kernels, {kernels[0].name} to {kernels[-1].name}" if len(kernels) > 1 else f"kernel {kernels[0].name}"
-    accelerator = f"{manifest.surroundings.accelerator} ({manifest.surroundings.why})"
+    when = manifest.started.replace("T", " ").replace("+00:00", " UTC")
     return (
         span,
         f"{len(manifest.experiments)} experiments in {len(table.rows)} rows",
-        manifest.started.replace("T", " ").replace("+00:00", " UTC"),
-        accelerator,
+        when,
+        f"{manifest.surroundings.accelerator.upper()}, QEMU {manifest.surroundings.qemu}",
     )
 
 

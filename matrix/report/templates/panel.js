@@ -89,7 +89,7 @@ function factParts(row, column) {
   const [left, right] = sides;
   return [
     element('h3', {}, 'Facts'),
-    element('table', {},
+    element('table', { class: 'facts' },
       element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'fact'), heading(left), element('th', { scope: 'col' }, element('b', {}, kernels[column].name)), heading(right))),
       element('tbody', {}, [...names].map((name) => {
         return element('tr', { class: differing(name) ? 'differs' : null },
