@@ -73,14 +73,15 @@ def experiment(
     invariants: Sequence[Invariant] = (),
     variants: Mapping[str, Sequence[str]] | None = None,
     modules: Sequence[str] = (),
-    seconds: float = 30.0,
+    seconds: float = 60.0,
     cpus: int = 1,
 ) -> Callable[[Callable[[Lab], Facts]], Callable[[Lab], Facts]]:
     """Declares a function as an experiment.
 
     The function's name with dashes is the experiment's, its module the topic, its docstring's first line the question. `modules` are
     kernel modules without which the question makes no sense: where one cannot be loaded the cell is `unsupported` with modprobe's own
-    words. `seconds` bounds one run. `cpus` is more than 1 only for experiments about races.
+    words. `seconds` bounds one run, generously: a busy host slows
+    a guest down ten times. `cpus` is more than 1 only for experiments about races.
     """
 
     def declare(function: Callable[[Lab], Facts]) -> Callable[[Lab], Facts]:

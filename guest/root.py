@@ -39,7 +39,7 @@ class Root:
         self._deeds: dict[str, Callable[..., Any]] = {
             "write": self.write,
             "read": self.read,
-            "list": self.list,
+            "names": self.names,
             "modprobe": self.modprobe,
             "rmmod": self.rmmod,
             "dmesg": self.dmesg,
@@ -72,7 +72,7 @@ class Root:
         except OSError as error:
             raise Refused(f"{path}: {error.strerror}", errno_name(error)) from error
 
-    def list(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
         return sorted(entry.name for entry in Path(path).iterdir())
 
@@ -135,9 +135,9 @@ class Asking:
         """A file's text as the initial namespace's root sees it."""
         return str(self._ask("read", path))
 
-    def list(self, path: str) -> list[str]:
+    def names(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
-        return list(self._ask("list", path))
+        return list(self._ask("names", path))
 
     def modprobe(self, name: str, *parameters: str) -> None:
         """Loads a module until the cell is over."""

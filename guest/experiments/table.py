@@ -250,7 +250,7 @@ def sysctl_inventory(lab: Lab) -> Facts:
     prefix = "nf_conntrack_"
     inside, outside = (
         {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-        for names in (lab.sysctl_names("net/netfilter"), lab.root.list("/proc/sys/net/netfilter"))
+        for names in (lab.sysctl_names("net/netfilter"), lab.root.names("/proc/sys/net/netfilter"))
     )
     values = {name: lab.read_sysctl(f"net/netfilter/{prefix}{name}") for name in sorted(inside)}
     refused = [name for name, value in values.items() if lab.try_sysctl(f"net/netfilter/{prefix}{name}", value) != "ok"]

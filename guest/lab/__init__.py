@@ -48,6 +48,10 @@ class Lab(Namespace):
         self.journal.note(f"after {time.monotonic() - start:.3f} s: {what}")
         return True
 
+    def pause(self, seconds: float) -> None:
+        """Lets time pass, where time itself is the question; for everything else there is `until`."""
+        time.sleep(seconds)
+
     def evidence(self) -> Evidence:
         """What the cell leaves to be read; table and counters are read now where the experiment did not."""
         if not self.journal.has_table and self.conntrack.count() <= _MOST_LISTED:

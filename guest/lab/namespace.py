@@ -76,19 +76,21 @@ class Namespace:
         With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script. With `states` every forwarded packet
         carries its conntrack state in its DSCP field; that rule switches connection tracking on.
         """
-        script = (state_rules(family) if states else "") + textwrap.dedent(rules)
-        if script:
-            self.nft(script)
         if family == 6:
             self._quiet_ipv6()
             self.sysctl("net/ipv6/conf/all/forwarding", 1)
             tuns = self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64")
-            return Router(*tuns, ("2001:db8:1::2", "2001:db8:2::2"))
-        self._no_ipv6()
-        self.sysctl("net/ipv4/ip_forward", 1)
-        self.sysctl("net/ipv4/conf/all/rp_filter", 0)
-        self.sysctl("net/ipv4/conf/default/rp_filter", 0)
-        return Router(self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"), ("10.0.1.2", "10.0.2.2"))
+            router = Router(*tuns, ("2001:db8:1::2", "2001:db8:2::2"))
+        else:
+            self._no_ipv6()
+            self.sysctl("net/ipv4/ip_forward", 1)
+            self.sysctl("net/ipv4/conf/all/rp_filter", 0)
+            self.sysctl("net/ipv4/conf/default/rp_filter", 0)
+            router = Router(self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"), ("10.0.1.2", "10.0.2.2"))
+        script = (state_rules(family) if states else "") + textwrap.dedent(rules)
+        if script:
+            self.nft(script)
+        return router
 
     def _no_ipv6(self) -> None:
         # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.

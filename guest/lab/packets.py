@@ -79,6 +79,16 @@ def echo(source: str, destination: str, identifier: int = 7, *, reply: bool = Fa
     return ip(source, destination) / ICMP(type="echo-reply" if reply else "echo-request", id=identifier, seq=sequence)
 
 
+def protocol(source: str, destination: str, number: int, data: bytes = b"") -> Packet:
+    """An IP packet of any protocol."""
+    header = ip(source, destination)
+    if ":" in source:
+        header.nh = number
+    else:
+        header.proto = number
+    return header / data
+
+
 def parse(data: bytes) -> Packet:
     """The packet in bytes read from a tun."""
     if data[0] >> 4 == 6:
@@ -90,7 +100,13 @@ def parse(data: bytes) -> Packet:
     return IP(data)
 
 
-def with_ports(packet: Packet, ports: Iterable[int]) -> list[bytes]:
+def ports(data: bytes) -> tuple[int, int]:
+    """Source and destination port of a TCP, UDP or SCTP packet read from a tun."""
+    sport, dport = struct.unpack_from(">HH", data, (data[0] & 15) * 4 if data[0] >> 4 == 4 else 40)
+    return sport, dport
+
+
+def with_ports(packet: Packet, numbers: Iterable[int]) -> list[bytes]:
     """The same IPv4 TCP or UDP packet from many source ports, as bytes: built once, then patched, checksum included (RFC 1624)."""
     template = bytearray(bytes(packet))
     header = (template[0] & 15) * 4
@@ -98,7 +114,7 @@ def with_ports(packet: Packet, ports: Iterable[int]) -> list[bytes]:
     (before,) = struct.unpack_from(">H", template, header)
     (checksum,) = struct.unpack_from(">H", template, place)
     made = []
-    for port in ports:
+    for port in numbers:
         total = (~checksum & 0xFFFF) + (~before & 0xFFFF) + port
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)

@@ -12,8 +12,8 @@ from guest.catalogue import Unsupported
 _TOOL_SECONDS = 20
 # The words of programs whose kernel lacks something. Anything else they complain of is a mistake of the experiment.
 _KERNEL_LACKS = re.compile(
-    r"does not exist|can't initialize|missing kernel module|not supported|No such file or directory|"
-    r"Protocol wrong type|Invalid argument|No chain/target/match by that name|Module .* not found",
+    r"(table|chain)\b.{0,40}does not exist|can't initialize|missing kernel module|not supported|No such file or directory|"
+    r"Protocol wrong type|No chain/target/match by that name",
     re.IGNORECASE,
 )
 

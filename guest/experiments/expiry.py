@@ -1,0 +1,254 @@
+"""Time: how long entries live, and when they really go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from guest.catalogue import Fact, Facts, experiment
+from guest.lab import Lab
+from guest.lab.namespace import Namespace
+from guest.lab.packets import echo, endpoint, parse, protocol, udp, with_ports
+from guest.lab.router import Peer
+
+_UDP = "net/netfilter/nf_conntrack_udp_timeout"
+_STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
+
+
+def _empties(lab: Lab, place: Namespace, seconds: float) -> bool:
+    return lab.until("the count to fall to 0", lambda: place.conntrack.count() == 0, seconds)
+
+
+@experiment(
+    facts=[
+        Fact("few", str, "3 flows with a timeout of 2 s: gone within 10 s of idling, or still counted"),
+        Fact("many", str, "3000 flows with a timeout of 2 s: all gone within 10 s of idling, or still counted"),
+        Fact("after_read", int, "entries counted after the table was read"),
+    ],
+    seconds=120,
+)
+def gc_latency(lab: Lab) -> Facts:
+    """How long do expired flows linger, and still count towards the limit, on an idle machine?
+
+    nf_conntrack_udp_timeout is set to 2 s. Three flows are made and the machine left alone; only nf_conntrack_count is polled, for
+    reading the table itself would evict what has expired. Then the same with 3000 flows in another namespace.
+    """
+    facts: Facts = {}
+    for name, number in (("few", 3), ("many", 3000)):
+        place = lab.another()
+        place.nft("table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }")
+        wire = place.host()
+        place.sysctl(_UDP, 2)
+        wire.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(2000, 2000 + number)))
+        gone = _empties(lab, place, 12)
+        facts[name] = "gone" if gone else "still counted"
+        place.conntrack.flows()
+        facts["after_read"] = place.conntrack.count()
+    return facts
+
+
+@experiment(
+    facts=[
+        Fact("one_way", str, "lifetime after packets in one direction only"),
+        Fact("answered", str, "lifetime right after the first answer"),
+        Fact("assured_at", str, "how the flow became assured: by the first answer, by a later packet, later than 2 s only, or not at all"),
+        Fact("stream_at_once", str, "lifetime after ten packets each way within the first two seconds"),
+        Fact("stream_later", str, "lifetime after one more packet each way two seconds later"),
+    ],
+    variants={"family": ("ipv4", "ipv6")},
+)
+def udp_timeouts_assured(lab: Lab) -> Facts:
+    """When does a UDP flow get the long timeout of a stream, and when is it spared by early drop?
+
+    A question, its answer, more of both at once, and again after two seconds. Timeouts are set to 30 s, and 120 s for streams. DNS-like
+    exchanges that are over at once should not occupy the table for two minutes.
+    """
+    router = lab.router(family=lab.family)
+    lab.sysctl(_UDP, 30)
+    lab.sysctl(_STREAM, 120)
+    client, server = endpoint(router.client_address, 5000), endpoint(router.server_address, 53)
+    question, answer = udp(client, server), udp(server, client)
+
+    def now() -> tuple[str, bool]:
+        flow = lab.flow(client)
+        return (flow.lifetime, flow.assured) if flow else ("gone", False)
+
+    router.from_client(question)
+    router.from_client(question)
+    one_way, _ = now()
+    router.from_server(answer)
+    answered, first = now()
+    for _ in range(10):
+        router.from_client(question)
+        router.from_server(answer)
+    at_once, later = now()
+    lab.pause(2.2)
+    router.from_client(question)
+    router.from_server(answer)
+    stream_later, last = now()
+    when = "the first answer" if first else "a later packet" if later else "after 2 s" if last else "not at all"
+    return {"one_way": one_way, "answered": answered, "assured_at": when, "stream_at_once": at_once, "stream_later": stream_later}
+
+
+@experiment(
+    facts=[
+        Fact("backend", dict, "packets that reached each backend"),
+        Fact("entry_refreshed", bool, "whether one-way packets keep the entry to the vanished backend alive"),
+        Fact("after_delete", str, "where the client's packets go once the entry is deleted: new or old backend"),
+    ],
+    seconds=40,
+)
+def one_way_udp_stale_dnat(lab: Lab) -> Facts:
+    """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
+
+    DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and the client goes on from the same
+    port, more often than the timeout of 3 s, and gets no answer. Syslog and DNS clients of a restarted pod do this.
+    """
+    router = lab.router("table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.100 dnat to 10.0.2.2; }; }")
+    lab.sysctl(_UDP, 3)
+    client = "10.0.1.2:5000"
+    packet = udp(client, "10.0.2.100:53")
+    backends = {"old": 0, "new": 0}
+
+    def send() -> str:
+        router.from_client(packet)
+        backend = "old" if parse(router.out[0])["IP"].dst == "10.0.2.2" else "new"
+        backends[backend] += 1
+        return backend
+
+    send()
+    lab.nft("flush chain ip nat pre; add rule ip nat pre ip daddr 10.0.2.100 dnat to 10.0.2.3")
+    for _ in range(4):
+        lab.pause(1)
+        send()
+    counted = dict(backends)
+    flow = lab.flow(client)
+    refreshed = flow is not None and flow.reply.source == "10.0.2.2"
+    if flow:
+        lab.conntrack.delete(flow)
+    return {"backend": counted, "entry_refreshed": refreshed, "after_delete": send()}
+
+
+@experiment(
+    facts=[
+        Fact("reopened", str, "conntrack state of a SYN with a higher sequence number on an entry in TIME_WAIT"),
+        Fact("reopened_state", str, "the entry's state after it"),
+        Fact("lower", str, "conntrack state of a SYN with a lower sequence number"),
+        Fact("lower_state", str, "the entry's state after it"),
+        Fact("by_server", str, "conntrack state of a SYN from the server's side with a higher number"),
+        Fact("by_server_state", str, "the entry's state after it"),
+    ],
+)
+def timewait_reuse(lab: Lab) -> Facts:
+    """Can a connection in TIME_WAIT be opened again at once, from either side?
+
+    Three connections are closed in good order, the client first. Then comes a SYN on the same ports: with a higher sequence number, with
+    a lower one, and from the former server. Busy clients reuse ports within two minutes.
+    """
+    router = lab.router()
+
+    def closed(port: int) -> tuple[Peer, Peer]:
+        client, server = router.handshake(port)
+        client.fin()
+        server.fin()
+        client.ack()
+        return client, server
+
+    facts: Facts = {}
+    client, _ = closed(40000)
+    facts |= {"reopened": client.syn(seq=client.next + 100_000), "reopened_state": lab.state(client.me)}
+    client, _ = closed(40001)
+    facts |= {"lower": client.syn(seq=client.next - 500), "lower_state": lab.state(client.me)}
+    client, server = closed(40002)
+    facts["by_server"] = server.syn(seq=server.next + 100_000)
+    flow = lab.flow(client.me) or lab.flow(server.me, client.me)
+    return facts | {"by_server_state": flow.state if flow else "gone"}
+
+
+@experiment(
+    facts=[
+        Fact("ladder", dict, "per step of a connection: the entry's timeout in seconds, rounded up to the usual rungs"),
+        Fact("states", list, "per step: the entry's state"),
+    ],
+)
+def tcp_timeouts(lab: Lab) -> Facts:
+    """How long does an entry live in each state of a TCP connection?
+
+    One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each segment. Defaults as the kernel has
+    them.
+    """
+    router = lab.router()
+    client, server = router.tcp()
+    steps: list[tuple[str, Callable[[], str]]] = [
+        ("syn", client.syn),
+        ("synack", server.synack),
+        ("ack", client.ack),
+        ("data", lambda: client.data(100)),
+        ("data_acked", server.ack),
+        ("fin", client.fin),
+        ("fin_acked", server.ack),
+        ("second_fin", server.fin),
+        ("last_ack", client.ack),
+    ]
+    ladder: dict[str, int] = {}
+    states: list[str] = []
+    for name, step in steps:
+        step()
+        flow = lab.flow(client.me)
+        ladder[name] = int(flow.lifetime.split()[0]) if flow else 0
+        states.append(f"{name}: {flow.state if flow else 'gone'}")
+    return {"ladder": ladder, "states": states}
+
+
+@experiment(
+    facts=[
+        Fact("renewed", bool, "whether a second SYN sets the timeout back"),
+        Fact("state", str, "the entry's state after five SYNs"),
+        Fact("forwarded", list, "conntrack states of the five SYNs"),
+    ],
+)
+def syn_retransmit_no_renew(lab: Lab) -> Facts:
+    """Does a retransmitted SYN renew the entry of a connection nobody answers?
+
+    Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that retries would hold its place for ever.
+    """
+    router = lab.router()
+    client, _ = router.tcp()
+    first = client.next
+    forwarded = [client.syn(seq=first)]
+
+    def left() -> int:
+        flow = lab.flow(client.me)
+        return flow.timeout if flow else 0
+
+    lab.until("the entry to be two seconds old", lambda: left() <= 118, 10)
+    forwarded += [client.syn(seq=first) for _ in range(4)]
+    return {"renewed": left() > 118, "state": lab.state(client.me), "forwarded": forwarded}
+
+
+@experiment(
+    facts=[
+        Fact("lifetimes", dict, "per protocol: seconds the entry has left after one packet, rounded up to the usual rungs"),
+        Fact("answered", dict, "per protocol: the same after one packet each way"),
+    ],
+    variants={"family": ("ipv4", "ipv6")},
+)
+def generic_timeouts(lab: Lab) -> Facts:
+    """How long do entries of protocols other than TCP live, unanswered and answered?
+
+    ICMP echo, UDP, GRE (without PPTP), ESP and protocol 253 through a router, defaults as the kernel has them.
+    """
+    router = lab.router(family=lab.family)
+    one, other = router.client_address, router.server_address
+    raw = {"gre": 47, "esp": 50, "experimental": 253}
+    packets = {"echo": (echo(one, other), echo(other, one, reply=True))}
+    packets["udp"] = (udp(endpoint(one, 5000), endpoint(other, 53)), udp(endpoint(other, 53), endpoint(one, 5000)))
+    for name, number in raw.items():
+        packets[name] = (protocol(one, other, number, b"\0" * 16), protocol(other, one, number, b"\0" * 16))
+    facts: Facts = {"lifetimes": {}, "answered": {}}
+    for name, (question, answer) in packets.items():
+        lab.conntrack.flush()
+        router.from_client(question)
+        facts["lifetimes"][name] = sum(int(flow.lifetime.split()[0]) for flow in lab.flows())
+        router.from_server(answer)
+        facts["answered"][name] = sum(int(flow.lifetime.split()[0]) for flow in lab.flows())
+    return facts

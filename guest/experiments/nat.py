@@ -1,0 +1,175 @@
+"""Address translation: which ports, which backends, and when none is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from guest.catalogue import Fact, Facts, experiment
+from guest.lab import Lab
+from guest.lab.packets import parse, ports, tcp, udp, with_ports
+
+_OPTIONS = ("none", "random", "fully-random", "persistent")
+
+
+@experiment(
+    facts=[
+        Fact(
+            "spread",
+            list,
+            "per option of the rule: which of the four ports 40 connections got: first (only the first), all, some, or one other",
+        )
+    ],
+    variants={"frontend": ("legacy", "nft", "native")},
+)
+def dnat_port_range(lab: Lab) -> Facts:
+    """Does DNAT to a range of ports spread connections over it, or take the first port for all?
+
+    40 SYNs from 40 source ports to 10.0.2.2:80, translated to 10.0.2.2:8000-8003: by the range alone, with random, with fully-random
+    (which iptables' DNAT does not know) and with persistent. Home-made load balancing over ports depends on it. The counts are in
+    notes.txt.
+    """
+    found = []
+    for option in _OPTIONS:
+        if option == "fully-random" and lab.frontend != "native":
+            continue
+        place = lab.another()
+        words = "" if option == "none" else option
+        if lab.frontend == "native":
+            chain = f"type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.2.2:8000-8003 {words}"
+            router = place.router(f"table ip nat {{ chain pre {{ {chain}; }}; }}", states=False)
+        else:
+            router = place.router(states=False)
+            flag = f"--{words}" if words else ""
+            place.iptables(f"*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.2:8000-8003 {flag}")
+        chosen: Counter[int] = Counter()
+        for syn in with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(40000, 40040)):
+            router.from_client(syn)
+            chosen.update(ports(data)[1] for data in router.out)
+        lab.journal.note(f"{option}: {dict(sorted(chosen.items()))}")
+        found.append(f"{option}: {_spread(chosen)}")
+    return {"spread": found}
+
+
+def _spread(chosen: Counter[int]) -> str:
+    if len(chosen) == 1:
+        return "first" if 8000 in chosen else "one other"
+    return "all" if len(chosen) == 4 else "some"
+
+
+_FOUR_PORTS = "table ip nat { chain post { type nat hook postrouting priority 100; oif tun1 tcp dport 80 snat to 10.0.2.1:30000-30003; }; }"
+
+
+@experiment(
+    facts=[
+        Fact("fifth_syn_sent", str, "a fifth SYN when the four ports are held by connections in SYN_SENT: forwarded or lost"),
+        Fact("fifth_higher", str, "a fifth SYN with a higher sequence number when the four are in TIME_WAIT"),
+        Fact("sixth_lower", str, "a sixth SYN with a lower sequence number then"),
+        Fact("insert_failed", bool, "whether the table's statistics count a failure"),
+    ],
+)
+def snat_exhaustion(lab: Lab) -> Facts:
+    """When the range of ports is used up, does a new connection get one that is only waiting to die?
+
+    SNAT to a range of four ports towards one server. Four connections hold them in SYN_SENT; then, in a fresh namespace, four that were
+    closed in good order and are in TIME_WAIT. Clients behind a small range wait for two minutes where the answer is no.
+    """
+    facts: Facts = {}
+    place = lab.another()
+    router = place.router(_FOUR_PORTS)
+    for port in range(40000, 40004):
+        router.tcp(port)[0].syn()
+    facts["fifth_syn_sent"] = _fate(router.tcp(40004)[0].syn())
+    failed = place.statistics()["insert_failed"]
+
+    place = lab.another()
+    router = place.router(_FOUR_PORTS)
+    for port in range(40000, 40004):
+        client, server = router.tcp(port)
+        client.syn()
+        server.other = f"10.0.2.1:{ports(router.out[0])[0]}"
+        server.synack()
+        client.ack()
+        client.fin()
+        server.fin()
+        client.ack()
+    place.journal.note(f"states: {[flow.state for flow in place.flows()]}")
+    facts["fifth_higher"] = _fate(router.tcp(40004, seq=1_000_000)[0].syn())
+    facts["sixth_lower"] = _fate(router.tcp(40005, seq=10)[0].syn())
+    failed += place.statistics()["insert_failed"]
+    return facts | {"insert_failed": failed > 0}
+
+
+def _fate(state: str) -> str:
+    return "lost" if state == "lost" else "forwarded"
+
+
+@experiment(
+    facts=[
+        Fact("kept", bool, "whether a free source port is kept"),
+        Fact("clash", str, "what becomes of the second flow with the same source port to the same server: another port, the same, or lost"),
+        Fact("other_server", bool, "whether a flow with the same source port to another server keeps the port"),
+        Fact("low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"),
+        Fact("random", bool, "whether masquerade random changes a free port"),
+    ],
+    variants={"protocol": ("tcp", "udp")},
+)
+def snat_port_preserve(lab: Lab) -> Facts:
+    """Does masquerading keep the source port where it can, and what does it choose where it cannot?
+
+    Two clients send from the same port to one server, then to another one; the same from the privileged port 500; then with `random`.
+    Ports that the kernel draws at random enter as classes.
+    """
+    make = tcp if lab.variant["protocol"] == "tcp" else udp
+    router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; oif tun1 masquerade; }; }")
+
+    def port(source: str, destination: str) -> int:
+        router.from_client(make(source, destination))
+        return ports(router.out[0])[0] if router.out else 0
+
+    first = port("10.0.1.2:40000", "10.0.2.2:80")
+    second = port("10.0.1.3:40000", "10.0.2.2:80")
+    third = port("10.0.1.3:40000", "10.0.2.3:80")
+    port("10.0.1.2:500", "10.0.2.2:80")
+    low = port("10.0.1.3:500", "10.0.2.2:80")
+    lab.nft("flush chain ip nat post; add rule ip nat post oif tun1 masquerade random")
+    drawn = [port(f"10.0.1.2:{sport}", "10.0.2.2:80") != sport for sport in range(41000, 41008)]
+    lab.journal.note(f"ports: {first} {second} {third} {low} {drawn}")
+    return {
+        "kept": first == 40000,
+        "clash": "lost" if not second else "the same" if second == 40000 else "another",
+        "other_server": third == 40000,
+        "low_port": "lost" if not low else "below 512" if low < 512 else "512 to 1023" if low < 1024 else "above",
+        "random": all(drawn),
+    }
+
+
+@experiment(
+    facts=[
+        Fact("without", str, "a client's packet to its own network's public address: forwarded back, or lost, with DNAT alone"),
+        Fact("answer_without", str, "what the client sees as the source of the server's answer: the server itself or the public address"),
+        Fact("answer_with", str, "the same with masquerading of such traffic"),
+    ],
+)
+def hairpin(lab: Lab) -> Facts:
+    """Can two machines behind the same router talk over its public address?
+
+    10.0.1.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.1.3, on the side it came from. Without masquerading the server answers
+    straight to its neighbour, and the router would not see the answer: it is fed back here to show what the router would do with it.
+    """
+    dnat = "table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.1 tcp dport 80 dnat to 10.0.1.3; }; %s }"
+    masquerade = "chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.0/24 ip daddr 10.0.1.3 masquerade; };"
+    facts: Facts = {}
+    for name, more in (("without", ""), ("with", masquerade)):
+        place = lab.another()
+        router = place.router(dnat % more)
+        place.sysctl("net/ipv4/conf/all/send_redirects", 0)
+        place.sysctl("net/ipv4/conf/tun0/send_redirects", 0)
+        router.from_client(tcp("10.0.1.2:40000", "10.0.2.1:80"))
+        passed = [parse(data) for data in router.back if parse(data).dst == "10.0.1.3"]
+        if name == "without":
+            facts["without"] = "forwarded back" if passed else "lost"
+        source = f"{passed[0].src}:{passed[0].sport}" if passed else "10.0.1.2:40000"
+        router.from_client(tcp("10.0.1.3:80", source, "SA", ack=1001))
+        seen = [parse(data).src for data in router.back if parse(data).dst == "10.0.1.2"]
+        facts[f"answer_{name}"] = {"10.0.2.1": "public address", "10.0.1.3": "the server itself"}.get(seen[0], seen[0]) if seen else "lost"
+    return facts
