@@ -77,6 +77,11 @@ class Guest:
         found = _CRASH.search(console)
         return "\n".join(console[found.start() :].splitlines()[:_CRASH_LINES]) if found else None
 
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that its QEMU has for itself; what a clone shares with its template is not among them."""
+        return self.qemu.resident
+
     def console(self) -> str:
         """What its console printed, the last MiB of it, without control characters. A clone's begins where the template's ended."""
         path = self.qemu.directory / "console"

@@ -21,6 +21,7 @@ from threading import Lock
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
+from vms.capacity import resident
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 
@@ -145,6 +146,11 @@ class Qemu:
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
         said = (self.directory / "stderr").read_text(errors="replace").strip() if (self.directory / "stderr").exists() else ""
         return f"QEMU ended with {how}" + (f": {said[-2000:]}" if said else "")
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that the process has for itself alone."""
+        return resident(self._process.pid)
 
     def wait(self, deadline: Deadline) -> bool:
         """Whether it ended by itself before the deadline."""

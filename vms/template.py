@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +39,9 @@ _FORM = 1  # raised when what lies in an entry changes its meaning
 _MIB = 1 << 20
 _ZEROS = bytes(_MIB)
 _NEARLY_FULL = 16 * _MIB
+# Without KVM a boot begins with a burst (kernel and initramfs are read and unpacked, all code is translated for the first time). Boots that
+# begin a little apart do not all do that at once.
+_BOOTS_APART = 0.3
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,25 @@ class _Saved:
     memory: Path
     signature: tuple[tuple[int, ...], ...]
     state: bytes
+
+
+class _Turns:
+    """Makes each caller wait until `seconds` after the one before it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._seconds
+        time.sleep(turn - now)
+
+
+_turns = _Turns(_BOOTS_APART)
 
 
 class _CannotClone(Exception):
@@ -87,7 +110,8 @@ class Template:
     def make(self) -> None:
         """Makes the template unless the cache holds it whole, and finds out whether cloning works."""
         try:
-            self._saved()
+            if not self.cold:
+                self._saved()
         except _CannotClone as error:
             self.cold = str(error)
 
@@ -165,6 +189,8 @@ def _host_cpu() -> list[str]:
 
 @contextmanager
 def _booted(machine: Machine, agent: Agent, name: str) -> Iterator[Guest]:
+    if machine.accelerator.name == "tcg":
+        _turns.wait()
     with running(machine, name) as guest:
         guest.start_agent(agent, Deadline(BOOT_SECONDS, f"{name} to boot"))
         yield guest

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -17,7 +19,7 @@ from vms.guest import Agent, Guest
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.kernels.kernel import BootFiles, Kernel
-from vms.template import Template, _memory_digest, make_template
+from vms.template import Template, _memory_digest, _Turns, make_template
 
 Fake = Callable[[str], None]
 KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
@@ -127,6 +129,7 @@ def test_where_saving_is_refused_guests_are_booted_and_it_is_said(cache: Cache, 
     assert template.cold == "6.1.0: QEMU refused migrate: a device is unmigratable"
     assert answers(template)
     assert answers(template)
+    template.make()
     assert len(boots) == 3
     assert not template.path.exists()
 
@@ -143,6 +146,24 @@ def test_a_kernel_that_does_not_boot_is_no_reason_to_boot_cold(cache: Cache, age
     with pytest.raises(LostGuest, match="could not open 'nothing'"):
         make(cache, agent)
     assert not list((cache.root / "templates").glob("[!.]*[!k]"))
+
+
+def test_boots_without_kvm_begin_apart(cache: Cache, agent: Agent, fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu("refuse")
+    template = make(cache, agent)
+    monkeypatch.setattr("vms.template._turns", _Turns(0.5))
+    began = []
+
+    def start() -> None:
+        with template.start():
+            began.append(time.monotonic())
+
+    threads = [Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(began) - min(began) > 0.9
 
 
 def test_a_full_disk_is_named(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:

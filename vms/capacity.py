@@ -1,0 +1,63 @@
+"""What this machine can bear: how many processors we may use, and how much memory is free for another guest right now.
+
+Both are less than the machine's where a control group says so, as in a container: cgroups(7), Documentation/admin-guide/cgroup-v2.rst in
+the kernel's source.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_PROC = Path("/proc")
+
+
+def processors() -> int:
+    """How many guests can compute at the same time: the processors this process may run on, or fewer if its time is limited."""
+    usable = len(os.sched_getaffinity(0))
+    for group in _groups():
+        words = _read(group / "cpu.max").split()
+        if len(words) == 2 and words[0] != "max":
+            usable = min(usable, max(1, round(int(words[0]) / int(words[1]))))
+    return usable
+
+
+def free_memory() -> int:
+    """Bytes that can be used without pushing anything out that is in use."""
+    fields = dict(line.split(":", 1) for line in (_PROC / "meminfo").read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    for group in _groups():
+        limit = _read(group / "memory.max").strip()
+        if limit not in ("", "max"):
+            statistics = dict(line.split() for line in _read(group / "memory.stat").splitlines())
+            used = int(_read(group / "memory.current") or 0) - int(statistics.get("inactive_file", 0))
+            free = min(free, max(0, int(limit) - used))
+    return free
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has for itself alone; what it merely shares with a file, as a clone with its template, is not counted.
+
+    0 once it has ended.
+    """
+    for line in _read(_PROC / str(pid) / "status").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _groups() -> Iterator[Path]:
+    """Our control group and those it lies in; none without the unified hierarchy."""
+    for line in _read(_PROC / "self" / "cgroup").splitlines():
+        if line.startswith("0::"):
+            group = _CGROUPS / line[3:].lstrip("/")
+            yield from (group, *(parent for parent in group.parents if parent.is_relative_to(_CGROUPS)))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
