@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from invoke.context import Context
@@ -18,7 +17,7 @@ from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, kee
     help={
         "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
         "experiment": "an experiment's name or a glob (repeatable; default: those of matrix.toml)",
-        "jobs": "guests at a time (default: one per processor)",
+        "jobs": "guests at a time (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what the cache holds",
         "locked": "use exactly the kernels of matrix.lock",
@@ -48,6 +47,7 @@ def matrix(
     from matrix.report.progress import display
     from matrix.report.terminal import print_failures, print_surprises, print_table, summary
     from vms.cache import Cache
+    from vms.capacity import processors
     from vms.errors import UsageError
     from vms.kernels import Catalogue, lock, resolve_all
 
@@ -68,7 +68,7 @@ def matrix(
         return 0
     shown_on = console(errors=json)
     with display(shown_on) as shown:
-        result = run_matrix(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, sys.argv[1:], shown)
+        result = run_matrix(plan, catalogue, machines, RESULTS, jobs or processors(), sys.argv[1:], shown)
     keep(config.history, result.run)
     if json:
         print_json(result.records)
@@ -82,7 +82,7 @@ def matrix(
 
 @task(
     help={
-        "jobs": "guests at a time (default: one per processor)",
+        "jobs": "guests at a time (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what the cache holds",
         "locked": "use the kernels of matrix.lock instead of the newest",
@@ -105,6 +105,7 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     from matrix.report.night import summary
     from matrix.report.progress import display
     from vms.cache import Cache
+    from vms.capacity import processors
     from vms.kernels import Catalogue, lock, resolve_all
 
     config = read_config(ROOT / "matrix.toml")
@@ -119,7 +120,7 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
         machines = Machines(config.debian, cache, accel, offline, builds, own)
-        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or os.cpu_count() or 1, tuple(sys.argv[1:]), shown, since)
+        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or processors(), tuple(sys.argv[1:]), shown, since)
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
     if night.run:
         keep(config.history, RESULTS / night.run)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from matrix.crew import Crew
 from matrix.manifest import Surroundings
 from vms.deadline import Deadline
 from vms.kernels.kernel import BootFiles, Kernel
@@ -21,6 +22,10 @@ class Guest(Protocol):
     def ask(self, request: bytes, deadline: Deadline) -> bytes:
         """Sends one line and gives the answer's. Raises LostGuest."""
 
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that it took for itself."""
+
     def console(self) -> str:
         """All the console printed."""
 
@@ -28,12 +33,18 @@ class Guest(Protocol):
 class Template(Protocol):
     """A kernel of which guests can be started."""
 
+    def make(self) -> None:
+        """Makes sure that a guest can start at once. Raises HostError."""
+
     def start(self) -> AbstractContextManager[Guest]:
         """A new guest, ended with the context: a clone where cloning works, else a cold boot. Raises LostGuest."""
 
 
 class Guests(Protocol):
-    """Where guests come from. Each method may take minutes, bounds them itself and raises HostError."""
+    """Where guests come from. `fetch` and `template` are jobs for the crew; they may take minutes, bound them and raise HostError."""
+
+    def crew(self, jobs: int) -> Crew:
+        """Who runs them, at most `jobs` guests at a time on this machine."""
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         """Gets what all guests share: image and accelerator. One of the kernels may be booted to prove the accelerator."""

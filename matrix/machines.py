@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from matrix.crew import Crew, Here
 from matrix.manifest import Surroundings
 from vms.accel import REQUESTS, choose_accelerator
 from vms.cache import Cache
@@ -51,6 +52,10 @@ class Machines:
         self._catalogue = catalogue
         self._agent = Agent(_GUEST, "guest.agent", own)
         self._accelerator: Accelerator | None = None
+
+    def crew(self, jobs: int) -> Crew:
+        """Threads of this process."""
+        return Here(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         """Gets image and accelerator."""

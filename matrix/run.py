@@ -1,26 +1,32 @@
 """Runs a plan: every cell in a guest of its own, and its record on disk as soon as it is there.
 
-The work goes to `concurrent.futures` executors: fetching to one, all that runs a guest to another. Their threads only compute; every
-decision and all that is kept happens here, in the thread that called `execute`.
+The work goes to the `concurrent.futures` executors of a crew, on this machine or on others. They only compute; every decision and all that
+is kept happens here, in the thread that called `execute`. The longest work that is ready goes first: kernels to boot, then cells by how
+long they took in an earlier run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
+import math
 import queue
 import secrets
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from matrix.crew import Crew
 from matrix.guests import Guests, Template
 from matrix.judge import Judged, judge
+from matrix.pace import expected_seconds
 from matrix.plan import Cell, Plan
 from matrix.progress import Display, KernelProgress, Phase
 from matrix.record import Record, Status
@@ -36,7 +42,6 @@ ATTEMPTS = 3
 _ANSWER_GRACE = 20.0  # seconds the agent has beyond the experiment's own to end it and to answer
 _TICK = 0.25
 _STOP_SECONDS = 2.0  # an interrupted run's threads have to clean up
-_DOWNLOADS = 3  # kernels fetched at a time
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one attempt at a cell: an answer, or else why there is none. `seconds` is from the guest's start to its end."""
+    """What came of one attempt at a cell: an answer, or else why there is none.
+
+    `seconds` is from the guest's start to its end, `resident` the bytes of memory it took for itself.
+    """
 
     request_id: str
     answer: bytes | None = None
@@ -72,23 +80,26 @@ class Outcome:
     crashed: str | None = None
     console: str = ""
     seconds: float = 0.0
+    resident: int = 0
 
 
 def ask(template: Template, question: Question) -> Outcome:
     """Starts a guest, asks it once and ends it."""
-    begun = time.monotonic()
     request_id = secrets.token_hex(8)
-    answer, lost, crashed, console = None, "", None, ""
+    answer, lost, crashed, console, resident = None, "", None, "", 0
+    begun = time.monotonic()
     try:
+        template.make()
+        begun = time.monotonic()
         with template.start() as guest:
             try:
                 answer = guest.ask(question.line(request_id), Deadline(question.seconds + _ANSWER_GRACE, question.what))
             except LostGuest as error:
                 lost = str(error)
-            crashed, console = guest.crashed, guest.console()
+            crashed, console, resident = guest.crashed, guest.console(), guest.resident
     except LostGuest as error:
         lost, console = lost or str(error), console or error.console
-    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - begun)
+    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - begun, resident)
 
 
 def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
@@ -106,21 +117,20 @@ def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
 
 
 def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
-    """Runs every cell of the plan that the run has no record of, `jobs` guests at a time.
+    """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time.
 
     A kernel that cannot be had or does not boot gives `error` for each of its cells, and the others go on. On KeyboardInterrupt
     everything under way is ended within seconds, what is done stays, and the exception goes on.
     """
-    fetching, working = ThreadPoolExecutor(_DOWNLOADS, "fetch"), ThreadPoolExecutor(jobs, "guest")
-    going = _Run(plan, guests, run, fetching, working, display)
+    crew = guests.crew(jobs)
+    going = _Run(plan, guests, run, crew, display)
     try:
         going.all()
     except BaseException:
         going.stop()
         raise
     finally:
-        fetching.shutdown(wait=False, cancel_futures=True)
-        working.shutdown(wait=False, cancel_futures=True)
+        crew.close()
 
 
 @dataclass
@@ -132,16 +142,30 @@ class _KernelState:
     attempts: Counter[Any] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A job for the crew: whose it is, what is done then, and what follows when it has ended."""
+
+    state: _KernelState
+    phase: Phase
+    then: Callable[[Future[Any]], None]
+    run: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
 class _Run:
     """The state of a run and what happens when one of its jobs ends. Used by one thread only."""
 
-    def __init__(self, plan: Plan, guests: Guests, run: RunDirectory, fetching: Executor, working: Executor, display: Display) -> None:
+    def __init__(self, plan: Plan, guests: Guests, run: RunDirectory, crew: Crew, display: Display) -> None:
         self._guests = guests
         self._run = run
-        self._fetching = fetching
-        self._working = working
+        self._crew = crew
         self._display = display
-        self._pending: dict[Future[Any], tuple[_KernelState, Phase, Callable[[Future[Any]], None]]] = {}
+        self._expected = expected_seconds(run.path)
+        self._ready: list[tuple[float, int, _Job]] = []
+        self._count = itertools.count()
+        self._working = 0
+        self._pending: dict[Future[Any], _Job] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._kernels = []
         for kernel in plan.kernels:
@@ -158,16 +182,20 @@ class _Run:
             else:
                 self._enter(state, Phase.DONE)
         ticked = 0.0
-        while self._pending:
+        while self._pending or self._ready:
+            self._hand_over()
             with contextlib.suppress(queue.Empty):
                 future = self._ended.get(timeout=_TICK)
-                _, _, then = self._pending.pop(future)
-                then(future)
+                self._crew.check()
+                job = self._pending.pop(future)
+                self._working -= job.phase is not Phase.FETCHING
+                job.then(future)
             if time.monotonic() - ticked > _TICK:
                 ticked = time.monotonic()
-                for future, (state, phase, _) in self._pending.items():
-                    if future.running():
-                        self._enter(state, phase)
+                self._crew.check()
+                for future, job in self._pending.items():
+                    if self._crew.begun(future):
+                        self._enter(job.state, job.phase)
                 self._display.tick()
 
     def stop(self) -> None:
@@ -176,17 +204,17 @@ class _Run:
         interrupt()
         wait(under_way, timeout=_STOP_SECONDS)
 
-    def _submit(
-        self,
-        executor: Executor,
-        state: _KernelState,
-        phase: Phase,
-        then: Callable[[Future[Any]], None],
-        job: Callable[..., Any],
-        *args: Any,
-    ) -> None:
-        future = executor.submit(job, *args)
-        self._pending[future] = (state, phase, then)
+    def _get_ready(self, seconds: float, job: _Job) -> None:
+        heapq.heappush(self._ready, (-seconds, next(self._count), job))
+
+    def _hand_over(self) -> None:
+        while self._ready and self._crew.room(self._working):
+            _, _, job = heapq.heappop(self._ready)
+            self._working += 1
+            self._begin(self._crew.work(job.run, *job.arguments), job)
+
+    def _begin(self, future: Future[Any], job: _Job) -> None:
+        self._pending[future] = job
         future.add_done_callback(self._ended.put)
 
     def _enter(self, state: _KernelState, phase: Phase) -> None:
@@ -205,7 +233,8 @@ class _Run:
             for cpus in sorted({cell.experiment.cpus for cell in state.cells}):
                 self._boot(state, files, cpus)
 
-        self._submit(self._fetching, state, Phase.FETCHING, then, self._guests.fetch, state.kernel)
+        job = _Job(state, Phase.FETCHING, then, self._guests.fetch, (state.kernel,))
+        self._begin(self._crew.fetch(job.run, *job.arguments), job)
 
     def _boot(self, state: _KernelState, files: BootFiles, cpus: int) -> None:
         cells = [cell for cell in state.cells if cell.experiment.cpus == cpus]
@@ -220,10 +249,11 @@ class _Run:
                 else:
                     self._give_up(state, cells, f"could not boot {state.kernel.name}: {_words(error)}")
                 return
-            for cell in sorted(cells, key=lambda cell: -cell.experiment.seconds):
+            for cell in cells:
                 self._ask(state, template, cell)
 
-        self._submit(self._working, state, Phase.BOOTING, then, self._guests.template, files, cpus)
+        # A kernel that waits to be booted is longer work than any cell: all of its cells.
+        self._get_ready(math.inf, _Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus)))
 
     def _ask(self, state: _KernelState, template: Template, cell: Cell) -> None:
         def then(future: Future[Outcome]) -> None:
@@ -232,6 +262,7 @@ class _Run:
                 outcome = future.result()
             except Exception as error:
                 outcome = Outcome("", lost=_words(error))
+            self._crew.took(outcome.resident)
             judged = verdict(cell, outcome, state.attempts[cell.key])
             if judged.record.status is Status.ERROR and state.attempts[cell.key] < ATTEMPTS:
                 self._ask(state, template, cell)
@@ -240,7 +271,7 @@ class _Run:
 
         name = f"{cell.experiment.name} on {cell.kernel.name}"
         question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
-        self._submit(self._working, state, Phase.RUNNING, then, ask, template, question)
+        self._get_ready(self._expected(cell), _Job(state, Phase.RUNNING, then, ask, (template, question)))
 
     def _give_up(self, state: _KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from guest.catalogue import Experiment, Fact, Invariant
+from matrix.crew import Crew, Here
 from matrix.manifest import Surroundings
 from matrix.progress import KernelProgress
 from matrix.record import Record
@@ -64,6 +65,7 @@ class FakeGuest:
     kernel: str
     behaviour: Behaviour
     crashed: str | None = None
+    resident: int = 80 << 20
 
     def ask(self, request: bytes, deadline: Deadline) -> bytes:
         assert deadline.remaining > 0
@@ -84,6 +86,9 @@ class FakeTemplate:
     behaviour: Behaviour
     running: list[str]
     most: list[int]
+
+    def make(self) -> None:
+        pass
 
     @contextmanager
     def start(self) -> Iterator[FakeGuest]:
@@ -106,6 +111,9 @@ class FakeGuests:
     most: list[int] = field(default_factory=list)
     templates: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def crew(self, jobs: int) -> Crew:
+        return Here(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         assert kernels

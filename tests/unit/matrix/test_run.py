@@ -65,6 +65,21 @@ def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:
     assert max(guests.most) == 2
 
 
+def test_kernels_boot_first_and_then_the_longest_cells_go(tmp_path: Path) -> None:
+    (tmp_path / "20200101-000000").mkdir()
+    seconds = {"short": 0.1, "middle": 2.0, "long": 5.0}
+    earlier = [{"experiment": name, "variant": {}, "seconds": taken} for name, taken in seconds.items()]
+    (tmp_path / "20200101-000000/results.json").write_text(json.dumps(earlier))
+    asked = []
+
+    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+        asked.append(request["experiment"])
+        return answer(request)
+
+    run(FakeGuests(behave), tmp_path, make_plan(KERNELS, [make_experiment(name) for name in seconds]), jobs=1)
+    assert asked == ["long", "long", "middle", "middle", "short", "short"]
+
+
 def test_experiments_about_races_get_a_template_with_more_cpus(tmp_path: Path) -> None:
     guests = FakeGuests()
     run(guests, tmp_path, make_plan(KERNELS[:1], [make_experiment("one"), make_experiment("race", cpus=2)]))

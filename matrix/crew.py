@@ -1,0 +1,78 @@
+"""Who does a run's work: `concurrent.futures` executors, here those of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from vms.capacity import free_memory
+
+_DOWNLOADS = 3  # kernels fetched at a time
+_AT_FIRST = 640 << 20  # bytes: all the memory of a guest, and QEMU's own; what guests really take is known once one has run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Crew(Protocol):
+    """Executors for the two kinds of work, and what a run must know of them."""
+
+    def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job that fetches a kernel."""
+
+    def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job that runs a guest, on the machine where its first argument came from if there are several."""
+
+    def room(self, working: int) -> bool:
+        """Whether to hand over another job while `working` are under way. What is held back can still be overtaken by a longer one."""
+
+    def begun(self, future: Future[Any]) -> bool:
+        """Whether a job that is not done is being worked on, as far as one can tell."""
+
+    def took(self, resident: int) -> None:
+        """A guest took that many bytes of memory."""
+
+    def check(self) -> None:
+        """Raises HostError if what is under way will never be done."""
+
+    def close(self) -> None:
+        """Lets go of all that has not begun."""
+
+
+class Here:
+    """Threads on this machine, `jobs` guests at a time, or fewer while there is no memory for so many."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._fetching = ThreadPoolExecutor(_DOWNLOADS, "fetch")
+        self._working = ThreadPoolExecutor(jobs, "guest")
+        self._largest = 0
+
+    def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job that fetches a kernel."""
+        return self._fetching.submit(job, *arguments, **named)
+
+    def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job that runs a guest."""
+        return self._working.submit(job, *arguments, **named)
+
+    def room(self, working: int) -> bool:
+        """Whether a thread is free, and memory for a guest as large as the largest so far. One guest may always run."""
+        return working < self._jobs and (working == 0 or free_memory() > (self._largest or _AT_FIRST))
+
+    def begun(self, future: Future[Any]) -> bool:
+        """Whether a thread is at it."""
+        return future.running()
+
+    def took(self, resident: int) -> None:
+        """A guest took that many bytes of memory."""
+        self._largest = max(self._largest, resident)
+
+    def check(self) -> None:
+        """Threads end."""
+
+    def close(self) -> None:
+        """Lets go of all that has not begun."""
+        self._fetching.shutdown(wait=False, cancel_futures=True)
+        self._working.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,31 @@
+"""How long cells take: what an earlier run measured, so that the longest can go first."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from matrix.plan import Cell, variant_name
+
+
+def expected_seconds(run: Path) -> Callable[[Cell], float]:
+    """Seconds that a cell of this run will likely take: the median of its experiment and variant over the kernels of the newest other run.
+
+    For a cell that run did not have, the experiment's own limit: what is not known could be long, and is better done early.
+    """
+    measured = defaultdict(list)
+    for path in sorted(run.parent.glob("*/results.json"), reverse=True):
+        if path.parent.is_symlink() or path.parent == run:
+            continue
+        try:
+            for record in json.loads(path.read_bytes()):
+                measured[record["experiment"], variant_name(record["variant"])].append(float(record["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):  # what another version of this project wrote is no measure
+            measured.clear()
+            continue
+        break
+    medians = {key: statistics.median(seconds) for key, seconds in measured.items()}
+    return lambda cell: medians.get(cell.key[1:], cell.experiment.seconds)

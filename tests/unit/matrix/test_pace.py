@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from matrix.pace import expected_seconds
+from matrix.plan import make_plan
+from tests.unit.matrix.fakes import make_experiment, make_kernel
+
+EXPERIMENTS = [make_experiment("known", variants={"scope": ("root",)}), make_experiment("new")]
+KNOWN, UNKNOWN = make_plan([make_kernel("6.1.2")], EXPERIMENTS).cells
+
+
+def results(directory: Path, run: str, *seconds: float) -> None:
+    (directory / run).mkdir()
+    records = [{"experiment": "known", "variant": {"scope": "root"}, "seconds": s} for s in seconds]
+    (directory / run / "results.json").write_text(json.dumps(records))
+
+
+def test_a_cell_takes_as_long_as_the_newest_other_run_says(tmp_path: Path) -> None:
+    results(tmp_path, "20260101-000000", 9.0)
+    results(tmp_path, "20260102-000000", 1.0, 5.0, 2.0)
+    results(tmp_path, "20260103-000000", 7.0)
+    (tmp_path / "latest").symlink_to("20260103-000000")
+    assert expected_seconds(tmp_path / "20260103-000000")(KNOWN) == 2.0
+
+
+def test_what_is_not_known_may_take_as_long_as_it_is_allowed(tmp_path: Path) -> None:
+    results(tmp_path, "20260102-000000", 1.0)
+    assert expected_seconds(tmp_path / "20260103-000000")(UNKNOWN) == UNKNOWN.experiment.seconds
+
+
+def test_a_damaged_run_is_passed_over(tmp_path: Path) -> None:
+    results(tmp_path, "20260101-000000", 9.0)
+    (tmp_path / "20260102-000000").mkdir()
+    (tmp_path / "20260102-000000/results.json").write_text('[{"experiment": 1}]')
+    assert expected_seconds(tmp_path / "20260103-000000")(KNOWN) == 9.0
