@@ -67,9 +67,11 @@ def read_known(results: Path, start: Known, complain: Callable[[str], None]) -> 
 
 
 def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
-    """As `store.read_run`, from the two files that a finished run has instead of its thousands. Raises UsageError if it is damaged."""
+    """As `store.read_run`, but of a finished run from two files instead of its thousands. Raises UsageError if it is damaged."""
     try:
         manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
-        return manifest, msgspec.json.decode((path / "results.json").read_bytes(), type=list[Record])
+        if manifest.finished:
+            return manifest, msgspec.json.decode((path / "results.json").read_bytes(), type=list[Record])
     except (OSError, msgspec.DecodeError):
-        return read_run(path)
+        pass  # for the other files to make up for, or for read_run to complain of
+    return read_run(path)

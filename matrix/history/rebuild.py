@@ -11,7 +11,7 @@ from sqlalchemy import Engine, delete, select
 from matrix.history.database import writing
 from matrix.history.models import Entry, Kernel, Outcome, Run, RunSheet, Sheet
 from matrix.history.record import record
-from matrix.store import read_run
+from matrix.known import read_finished
 from vms.errors import UsageError
 
 
@@ -25,7 +25,7 @@ class Rebuilt:
 
 def record_run(engine: Engine, path: Path) -> None:
     """Records the run in the directory as this machine's. Raises UsageError if it is no run directory or is damaged."""
-    manifest, records = read_run(path)
+    manifest, records = read_finished(path)
     record(engine, platform.node(), manifest, records)
 
 

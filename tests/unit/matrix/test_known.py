@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,9 @@ from vms.errors import UsageError
 
 def manifest(day: int, *names: str) -> Manifest:
     kernels = tuple(KernelEntry(name, f"debian:{name}", "6.1", name, "cloud", f"{name}-1", "sid") for name in names)
-    return Manifest(f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS)
+    return Manifest(
+        f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS, f"2026-11-{day:02}T03:00:00+00:00"
+    )
 
 
 def cell(kernel: str, status: Status = Status.PASS, **facts: FactValue) -> Record:
@@ -79,6 +82,8 @@ def test_reading_a_finished_run(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest(1, "6.1.5")))
     (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell("6.1.5", flows=7)]))
     assert read_finished(tmp_path) == (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(replace(manifest(1, "6.1.5"), finished="")))
+    assert read_finished(tmp_path)[1] == []  # of a run under way the cells count, not what an earlier attempt left
     (tmp_path / "manifest.json").write_bytes(b"{")
     with pytest.raises(UsageError, match="cannot be read"):
         read_finished(tmp_path)

@@ -35,7 +35,7 @@ def save(results: Path, day: int, *records: Record) -> None:
     )
     run = results / f"run-{day}"
     run.mkdir(parents=True)
-    manifest = Manifest(run.name, "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS)
+    manifest = Manifest(run.name, "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS, "2026-11-30T03:00:00+00:00")
     (run / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     (run / "results.json").write_bytes(msgspec.json.encode(records))
 

@@ -19,9 +19,9 @@ from matrix.report.tap import tap
 from vms.errors import UsageError
 
 KERNEL = KernelEntry("6.1.5", "debian:6.1.5", "6.1", "6.1.5", "cloud", "6.1.5-1", "bookworm")
-MANIFEST = Manifest(
-    "20261101-020000", "plan", "2026-11-01T02:00:00+00:00", (), 1, ("table-full",), (KERNEL,), Surroundings("a", "b", "7.2", "tcg", "", "")
-)
+SURROUNDINGS = Surroundings("a", "b", "7.2", "tcg", "", "")
+STARTED, FINISHED = "2026-11-01T02:00:00+00:00", "2026-11-01T03:00:00+00:00"
+MANIFEST = Manifest("20261101-020000", "plan", STARTED, (), 1, ("table-full",), (KERNEL,), SURROUNDINGS, FINISHED)
 HOSTILE = "\x1b[31m\n  ...\nnot ok 99 - # SKIP \x00<script>alert(1)</script>\r\n=cmd()" + "A" * 100_000
 
 
