@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 from collections.abc import Callable
@@ -78,7 +77,7 @@ class Root:
 
     def modprobe(self, name: str, *parameters: str) -> None:
         """Loads a module and what it needs."""
-        if re.search(rf"^{re.escape(name.replace('-', '_'))} ", Path("/proc/modules").read_text(), re.MULTILINE):
+        if Path("/sys/module", name.replace("-", "_")).exists():
             return
         _tool("modprobe", name, *parameters)
         self._loaded.append(name)
@@ -154,6 +153,11 @@ class Asking:
 
 def _tool(*command: str) -> None:
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS, env=environment)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS, env=environment
+        )
+    except OSError as error:
+        raise Refused(f"{command[0]}: {error.strerror}", errno_name(error)) from error
     if done.returncode:
         raise Refused((done.stderr or done.stdout).strip())

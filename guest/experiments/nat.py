@@ -107,7 +107,8 @@ def _fate(state: str) -> str:
     facts=[
         Fact("kept", bool, "whether a free source port is kept"),
         Fact("clash", str, "what becomes of the second flow with the same source port to the same server: another port, the same, or lost"),
-        Fact("other_server", bool, "whether a flow with the same source port to another server keeps the port"),
+        Fact("other_server", bool, "whether a third client keeps the same source port towards another server"),
+        Fact("mapping", bool, "whether a client's port, once changed, is changed to the same towards another server"),
         Fact("low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"),
         Fact("random", bool, "whether masquerade random changes a free port"),
     ],
@@ -116,8 +117,8 @@ def _fate(state: str) -> str:
 def snat_port_preserve(lab: Lab) -> Facts:
     """Does masquerading keep the source port where it can, and what does it choose where it cannot?
 
-    Two clients send from the same port to one server, then to another one; the same from the privileged port 500; then with `random`.
-    Ports that the kernel draws at random enter as classes.
+    Two clients send from port 40000 to one server, the second of them and a third to another server; two from the privileged port 500;
+    then with `random`. Ports that the kernel draws at random enter as classes.
     """
     make = tcp if lab.variant["protocol"] == "tcp" else udp
     router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; oif tun1 masquerade; }; }")
@@ -128,16 +129,18 @@ def snat_port_preserve(lab: Lab) -> Facts:
 
     first = port("10.0.1.2:40000", "10.0.2.2:80")
     second = port("10.0.1.3:40000", "10.0.2.2:80")
-    third = port("10.0.1.3:40000", "10.0.2.3:80")
+    again = port("10.0.1.3:40000", "10.0.2.3:80")
+    third = port("10.0.1.4:40000", "10.0.2.3:80")
     port("10.0.1.2:500", "10.0.2.2:80")
     low = port("10.0.1.3:500", "10.0.2.2:80")
     lab.nft("flush chain ip nat post; add rule ip nat post oif tun1 masquerade random")
     drawn = [port(f"10.0.1.2:{sport}", "10.0.2.2:80") != sport for sport in range(41000, 41008)]
-    lab.journal.note(f"ports: {first} {second} {third} {low} {drawn}")
+    lab.journal.note(f"ports: {first} {second} {again} {third} {low} {drawn}")
     return {
         "kept": first == 40000,
         "clash": "lost" if not second else "the same" if second == 40000 else "another",
         "other_server": third == 40000,
+        "mapping": again == second,
         "low_port": "lost" if not low else "below 512" if low < 512 else "512 to 1023" if low < 1024 else "above",
         "random": all(drawn),
     }

@@ -22,6 +22,8 @@ class Log:
                 return list(self._lines)
             except BrokenPipeError:  # the ring buffer overran us; the next read goes on behind the gap
                 continue
+            if not record:
+                return list(self._lines)
             self._lines.append(message(record.decode(errors="replace")))
 
     def close(self) -> None:

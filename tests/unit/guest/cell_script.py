@@ -1,0 +1,93 @@
+"""Runs cells of misbehaving experiments and prints their answers; started by test_cell.py as root of a user namespace of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from guest import cell, root
+from guest.catalogue import Experiment, Facts, Unsupported
+from guest.lab import Lab
+from guest.observe import kmsg
+
+SETTING = "/proc/sys/net/ipv4/ip_default_ttl"
+
+
+def answers(lab: Lab) -> Facts:
+    print("this is not an answer")
+    os.write(1, b'{"outcome": "forged"}\n')
+    return {"number": 7, "pid": os.getpid(), "variant": dict(lab.variant)}
+
+
+def raises(lab: Lab) -> Facts:
+    raise RuntimeError("a bug of ours")
+
+
+def refused(lab: Lab) -> Facts:
+    raise Unsupported("the kernel's own words")
+
+
+def dies(lab: Lab) -> Facts:
+    os._exit(9)
+
+
+def hangs(lab: Lab) -> Facts:
+    print("about to hang", flush=True)
+    subprocess.Popen(["sleep", "977"], start_new_session=True)
+    time.sleep(100)
+    return {}
+
+
+def prints_for_ever(lab: Lab) -> Facts:
+    while True:
+        os.write(1, b"x" * 4096)
+
+
+def answers_too_much(lab: Lab) -> Facts:
+    return {"text": "x" * (cell._MOST_ANSWER + 1)}
+
+
+def leaves_a_process(lab: Lab) -> Facts:
+    subprocess.Popen(["sleep", "978"], start_new_session=True)
+    return {}
+
+
+def asks_root(lab: Lab) -> Facts:
+    lab.root.write(SETTING, 33)
+    inside = lab.root.read(SETTING).strip()
+    return {"inside": inside, "bad": lab.root.sysctl("net/ipv4/ip_default_ttl", "many"), "missing": lab.root.sysctl("net/no", 1)}
+
+
+def floods_root(lab: Lab) -> Facts:
+    channel = lab.root._stream
+    channel.write(b'{"do": "answer", "arguments": []}\nnonsense\n[1]\n')
+    channel.flush()
+    return {"refusals": [json.loads(channel.readline())["refused"][:40] for _ in range(3)]}
+
+
+def main() -> None:
+    """Prints one JSON document: the answer of each."""
+    with tempfile.NamedTemporaryFile("w") as log:
+        real = kmsg.Log
+        kmsg.Log = lambda: real(log.name)  # type: ignore[misc, assignment]
+        found = {}
+        for run in (answers, raises, refused, dies, leaves_a_process, asks_root, floods_root, answers_too_much, hangs, prints_for_ever):
+            made = Experiment(run.__name__, "test", "?", "?", run, (), (), {}, (), 1, 1)
+            seconds = 1.0 if run in (hangs, prints_for_ever) else 20.0
+            found[run.__name__] = cell.run(made, {"scope": "root"}, seconds)
+        missing = Experiment("missing", "test", "?", "?", answers, (), (), {}, ("no_such_module",), 1, 1)
+        found["missing"] = cell.run(missing, {}, 5)
+        found["after"] = {"ttl": root.Root().read(SETTING).strip(), "sleeping": _sleepers()}
+    json.dump(found, sys.stdout)
+
+
+def _sleepers() -> list[str]:
+    return subprocess.run(["pgrep", "-f", "^sleep 97[78]"], capture_output=True, text=True, check=False).stdout.split()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guest import agent, catalogue, cell
+
+
+def ask(**request: Any) -> dict[str, Any]:
+    answer = agent.answer(json.dumps({"id": "a1"} | request).encode(), {})
+    assert answer is not None
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
+@pytest.mark.parametrize("line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "ping"}', b"\xff\xfe", b'"id do"'])
+def test_what_is_no_request_is_ignored(line: bytes) -> None:
+    assert agent.answer(line, {}) is None
+
+
+def test_ping() -> None:
+    assert ask(do="ping") == {"id": "a1", "ok": True, "ready": True, "release": os.uname().release}
+
+
+def test_an_unknown_deed_or_experiment_is_an_error() -> None:
+    assert ask(do="dance")["outcome"] == "error"
+    assert "nosuch" in ask(do="run", experiment="nosuch")["reason"]
+
+
+def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
+    answer = ask(do="run")
+    assert answer["outcome"] == "error"
+    assert "KeyError" in answer["reason"]
+
+
+def test_an_answer_too_big_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell, "run", lambda *_: {"outcome": "answered", "printed": "x" * agent._MOST_ANSWER})
+    line = agent.answer(b'{"id": "a1", "do": "run", "experiment": "e"}', {"e": catalogue.load()["baseline"]})
+    assert line is not None
+    assert len(line) < 1000
+    assert json.loads(line)["outcome"] == "error"
+
+
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[agent.Port, socket.socket]]:
+    """A port whose other end is ours. A socket stands in for the virtio device: it too reads b'' when the other end is gone."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest: os.dup(theirs.fileno()) if path == "port" else real(path, *rest))
+    made = agent.Port("port")
+    theirs.close()
+    yield made, ours
+    ours.close()
+    os.close(made._fd)
+
+
+def test_lines_are_put_together_from_pieces(port: tuple[agent.Port, socket.socket]) -> None:
+    made, host = port
+    host.sendall(b'{"id"')
+    threading.Timer(0.05, lambda: host.sendall(b": 1}\nnext\n")).start()
+    assert made.line() == b'{"id": 1}'
+    assert made.line() == b"next"
+
+
+def test_an_endless_line_is_dropped(port: tuple[agent.Port, socket.socket]) -> None:
+    made, host = port
+
+    def flood() -> None:
+        host.sendall(b"x" * (agent._MOST_REQUEST + agent._CHUNK))
+        host.sendall(b"\nping\n")
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    made.line()
+    assert made.line() == b"ping"
+    sender.join()
+
+
+def test_a_long_answer_arrives_whole(port: tuple[agent.Port, socket.socket]) -> None:
+    made, host = port
+    sender = threading.Thread(target=made.send, args=(b"y" * 3_000_000,))
+    sender.start()
+    heard = b""
+    while not heard.endswith(b"\n"):
+        heard += host.recv(1 << 16)
+    sender.join()
+    assert heard == b"y" * 3_000_000 + b"\n"
+
+
+def test_a_host_that_went_away_does_not_block_the_agent(port: tuple[agent.Port, socket.socket]) -> None:
+    made, host = port
+    host.close()
+    made.send(b"answer")

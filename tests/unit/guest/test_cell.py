@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def cells() -> dict[str, Any]:
+    """The answers of cell_script.py, run as the root of user, PID, mount and network namespaces of its own."""
+    command = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    script = [sys.executable, "-m", "tests.unit.guest.cell_script"]
+    done = subprocess.run(command + script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_prints_do_not_reach_the_answer(cells: dict[str, Any]) -> None:
+    answer = cells["answers"]
+    assert answer["outcome"] == "answered"
+    assert answer["facts"]["number"] == 7
+    assert "this is not an answer" in answer["printed"]
+    assert "forged" in answer["printed"]
+    assert answer["schema"] == 1
+
+
+def test_an_experiment_is_the_first_process_of_its_own_namespace(cells: dict[str, Any]) -> None:
+    assert cells["answers"]["facts"]["pid"] == 1
+
+
+def test_an_exception_is_our_error_with_its_traceback(cells: dict[str, Any]) -> None:
+    assert cells["raises"]["outcome"] == "error"
+    assert "RuntimeError: a bug of ours" in cells["raises"]["reason"]
+
+
+def test_a_refusal_keeps_the_kernels_words(cells: dict[str, Any]) -> None:
+    assert (cells["refused"]["outcome"], cells["refused"]["reason"]) == ("unsupported", "the kernel's own words")
+
+
+def test_a_missing_module_is_unsupported_in_modprobes_words(cells: dict[str, Any]) -> None:
+    assert cells["missing"]["outcome"] == "unsupported"
+    assert "no_such_module" in cells["missing"]["reason"]
+
+
+def test_a_process_that_dies_is_an_error(cells: dict[str, Any]) -> None:
+    assert cells["dies"]["outcome"] == "error"
+    assert "without an answer" in cells["dies"]["reason"]
+
+
+def test_a_deadline_ends_the_experiment_and_keeps_what_it_printed(cells: dict[str, Any]) -> None:
+    assert cells["hangs"]["outcome"] == "timeout"
+    assert cells["hangs"]["printed"] == "about to hang\n"
+    assert cells["hangs"]["seconds"] < 10
+
+
+def test_endless_printing_is_bounded(cells: dict[str, Any]) -> None:
+    assert cells["prints_for_ever"]["outcome"] == "timeout"
+    assert 0 < len(cells["prints_for_ever"]["printed"]) <= 64 << 10
+
+
+def test_an_endless_answer_is_an_error(cells: dict[str, Any]) -> None:
+    assert cells["answers_too_much"]["outcome"] == "error"
+    assert "more than" in cells["answers_too_much"]["reason"]
+
+
+def test_nothing_an_experiment_started_survives_it(cells: dict[str, Any]) -> None:
+    assert cells["leaves_a_process"]["outcome"] == "answered"
+    assert cells["after"]["sleeping"] == []
+
+
+def test_root_writes_reads_and_puts_back(cells: dict[str, Any]) -> None:
+    assert cells["asks_root"]["facts"] == {"inside": "33", "bad": "EINVAL", "missing": "ENOENT"}
+    assert cells["after"]["ttl"] == "64"
+
+
+def test_root_survives_nonsense_from_a_cell(cells: dict[str, Any]) -> None:
+    refusals = cells["floods_root"]["facts"]["refusals"]
+    assert [refusal.split(":")[0] for refusal in refusals] == ["KeyError", "JSONDecodeError", "TypeError"]

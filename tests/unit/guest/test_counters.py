@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guest.observe.counters import Counter, Counters, parse_nft, parse_save
+
+
+def test_legacy_counters_by_comment(kernel: dict[str, Any]) -> None:
+    counters = parse_save(kernel["save_legacy"])
+    assert counters.packets("raw") == 3
+    assert counters.rules["two words"] == Counter(3, 104)
+
+
+def test_a_comment_used_twice_counts_for_both(kernel: dict[str, Any]) -> None:
+    assert parse_save(kernel["save_legacy"]).packets("twice") == 3
+
+
+def test_policies_belong_to_base_chains_only(kernel: dict[str, Any]) -> None:
+    policies = parse_save(kernel["save_legacy"]).policies
+    assert policies["mangle", "PREROUTING"] == Counter(3, 104)
+    assert ("filter", "mine") not in policies
+
+
+def test_iptables_over_nf_tables_reads_alike(kernel: dict[str, Any]) -> None:
+    assert parse_save(kernel["save_nft"]).packets("nftcounter") == 1
+
+
+def test_nft_counters_by_comment_and_by_name(kernel: dict[str, Any]) -> None:
+    counters = parse_nft(json.dumps(kernel["nft"]))
+    assert counters.packets("web") > 0
+    assert counters.packets("all") > counters.packets("web")
+    assert counters.packets("x") > 0
+
+
+def test_an_unknown_comment_is_a_mistake_and_not_zero() -> None:
+    with pytest.raises(KeyError):
+        Counters({}, {}).packets("nobody")

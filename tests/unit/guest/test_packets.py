@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+
+from guest.lab import packets
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parts"),
+    [
+        ("10.0.1.2:40000", ("10.0.1.2", 40000)),
+        ("10.0.1.2", ("10.0.1.2", 0)),
+        ("[2001:db8::1]:53", ("2001:db8::1", 53)),
+        ("2001:db8::1", ("2001:db8::1", 0)),
+    ],
+)
+def test_endpoints(endpoint: str, parts: tuple[str, int]) -> None:
+    assert packets.split(endpoint) == parts
+    assert packets.split(packets.endpoint(*parts)) == parts
+
+
+def test_tcp_segment_is_what_was_asked_for() -> None:
+    segment = IP(bytes(packets.tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=-1, ack=7, data=b"xyz", window=9)))
+    assert (segment.src, segment[TCP].sport, segment[TCP].dport) == ("10.0.1.2", 40000, 80)
+    assert (str(segment[TCP].flags), segment[TCP].seq, segment[TCP].ack, segment[TCP].window) == ("PA", 0xFFFFFFFF, 7, 9)
+    assert bytes(segment[TCP].payload) == b"xyz"
+
+
+@pytest.mark.parametrize("template", [packets.tcp("198.18.0.2:1", "192.0.2.1:80"), packets.udp("198.18.0.2:1", "192.0.2.1:80", b"odd")])
+def test_many_ports_have_right_checksums(template: packets.Packet) -> None:
+    numbers = [0, 1, 2, 80, 255, 256, 40000, 65535]
+    for port, made in zip(numbers, packets.with_ports(template, numbers), strict=True):
+        rebuilt = IP(made)
+        layer = rebuilt[TCP] if TCP in rebuilt else rebuilt[UDP]
+        assert layer.sport == port
+        checksum, layer.chksum = layer.chksum, None
+        assert IP(bytes(rebuilt)).payload.chksum == checksum
+        assert packets.ports(made) == (port, 80)
+
+
+def test_addresses_choose_the_family() -> None:
+    assert isinstance(packets.parse(bytes(packets.udp("[2001:db8::1]:5", "[2001:db8::2]:53"))), IPv6)
+    assert packets.ports(bytes(packets.udp("[2001:db8::1]:5", "[2001:db8::2]:53"))) == (5, 53)
+    assert packets.parse(bytes(packets.protocol("2001:db8::1", "2001:db8::2", 253, b"data"))).nh == 253
+    assert packets.parse(bytes(packets.protocol("10.0.0.1", "10.0.0.2", 47))).proto == 47

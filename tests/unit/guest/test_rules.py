@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from guest.catalogue import Unsupported
+from guest.lab.rules import ToolFailed, program, restore_text, tool
+
+
+def test_each_table_is_committed() -> None:
+    text = restore_text("""
+        *raw
+        -A PREROUTING -j CT
+
+        *mangle
+        -A PREROUTING
+    """)
+    assert text == "*raw\n-A PREROUTING -j CT\nCOMMIT\n*mangle\n-A PREROUTING\nCOMMIT\n"
+
+
+def test_program_names() -> None:
+    assert program(4, "legacy", "restore") == "iptables-legacy-restore"
+    assert program(6, "nft") == "ip6tables-nft"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "iptables-restore: unable to initialize table 'raw'\n\nTable does not exist (do you need to insmod?)",
+        "Warning: Extension CT revision 0 not supported, missing kernel module?",
+        "iptables v1.8.11 (nf_tables):  RULE_APPEND failed (No such file or directory): rule in chain PREROUTING",
+        "/dev/stdin:1:1-2: Error: Could not process rule: Operation not supported",
+    ],
+)
+def test_what_the_kernel_lacks_is_unsupported_in_its_own_words(words: str) -> None:
+    with pytest.raises(Unsupported, match=words.split()[-1].rstrip("?)")):
+        tool("sh", "-c", 'echo "$1" >&2; exit 1', "sh", words)
+
+
+def test_a_mistake_in_the_rules_is_our_error() -> None:
+    with pytest.raises(ToolFailed, match="syntax error"):
+        tool("sh", "-c", "echo 'Error: syntax error, unexpected fwd' >&2; exit 1")
+    with pytest.raises(ToolFailed):
+        tool("sh", "-c", "echo 'Error: Interface does not exist' >&2; exit 1")
+
+
+def test_a_program_gets_its_text_and_gives_its_output() -> None:
+    assert tool("cat", text="rules") == "rules"
