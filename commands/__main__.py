@@ -1,4 +1,4 @@
-"""The real `invoke`, two of its habits changed: wrong use ends with 2, as 1 is a kernel's, and some positional arguments may be left out."""
+"""The real `invoke`, two habits changed: wrong use ends with 2, as 1 is a kernel's, and some positional arguments may be left out."""
 
 from __future__ import annotations
 
