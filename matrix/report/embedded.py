@@ -13,6 +13,7 @@ from matrix.record import FactValue, Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, frozen
 from matrix.report.shown import MOST_ITEMS, shown, shown_value
 from matrix.report.told import Fact, ToldChange
+from matrix.report.way import Way, ways
 from matrix.table import Row, Table
 
 
@@ -38,6 +39,7 @@ def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
         "rows": [_row_data(shown_row, pools) for shown_row in rows],
         "experiments": pools.experiments,
         "facts": pools.facts,
+        "ways": pools.ways,
         "cells": pools.cells,
         "ledger": pools.commits,
     }
@@ -88,6 +90,7 @@ class _Pools:
     def __init__(self) -> None:
         self.experiments: list[dict[str, Any]] = []
         self.facts: list[dict[str, FactValue]] = []
+        self.ways: dict[int, tuple[Way, ...]] = {}  # by the place of the facts that tell them
         self.cells: list[dict[str, Any]] = []
         self.commits: list[dict[str, Any]] = []
         self._places: dict[object, int] = {}
@@ -120,6 +123,8 @@ class _Pools:
         facts = self._place(
             self.facts, ("facts", key), lambda: {shown(name, 100): shown_value(value) for name, value in cell.facts.items()}
         )
+        if facts not in self.ways and (found := ways(cell.facts)):
+            self.ways[facts] = found
         whole = (cell.status, key, number, cell.reason, cell.evidence, cell.attempts)
 
         def entry() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from matrix.report.page import Page, make_page
 from matrix.table import Table
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("model.js", "query.js", "grid.js", "panel.js", "main.js")
+_SCRIPTS = ("model.js", "query.js", "grid.js", "way.js", "panel.js", "main.js")
 
 
 def html_report(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> str:

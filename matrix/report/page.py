@@ -238,7 +238,7 @@ def _summary(table: Table) -> tuple[str, ...]:
         span,
         f"{len(manifest.experiments)} experiments in {len(table.rows)} rows",
         when,
-        f"{manifest.surroundings.accelerator.upper()}, QEMU {manifest.surroundings.qemu}",
+        f"{manifest.surroundings.accelerator.upper()}, QEMU {manifest.surroundings.qemu.partition(' ')[0]}",
     )
 
 

@@ -122,6 +122,22 @@ def test_a_pair_of_kernels_shows_two_columns_and_what_differs_between_them(small
     assert page.locator(".series th:visible").all_inner_texts() == ["5.10", "6.6"]
 
 
+def test_a_change_is_marked_against_the_neighbour_in_sight(small: OpenPage) -> None:
+    """6.6.10 differs from 6.1.10; with those in between left out, it differs from 5.10.10; where it comes first, from nothing."""
+    mark = re.compile("explained|contradicted")
+    page = small("#from=5.10.10&to=6.6.10&pair=1")
+    expect(page.locator(cell(page, CHANGED, 3))).to_have_class(mark)
+    page.get_by_label("from").select_option("6.6.10")
+    page.get_by_label("to", exact=True).select_option("6.17.10")
+    expect(page.locator(cell(page, CHANGED, 3))).not_to_have_class(mark)
+    expect(page.locator(cell(page, CHANGED, 5))).not_to_have_class(mark)
+    page.get_by_label("only these two").uncheck()
+    page.get_by_label("from").select_option("first")
+    for column, marked in enumerate([False, False, False, True, True, True]):
+        locator = expect(page.locator(cell(page, CHANGED, column)))
+        locator.to_have_class(mark) if marked else locator.not_to_have_class(mark)
+
+
 def test_a_range_of_kernels_is_the_same_in_either_order(small: OpenPage) -> None:
     forth = shown_kernels(small("#from=5.15.10&to=6.6.10"))
     assert forth == ["5.15.10", "6.1.10", "6.6.10"]

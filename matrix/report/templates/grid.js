@@ -37,8 +37,31 @@ function showColumns(columns, pair) {
     head.hidden = span === 0;
     head.style.setProperty('--span', span);
   }
-  table.classList.toggle('pair', pair);
   rowElements.forEach((tr, index) => tr.classList.toggle('d', differs(rows[index], columns)));
+  markChanges(columns);
+}
+
+// A cell is marked as changed against its neighbour in sight: with kernels left out, that is another one than in the table as written.
+const VERDICT_MARKS = ['explained', 'unexplained', 'contradicted'];
+const remarked = new Map(); // cells whose mark is not the written one, and that one
+function markChanges(columns) {
+  for (const [target, written] of remarked) {
+    target.classList.remove(...VERDICT_MARKS);
+    if (written) target.classList.add(written);
+  }
+  remarked.clear();
+  columns.forEach((column, place) => {
+    if (column === 0 || (place > 0 && columns[place - 1] === column - 1)) return;
+    rows.forEach((row, index) => {
+      const target = rowElements[index].cells[column + 1];
+      const written = VERDICT_MARKS.find((mark) => target.classList.contains(mark)) || '';
+      const grave = changesInto(row, column, columns).reduce((most, change) => Math.max(most, VERDICT_MARKS.indexOf(change.verdict)), -1);
+      if (written === (VERDICT_MARKS[grave] || '')) return;
+      remarked.set(target, written);
+      target.classList.remove(...VERDICT_MARKS);
+      if (grave >= 0) target.classList.add(VERDICT_MARKS[grave]);
+    });
+  });
 }
 
 // Shows the rows that answer; returns how many do. Where the query tells cells apart, those that answer are marked.

@@ -40,7 +40,7 @@ function showCell(row, column) {
   else {
     parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${cell.attempts > 1 ? `, after ${cell.attempts} attempts` : ''}`));
     if (cell.reason) parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
-    parts.push(...changeParts(row, column), ...factParts(row, column), ...replayParts(row, kernel), ...evidenceParts(row, column, cell));
+    parts.push(...changeParts(row, column), ...factParts(row, column), ...wayParts(cell), ...replayParts(row, kernel), ...evidenceParts(row, column, cell));
   }
   if (row.experiment.doc) parts.push(element('details', {}, element('summary', {}, 'About this experiment'), element('pre', { tabindex: '0' }, row.experiment.doc)));
   return parts;
