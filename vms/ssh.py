@@ -7,6 +7,7 @@ keys are ours: one for this run, and a host key made for each session and pinned
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 import logging
@@ -29,6 +30,8 @@ from vms.errors import LostGuest
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
 _SLICE = 0.25  # seconds between two looks at the deadline
+_AGAIN = 0.5  # seconds after which the relay is spoken to again
+_NO_STATUS = -1  # what paramiko says when the other end is gone
 _CHUNK = 65536
 
 
@@ -92,9 +95,12 @@ class Ssh:
                     if not data:
                         break
                     output += data
-                return Finished(channel.recv_exit_status(), output.decode(errors="replace"))
+                status = channel.recv_exit_status()
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise LostGuest(f"{self._what}: SSH: {error or type(error).__name__} while running `{command}`") from error
+        if status == _NO_STATUS:
+            raise LostGuest(f"{self._what}: SSH: went away while running `{command}`")
+        return Finished(status, output.decode(errors="replace"))
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
         """Copies a directory with all below it, except compiled bytecode, to the directory `target`, which is made.
@@ -125,26 +131,34 @@ class Ssh:
 
 
 def _greet(connection: socket.socket, what: str, host_key: _Key, deadline: Deadline) -> None:
-    """Gives the relay the keys and waits until it is ready to start sshd."""
+    """Gives the relay the keys and waits until it is ready to start sshd.
+
+    It is told again and again: the first words may end in an earlier session's sshd if the guest has not noticed yet that its host
+    hung up.
+    """
     session = secrets.token_hex(8).encode()
     encoded = (base64.b64encode(word) for word in (os.urandom(64), host_key.private, _run_key().public))
-    connection.settimeout(max(0.001, deadline.remaining))
+    hello = b" ".join((b"hello", session, repr(time.time()).encode(), *encoded)) + b"\n"
+    heard = b""
     try:
-        connection.sendall(b" ".join((b"hello", session, repr(time.time()).encode(), *encoded)) + b"\n")
-        heard = b""
-        # Bytes of an earlier session may still be on their way.
-        while b"ready " + session + b"\n" not in heard:
+        while not deadline.expired:
             connection.settimeout(max(0.001, deadline.remaining))
-            data = connection.recv(_CHUNK)
-            if not data:
-                raise LostGuest(f"{what}: went away ({deadline.what})")
-            heard = heard[-_CHUNK:] + data
-        connection.sendall(b"go " + session + b"\n")
-        connection.settimeout(None)
+            connection.sendall(hello)
+            connection.settimeout(min(_AGAIN, max(0.001, deadline.remaining)))
+            with contextlib.suppress(TimeoutError):
+                while b"ready " + session + b"\n" not in heard:
+                    data = connection.recv(_CHUNK)
+                    if not data:
+                        raise LostGuest(f"{what}: went away ({deadline.what})")
+                    heard = heard[-_CHUNK:] + data
+                connection.settimeout(None)
+                connection.sendall(b"go " + session + b"\n")
+                return
     except TimeoutError:
-        raise LostGuest(f"{what}: its SSH port did not answer within {deadline.seconds:g} s ({deadline.what})") from None
+        pass
     except OSError as error:
         raise LostGuest(f"{what}: its SSH port: {error} ({deadline.what})") from error
+    raise LostGuest(f"{what}: its SSH port did not answer within {deadline.seconds:g} s ({deadline.what})")
 
 
 @functools.cache

@@ -59,7 +59,9 @@ class Relay:
     def serve(self) -> None:
         self.hello = self.line().split()
         self.port.sendall(self.before + b"ready " + self.hello[1] + b"\n")
-        assert self.line().split() == [b"go", self.hello[1]]
+        while (line := self.line()).startswith(b"hello "):
+            assert line.split() == self.hello  # it is repeated until it hears the answer
+        assert line.split() == [b"go", self.hello[1]]
         given, authorized = (base64.b64decode(word) for word in self.hello[4:])
         self.transport = paramiko.Transport(self.port)
         self.transport.add_server_key(self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode())))
@@ -83,8 +85,13 @@ def soon(seconds: float = 10) -> Deadline:
     return Deadline(seconds, "it to boot")
 
 
-def connect(ours: socket.socket, relay: Relay) -> Ssh:
-    thread = threading.Thread(target=relay.serve)
+def connect(ours: socket.socket, relay: Relay, first: threading.Thread | None = None) -> Ssh:
+    def serve() -> None:
+        if first:
+            first.join()
+        relay.serve()
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         return Ssh(ours, "6.1.0", soon())
@@ -105,6 +112,15 @@ def test_a_command_gives_status_and_output(pair: tuple[socket.socket, socket.soc
 
 def test_left_over_bytes_of_an_earlier_session_are_skipped(pair: tuple[socket.socket, socket.socket]) -> None:
     session = connect(pair[0], Relay(pair[1], before=b"SSH-2.0-old\r\n\x00\xffready 0123\n"))
+    assert session.run("x", soon()).status == 3
+    session.close()
+
+
+def test_a_relay_that_misses_the_first_words_is_told_again(pair: tuple[socket.socket, socket.socket]) -> None:
+    relay = Relay(pair[1])
+    first = threading.Thread(target=relay.line)  # an earlier session's sshd takes them
+    first.start()
+    session = connect(pair[0], relay, first)
     assert session.run("x", soon()).status == 3
     session.close()
 

@@ -1,9 +1,11 @@
 """Gives the host an SSH session over a virtio serial port.
 
-The host speaks first, in lines: `hello ID TIME ENTROPY HOST_KEY AUTHORIZED_KEY` (the last three in base64) is answered `ready ID`, then
-`go ID` starts `sshd -i` with these keys, and everything after it belongs to SSH. Whatever else arrives before `go` is left over from
-an earlier connection and dropped. So no key is part of a template: every guest has those its host made for it, and a clone's sshd
-draws its session keys from a pool of random numbers of the clone's own.
+The host speaks first, in lines: `hello ID TIME ENTROPY HOST_KEY AUTHORIZED_KEY` (the last three in base64), repeated until it is answered
+`ready ID`, then `go ID` starts `sshd -i` with these keys, and everything after it belongs to SSH. Whatever else arrives before `go` is
+left over from an earlier connection and dropped.
+
+So no key is part of a template: every guest has those its host made for it, and a clone's sshd draws its session keys from a pool of
+random numbers of the clone's own.
 
 Not pathlib, not subprocess: under TCG each costs a tenth of a second of every boot.
 """

@@ -1,0 +1,1 @@
+"""An agent that knows nothing of experiments, pushed by the tests of `vms/`."""
