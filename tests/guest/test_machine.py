@@ -170,7 +170,7 @@ def test_a_whole_directory_is_pushed(ssh: Ssh, tmp_path: Path) -> None:
     ssh.push(source, "/run/target", soon())
     assert ssh.run("/run/target/script; find /run/target -name __pycache__", soon()).output == "ran\n"
     digest = hashlib.sha256((source / "deep" / "er" / "data").read_bytes()).hexdigest()
-    assert ssh.run("sha256sum /run/target/pushed/deep/er/data", soon()).output.split()[0] == digest
+    assert ssh.run("sha256sum /run/target/deep/er/data", soon()).output.split()[0] == digest
 
 
 def test_a_kernel_that_crashes_is_noticed_at_once_and_quoted(guest: Guest) -> None:
