@@ -78,7 +78,7 @@ def test_a_cell_opens_with_facts_evidence_and_the_command(small: OpenPage) -> No
     expect(panel.locator("thead").first).to_contain_text("6.1.10")
     expect(panel.locator("thead").first).to_contain_text("6.12.10")
     expect(panel.locator("tr.differs").first).to_contain_text("flows")
-    expect(panel).to_contain_text(f"./invoke matrix -k 6.6.10 -e {CHANGED}")
+    expect(panel).to_contain_text(f"./invoke matrix -k debian:6.6.10+deb-cloud-amd64=6.6.10-1 -e {CHANGED}")
     expect(panel).to_contain_text("SYN_SENT src=198.18.0.2 dst=192.0.2.1 sport=10000")
     panel.get_by_text("capture.pcap").click()
     expect(panel).to_contain_text("198.18.0.2:10009")

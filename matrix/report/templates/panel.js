@@ -100,7 +100,9 @@ function factParts(row, column) {
 }
 
 function replayParts(row, kernel) {
-  const command = `./invoke matrix -k ${quoted(kernel.name)} -e ${quoted(row.experiment.name)}`;
+  // Debian's packages are named to the last digit, so that the same build is asked and not a newer one of its series.
+  const spec = kernel.id.startsWith('debian:') ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
+  const command = `./invoke matrix -k ${quoted(spec)} -e ${quoted(row.experiment.name)}`;
   const button = element('button', { type: 'button', onclick: async () => {
     try {
       await navigator.clipboard.writeText(command);
