@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from vms.errors import UsageError
 from vms.guest import Agent
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
+from vms.interrupt import interrupt
 from vms.kernels import BootFiles, Catalogue, Kernel, cached, fetch
 from vms.kernels.requirements import check
 from vms.qemu import find_qemu
 from vms.settings import Debian
 from vms.template import Template, make_template
 
+_AHEAD = 2  # kernels fetched at a time while the image is built
 _IMAGE_SECONDS = 1200
 _INITRAMFS_SECONDS = 300
 _GUEST = Path(__file__).parents[1] / "guest"
@@ -58,17 +61,27 @@ class Machines:
         return Here(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets image and accelerator."""
-        accelerator = self.accelerator(kernels)
-        return Surroundings(
-            image=self._image.sha256,
-            agent=self._agent.digest,
-            qemu=find_qemu().version,
-            accelerator=accelerator.name,
-            why=accelerator.why,
-            cpu=_host_cpu(),
-            image_packages=self._image.packages,
-        )
+        """Gets image and accelerator. Kernels that are not held are fetched meanwhile: both take a minute, of different things."""
+        ahead = ThreadPoolExecutor(_AHEAD, "ahead")
+        for kernel in kernels:
+            if not cached(kernel, self._cache):
+                ahead.submit(self.fetch, kernel)  # what goes wrong is told when the run itself asks for it
+        try:
+            accelerator = self.accelerator(kernels)
+            return Surroundings(
+                image=self._image.sha256,
+                agent=self._agent.digest,
+                qemu=find_qemu().version,
+                accelerator=accelerator.name,
+                why=accelerator.why,
+                cpu=_host_cpu(),
+                image_packages=self._image.packages,
+            )
+        except BaseException:
+            interrupt()
+            raise
+        finally:
+            ahead.shutdown(wait=False, cancel_futures=True)
 
     def accelerator(self, kernels: Sequence[Kernel]) -> Accelerator:
         """What executes the guests' instructions. Where KVM has to be proven, the newest of these kernels that is Debian's is booted."""

@@ -1,0 +1,83 @@
+"""The seed experiment on the oldest and the newest kernel of the default matrix, all the way from a spec to the reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scapy.utils import RawPcapReader
+
+from guest.catalogue import load
+from matrix.config import read_config
+from matrix.invocation import Result, run_matrix
+from matrix.machines import Machines
+from matrix.plan import choose_experiments, make_plan
+from matrix.record import Record, Status
+from matrix.store import cell_path
+from tests.unit.matrix.fakes import Seen
+from vms.cache import Cache
+from vms.kernels import Catalogue, resolve_all
+
+pytestmark = pytest.mark.guest
+ROOT = Path(__file__).parents[2]
+SERIES = ("5.10", "7.3")
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    config = read_config(ROOT / "matrix.toml")
+    cache, catalogue = Cache.default(), load()
+    kernels = resolve_all(SERIES, Catalogue.load(config.debian, cache), ROOT)
+    plan = make_plan(kernels, choose_experiments(["baseline", "table-full"], catalogue))
+    results = tmp_path_factory.mktemp("results")
+    return run_matrix(plan, catalogue, Machines(config.debian, cache), results, 2, ["matrix"], Seen())
+
+
+@pytest.fixture(params=SERIES)
+def records(request: pytest.FixtureRequest, result: Result) -> list[Record]:
+    return [record for record in result.records if record.kernel.startswith(f"{request.param}.")]
+
+
+def counts(record: Record) -> list[object]:
+    return [record.facts.get(fact) for fact in ("packets", "flows", "raw_packets", "mangle_packets")]
+
+
+def test_both_frontends_and_scopes_are_asked(records: list[Record]) -> None:
+    assert len(records) == 8
+    assert {record.status for record in records} == {Status.PASS}
+    assert {(record.variant["frontend"], record.variant["scope"]) for record in records} == {
+        (frontend, scope) for frontend in ("legacy", "nft") for scope in ("user", "root")
+    }
+
+
+def test_ten_packets_make_ten_flows(records: list[Record]) -> None:
+    assert [counts(record) for record in records if record.experiment == "baseline"] == [[10, 10, 10, 10]] * 4
+
+
+def test_a_table_of_seven_loses_three_between_raw_and_mangle(records: list[Record]) -> None:
+    assert [counts(record) for record in records if record.experiment == "table-full"] == [[10, 7, 10, 7]] * 4
+
+
+def test_the_evidence_is_there(result: Result, records: list[Record]) -> None:
+    full = next(record for record in records if record.experiment == "table-full")
+    cell = cell_path(result.run, full)
+    assert {file.name for file in cell.iterdir()} == {*full.evidence, "record.json"}
+    with RawPcapReader(str(cell / "capture.pcap")) as packets:
+        assert len(list(packets)) == 10
+    assert (cell / "conntrack.txt").read_text().count("SYN_SENT") == 7
+    assert "table full" in (cell / "dmesg.txt").read_text()
+
+
+def test_the_manifest_says_what_was_booted(result: Result) -> None:
+    manifest = json.loads((result.run / "manifest.json").read_bytes())
+    for kernel in manifest["kernels"]:
+        assert kernel["uname"].startswith(kernel["series"])
+        assert len(kernel["sha256"]["vmlinuz"]) == 64
+    assert manifest["finished"]
+
+
+def test_nothing_in_it_is_unexplained(result: Result) -> None:
+    assert result.surprises == ()
+    assert result.exit_code == 0
+    assert {file.name for file in result.page.parent.iterdir()} >= {"index.html", "report.md", "junit.xml"}

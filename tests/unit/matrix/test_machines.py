@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.machines import Machines
+from tests.unit.matrix.fakes import make_kernel
+from vms.cache import Cache
+from vms.command import Accelerator
+from vms.errors import HostError, UsageError
+from vms.image import Image
+from vms.kernels.kernel import Kernel
+from vms.qemu import Binary
+from vms.settings import Debian
+
+IMAGE = Image(Path("root.squashfs"), Path("busybox"), "ab" * 32, {"conntrack": "1.4.8-2"})
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
+    monkeypatch.setattr("matrix.machines.find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2"))
+    monkeypatch.setattr("matrix.machines.choose_accelerator", lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm"))
+    monkeypatch.setattr("matrix.machines.build_image", lambda *_: IMAGE)
+    return Machines(Debian(), Cache(tmp_path))
+
+
+def test_an_unknown_accelerator_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--accel kv: there are auto, kvm, tcg"):
+        Machines(Debian(), Cache(tmp_path), "kv")
+
+
+def test_what_all_guests_share_goes_into_the_manifest(machines: Machines) -> None:
+    around = machines.prepare([make_kernel("6.1.2")])
+    assert (around.image, around.qemu, around.accelerator, around.why) == ("ab" * 32, "7.2.22", "tcg", "there is no /dev/kvm")
+    assert around.image_packages == {"conntrack": "1.4.8-2"}
+    assert around.agent
+    assert around.cpu
+
+
+def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = threading.Event()
+
+    def fetch(self: Machines, kernel: Kernel) -> None:
+        assert kernel.name == "6.1.2"
+        fetched.set()
+
+    def build(*_: Any) -> Image:
+        assert fetched.wait(10), "nothing is fetched while the image is built"
+        return IMAGE
+
+    monkeypatch.setattr(Machines, "fetch", fetch)
+    monkeypatch.setattr("matrix.machines.build_image", build)
+    monkeypatch.setattr("matrix.machines.cached", lambda kernel, _cache: kernel.name != "6.1.2")
+    machines.prepare([make_kernel("5.10.1"), make_kernel("6.1.2")])
+
+
+def test_a_fetch_that_fails_ahead_is_left_to_the_run(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(self: Machines, kernel: Kernel) -> None:
+        raise HostError("no network")
+
+    monkeypatch.setattr(Machines, "fetch", fetch)
+    assert machines.prepare([make_kernel("6.1.2")]).accelerator == "tcg"
+
+
+def test_when_the_image_cannot_be_built_fetching_ends_as_well(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+
+    def build(*_: Any) -> Image:
+        raise HostError("no space left")
+
+    monkeypatch.setattr("matrix.machines.interrupt", interrupted.set)
+    monkeypatch.setattr(Machines, "fetch", lambda *_: interrupted.wait(10))
+    monkeypatch.setattr("matrix.machines.build_image", build)
+    with pytest.raises(HostError, match="no space left"):
+        machines.prepare([make_kernel("6.1.2")])
+    assert interrupted.is_set()
