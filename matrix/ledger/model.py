@@ -30,10 +30,11 @@ class Build(Protocol):
 
 
 class Confirmed(StrEnum):
-    """What it rests on that a build holds a commit: a changelog, the sources (or type information) of both sides, or two builds run."""
+    """What it rests on that a build holds a commit: a changelog, the sources of both sides, compiled modules, or two builds run."""
 
     CHANGELOG = "changelog"
     SOURCE = "source"
+    MODULES = "modules"
     BISECTED = "bisected"
 
 
