@@ -48,7 +48,7 @@ def kernels(count: int) -> tuple[KernelEntry, ...]:
 def manifest(entries: tuple[KernelEntry, ...], experiments: tuple[str, ...]) -> Manifest:
     """A finished run of these."""
     around = Surroundings("1" * 64, "2" * 64, "QEMU 7.2.22", "tcg", "/dev/kvm boots no kernel", "a synthetic CPU")
-    command = ("./invoke", "matrix")
+    command = ("matrix",)
     return Manifest(
         "2026-11-25-0900", "3" * 64, "2026-11-25T09:00:00+00:00", command, 2, experiments, entries, around, "2026-11-25T09:31:00+00:00"
     )

@@ -55,11 +55,20 @@ def _row_data(of: Shown, pools: _Pools) -> dict[str, Any]:
         "values": {name: sorted({variant[name] for variant in row.variants}) for name in row.variants[0]},
         "cells": [pools.cell(record, number) for record, number in zip(row.records, numbers, strict=True)],
         "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
-        "changes": [
-            {"from": told.before, "at": told.after, "verdict": told.verdict, "facts": [_fact_data(fact, pools) for fact in told.facts]}
-            for told in of.told.values()
-        ],
+        "changes": [_change_data(told, pools) for told in of.told.values()],
     }
+
+
+def _change_data(told: ToldChange, pools: _Pools) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "from": told.before,
+        "at": told.after,
+        "verdict": told.verdict,
+        "facts": [_fact_data(fact, pools) for fact in told.facts],
+    }
+    if told.lost:
+        data["lost"] = [pools.commit(commit) for commit in told.lost]
+    return data
 
 
 def _fact_data(fact: Fact, pools: _Pools) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def _summary(table: Table) -> tuple[str, ...]:
 def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     around = manifest.surroundings
     return (
-        ("command", " ".join(manifest.command)),
+        ("command", f"./invoke {' '.join(manifest.command)}"),
         ("started", manifest.started),
         ("finished", manifest.finished or "not yet: this run was interrupted"),
         ("accelerator", f"{around.accelerator}: {around.why}"),

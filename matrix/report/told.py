@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from matrix.compare import Change, Difference, comparable, differences, left_neighbours
+from matrix.ledger.contains import contains
 from matrix.ledger.explain import Contradicted, Explained, Unexplained, Verdict, explain_change
 from matrix.ledger.model import Commit, Ledger
 from matrix.manifest import KernelEntry
@@ -27,11 +28,15 @@ class Fact:
 
 @dataclass(frozen=True)
 class ToldChange:
-    """All that differs between a cell and its nearest comparable left neighbour. Columns count from 0."""
+    """All that differs between a cell and its nearest comparable left neighbour. Columns count from 0.
+
+    `lost` are the commits that the left kernel holds and the right one does not.
+    """
 
     before: int
     after: int
     facts: tuple[Fact, ...]
+    lost: tuple[Commit, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -47,7 +52,9 @@ def told_changes(row: Row, kernels: tuple[KernelEntry, ...], ledger: Ledger) -> 
         if before is not None and after is not None and row.changed[column]:
             changes = [Change(before, after, difference) for difference in differences(before, after)]
             facts = tuple(_told(change, explain_change(ledger, change, kernels[last], kernels[column])) for change in changes)
-            told[column] = ToldChange(last, column, facts)
+            commits = dict.fromkeys(commit for fact in facts for commit in fact.commits)
+            lost = tuple(commit for commit in commits if contains(kernels[column], commit, ledger.surveyed) is False)
+            told[column] = ToldChange(last, column, facts, lost)
         if comparable(after):
             last = column
     return told

@@ -58,7 +58,11 @@ function changePart(change) {
     element('p', {}, element('b', {}, VERDICTS[change.verdict]), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
     element('ul', {}, change.facts.map((one) => element('li', {}, one.fact ? element('code', {}, one.fact) : 'the cell',
       ` ${inWords(one.before) || 'absent'} → ${inWords(one.after) || 'absent'}`, verdictNote(change, one)))),
-    [...new Set(change.facts.flatMap((one) => one.commits || []))].map((place) => commit(data.ledger[place])));
+    [...new Set(change.facts.flatMap((one) => one.commits || []))].map((place) => {
+      const lost = (change.lost || []).includes(place);
+      const [has, lacks] = [kernels[lost ? change.from : change.at].name, kernels[lost ? change.at : change.from].name];
+      return commit(data.ledger[place], `${has} has this commit, ${lacks} does not:`);
+    }));
 }
 
 // Said of one fact where it is not what is said of all.
@@ -67,9 +71,9 @@ function verdictNote(change, one) {
   return one.verdict === change.verdict ? '' : ` (${one.verdict})`;
 }
 
-function commit(entry) {
+function commit(entry, held) {
   const title = entry.link ? element('a', { href: entry.link, rel: 'noreferrer' }, entry.title) : entry.title;
-  return element('p', { class: 'commit' }, entry.sentence, element('cite', {}, title), element('small', {}, [entry.hash, entry.where].filter(Boolean).join(', ')));
+  return element('p', { class: 'commit' }, held, element('br'), entry.sentence, element('cite', {}, title), element('small', {}, [entry.hash, entry.where].filter(Boolean).join(', ')));
 }
 
 function factParts(row, column) {

@@ -182,6 +182,7 @@ def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None
         (2, 3, "unexplained"),
     ]
     state, invalid = changes[1]["facts"]
+    assert "lost" not in changes[1]
     assert (state["fact"], state["before"], state["after"], state["verdict"]) == ("state", "ESTABLISHED", "CLOSE", "explained")
     assert (invalid["before"], invalid["after"]) == (True, False)
     assert data["ledger"][state["commits"][0]] == {
@@ -191,6 +192,16 @@ def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None
         "sentence": "It is fixed.",
         "where": "mainline 6.13, backported to 6.12.10",
     }
+
+
+def test_a_change_back_says_that_the_commit_is_not_there(tmp_path: Path) -> None:
+    """6.12.9 lacks what 5.10.251 was given as a backport."""
+    commit = Commit("odd", "netfilter: odd", Confirmed.SOURCE, "It is odd.", mainline="7.0", backports=("5.10.251",))
+    change = Change("inwindow-rst", commit, "state", before="ESTABLISHED", after="CLOSE")
+    ledger = Ledger({"odd": commit}, (change,), {"6.12": "6.12.10"})
+    page = html_report(sample.table(), sample.CATALOGUE, ledger, tmp_path)
+    first = row_of(json.loads(Seen(page).elements["script#data"]), "inwindow-rst")["changes"][0]
+    assert first["lost"] == first["facts"][0]["commits"]
 
 
 def test_a_kernel_that_cannot_any_more_is_one_change_not_one_per_fact(data: dict[str, Any]) -> None:
