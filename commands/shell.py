@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,19 +39,18 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader of our output has seen enough: `./invoke kernels | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
-        if code == INTERRUPTED and not _threads_end(seconds=1.0):
-            os._exit(code)  # one that is still stuck would hold us
+        if code == INTERRUPTED:
+            end_soon()
         sys.exit(code)
 
     return run
 
 
-def _threads_end(seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon]
-    for thread in others:
-        thread.join(max(0.0, until - time.monotonic()))
-    return not any(thread.is_alive() for thread in others)
+def end_soon() -> None:
+    """Ends this process a second from now if by then a thread that is stuck still holds it."""
+    watchdog = threading.Timer(1.0, os._exit, [INTERRUPTED])
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def console(*, errors: bool = False) -> Any:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,34 @@ def raising(error: BaseException) -> Callable[[], int]:
 @pytest.mark.parametrize(
     ("error", "code"), [(UsageError("no kernel 4.2"), 2), (FetchError("404"), 3), (LostGuest("gone"), 3), (KeyboardInterrupt(), 130)]
 )
-def test_an_error_is_one_message_and_an_exit_code(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_message_and_an_exit_code(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.shell.end_soon", lambda: None)
     assert ended(raising(error)) == code
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert (str(error) or "interrupted") in said
+
+
+@pytest.mark.parametrize(("stuck", "cleaned"), [(0.0, "cleaned up"), (60.0, "")])
+def test_an_interrupt_ends_within_seconds_and_cleans_up_unless_a_thread_is_stuck(stuck: float, cleaned: str) -> None:
+    program = textwrap.dedent(f"""
+        import atexit, threading, time
+        from concurrent.futures import ThreadPoolExecutor
+        from commands.shell import reported
+
+        atexit.register(print, "cleaned up", flush=True)
+        ThreadPoolExecutor(1).submit(time.sleep, {stuck})
+        def body():
+            raise KeyboardInterrupt
+        reported(body)()
+        """)
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert time.monotonic() - begun < 3
+    assert done.returncode == 130
+    assert done.stdout.strip() == cleaned
 
 
 @pytest.mark.parametrize(("given", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
