@@ -42,12 +42,24 @@ class Cache:
         """Where the entry lies or would lie."""
         return self.root / kind / key
 
-    def ensure(self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline) -> Path:
+    def ensure(
+        self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline, whole: Callable[[Path], bool] | None = None
+    ) -> Path:
         """The entry's directory, built first if it is not there, and in use by this process from now on.
 
         `build` gets an empty directory on the cache's file system; what it leaves there is published. If it raises,
-        nothing is. Raises HostError when another process holds the entry beyond the deadline or the disk is full.
+        nothing is. An entry that `whole` denies is damaged, and built anew. Raises HostError when another process holds the entry
+        beyond the deadline or the disk is full.
         """
+        final = self._ensure(kind, key, build, deadline)
+        if whole and not whole(final):
+            self.discard(kind, key, lambda path: not whole(path), deadline)
+            final = self._ensure(kind, key, build, deadline)
+            if not whole(final):
+                raise HostError(f"{deadline.what}: {final} was damaged right after it was made; is the disk sound?")
+        return final
+
+    def _ensure(self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline) -> Path:
         final, lock = self.path(kind, key), self._lock_path(kind, key)
         # Once it is marked as in use nobody removes it; before that somebody may.
         while not self._use(kind, key, deadline):

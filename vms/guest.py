@@ -26,6 +26,7 @@ LONGEST_ANSWER = 16 << 20
 _LONGEST_CONSOLE = 1 << 20
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
+_END_SECONDS = 1.0  # from the moment that its sockets close
 _SLICE = 0.25  # seconds between two looks at the deadline
 # What the kernel prints when it is at an end, or when a sanitizer found that it should be. A lockup or stall may be a busy host's fault.
 _CRASH = re.compile(
@@ -115,8 +116,9 @@ class Guest:
                         return line
         except TimeoutError:
             raise self.lost(f"did not take a request within {deadline.seconds:g} s ({deadline.what})") from None
-        except OSError as error:
-            raise self.lost(f"went away ({deadline.what}): {error}") from error
+        except OSError:
+            pass  # its end of the socket is closed, as when there is nothing more to read
+        self.qemu.wait(Deadline(_END_SECONDS, "QEMU to end"))
         raise self.lost(f"went away ({deadline.what})")
 
     def start_agent(self, agent: Agent, deadline: Deadline) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import lzma
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,11 @@ from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import Unbootable
 from vms.image import Image
+from vms.kernels.digest import sha256_of
 from vms.kernels.kernel import BootFiles
 
+_FORM = 1  # raised when what lies in an entry changes its meaning
+_INITRAMFS, _MODULES = _FILES = ("initramfs", "modules.squashfs")
 USERLAND = Path(__file__).parent / "userland"
 # squashfs, overlay: the root. virtio_*: the disks, the two ports to the host, and entropy before the first key is drawn.
 NEEDED = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "squashfs", "overlay")
@@ -35,10 +39,10 @@ class Bootable:
 
 def prepare(files: BootFiles, image: Image, cache: Cache, deadline: Deadline) -> Bootable:
     """The initramfs and modules disk of a kernel, from the cache or built now. Raises Unbootable if the kernel lacks a needed module."""
-    recipe = [files.version, files.sha256, image.sha256, NEEDED, _SQUASHFS, _userland_digest()]
+    recipe = [_FORM, files.version, files.sha256, image.sha256, NEEDED, _SQUASHFS, _userland_digest()]
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
-    entry = cache.ensure("initramfs", key, lambda directory: _build(directory, files, image, deadline), deadline)
-    return Bootable(files, entry / "initramfs", entry / "modules.squashfs", key)
+    entry = cache.ensure("initramfs", key, lambda directory: _build(directory, files, image, deadline), deadline, _whole)
+    return Bootable(files, entry / _INITRAMFS, entry / _MODULES, key)
 
 
 def _userland_digest() -> str:
@@ -97,9 +101,20 @@ def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) ->
         order.append(path.name.partition(".ko")[0] + ".ko")
         _unpack(files.modules / path, root / "modules" / order[-1], deadline)
     (root / "modules" / "order").write_text("".join(f"{name}\n" for name in order))
-    # --owner: nobody in the guest should care who built it.
+    for path in root.rglob("*"):
+        os.utime(path, (0, 0))
+    # The same bytes whoever builds it, and whenever.
     pack = 'find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet >"$1"'
-    tool.run(["sh", "-c", pack, "sh", str(staging / "initramfs")], deadline, cwd=root)
+    tool.run(["sh", "-c", pack, "sh", str(staging / _INITRAMFS)], deadline, cwd=root)
     shutil.rmtree(root)
-    tool.run(["mksquashfs", str(files.modules), str(staging / "modules.squashfs"), *_SQUASHFS], deadline)
-    (staging / "initramfs.json").write_text(json.dumps({"kernel": files.kernel.id, "modules": order}, indent=1))
+    tool.run(["mksquashfs", str(files.modules), str(staging / _MODULES), *_SQUASHFS], deadline)
+    about = {"kernel": files.kernel.id, "modules": order, "sha256": {name: sha256_of(staging / name) for name in _FILES}}
+    (staging / "initramfs.json").write_text(json.dumps(about, indent=1))
+
+
+def _whole(entry: Path) -> bool:
+    try:
+        about = json.loads((entry / "initramfs.json").read_text())
+        return all(about["sha256"][name] == sha256_of(entry / name) for name in _FILES)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

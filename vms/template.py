@@ -120,13 +120,13 @@ class Template:
             deadline = Deadline(_MAKE_SECONDS, f"the template of {self.name}")
             if self._verified and _signature(self.path) == self._verified.signature:
                 return self._verified
-            for _ in range(2):
-                self._cache.ensure(_KIND, self._key, self._build, deadline)
-                self._verified = _verify(self.path)
-                if self._verified:
-                    return self._verified
-                self._cache.discard(_KIND, self._key, lambda path: _verify(path) is None, deadline)
-        raise HostError(f"the template of {self.name} in {self.path} was damaged right after it was made; is the disk sound?")
+            self._cache.ensure(_KIND, self._key, self._build, deadline, self._verify)
+            assert self._verified
+            return self._verified
+
+    def _verify(self, path: Path) -> bool:
+        self._verified = _verify(path)
+        return self._verified is not None
 
     def _build(self, staging: Path) -> None:
         try:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 MODES = set(os.environ.get("FAKE_QEMU", "").split())
+RUNNING = threading.Event()
 
 
 def option(pattern: str) -> str:
@@ -50,6 +51,7 @@ def console(text: str) -> None:
 def agent(listener: socket.socket) -> None:
     """Answers each request with its id."""
     connection, _ = listener.accept()
+    RUNNING.wait()
     with connection, connection.makefile("rb") as lines:
         for line in lines:
             if "panic" in MODES:
@@ -89,6 +91,7 @@ def receive(listener: socket.socket) -> None:
     if "noclone" in MODES:
         print("qemu: load of migration failed", file=sys.stderr, flush=True)
         os._exit(1)
+    RUNNING.set()
 
 
 def qmp(listener: socket.socket) -> None:
@@ -148,6 +151,8 @@ def main() -> None:
         with Path(memory).open("r+b") as file:
             file.seek(5 << 20)
             file.write(b"booted by " + str(os.getpid()).encode())
+    if "-incoming" not in sys.argv:
+        RUNNING.set()
     if "deaf" not in MODES:
         console("[    0.0] Linux version 6.1\n" + ("initramfs: reached user space\n" if "userspace" in MODES else ""))
         for name, serve in (("ssh", socket.socket.accept), ("agent", agent), ("qmp", qmp)):

@@ -16,7 +16,7 @@ Fake = Callable[[str], None]
 PING = b'{"id": "7", "do": "ping"}'
 
 
-def soon(seconds: float = 5) -> Deadline:
+def soon(seconds: float = 20) -> Deadline:
     return Deadline(seconds, "the answer")
 
 
@@ -34,8 +34,10 @@ def test_lines_that_answer_something_else_are_dropped(fake_qemu: Fake, machine: 
 
 def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("hang")
-    with running(machine, "6.1.0") as guest, pytest.raises(LostGuest) as lost:
-        guest.ask(PING, soon(0.5))
+    with running(machine, "6.1.0") as guest:
+        guest.attach(soon(20))
+        with pytest.raises(LostGuest) as lost:
+            guest.ask(PING, soon(0.5))
     assert "6.1.0: did not answer within 0.5 s (the answer)" in str(lost.value)
     assert "Linux version 6.1" in lost.value.console
 

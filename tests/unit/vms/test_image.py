@@ -81,6 +81,15 @@ def test_it_is_built_once(bootstrap: Bootstrap, cache: Cache) -> None:
     assert build_image(cache, replace(DEBIAN, mirror="http://elsewhere.invalid/debian"), soon()) == first
 
 
+def test_a_damaged_one_is_built_anew(bootstrap: Bootstrap, cache: Cache) -> None:
+    first = build_image(cache, DEBIAN, soon())
+    content = bytearray(first.squashfs.read_bytes())
+    content[200] ^= 1
+    first.squashfs.write_bytes(content)
+    assert build_image(cache, DEBIAN, soon()).sha256 == hashlib.sha256(first.squashfs.read_bytes()).hexdigest()
+    assert first.squashfs.read_bytes() != content
+
+
 @pytest.mark.parametrize("part", ["PACKAGES", "SUITE", "_EXCLUDED", "_SQUASHFS"])
 def test_another_recipe_makes_another(bootstrap: Bootstrap, cache: Cache, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     first = build_image(cache, DEBIAN, soon())

@@ -133,3 +133,13 @@ def test_another_kernel_image_or_userland_makes_another(
     monkeypatch.setattr(initramfs, "USERLAND", changed)
     keys.add(prepare(files, image, cache, soon()).key)
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize("name", ["initramfs", "modules.squashfs"])
+def test_a_damaged_one_is_made_anew(files: BootFiles, image: Image, tmp_path: Path, name: str) -> None:
+    made = prepare(files, image, Cache(tmp_path / "cache"), soon())
+    path = made.initramfs.with_name(name)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    assert prepare(files, image, Cache(tmp_path / "cache"), soon()) == made
+    assert path.read_bytes() == whole

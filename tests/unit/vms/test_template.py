@@ -62,7 +62,7 @@ def make(cache: Cache, agent: Agent) -> Template:
 
 def answers(template: Template) -> bool:
     with template.start() as guest:
-        return bool(json.loads(guest.ask(b'{"id": "1", "do": "ping"}', Deadline(5, "the answer")))["ok"])
+        return bool(json.loads(guest.ask(b'{"id": "1", "do": "ping"}', Deadline(20, "the answer")))["ok"])
 
 
 def test_booted_once_and_cloned_from_then_on(cache: Cache, agent: Agent, boots: list[str]) -> None:
@@ -120,7 +120,7 @@ def test_a_clone_of_a_template_that_is_touched_gives_no_answer(cache: Cache, age
         with (template.path / "memory").open("r+b") as memory:
             memory.write(b"!")
         with pytest.raises(LostGuest, match="was changed while it ran"):
-            guest.ask(b'{"id": "1"}', Deadline(5, "the answer"))
+            guest.ask(b'{"id": "1"}', Deadline(20, "the answer"))
 
 
 def test_where_saving_is_refused_guests_are_booted_and_it_is_said(cache: Cache, agent: Agent, fake_qemu: Fake, boots: list[str]) -> None:
