@@ -1,0 +1,93 @@
+"""UDP flows that are disturbed: a flush, and first packets that cross each other."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, experiment
+from guest.lab import Lab
+from guest.lab.packets import parse, udp
+from guest.lab.router import LOST, state_of
+
+
+@experiment(
+    facts=[
+        Fact("kept", str, "the source port the server sees after the flush: same, other, or lost"),
+        Fact("state", str, "conntrack state of the client's first segment after the flush"),
+        Fact("client_entry", str, "TCP state of the entry it makes"),
+        Fact("server_first", str, "what becomes of the server's segment when it comes first: forwarded, reset by the router, or lost"),
+        Fact("server_entry", str, "TCP state of an entry that segment left, or gone"),
+        Fact("udp_server_first", str, "the same for UDP: forwarded, refused by the router (ICMP), or lost"),
+    ],
+    variants={"loose": ("0", "1")},
+)
+def flush_during_flow(lab: Lab) -> Facts:
+    """What happens to masqueraded connections when the table is flushed under them?
+
+    Three masqueraded connections with data both ways; then `conntrack -F`. On the first the client sends next, on the second (TCP) and the
+    third (UDP) the server. `loose` is nf_conntrack_tcp_loose. The server's packets are addressed to the router itself, which no longer
+    knows for whom it took them.
+    """
+    router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }")
+    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
+    peers = []
+    for port in (40000, 40001):
+        client, server = router.tcp(port)
+        client.syn()
+        server.other = f"10.0.2.1:{parse(router.out[0])['TCP'].sport}"
+        peers.append((client, server))
+        server.synack()
+        client.ack()
+        client.data(100)
+        server.data(100)
+        client.ack()
+    router.from_client(udp("10.0.1.2:40002", "10.0.2.2:53"))
+    router.from_server(udp("10.0.2.2:53", "10.0.2.1:40002"))
+    lab.conntrack.flush()
+    (client, _), (_, server) = peers
+    facts: Facts = {"state": client.data(100)}
+    facts["kept"] = ("same" if parse(router.out[0])["TCP"].sport == 40000 else "other") if router.out else "lost"
+    facts["client_entry"] = lab.state(client.me)
+    server.data(100)
+    answers = ["reset by the router" for data in router.back if "R" in str(parse(data)["TCP"].flags)]
+    facts["server_first"] = "forwarded" if router.out else (answers or ["lost"])[0]
+    facts["server_entry"] = lab.state(server.me)
+    router.from_server(udp("10.0.2.2:53", "10.0.2.1:40002"))
+    refused = any(parse(data).proto == 1 for data in router.back)
+    return facts | {"udp_server_first": "forwarded" if router.out else "refused by the router" if refused else "lost"}
+
+
+@experiment(
+    facts=[
+        Fact("states", list, "conntrack state of the server's first packet, of the client's that was under way, and of one more each way"),
+        Fact("client_port", str, "the source port the server sees in the client's packet: same, other or lost"),
+        Fact("flows", int, "flows afterwards"),
+        Fact("clash_resolve", int, "clashes the statistics count as resolved"),
+        Fact("insert_failed", int, "flows the statistics count as not insertable"),
+    ],
+    variants={"nat": ("none", "elsewhere")},
+)
+def udp_crossing(lab: Lab) -> Facts:
+    """Do the first packets of two UDP peers that cross each other on the way make one flow?
+
+    Peers with fixed ports (WireGuard, IKE, games) may both begin at once. The client's first packet waits in an NFQUEUE, its entry
+    unconfirmed, while the server's first packet passes; then it is let go. `nat=elsewhere`: there is NAT, but no rule for this flow.
+    """
+    hold = '\ntable ip hold { chain forward { type filter hook forward priority 250; iifname "tun0" ct state new queue num 0; }; }'
+    nat = "\ntable ip nat { chain post { type nat hook postrouting priority 100; udp dport 9 masquerade; }; }"
+    router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""))
+    queue = lab.queue()
+    before = lab.statistics()
+    request, crossing = udp("10.0.1.2:40000", "10.0.2.2:50000"), udp("10.0.2.2:50000", "10.0.1.2:40000")
+    router.from_client(request)
+    (held,) = queue.waiting(1)
+    states = [router.from_server(crossing)]
+    queue.accept(held)
+    out = router.server.read()
+    states += [state_of(out[0]) if out else LOST, router.from_client(request), router.from_server(crossing)]
+    statistics = lab.statistics(before)
+    return {
+        "states": states,
+        "client_port": ("same" if parse(out[0])["UDP"].sport == 40000 else "other") if out else LOST,
+        "flows": len(lab.flows()),
+        "clash_resolve": statistics.get("clash_resolve", 0),
+        "insert_failed": statistics["insert_failed"],
+    }
