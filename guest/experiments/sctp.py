@@ -1,0 +1,179 @@
+"""SCTP: states, heartbeats, and INIT chunks that come again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from guest.catalogue import Fact, Facts, experiment
+from guest.lab import Lab
+from guest.lab.packets import Packet
+from guest.lab.router import Router
+
+_CLIENT, _SERVER = ("10.0.1.2", 40000), ("10.0.2.2", 36412)
+_CLIENT_TAG, _SERVER_TAG = 0x1111, 0x2222
+
+
+class _Association:
+    """Both ends of an SCTP association through the router; every verb returns the conntrack state of its packet and the entry's state."""
+
+    def __init__(self, lab: Lab, router: Router) -> None:
+        self._lab = lab
+        self._ways: dict[str, tuple[Callable[[Packet], str], int]] = {
+            "client": (router.from_client, _SERVER_TAG),
+            "server": (router.from_server, _CLIENT_TAG),
+        }
+
+    def send(self, who: str, chunk: Any, tag: int | None = None) -> str:
+        """Sends a chunk with the receiver's verification tag, or another."""
+        from scapy.layers.inet import IP
+        from scapy.layers.sctp import SCTP
+
+        way, usual = self._ways[who]
+        (source, sport), (destination, dport) = (_CLIENT, _SERVER) if who == "client" else (_SERVER, _CLIENT)
+        return way(IP(src=source, dst=destination) / SCTP(sport=sport, dport=dport, tag=usual if tag is None else tag) / chunk)
+
+    def rung(self) -> str:
+        """State and timeout of the entry."""
+        flow = self._lab.flow("10.0.1.2:40000")
+        return f"{flow.state} {flow.lifetime}" if flow else "gone"
+
+
+def _init(tag: int, acknowledge: bool = False) -> Any:
+    from scapy.layers.sctp import SCTPChunkInit, SCTPChunkInitAck
+
+    kind = SCTPChunkInitAck if acknowledge else SCTPChunkInit
+    return kind(init_tag=tag, a_rwnd=65535, n_out_streams=1, n_in_streams=1, init_tsn=1)
+
+
+def _established(lab: Lab) -> _Association:
+    from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho
+
+    association = _Association(lab, lab.router())
+    association.send("client", _init(_CLIENT_TAG), 0)
+    association.send("server", _init(_SERVER_TAG, acknowledge=True))
+    association.send("client", SCTPChunkCookieEcho(cookie=b"cookie12"))
+    association.send("server", SCTPChunkCookieAck())
+    return association
+
+
+@experiment(
+    facts=[
+        Fact("ladder", list, "per packet of a whole association: its conntrack state, the entry's SCTP state and timeout"),
+        Fact("abort", str, "what the entry is left with after an ABORT on an established association"),
+        Fact("wrong_tag", str, "conntrack state of data with a wrong verification tag"),
+        Fact("wrong_checksum", str, "conntrack state of an INIT with a wrong CRC32c"),
+        Fact("lone_data", str, "conntrack state of data on an association the router does not know"),
+    ],
+)
+def sctp_states(lab: Lab) -> Facts:
+    """Through which states and timeouts does an SCTP entry go?
+
+    INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, DATA, SACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE; then an association that is aborted and
+    packets that are wrong. Signalling networks (S1, N2, Diameter) depend on the timeout of an established association outliving silence.
+    """
+    from scapy.layers.inet import IP
+    from scapy.layers.sctp import (
+        SCTP,
+        SCTPChunkAbort,
+        SCTPChunkCookieAck,
+        SCTPChunkCookieEcho,
+        SCTPChunkData,
+        SCTPChunkSACK,
+        SCTPChunkShutdown,
+        SCTPChunkShutdownAck,
+        SCTPChunkShutdownComplete,
+    )
+
+    router = lab.router()
+    association = _Association(lab, router)
+    script: list[tuple[str, str, Any, int | None]] = [
+        ("INIT", "client", _init(_CLIENT_TAG), 0),
+        ("INIT ACK", "server", _init(_SERVER_TAG, acknowledge=True), None),
+        ("COOKIE ECHO", "client", SCTPChunkCookieEcho(cookie=b"cookie12"), None),
+        ("COOKIE ACK", "server", SCTPChunkCookieAck(), None),
+        ("DATA", "client", SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1), None),
+        ("SACK", "server", SCTPChunkSACK(cumul_tsn_ack=1, a_rwnd=65535), None),
+        ("SHUTDOWN", "client", SCTPChunkShutdown(cumul_tsn_ack=1), None),
+        ("SHUTDOWN ACK", "server", SCTPChunkShutdownAck(), None),
+        ("SHUTDOWN COMPLETE", "client", SCTPChunkShutdownComplete(), None),
+    ]
+    ladder = [f"{name}: {association.send(who, chunk, tag)}, {association.rung()}" for name, who, chunk, tag in script]
+    data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
+    facts: Facts = {"ladder": ladder}
+    lab.conntrack.flush()
+    facts["lone_data"] = association.send("client", data)
+    wrong = bytearray(bytes(IP(src="10.0.1.3", dst="10.0.2.2") / SCTP(sport=40000, dport=36412, tag=0) / _init(_CLIENT_TAG)))
+    wrong[-1] ^= 1
+    facts["wrong_checksum"] = router.from_client(bytes(wrong))
+    lab.conntrack.flush()
+    for _, who, chunk, tag in script[:4]:
+        association.send(who, chunk, tag)
+    facts["wrong_tag"] = association.send("client", data, 0x7777)
+    association.send("server", SCTPChunkAbort())
+    return facts | {"abort": association.rung()}
+
+
+@experiment(
+    facts=[
+        Fact("alone", str, "conntrack state of a heartbeat on a path the router has seen nothing of, and the entry it makes"),
+        Fact("answered", str, "conntrack state of its acknowledgement, and the entry"),
+        Fact("data", str, "conntrack state of data after that, and the entry"),
+        Fact("wrong_tag", str, "conntrack state of a second heartbeat with another verification tag, on a new path"),
+        Fact("assured", bool, "whether the entry is assured after the data"),
+    ],
+)
+def sctp_heartbeat(lab: Lab) -> Facts:
+    """Does a heartbeat open a secondary path through the router?
+
+    A multihomed association uses its second path only with heartbeats, later with data; the router of that path sees no INIT.
+    """
+    from scapy.layers.sctp import SCTPChunkData, SCTPChunkHeartbeatAck, SCTPChunkHeartbeatReq
+
+    association = _Association(lab, lab.router())
+    facts: Facts = {}
+    steps: list[tuple[str, str, Any]] = [
+        ("alone", "client", SCTPChunkHeartbeatReq()),
+        ("answered", "server", SCTPChunkHeartbeatAck()),
+        ("data", "client", SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)),
+    ]
+    for name, who, chunk in steps:
+        facts[name] = f"{association.send(who, chunk)}, {association.rung()}"
+    flow = lab.flow("10.0.1.2:40000")
+    facts["assured"] = bool(flow and flow.assured)
+    lab.conntrack.flush()
+    association.send("client", SCTPChunkHeartbeatReq())
+    return facts | {"wrong_tag": association.send("client", SCTPChunkHeartbeatReq(), 0x7777)}
+
+
+@experiment(
+    facts=[
+        Fact("init", str, "conntrack state of the second INIT"),
+        Fact("between", str, "state and timeout of the entry after it"),
+        Fact("rest", list, "conntrack state of INIT ACK, COOKIE ECHO and COOKIE ACK of the new attempt"),
+        Fact("old_data", str, "conntrack state of data of the old association after the second INIT, sent instead of the rest"),
+        Fact("entry", str, "state and timeout of the entry at the end"),
+    ],
+    variants={"by": ("client", "server"), "then": ("restart", "old-data")},
+)
+def sctp_init_collision(lab: Lab) -> Facts:
+    """Does an INIT on an established association leave the entry usable?
+
+    An endpoint that restarted sends INIT with a new tag, and the association begins anew; or a stale INIT arrives late and the association
+    goes on as it was. The tags that the router remembers decide which packets are INVALID.
+    """
+    from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData
+
+    association = _established(lab)
+    opener, other = ("client", "server") if lab.variant["by"] == "client" else ("server", "client")
+    facts: Facts = {"init": association.send(opener, _init(0x3333), 0), "between": association.rung(), "rest": [], "old_data": ""}
+    if lab.variant["then"] == "old-data":
+        data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
+        facts["old_data"] = "/".join([association.send(opener, data), association.send(other, data)])
+    else:
+        facts["rest"] = [
+            association.send(other, _init(0x4444, acknowledge=True), 0x3333),
+            association.send(opener, SCTPChunkCookieEcho(cookie=b"cookie12"), 0x4444),
+            association.send(other, SCTPChunkCookieAck(), 0x3333),
+        ]
+    return facts | {"entry": association.rung()}
