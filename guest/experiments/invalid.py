@@ -1,0 +1,144 @@
+"""Packets that are wrong in themselves: which are INVALID, and does the kernel say so?"""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import echo, endpoint, tcp, udp
+from guest.root import Refused
+
+_LOG = "net/netfilter/nf_conntrack_log_invalid"
+_LOG_ALL = "/proc/sys/net/netfilter/nf_log_all_netns"
+
+
+def _wrong(packet: bytes, place: int) -> bytes:
+    """The packet with one bit of the byte at `place` turned over."""
+    return packet[:place] + bytes([packet[place] ^ 1]) + packet[place + 1 :]
+
+
+@experiment(
+    facts=[
+        Fact("checked", list, "conntrack state of packets with a wrong checksum: TCP, UDP, ICMP"),
+        Fact("unchecked", list, "the same with nf_conntrack_checksum=0"),
+        Fact("zero_udp", str, "conntrack state of a UDP packet without a checksum"),
+        Fact("header", str, "what becomes of a packet with a wrong IP header checksum"),
+        Fact("flows", int, "flows after the wrong packets with the check on"),
+    ],
+    invariants=[
+        Invariant("with the check on a wrong checksum is INVALID", lambda facts, variant: set(facts["checked"]) == {"INVALID"}),
+        Invariant("with the check off it is not looked at", lambda facts, variant: set(facts["unchecked"]) == {"NEW"}),
+    ],
+    variants={"family": ("ipv4", "ipv6")},
+)
+def bad_checksum(lab: Lab) -> Facts:
+    """Are packets with a wrong checksum INVALID?
+
+    A SYN, a UDP packet and an echo request with one bit of their payload or header turned over pass the router, with nf_conntrack_checksum
+    at its default of 1, then at 0. Network cards that compute checksums later make captures look wrong, and tunnels make them really wrong.
+    """
+    router = lab.router(family=lab.family)
+    header = 40 if lab.family == 6 else 20
+    client, server = router.client_address, router.server_address
+
+    def wrong(port: int) -> list[str]:
+        packets = [
+            tcp(endpoint(client, port), endpoint(server, 80)),
+            udp(endpoint(client, port), endpoint(server, 53)),
+            echo(client, server, port),
+        ]
+        # The last byte of the window of a SYN; the last byte of UDP and ICMP.
+        places = (header + 15, header + 11, header + 7)
+        return [router.from_client(_wrong(bytes(packet), place)) for packet, place in zip(packets, places, strict=True)]
+
+    facts: Facts = {"checked": wrong(40000), "flows": len(lab.flows())}
+    without = bytearray(bytes(udp(endpoint(client, 40001), endpoint(server, 53))))
+    without[header + 6 : header + 8] = b"\0\0"
+    facts["zero_udp"] = router.from_client(bytes(without))
+    if lab.family == 4:
+        facts["header"] = router.from_client(_wrong(bytes(udp("10.0.1.2:40002", "10.0.2.2:53")), 11))
+    else:
+        facts["header"] = "IPv6 has none"
+    lab.sysctl("net/netfilter/nf_conntrack_checksum", 0)
+    return facts | {"unchecked": wrong(40003)}
+
+
+@experiment(
+    facts=[
+        Fact("invalid", list, "combinations of SYN, FIN, RST, ACK, PSH and URG that are INVALID as first packet of a connection"),
+        Fact("new", list, "combinations that make an entry"),
+        Fact("invalid_later", list, "combinations that are INVALID on an established connection, with fitting sequence numbers"),
+        Fact("reserved", str, "conntrack state of a SYN with the reserved bits and ECN bits set"),
+        Fact("short", str, "conntrack state of a segment whose header claims to be longer than the packet"),
+    ],
+    invariants=[
+        Invariant("a SYN is a first packet", lambda facts, variant: "S" in facts["new"]),
+        Invariant("no flags, SYN+FIN and SYN+RST are INVALID", lambda facts, variant: {"none", "SF", "SR"} <= set(facts["invalid"])),
+    ],
+    variants={"loose": ("1", "0")},
+)
+def bad_flags(lab: Lab) -> Facts:
+    """Which combinations of TCP flags are INVALID?
+
+    All 64 combinations of SYN, FIN, RST, ACK, PSH and URG as the first packet of a connection, then as a segment of an established one.
+    `loose` is nf_conntrack_tcp_loose.
+    """
+    router = lab.router()
+    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
+    flags = ["".join(chosen) for size in range(7) for chosen in itertools.combinations("SFRAPU", size)]
+    first = {flag: router.from_client(tcp(f"10.0.1.2:{40000 + n}", "10.0.2.2:80", flag)) for n, flag in enumerate(flags)}
+    later = {}
+    for number, flag in enumerate(flags):
+        client, _ = router.handshake(41000 + number)
+        later[flag] = client.send(flag)
+    segment = tcp("10.0.1.2:42000", "10.0.2.2:80", "SEC")
+    segment["TCP"].reserved = 7
+    short = tcp("10.0.1.2:42001", "10.0.2.2:80", "S")
+    short["TCP"].dataofs = 15
+    return {
+        "invalid": [flag or "none" for flag, state in first.items() if state == "INVALID"],
+        "new": [flag or "none" for flag, state in first.items() if state == "NEW"],
+        "invalid_later": [flag or "none" for flag, state in later.items() if state == "INVALID"],
+        "reserved": router.from_client(segment),
+        "short": router.from_client(short),
+    }
+
+
+@experiment(
+    facts=[
+        Fact("write", str, "what the kernel says when nf_conntrack_log_invalid is set: ok or an errno"),
+        Fact("quiet", int, "lines logged for an INVALID packet with the knob off"),
+        Fact("alone", list, "lines logged once the knob is on and nothing else was loaded, numbers replaced by N"),
+        Fact("loaded", list, "lines logged once a logger module is loaded as well"),
+        Fact("module", str, "the logger module this kernel has"),
+    ],
+    invariants=[Invariant("with the knob off nothing is logged", lambda facts, variant: facts["quiet"] == 0)],
+    variants={"scope": ("root", "user")},
+)
+def log_invalid(lab: Lab) -> Facts:
+    """Does nf_conntrack_log_invalid log, without any further preparation?
+
+    A SYN+FIN passes the router with the knob off, on, and on with a logger module loaded (which also happens by a LOG rule somewhere).
+    Namespaces other than the initial one log only with nf_log_all_netns=1, which is set here. Those who turn the knob on and see nothing
+    conclude that there are no INVALID packets.
+    """
+    lab.root.write(_LOG_ALL, 1)
+    router = lab.router("table ip track { chain f { type filter hook forward priority 0; ct state new accept; }; }", states=False)
+    ports = itertools.count(40000)
+
+    def logged() -> list[str]:
+        before = len(lab.root.dmesg())
+        router.from_client(tcp(f"10.0.1.2:{next(ports)}", "10.0.2.2:80", "SF"))
+        lines = [line for line in lab.root.dmesg()[before:] if "SRC=" in line]
+        return [re.sub(r"SRC=.*", "SRC=...", re.sub(r"\d+", "N", line)) for line in lines]
+
+    facts: Facts = {"quiet": len(logged()), "write": lab.try_sysctl(_LOG, 255), "alone": logged()}
+    for module in ("nf_log_syslog", "nf_log_ipv4"):
+        try:
+            lab.root.modprobe(module)
+        except Refused:
+            continue
+        return facts | {"module": module, "loaded": logged()}
+    return facts | {"module": "none", "loaded": []}
