@@ -1,0 +1,116 @@
+"""Packets that are dropped: do they leave entries, and does the sender learn of it?"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import echo, udp
+
+_FRONTENDS = ("legacy", "nft")
+_MAX = "net/netfilter/nf_conntrack_max"
+_DROPS = {
+    "accepted": "*raw\n-A PREROUTING -p tcp",
+    "raw": "*raw\n-A PREROUTING -p udp -j DROP",
+    "mangle": "*mangle\n-A PREROUTING -p udp -j DROP",
+    "input": "*filter\n-A INPUT -p udp -j DROP",
+    "input_reject": "*filter\n-A INPUT -p udp -j REJECT",
+    "input_policy": "*filter\n:INPUT DROP [0:0]",
+    "forward": "*filter\n-A FORWARD -p udp -j DROP",
+    "forward_policy": "*filter\n:FORWARD DROP [0:0]",
+    "postrouting": "*mangle\n-A POSTROUTING -p udp -j DROP",
+}
+
+
+@experiment(
+    facts=[Fact("flows", dict, "flows left by one UDP packet to the router itself and one through it, by where such packets are dropped")],
+    invariants=[
+        Invariant("accepted packets leave an entry each", lambda facts, variant: facts["flows"]["accepted"] == 2),
+        Invariant(
+            "a first packet that is dropped leaves none",
+            lambda facts, variant: (
+                facts["flows"]["raw"] == facts["flows"]["mangle"] == 0
+                and all(facts["flows"][name] == 1 for name in _DROPS if name.startswith(("input", "forward", "postrouting")))
+            ),
+        ),
+    ],
+    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+)
+def input_drop_no_entry(lab: Lab) -> Facts:
+    """Does a dropped first packet leave an entry in the table?
+
+    Two UDP packets, one for the router itself and one that it forwards, in a fresh namespace per place of the drop: raw or mangle
+    PREROUTING (which both pass), filter INPUT by rule, REJECT or policy, filter FORWARD by rule or policy, mangle POSTROUTING. An entry is
+    put into the table only when its packet has passed the last hook, so a flood that is dropped does not fill it.
+    """
+    flows = {}
+    for name, rules in _DROPS.items():
+        place = lab.another()
+        router = place.router(states=False)
+        place.iptables("*raw\n-A PREROUTING -p udp -j CT")
+        place.iptables(rules)
+        router.from_client(udp("10.0.1.2:40000", "10.0.1.1:53"))
+        router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53"))
+        # Not a dump: the router's own answers do not matter, the entries of our two packets do.
+        flows[name] = sum(flow.orig.sport == 40000 for flow in place.flows())
+        router.client.close()
+        router.server.close()
+    return {"flows": flows}
+
+
+@experiment(
+    facts=[
+        Fact("udp", str, "what sendto says to the sender of a new UDP flow: ok or an errno"),
+        Fact("tcp", str, "what connect says when it tries to send a SYN: ok or an errno (EINPROGRESS: nothing yet)"),
+        Fact("icmp", str, "what sendto says to the sender of an echo request on a raw socket"),
+        Fact("known_flow", str, "what sendto says to the sender of a flow that was in the table before it filled up"),
+        Fact("sent", int, "packets that left, of these four"),
+        Fact("drop", int, "packets the table's statistics count as dropped"),
+        Fact("after", str, "what sendto says to the new UDP flow once there is room again"),
+    ],
+    invariants=[
+        Invariant("a known flow goes on", lambda facts, variant: facts["known_flow"] == "ok"),
+        Invariant("once there is room everything works again", lambda facts, variant: facts["after"] == "ok"),
+    ],
+    variants={"scope": ("user", "root")},
+)
+def table_full_local_send(lab: Lab) -> Facts:
+    """What does a local program see when the table is full?
+
+    Six established connections through the router and one UDP flow of the machine's own fill a table of seven. Established connections are
+    assured and cannot be evicted. Then the machine itself sends: one more packet of its flow, a new UDP flow, a SYN, an echo request. The
+    errno EPERM of a DNS query or a ping is often the only sign of a full table that a program gets; a SYN is just sent again later.
+    """
+    router = lab.router("table ip track { chain out { type filter hook output priority 0; ct state new accept; }; }", states=False)
+
+    def attempt(kind: int, data: bytes, port: int, protocol: int = 0) -> str:
+        with socket.socket(socket.AF_INET, kind, protocol) as sender:
+            sender.bind(("10.0.2.1", 0 if kind == socket.SOCK_RAW else 50000 + port))
+            sender.setblocking(False)
+            try:
+                if kind == socket.SOCK_STREAM:
+                    sender.connect(("10.0.2.2", port))
+                else:
+                    sender.sendto(data, ("10.0.2.2", port))
+            except OSError as error:
+                return errno.errorcode[error.errno or 0]
+        return "ok"
+
+    attempt(socket.SOCK_DGRAM, b"before", 52)
+    for port in range(40000, 40006):
+        router.handshake(port)
+    lab.root.write(f"/proc/sys/{_MAX}", lab.conntrack.count())
+    router.server.read()
+    before = lab.statistics()
+    ping = bytes(echo("10.0.2.1", "10.0.2.2").payload)
+    facts: Facts = {
+        "known_flow": attempt(socket.SOCK_DGRAM, b"again", 52),
+        "udp": attempt(socket.SOCK_DGRAM, b"new", 53),
+        "tcp": attempt(socket.SOCK_STREAM, b"", 80),
+        "icmp": attempt(socket.SOCK_RAW, ping, 0, socket.IPPROTO_ICMP),
+    }
+    facts |= {"sent": len(router.server.read()), "drop": lab.statistics(before)["drop"]}
+    lab.root.write(f"/proc/sys/{_MAX}", 1000)
+    return facts | {"after": attempt(socket.SOCK_DGRAM, b"new", 53)}
