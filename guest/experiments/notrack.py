@@ -1,0 +1,94 @@
+"""Packets that are exempt from connection tracking."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import echo, parse, udp
+from guest.lab.router import Router
+
+_RULES = {
+    "legacy": "*raw\n-A PREROUTING {match} -j CT --notrack",
+    "nft": "*raw\n-A PREROUTING {match} -j CT --notrack",
+    "native": "table ip raw {{ chain pre {{ type filter hook prerouting priority -300; {match} notrack; }}; }}",
+}
+_MASQUERADE = "table ip nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
+
+
+def _notrack(lab: Lab, iptables: str, native: str) -> None:
+    if lab.frontend == "native":
+        lab.nft(_RULES["native"].format(match=native))
+    else:
+        lab.iptables(_RULES[lab.frontend].format(match=iptables))
+
+
+def _unreachable(router: Router, original: bytes) -> str:
+    """The server's ICMP port unreachable about a packet it received, and the state it was forwarded with."""
+    from scapy.layers.inet import ICMP, IP
+
+    return router.from_server(IP(src="10.0.2.2", dst=parse(original).src) / ICMP(type=3, code=3) / original[:28])
+
+
+@experiment(
+    facts=[
+        Fact("states", list, "conntrack state of SYN, SYN+ACK and ACK as they are forwarded"),
+        Fact("udp", str, "conntrack state of an exempt UDP packet"),
+        Fact("error", str, "conntrack state of an ICMP error about that packet"),
+        Fact("flows", int, "flows afterwards, one of them by an echo request that is not exempt"),
+        Fact("source", str, "whose address the server sees in an exempt packet although everything is masqueraded: client or router"),
+    ],
+    invariants=[
+        Invariant(
+            "an exempt packet is UNTRACKED, has no entry, and is not translated",
+            lambda facts, variant: facts["states"] == ["UNTRACKED"] * 3 and facts["flows"] == 1 and facts["source"] == "client",
+        )
+    ],
+    variants={"frontend": ("legacy", "nft", "native")},
+)
+def notrack(lab: Lab) -> Facts:
+    """What happens to packets that a NOTRACK rule exempts?
+
+    TCP and UDP are exempt in raw PREROUTING, both directions; everything is masqueraded. A TCP handshake, one UDP packet with an ICMP port
+    unreachable in return, and an echo request, which is not exempt. Exempt packets skip NAT too, which surprises those who only
+    wanted to save entries.
+    """
+    router = lab.router(_MASQUERADE)
+    for protocol in ("tcp", "udp"):
+        _notrack(lab, f"-p {protocol}", f"meta l4proto {protocol}")
+    client, server = router.tcp()
+    states = [client.syn(), server.synack(), client.ack()]
+    state = router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53"))
+    source = parse(router.out[0]).src if router.out else ""
+    facts: Facts = {"states": states, "udp": state, "error": _unreachable(router, router.out[0])}
+    router.from_client(echo("10.0.1.2", "10.0.2.2"))
+    return facts | {"flows": len(lab.flows()), "source": {"10.0.1.2": "client", "10.0.2.1": "router"}.get(source, "lost")}
+
+
+@experiment(
+    facts=[
+        Fact("tcp", list, "conntrack state of SYN, SYN+ACK, ACK, and data each way"),
+        Fact("tcp_state", str, "the TCP state of the entry, if one came to be, or gone"),
+        Fact("udp", list, "conntrack state of a UDP request, its answer, a second request and its answer"),
+        Fact("udp_origin", str, "who counts as the originator of the UDP flow in the table: client, server, or gone"),
+    ],
+    invariants=[
+        Invariant("the exempt direction is UNTRACKED", lambda facts, variant: set(facts["tcp"][::2] + facts["udp"][::2]) == {"UNTRACKED"})
+    ],
+    variants={"frontend": ("legacy", "nft", "native"), "loose": ("0", "1")},
+)
+def asymmetric_notrack(lab: Lab) -> Facts:
+    """What does connection tracking make of connections of which one direction is exempt?
+
+    What comes from the client's network is NOTRACK, what comes from the server's is not, as with an exemption that was written for one
+    direction only. A firewall that drops INVALID cuts such connections off. `loose` is nf_conntrack_tcp_loose.
+    """
+    router = lab.router()
+    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
+    _notrack(lab, "-i tun0", 'iifname "tun0"')
+    client, server = router.tcp()
+    states = [client.syn(), server.synack(), client.ack(), server.data(100), client.data(100)]
+    facts: Facts = {"tcp": states, "tcp_state": lab.state("10.0.2.2:80")}
+    request, answer = udp("10.0.1.2:40000", "10.0.2.2:53"), udp("10.0.2.2:53", "10.0.1.2:40000")
+    facts["udp"] = [way(packet) for _ in range(2) for way, packet in ((router.from_client, request), (router.from_server, answer))]
+    origins = [flow.orig.source for flow in lab.flows() if flow.orig.protocol == 17]
+    return facts | {"udp_origin": {"10.0.1.2": "client", "10.0.2.2": "server"}[origins[0]] if origins else "gone"}
