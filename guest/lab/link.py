@@ -35,6 +35,10 @@ class Links:
     def __init__(self) -> None:
         self._netlink = Netlink(netlink.ROUTE)
 
+    def close(self) -> None:
+        """Closes the socket."""
+        self._netlink.close()
+
     def add(self, name: str, kind: str) -> None:
         """Makes an interface of a kind such as bridge or dummy."""
         body = attribute(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, attribute(1, kind))

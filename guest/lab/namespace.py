@@ -48,6 +48,12 @@ class Namespace:
             linux.setns(before, linux.CLONE_NEWNET)
             os.close(before)
 
+    def close(self) -> None:
+        """Lets go of the namespace: once its devices are closed too, nothing holds it any more."""
+        self.links.close()
+        self.conntrack.close()
+        os.close(self._fd)
+
     # Topologies
 
     def tun(self, name: str, address: str, peer: str = "", *, tap: bool = False) -> Tun:

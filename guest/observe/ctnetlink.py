@@ -181,6 +181,10 @@ class Conntrack:
     def __init__(self) -> None:
         self._netlink = Netlink(netlink.NETFILTER, receive_buffer=4 << 20)
 
+    def close(self) -> None:
+        """Closes the socket."""
+        self._netlink.close()
+
     def request(self, kind: int, *body: bytes, family: int = 0, flags: int = netlink.ACK, subsystem: int = _CONNTRACK) -> list[bytes]:
         """One raw request; gives the payloads of the answer. For questions the methods below do not ask."""
         header = struct.pack(">BBH", family, 0, 0)

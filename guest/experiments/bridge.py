@@ -1,0 +1,119 @@
+"""Bridges: frames between two ports of one bridge, and whether connection tracking sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.namespace import Namespace
+from guest.lab.packets import tcp, udp
+from guest.lab.tun import Tun
+
+_CLIENT, _SERVER = "02:00:00:00:00:01", "02:00:00:00:00:02"
+_SYN = ("10.0.0.1:40000", "10.0.0.2:80")
+
+
+def _bridge(place: Namespace) -> tuple[Tun, Tun]:
+    """br0 with the taps port1 and port2, a client's wire and a server's."""
+    place.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
+    place.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+    with place.inside():
+        place.links.add("br0", "bridge")
+        taps = Tun("port1", place.journal.packet, tap=True), Tun("port2", place.journal.packet, tap=True)
+        for tap in taps:
+            place.links.up(tap.name, master="br0")
+        place.links.up("br0")
+    return taps
+
+
+def _frame(packet: Any, source: str, destination: str) -> bytes:
+    from scapy.layers.l2 import Ether
+
+    return bytes(Ether(src=source, dst=destination) / packet)
+
+
+def _ours(place: Namespace) -> int:
+    # The kernel sends IGMP by itself; that is not what was asked.
+    return sum(flow.orig.source.startswith("10.0.0.") for flow in place.flows())
+
+
+def _exchange(client: Tun, server: Tun) -> tuple[int, int]:
+    """A SYN and its SYN+ACK: how many frames come out at the server and at the client."""
+    client.send(_frame(tcp(*_SYN), _CLIENT, _SERVER))
+    there = _segments(server.read())
+    server.send(_frame(tcp(_SYN[1], _SYN[0], "SA", ack=1001), _SERVER, _CLIENT))
+    return there, _segments(client.read())
+
+
+def _segments(frames: list[bytes]) -> int:
+    # Ports also send what the kernel says by itself, whenever it likes.
+    return sum(frame[12:14] == b"\x08\x00" and frame[23] == 6 for frame in frames)
+
+
+@experiment(
+    facts=[
+        Fact("plain", int, "flows without a rule"),
+        Fact("counted", int, "flows with a bridge rule that does not mention connection tracking"),
+        Fact("with_state", int, "flows with a bridge rule that matches `ct state`"),
+        Fact("states", dict, "frames per `ct state` that the bridge forwarded then"),
+        Fact("flow_state", str, "the TCP state of the flow"),
+        Fact("forwarded", list, "frames that came out, there and back, in each of the three cases"),
+    ],
+    invariants=[Invariant("no flow appears unless a rule asks for states", lambda facts, variant: facts["plain"] == facts["counted"] == 0)],
+    modules=("bridge", "nf_conntrack_bridge"),
+    variants={"scope": ("user", "root")},
+)
+def bridge_conntrack(lab: Lab) -> Facts:
+    """Does a bridge track the connections it forwards, without br_netfilter?
+
+    A SYN and its SYN+ACK between two ports of a bridge: with no rule, with a counter in nft's bridge family, and with `ct state` there,
+    which needs nf_conntrack_bridge (Linux 5.3). Hypervisors filter their guests' traffic this way.
+    """
+    states = "ct state new counter comment new; ct state established counter comment established; ct state invalid counter comment invalid"
+    facts: Facts = {}
+    forwarded = []
+    for name, rules in (("plain", ""), ("counted", "counter"), ("with_state", states)):
+        place = lab.another()
+        client, server = _bridge(place)
+        if rules:
+            place.nft(f"table bridge t {{ chain c {{ type filter hook forward priority 0; {rules}; }}; }}")
+        there, back = _exchange(client, server)
+        forwarded.append(f"{name}: {there} {back}")
+        facts[name] = _ours(place)
+        if name == "with_state":
+            counters = place.counters()
+            facts["states"] = {state: counters.packets(state) for state in ("new", "established", "invalid")}
+            facts["flow_state"] = place.state(_SYN[0])
+    return facts | {"forwarded": forwarded}
+
+
+@experiment(
+    facts=[
+        Fact("default", str, "bridge-nf-call-iptables in a fresh namespace, once br_netfilter is loaded"),
+        Fact("settable", str, "what the kernel says when the namespace changes it: ok or an errno"),
+        Fact("forward_off", int, "bridged packets that iptables' FORWARD counts with the setting 0"),
+        Fact("forward_on", int, "and with 1"),
+        Fact("flows_off", int, "flows with the setting 0 and a state match in iptables"),
+        Fact("flows_on", int, "and with 1"),
+    ],
+    modules=("bridge", "br_netfilter"),
+    variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
+)
+def br_netfilter(lab: Lab) -> Facts:
+    """Does iptables see bridged packets, and who decides that?
+
+    br_netfilter hands bridged IP packets to iptables where bridge-nf-call-iptables is 1. One UDP packet crosses a bridge, past a state
+    match in FORWARD, with 0 and with 1. Kubernetes needs 1; virtual machine hosts usually want 0.
+    """
+    setting = "net/bridge/bridge-nf-call-iptables"
+    facts: Facts = {"default": lab.read_sysctl(setting), "settable": lab.try_sysctl(setting, 1)}
+    for name, value in (("off", 0), ("on", 1)):
+        place = lab.another()
+        client, _ = _bridge(place)
+        place.try_sysctl(setting, value)
+        place.iptables("*filter\n-A FORWARD -m conntrack --ctstate NEW -m comment --comment forward")
+        client.send(_frame(udp("10.0.0.1:40000", "10.0.0.2:53"), _CLIENT, _SERVER))
+        facts[f"forward_{name}"] = place.counters().packets("forward")
+        facts[f"flows_{name}"] = _ours(place)
+    return facts

@@ -1,0 +1,95 @@
+"""Conntrack zones: the same addresses twice, kept apart."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import ports, tcp, udp
+
+_ZONED = """
+    *raw
+    -A PREROUTING -i tun0 -j CT {one}
+    -A PREROUTING -i tun2 -j CT {two}
+    -A OUTPUT -p tcp --sport 80 -j DROP
+"""
+
+
+@experiment(
+    facts=[
+        Fact("without", int, "flows when both tenants share zone 0"),
+        Fact("zones", list, "the zones of the flows when each tenant has one of its own"),
+        Fact("orig_only", int, "flows when the zone is set for the original direction only, so that the answers' tuples are the same"),
+        Fact("retransmitted", int, "flows after both SYNs came once more"),
+    ],
+    invariants=[
+        Invariant(
+            "two tenants with the same addresses are one flow in one zone and two flows in two",
+            lambda facts, variant: facts["without"] == 1 and facts["zones"] == ["1", "2"] and facts["retransmitted"] == 2,
+        )
+    ],
+    variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
+)
+def zones_same_tuple(lab: Lab) -> Facts:
+    """Can two tenants with the same addresses and ports be tracked apart?
+
+    The same SYN, 198.18.0.2:10000 to 192.0.2.1:80, arrives through tun0 and through tun2: without zones, with `CT --zone 1` and `2`, and
+    with `--zone-orig`, which leaves the answers' direction in zone 0; there
+    the second tenant's entry would be answered by the first's packets. Overlapping customer networks and containers rely on it.
+    """
+    facts: Facts = {}
+    for name, one, two in (("without", "", ""), ("zones", "--zone 1", "--zone 2"), ("orig_only", "--zone-orig 1", "--zone-orig 2")):
+        place = lab.another()
+        wires = [place.host(), place.tun("tun2", "10.0.3.1/24")]
+        place.iptables(_ZONED.format(one=one, two=two))
+        for _ in range(2):
+            for wire in wires:
+                wire.send(tcp("198.18.0.2:10000", "192.0.2.1:80"))
+        flows = place.flows()
+        facts[name] = len(flows)
+        if name == "zones":
+            facts |= {"zones": sorted(str(flow.zone) for flow in flows), "retransmitted": len(flows)}
+    return facts
+
+
+@experiment(
+    facts=[
+        Fact("same_zone", str, "the second tenant's source port when both are masqueraded in one zone each: kept, another, or lost"),
+        Fact("orig_zone", str, "the same when only the original direction has a zone, so that answers share zone 0"),
+        Fact("answers", list, "per kind of zone: whether an answer to each tenant's port finds its way back: first, second, lost"),
+    ],
+)
+def zones_nat(lab: Lab) -> Facts:
+    """Does masquerading keep the answers of two tenants with the same addresses apart?
+
+    Both tenants, 10.0.1.2:40000 behind tun0 and behind tun2, send UDP to 10.0.2.2:53 and are masqueraded as 10.0.2.1. With a whole zone
+    each, both may keep port 40000, and an answer, which arrives in zone 0, can belong to neither. With a zone for the original direction
+    only, answers share a zone and their ports must differ. Marks are not used to route answers back, so a found answer leaves by the
+    route to 10.0.1.0/24.
+    """
+    facts: Facts = {}
+    answers = []
+    for name, words in (("same_zone", "ct zone set"), ("orig_zone", "ct original zone set")):
+        place = lab.another()
+        router = place.router(
+            f"""
+            table ip zones {{
+                chain pre {{ type filter hook prerouting priority raw; iif tun0 {words} 1; }}
+                chain late {{ type filter hook prerouting priority raw; iifname "tun2" {words} 2; }}
+                chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade; }}
+            }}
+            """,
+            states=False,
+        )
+        other = place.tun("tun2", "10.0.3.1/24")
+        router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53"))
+        first = ports(router.out[0])[0] if router.out else 0
+        other.send(udp("10.0.1.2:40000", "10.0.2.2:53"))
+        out = router.server.read()
+        second = ports(out[0])[0] if out else 0
+        place.flows()
+        lab.journal.note(f"{name}: first tenant's port {first}, second tenant's {second}")
+        facts[name] = "lost" if not second else "kept" if second == first else "another"
+        router.from_server(udp("10.0.2.2:53", f"10.0.2.1:{first}"))
+        found = "reached" if any(ports(data) == (53, 40000) for data in router.out) else "lost"
+        answers.append(f"{name}: {found}")
+    return facts | {"answers": answers}
