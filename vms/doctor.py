@@ -31,7 +31,10 @@ class Finding:
 
 
 def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
-    """Looks at everything a run needs but the accelerator. `packages` lists the Debian packages, one a line, its name first."""
+    """Looks at everything a run needs but the accelerator.
+
+    `packages` lists Debian packages, one a line: its name, and `-` if a run needs it.
+    """
     yield _packages(packages)
     yield _qemu()
     yield _memory()
@@ -40,14 +43,15 @@ def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
 
 
 def _packages(listing: Path) -> Finding:
-    wanted = [line.split()[0] for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line.split() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    wanted = [words[0] for words in lines if words[1] == "-"]
     # Packages that are not known at all are not in its output, and make its exit status 1.
     command = ["sh", "-c", 'dpkg-query --show --showformat="\\${db:Status-Status} \\${Package}\\n" "$@" 2>/dev/null; true', "sh", *wanted]
     try:
-        lines = run(command, Deadline(20, "asking dpkg which packages are installed")).splitlines()
+        output = run(command, Deadline(20, "asking dpkg which packages are installed"))
     except MatrixError as error:
         return Finding("Debian packages", False, str(error))
-    installed = {line.split()[1] for line in lines if line.startswith("installed ")}
+    installed = {line.split()[1] for line in output.splitlines() if line.startswith("installed ")}
     missing = [name for name in wanted if name not in installed]
     if missing:
         return Finding(

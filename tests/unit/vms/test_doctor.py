@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from vms import doctor
+from vms.cache import Cache
+from vms.doctor import Finding, examine
+from vms.errors import HostError
+from vms.qemu import Binary
+from vms.settings import Debian
+
+ROOT = Path(__file__).parents[3]
+DEBIAN = Debian("http://deb.example.org/debian")
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Finding]:
+    monkeypatch.setattr(doctor, "find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2"))
+    monkeypatch.setattr(doctor, "host_apt", lambda: SimpleNamespace(mirror=""))
+
+    def one(what: str, debian: Debian = DEBIAN) -> Finding:
+        return next(finding for finding in examine(tmp_path / "packages.txt", debian, Cache(tmp_path / "cache")) if finding.what == what)
+
+    (tmp_path / "packages.txt").write_text("# why\nbase-files  -  there on every Debian\nno-such-package-here  test  only tests need it\n")
+    return one
+
+
+def test_what_only_tests_need_is_not_missing(look: Callable[[str], Finding]) -> None:
+    assert look("Debian packages") == Finding("Debian packages", True, "all 1 installed")
+
+
+def test_missing_packages_are_named_with_the_command_that_installs_them(look: Callable[[str], Finding], tmp_path: Path) -> None:
+    (tmp_path / "packages.txt").write_text("base-files - x\nno-such-package-here - y\n")
+    finding = look("Debian packages")
+    assert not finding.good
+    assert finding.found == "missing: no-such-package-here"
+    assert finding.advice == "apt-get install --no-install-recommends no-such-package-here"
+
+
+def test_the_projects_own_list_is_understood(tmp_path: Path) -> None:
+    first = next(examine(ROOT / "debian-packages.txt", Debian("http://deb.example.org/debian"), Cache(tmp_path)))
+    assert first.what == "Debian packages"
+    assert "chromium" not in first.found + first.advice
+
+
+def test_qemu(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("QEMU") == Finding("QEMU", True, "7.2.22 (/usr/bin/qemu)")
+
+    def none() -> Binary:
+        raise HostError("qemu-system-x86_64 is not on the PATH")
+
+    monkeypatch.setattr(doctor, "find_qemu", none)
+    finding = look("QEMU")
+    assert not finding.good
+    assert "not on the PATH" in finding.found
+
+
+def test_memory_for_at_least_one_guest(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("memory").good
+    monkeypatch.setattr(doctor, "_GUEST_MEMORY", 1 << 30)
+    assert not look("memory").good
+
+
+def test_room_in_the_cache(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=6_000_000_000))
+    assert "6.0 GB free" in look("cache").found
+    assert look("cache").good
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1_000_000))
+    assert not look("cache").good
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    assert "cannot be written" in look("cache").found
+
+
+def test_a_mirror(look: Callable[..., Finding]) -> None:
+    assert look("Debian mirror") == Finding(
+        "Debian mirror", True, "http://deb.example.org/debian (from matrix.toml)", look("Debian mirror").advice
+    )
+    assert not look("Debian mirror", Debian()).good
