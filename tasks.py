@@ -1,5 +1,6 @@
 """The tasks of `./invoke`. What each does stands in `commands/`."""
 
+from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.project import catalogue, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
@@ -20,6 +21,8 @@ __all__ = [
     "nightly",
     "prune",
     "reference",
+    "scheduler",
     "test",
     "upgrade",
+    "worker",
 ]

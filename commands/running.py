@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.tasks import task
 
 from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, keep, print_json, reported
+
+if TYPE_CHECKING:
+    from matrix.guests import Guests
 
 # What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
 
@@ -22,6 +27,7 @@ from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, kee
         "offline": "use only what the cache holds",
         "locked": "use exactly the kernels of matrix.lock",
         "dry_run": "print the plan and the QEMU command lines, run nothing",
+        "scheduler": "let the workers of this Dask scheduler run the guests: tcp://host:8786",
         "json": "print every record as JSON instead of the table",
     },
 )
@@ -35,6 +41,7 @@ def matrix(
     offline: bool = False,
     locked: bool = False,
     dry_run: bool = False,
+    scheduler: str = "",
     json: bool = False,
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
@@ -53,6 +60,8 @@ def matrix(
 
     if jobs < 0:
         raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
+    if jobs and scheduler:
+        raise UsageError("--jobs with --scheduler: how many guests run on a machine is for its worker to say (./invoke worker --slots)")
     config = read_config(ROOT / "matrix.toml")
     own = own_directory(config.own_experiments, ROOT)
     catalogue = read_catalogue(own)
@@ -67,8 +76,16 @@ def matrix(
         print(plan_text(plan, machines.command), end="")
         return 0
     shown_on = console(errors=json)
-    with display(shown_on) as shown:
-        result = run_matrix(plan, catalogue, machines, RESULTS, jobs or processors(), sys.argv[1:], shown)
+    with display(shown_on) as shown, ExitStack() as held:
+        guests: Guests = machines
+        if scheduler:
+            from matrix.remote import WorkersMachines
+            from matrix.workers import connected
+
+            source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
+            guests = workers = held.enter_context(connected(scheduler, source))
+            jobs = workers.slots
+        result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown)
     keep(config.history, result.run)
     if json:
         print_json(result.records)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from vms.capacity import free_memory
+from vms.interrupt import interrupt
 
 _DOWNLOADS = 3  # kernels fetched at a time
+_STOP_SECONDS = 2.0
 _AT_FIRST = 640 << 20  # bytes: all the memory of a guest, and QEMU's own; what guests really take is known once one has run
 
 P = ParamSpec("P")
@@ -35,6 +37,9 @@ class Crew(Protocol):
 
     def check(self) -> None:
         """Raises HostError if what is under way will never be done."""
+
+    def stop(self, under_way: Iterable[Future[Any]]) -> None:
+        """Ends all that is under way, within seconds."""
 
     def close(self) -> None:
         """Lets go of all that has not begun."""
@@ -71,6 +76,12 @@ class Here:
 
     def check(self) -> None:
         """Threads end."""
+
+    def stop(self, under_way: Iterable[Future[Any]]) -> None:
+        """Ends every guest and every tool, and gives the threads a moment to clean up behind them."""
+        begun = [future for future in under_way if not future.cancel()]
+        interrupt()
+        wait(begun, timeout=_STOP_SECONDS)
 
     def close(self) -> None:
         """Lets go of all that has not begun."""

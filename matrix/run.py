@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,7 +33,6 @@ from matrix.record import Record, Status
 from matrix.store import RunDirectory
 from vms.deadline import Deadline
 from vms.errors import LostGuest, MatrixError
-from vms.interrupt import interrupt
 from vms.kernels.kernel import BootFiles, Kernel
 
 ATTEMPTS = 3
@@ -41,7 +40,6 @@ ATTEMPTS = 3
 
 _ANSWER_GRACE = 20.0  # seconds the agent has beyond the experiment's own to end it and to answer
 _TICK = 0.25
-_STOP_SECONDS = 2.0  # an interrupted run's threads have to clean up
 
 
 @dataclass(frozen=True)
@@ -199,10 +197,8 @@ class _Run:
                 self._display.tick()
 
     def stop(self) -> None:
-        """Ends everything under way and gives its threads a moment to clean up."""
-        under_way = [future for future in self._pending if not future.cancel()]
-        interrupt()
-        wait(under_way, timeout=_STOP_SECONDS)
+        """Ends everything under way."""
+        self._crew.stop(self._pending)
 
     def _get_ready(self, seconds: float, job: _Job) -> None:
         heapq.heappush(self._ready, (-seconds, next(self._count), job))

@@ -111,13 +111,14 @@ class FakeGuests:
     most: list[int] = field(default_factory=list)
     templates: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    surroundings: Surroundings = SURROUNDINGS
 
     def crew(self, jobs: int) -> Crew:
         return Here(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         assert kernels
-        return SURROUNDINGS
+        return self.surroundings
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         if error := self.fetch_error(kernel.name):

@@ -143,7 +143,7 @@ def test_a_bug_of_ours_is_an_error_with_its_traceback(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_stops_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
-    monkeypatch.setattr("matrix.run.interrupt", stopped.set)
+    monkeypatch.setattr("matrix.crew.interrupt", stopped.set)
 
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
         if kernel == "6.1.2":

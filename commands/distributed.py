@@ -1,0 +1,35 @@
+"""Tasks for several machines."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import complain, reported
+
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+
+
+@task(help={"host": "the address to listen on; whoever can reach it can run programs as you", "port": "the port to listen on"})
+@reported
+def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> None:
+    """Hand out the work of matrix runs to workers on several machines, until interrupted."""
+    from matrix.serving import serve_scheduler
+
+    serve_scheduler(host, port, complain)
+
+
+@task(
+    positional=["scheduler"],
+    help={"scheduler": "the scheduler's address, tcp://host:8786", "slots": "guests at a time (default: one per processor)"},
+)
+@reported
+def worker(_context: Context, scheduler: str, slots: int = 0) -> None:
+    """Run guests for a scheduler, until interrupted or until it goes away."""
+    from matrix.serving import serve_worker
+    from vms.capacity import processors
+    from vms.errors import UsageError
+
+    if slots < 0:
+        raise UsageError(f"--slots {slots}: give the number of guests to run at a time, at least 1")
+    serve_worker(scheduler, slots or processors(), complain)

@@ -1,0 +1,207 @@
+"""Guests on other machines: the run's side of a Dask scheduler and its workers.
+
+Dask decides which worker does what. Cells prefer the worker that booted their kernel; an idle one may take them over and boots the kernel
+itself. When a worker dies, Dask gives what it had not finished to others. See docs/distributed.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from matrix.crew import Crew
+from matrix.guests import Template
+from matrix.manifest import Surroundings
+from matrix.remote import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find
+from vms.deadline import Deadline
+from vms.errors import HostError
+from vms.kernels.kernel import BootFiles, Kernel
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SLOTS = "guest"
+"""The Dask resource that a worker declares: how many guests it runs at a time."""
+
+_ANSWER_SECONDS = 10
+_PREPARE_SECONDS = 1800  # each worker may have to build the image
+_ALONE_SECONDS = 60  # without any worker
+_LOOK_EVERY = 2.0
+_TICK = 0.5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Crowd:
+    """A crew of Dask workers."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self._client = client
+        self._address = address
+        self._executor: Callable[[str], Executor] = cache(self._make_executor)
+        self._looked = 0.0
+        self._seen = time.monotonic()
+
+    def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job that fetches a kernel, on any worker."""
+        return self._executor("").submit(job, *arguments, **named)
+
+    def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job that runs a guest, on the worker where its first argument came from if it is still there and not too busy."""
+        first = arguments[0]
+        worker = first.worker if isinstance(first, Fetched | RemoteTemplate) else ""
+        return self._executor(worker).submit(job, *arguments, **named)
+
+    def room(self, working: int) -> bool:
+        """Dask has its own queues."""
+        return True
+
+    def begun(self, future: Future[Any]) -> bool:
+        """All that was handed over counts as begun."""
+        return not future.done()
+
+    def took(self, resident: int) -> None:
+        """How many guests a machine bears is what its worker declares."""
+
+    def check(self) -> None:
+        """Raises HostError if the scheduler is gone, or has had no worker for a minute."""
+        now = time.monotonic()
+        if self._client.status == "running" and now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        if slots(self._client, self._address):
+            self._seen = time.monotonic()
+        elif now - self._seen > _ALONE_SECONDS:
+            raise HostError(
+                f"the Dask scheduler {self._address} has had no worker with guest slots for {_ALONE_SECONDS} s; start one with "
+                f"`./invoke worker {self._address}` and run again: what is done is kept"
+            )
+
+    def stop(self, under_way: Iterable[Future[Any]]) -> None:
+        """When the connection is closed Dask drops what is queued; a cell that a worker is at ends there, and nobody reads it."""
+
+    def close(self) -> None:
+        """The connection is closed by whoever opened it."""
+
+    def _make_executor(self, worker: str) -> Executor:
+        near = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        # pure=False: a cell that is asked again is another job.
+        made: Executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, **near)
+        return made
+
+
+class Workers:
+    """The guests of all workers of a scheduler. `source` makes those of one worker, there."""
+
+    def __init__(self, client: Client, address: str, source: Source) -> None:
+        self._client = client
+        self._address = address
+        self._source = source
+        self._site: Site | None = None
+
+    @property
+    def slots(self) -> int:
+        """How many guests all workers that are there now can run at a time."""
+        return sum(slots(self._client, self._address).values())
+
+    def crew(self, jobs: int) -> Crew:
+        """The workers, each of which has said how many guests it runs at a time."""
+        return Crowd(self._client, self._address)
+
+    def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
+        """Gets every worker's image and accelerator ready. Raises HostError if there are no workers, or they are not alike."""
+        deadline = Deadline(_PREPARE_SECONDS, "the workers to get ready")
+        crew = Crowd(self._client, self._address)
+        while not (workers := slots(self._client, self._address)):
+            crew.check()
+            time.sleep(_TICK)
+        executors = {
+            worker: self._client.get_executor(pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False)
+            for worker in workers
+        }
+        under_way: dict[Future[Found], str] = {executors[worker].submit(find, self._source, kernels): worker for worker in workers}
+        ended: set[Future[Found]] = set()
+        while len(ended) < len(under_way):
+            crew.check()
+            if deadline.expired:
+                late = ", ".join(worker for future, worker in under_way.items() if future not in ended)
+                raise HostError(f"waited {deadline.seconds:g} s for the workers {late} to get ready")
+            alive = slots(self._client, self._address)
+            under_way = {future: worker for future, worker in under_way.items() if future.done() or worker in alive}
+            ended = wait(under_way, timeout=_TICK).done
+        found = [future.result() for future in ended]
+        if not found:
+            raise HostError("every worker went away while it got ready")
+        shared = found[0].surroundings
+        self._site = Site(self._source, shared.image, shared.agent, code_digest())
+        for one in found:
+            if wrong := self._site.differs(one):
+                raise HostError(wrong)
+        return _together([one.surroundings for one in found])
+
+    @property
+    def fetch(self) -> Callable[[Kernel], BootFiles]:
+        """The job that fetches a kernel on a worker."""
+        return self._ready.fetch
+
+    @property
+    def template(self) -> Callable[[BootFiles, int], Template]:
+        """The job that boots a kernel on a worker."""
+        return self._ready.template
+
+    @property
+    def _ready(self) -> Site:
+        assert self._site is not None, "prepare comes first"
+        return self._site
+
+
+@contextmanager
+def connected(address: str, source: Source) -> Iterator[Workers]:
+    """The workers of the Dask scheduler at `address` (tcp://host:8786). Raises HostError if nobody answers there."""
+    # Not at the top: only who has several machines waits for Dask's import.
+    from distributed import Client
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
+    try:
+        client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
+        raise HostError(f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`") from error
+    try:
+        yield Workers(client, address, source)
+    finally:
+        client.close(timeout=1)
+
+
+def slots(client: Client, address: str) -> dict[str, int]:
+    """The scheduler's workers that declare guest slots, by address, and how many each has. Raises HostError if the scheduler is gone."""
+    try:
+        if client.status != "running":
+            raise OSError("it closed the connection")  # noqa: TRY301
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+    except OSError as error:
+        raise HostError(f"the Dask scheduler {address} is gone ({error}); start it again and run again: what is done is kept") from error
+    return {address: int(about["resources"][SLOTS]) for address, about in workers.items() if about["resources"].get(SLOTS)}
+
+
+def _together(all_of_them: list[Surroundings]) -> Surroundings:
+    """Image and agent are the same; what may differ from machine to machine is listed."""
+
+    def listed(values: list[str]) -> str:
+        return " / ".join(sorted(set(values)))
+
+    first = all_of_them[0]
+    return Surroundings(
+        image=first.image,
+        agent=first.agent,
+        qemu=listed([one.qemu for one in all_of_them]),
+        accelerator=listed([one.accelerator for one in all_of_them]),
+        why=listed([one.why for one in all_of_them]),
+        cpu=listed([one.cpu for one in all_of_them]),
+        image_packages=first.image_packages,
+    )

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from matrix.plan import make_plan
+from matrix.progress import Display
+from matrix.record import Status
+from matrix.run import execute
+from matrix.store import RunDirectory
+from matrix.workers import Workers, connected
+from tests.unit.matrix.fake_worker import FakeSource
+from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
+from tests.unit.matrix.test_run import open_for
+from vms.errors import HostError
+
+ROOT = Path(__file__).parents[3]
+PLAN = make_plan(
+    [make_kernel("5.10.1"), make_kernel("6.1.2")],
+    [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), *(make_experiment(f"e{number}") for number in range(8))],
+)
+NAMES = [f"{cell.kernel.name} {cell.experiment.name} {','.join(cell.variant.values())}" for cell in PLAN.cells]
+
+
+class Site:
+    """A scheduler and its workers, each a process of its own."""
+
+    def __init__(self, held: ExitStack) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._held = held
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.scheduler = self._start(f"serve_scheduler('127.0.0.1', {port}, say)")
+
+    def worker(self, slots: int = 1, **environment: str) -> subprocess.Popen[str]:
+        return self._start(f"serve_worker({self.address!r}, {slots}, say)", **environment)
+
+    def _start(self, call: str, **environment: str) -> subprocess.Popen[str]:
+        program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        )
+        self._held.enter_context(process)
+        self._held.callback(process.kill)
+        assert process.stdout
+        assert process.stdout.readline(), f"{call} did not start"
+        return process
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with ExitStack() as held:
+        yield Site(held)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> FakeSource:
+    (tmp_path / "asked").mkdir()
+    return FakeSource(tmp_path / "asked")
+
+
+def run(workers: Workers, results: Path, display: Display | None = None) -> RunDirectory:
+    workers.prepare(PLAN.kernels)
+    directory = open_for(PLAN, results)
+    execute(PLAN, workers, directory, 1, display or Seen())
+    directory.close(finished=True)
+    return directory
+
+
+def test_the_same_comes_out_as_locally(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    site.worker()
+    site.worker()
+    with connected(site.address, source) as workers:
+        assert workers.slots == 2
+        found = run(workers, tmp_path / "far")
+    asked = source.asked()
+    local = open_for(PLAN, tmp_path / "near")
+    execute(PLAN, FakeGuests(source._behave), local, 1, Seen())
+    local.close(finished=True)
+
+    def facts(directory: RunDirectory) -> dict[object, object]:
+        return {key: (record.status, record.facts, record.evidence, record.attempts) for key, record in directory.records.items()}
+
+    assert facts(found) == facts(local)
+    assert (found.path / "cells/6.1.2/e3/name.txt").read_text() == "6.1.2 e3 "
+    assert len(asked) == 2
+    assert sum(asked.values(), Counter()) == Counter(NAMES)
+
+
+def test_a_worker_that_dies_costs_only_what_it_had_not_finished(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    doomed = site.worker()
+    other = site.worker()
+    killed = threading.Event()
+
+    class Killing(Seen):
+        def tick(self) -> None:
+            if source.asked().get(doomed.pid, Counter()).total() >= 3 and not killed.is_set():
+                doomed.kill()
+                killed.set()
+
+    seen = Killing()
+    with connected(site.address, FakeSource(source.directory, seconds=0.3)) as workers:
+        found = run(workers, tmp_path / "far", seen)
+    assert killed.is_set()
+    assert {record.status for record in found.records.values()} == {Status.PASS}
+    assert len(seen.records) == len(PLAN.cells)
+    asked = sum(source.asked().values(), Counter())
+    assert set(asked) == set(NAMES)
+    # It was at one cell, and may have had a few answers that had not left it.
+    assert asked.total() - len(NAMES) <= 3
+    assert source.asked()[other.pid].total() > len(NAMES) / 2
+
+
+def test_a_worker_that_comes_later_takes_its_share(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    site.worker()
+
+    class Joining(Seen):
+        late: subprocess.Popen[str] | None = None
+
+        def tick(self) -> None:
+            self.late = self.late or site.worker()
+
+    seen = Joining()
+    with connected(site.address, FakeSource(source.directory, seconds=0.5)) as workers:
+        run(workers, tmp_path / "far", seen)
+    assert seen.late
+    assert source.asked()[seen.late.pid].total() >= 2
+
+
+def test_a_worker_with_another_image_is_refused(site: Site, source: FakeSource) -> None:
+    site.worker()
+    site.worker(FAKE_IMAGE="99" * 32)
+    with (
+        connected(site.address, source) as workers,
+        pytest.raises(HostError, match=r"the worker tcp://127.0.0.1:\d+ built its image from other"),
+    ):
+        workers.prepare(PLAN.kernels)
+
+
+def test_a_worker_with_another_image_that_comes_later_gives_no_answer(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    first = site.worker()
+    with connected(site.address, source) as workers:
+        workers.prepare(PLAN.kernels)
+        site.worker(FAKE_IMAGE="99" * 32)
+        first.kill()
+        first.wait()
+        directory = open_for(PLAN, tmp_path)
+        execute(PLAN, workers, directory, 1, Seen())
+        directory.close(finished=True)
+    assert {record.status for record in directory.records.values()} == {Status.ERROR}
+    assert all("built its image from other packages" in record.reason for record in directory.records.values())
+    assert source.asked() == {}
+
+
+def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.workers._ANSWER_SECONDS", 1)
+    with (
+        pytest.raises(HostError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*invoke scheduler"),
+        connected("tcp://127.0.0.1:1", source),
+    ):
+        pass
+
+
+def test_without_workers_it_waits_a_while_and_says_so(site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.workers._ALONE_SECONDS", 1)
+    with connected(site.address, source) as workers, pytest.raises(HostError, match=f"no worker with guest slots for 1 s.*{site.address}"):
+        workers.prepare(PLAN.kernels)
+
+
+def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    site.worker()
+
+    class Killing(Seen):
+        def tick(self) -> None:
+            if self.records:
+                site.scheduler.kill()
+
+    seen = Killing()
+    with connected(site.address, FakeSource(source.directory, seconds=0.3)) as workers, pytest.raises(HostError, match="is gone"):
+        run(workers, tmp_path / "far", seen)
+    assert 0 < len(seen.records) < len(PLAN.cells)
+    assert {record.status for record in seen.records} == {Status.PASS}
+
+
+def test_an_interrupted_run_leaves_the_workers_to_the_next(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    site.worker()
+
+    class Interrupting(Seen):
+        def tick(self) -> None:
+            if self.records:
+                self.asked = time.monotonic()
+                raise KeyboardInterrupt
+
+    seen = Interrupting()
+    with pytest.raises(KeyboardInterrupt), connected(site.address, FakeSource(source.directory, seconds=0.5)) as workers:
+        run(workers, tmp_path / "far", seen)
+    assert time.monotonic() - seen.asked < 3
+    time.sleep(1.5)
+    asked = sum(source.asked().values(), Counter()).total()
+    time.sleep(1.5)
+    assert sum(source.asked().values(), Counter()).total() == asked < len(NAMES)
+    with connected(site.address, source) as workers:
+        found = run(workers, tmp_path / "again")
+    assert {record.status for record in found.records.values()} == {Status.PASS}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_told_to_end_ends(site: Site, number: int) -> None:
+    worker = site.worker()
+    for process in (worker, site.scheduler):
+        process.send_signal(number)
+        began = time.monotonic()
+        process.wait(10)
+        assert time.monotonic() - began < 4
+
+
+def test_a_worker_without_its_scheduler_ends(site: Site) -> None:
+    worker = site.worker()
+    site.scheduler.kill()
+    assert worker.wait(20) == 0
+
+
+def test_nothing_listens_but_on_the_address_asked_for(site: Site) -> None:
+    listening = [address for process in (site.scheduler, site.worker()) for address in listens(process.pid)]
+    assert len(listening) == 2
+    assert {address.partition(":")[0] for address in listening} == {"0100007F"}
+
+
+def listens(pid: int) -> list[str]:
+    """The addresses on which a process accepts TCP connections, as /proc/net/tcp writes them."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return [row[1] for row in rows if row[3] == "0A" and row[9] in inodes]
