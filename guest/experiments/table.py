@@ -67,16 +67,16 @@ def namespace_limit(lab: Lab) -> Facts:
 def max_zero(lab: Lab) -> Facts:
     """Does nf_conntrack_max = 0 mean no limit or no room, and what does -1 mean?
 
-    Written in the initial namespace; then twenty UDP packets from twenty ports go to a fresh namespace.
+    Written in the initial namespace, where the limit is 65536 before; then twenty UDP packets from twenty ports go to a fresh namespace.
     """
     facts: Facts = {"write": {}, "read": {}, "flows": {}}
     for value in ("0", "-1", "1"):
+        lab.root.sysctl(_MAX, 65536)
         facts["write"][value] = int(lab.root.sysctl(_MAX, value) == "ok")
         facts["read"][value] = int(lab.root.read(f"/proc/sys/{_MAX}"))
         place = lab.another()
         _tracking_host(place).send(*_datagrams(20))
         facts["flows"][value] = place.conntrack.count()
-        lab.root.sysctl(_MAX, 65536)
     return facts
 
 
