@@ -56,12 +56,13 @@ def read_catalogue(own: Path | None) -> dict[str, Experiment]:
     try:
         return load(own)
     except Exception as error:
-        place = next(
-            (frame for frame in reversed(traceback.extract_tb(error.__traceback__)) if own and Path(frame.filename).parent == own), None
-        )
+        places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError):  # of a file that was read, not run, so no frame is there
+            places.append((error.filename or "", error.lineno))
+        place = next((place for place in reversed(places) if own and Path(place[0]).parent == own), None)
         if not place:
             raise
-        raise UsageError(f"{place.filename}, line {place.lineno}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{place[0]}, line {place[1]}: {type(error).__name__}: {error}") from error
 
 
 def write_skeleton(name: str, catalogue: dict[str, Experiment], directory: Path) -> Path:

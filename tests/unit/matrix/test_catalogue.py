@@ -56,6 +56,12 @@ def test_a_module_of_the_users_that_is_broken_is_named_with_its_line(tmp_path: P
     assert in_a_process_of_its_own(program, tmp_path) == f"{tmp_path}/broken.py, line 2: ZeroDivisionError: division by zero\n"
 
 
+def test_a_module_of_the_users_that_cannot_be_parsed_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("x = 1\ny = (\n")
+    program = "try:\n read_catalogue(Path(sys.argv[1]))\nexcept UsageError as error:\n print(error)"
+    assert in_a_process_of_its_own(program, tmp_path).startswith(f"{tmp_path}/broken.py, line 2: SyntaxError: ")
+
+
 def test_own_experiments_is_relative_to_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     assert own_directory("mine", tmp_path) == tmp_path / "mine"
