@@ -53,11 +53,12 @@ class Agent:
     def digest(self) -> str:
         """Changes with any byte or name in the package."""
         digest = hashlib.sha256(self.module.encode())
-        for top in (self.directory, *([self.own] if self.own else [])):
+        tops = {self.directory.name: self.directory} | ({"own": self.own} if self.own else {})
+        for name, top in tops.items():
             for path in sorted(top.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     content = path.read_bytes()
-                    digest.update(f"\n{path.relative_to(top)} {len(content)}\n".encode() + content)
+                    digest.update(f"\n{name}/{path.relative_to(top)} {len(content)}\n".encode() + content)
         return digest.hexdigest()[:32]
 
 

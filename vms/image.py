@@ -82,11 +82,6 @@ def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
     return Image(entry / "root.squashfs", entry / "busybox", about["sha256"], about["packages"])
 
 
-def image_cached(cache: Cache) -> bool:
-    """Whether the image is held."""
-    return cache.path("images", _key()).is_dir()
-
-
 def _key() -> str:
     recipe = json.dumps([SUITE, PACKAGES, _EXCLUDED, _SQUASHFS])
     return hashlib.sha256(recipe.encode()).hexdigest()[:32]

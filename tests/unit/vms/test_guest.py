@@ -136,3 +136,16 @@ def test_the_agents_digest_changes_with_any_byte_or_name_but_not_with_bytecode(t
     (tmp_path / "guest" / "a.py").rename(tmp_path / "guest" / "b.py")
     assert len({first, second, digest()}) == 3
     assert Agent(tmp_path / "guest", "guest.other").digest != digest()
+
+
+def test_what_is_the_users_own_is_told_from_what_is_ours(tmp_path: Path) -> None:
+    for name in ("guest", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "guest" / "a.py").write_text("1")
+
+    def digest() -> str:
+        return Agent(tmp_path / "guest", "guest.agent", tmp_path / "mine").digest
+
+    first = digest()
+    (tmp_path / "guest" / "a.py").rename(tmp_path / "mine" / "a.py")
+    assert digest() != first
