@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vms.errors import HostError
+
 _PREFIX = "conntrack-matrix-"
 _LONGEST_SOCKET_PATH = 107  # sun_path less its final NUL: unix(7)
 
@@ -19,11 +21,15 @@ _LONGEST_SOCKET_PATH = 107  # sun_path less its final NUL: unix(7)
 def private_directory() -> Iterator[Path]:
     """An empty directory that only this user can enter, removed at the end.
 
-    Its process holds it locked, so the next one can tell which were left by a process that was killed, and removes those.
+    Its process holds it locked, so the next one can tell which were left by a process that was killed, and removes those. Raises
+    HostError where none can be made.
     """
     base = _base()
     _sweep(base)
-    path, lock = _locked_directory(base)
+    try:
+        path, lock = _locked_directory(base)
+    except OSError as error:
+        raise HostError(f"cannot make a guest's private directory in {base}: {error.strerror}") from error
     try:
         yield path
     finally:

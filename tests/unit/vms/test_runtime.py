@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vms import runtime
+from vms.errors import HostError
 from vms.runtime import private_directory
 
 
@@ -65,3 +66,9 @@ def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(base: Path,
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     with private_directory() as directory:
         assert len(str(directory / "agent")) <= 107
+
+
+def test_where_none_can_be_made_it_is_said(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(base / "gone"))
+    with pytest.raises(HostError, match=r"cannot make a guest's private directory in .*/gone: No such file"), private_directory():
+        pass
