@@ -1,0 +1,137 @@
+"""Limits on the number of connections: connlimit and nft's `ct count`."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.namespace import Namespace
+from guest.lab.packets import tcp, udp, with_ports
+from guest.lab.router import Router
+
+_FRONTENDS = ("legacy", "nft", "native")
+_LIMIT = 3
+_TRAIN = 200
+
+
+def _limit(place: Namespace, chain: str) -> None:
+    """Drops what comes from a source with more than three connections."""
+    if place.frontend == "native":
+        place.nft(f"table ip counting {{ chain c {{ type filter hook {chain} priority 0; ct count over {_LIMIT} drop; }}; }}")
+    else:
+        place.iptables(f"*filter\n-A {chain.upper()} -m connlimit --connlimit-above {_LIMIT} -j DROP")
+
+
+def _through(router: Router, packets: list[bytes]) -> int:
+    """How many of these packets reach the server when they are sent at once."""
+    router.server.read()
+    router.client.flood(packets)
+    return len(router.server.read())
+
+
+def _how_often(passed: int) -> str:
+    return "once" if passed == _TRAIN else "more than once"
+
+
+@experiment(
+    facts=[
+        Fact("udp", str, "how often a UDP flow counts that sends two hundred packets at once: once, or more than once"),
+        Fact("syn", str, "how often a connection counts whose SYN comes two hundred times at once"),
+        Fact("data", str, "how often an established connection counts that sends two hundred segments at once"),
+        Fact(
+            "new_after",
+            int,
+            "new connections, of five from the same source, that pass beside the established one; the limit is three in all",
+        ),
+        Fact("after_close", int, "new connections, of five, that pass once all others were reset"),
+        Fact("loopback", int, "UDP flows over the loopback interface, of five, that pass a limit of three in INPUT"),
+    ],
+    invariants=[
+        Invariant("connections that were reset no longer count", lambda facts, variant: facts["after_close"] == _LIMIT),
+    ],
+    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+    modules=("xt_connlimit", "nft_connlimit"),
+)
+def connlimit_train(lab: Lab) -> Facts:
+    """Does a limit on connections count a connection once, however many packets it sends?
+
+    `-m connlimit --connlimit-above 3 -j DROP` (nft: `ct count over 3 drop`) in FORWARD, without any match on the state, as many rule sets
+    have it. A flow that counts more than once reaches the limit alone and loses packets. Each step in a namespace of its own.
+    """
+    facts: Facts = {}
+    for name in ("udp", "syn", "data"):
+        place = lab.another()
+        router = place.router(states=False)
+        _limit(place, "forward")
+        packet = udp("10.0.1.2:40000", "10.0.2.2:53") if name == "udp" else tcp("10.0.1.2:40000", "10.0.2.2:80")
+        if name == "data":
+            router.handshake()
+            packet = tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=1001, ack=5001, data=b"x" * 100)
+        facts[name] = _how_often(_through(router, [bytes(packet)] * _TRAIN))
+    new = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(41000, 41005))
+    _pause(lab)
+    facts["new_after"] = _through(router, new)
+    for port in (40000, *range(41000, 41005)):
+        router.from_server(
+            tcp("10.0.2.2:80", f"10.0.1.2:{port}", "RA", seq=5001 if port == 40000 else 0, ack=1101 if port == 40000 else 1001)
+        )
+    _pause(lab)
+    facts["after_close"] = _through(router, with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(42000, 42005)))
+    return facts | {"loopback": _loopback(lab.another())}
+
+
+def _pause(lab: Lab) -> None:
+    """Lets some clock ticks pass: what was counted is looked through at most once per tick."""
+    end = time.monotonic() + 0.1
+    lab.until("some clock ticks to pass", lambda: time.monotonic() > end, 1)
+
+
+def _loopback(place: Namespace) -> int:
+    _limit(place, "input")
+    with place.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 5300))
+        receiver.setblocking(False)
+        senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(5)]
+        for sender in senders:
+            sender.sendto(b"data", ("127.0.0.1", 5300))
+            sender.close()
+        passed = 0
+        try:
+            while receiver.recv(16):
+                passed += 1
+        except BlockingIOError:
+            return passed
+    return passed
+
+
+@experiment(
+    facts=[
+        Fact("first", int, "SYNs of eight, from eight ports, that pass a limit of three"),
+        Fact("again", int, "SYNs of the same eight that pass when they are sent again a little later"),
+        Fact("third_time", int, "... and once more"),
+        Fact("flows", int, "flows in the table then"),
+    ],
+    invariants=[
+        Invariant(
+            "three of eight new connections pass a limit of three", lambda facts, variant: facts["first"] == facts["flows"] == _LIMIT
+        ),
+    ],
+    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+    modules=("xt_connlimit", "nft_connlimit"),
+)
+def ct_count_syn(lab: Lab) -> Facts:
+    """Do the connections that were let in under a limit stay in when their SYNs are sent again?
+
+    Eight SYNs from eight ports against a limit of three, and the same eight twice more, a tenth of a second apart. The three connections
+    that the router knows should go on, the other five should not.
+    """
+    router = lab.router(states=False)
+    _limit(lab, "forward")
+    syns = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(40000, 40008))
+    facts: Facts = {}
+    for name in ("first", "again", "third_time"):
+        facts[name] = _through(router, syns)
+        _pause(lab)
+    return facts | {"flows": len(lab.flows())}
