@@ -1,0 +1,121 @@
+"""What an ordinary user may do as root of a user namespace of their own."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, Invariant, Unsupported, experiment
+from guest.lab import Lab
+from guest.lab.nftables import attempt
+from guest.lab.packets import parse, udp
+from guest.lab.rules import ToolFailed
+from guest.linux import errno_name
+
+_NFT = {
+    "dscp": "ip dscp set 10",
+    "ttl": "ip ttl set 5",
+    "source": "ip saddr set 10.0.1.99",
+    "port": "udp dport set 99",
+    "ecn": "ip ecn set 1",
+    "mss": "tcp flags syn tcp option maxseg size set 1000",
+    "mark": "meta mark set 5",
+    "ct mark": "ct mark set 5",
+    "dup": "dup to 10.0.2.9",
+    "queue": "queue num 0 bypass",
+    "log": "log",
+}
+_IPTABLES = {
+    "dscp": "-j DSCP --set-dscp 10",
+    "ttl": "-j TTL --ttl-set 5",
+    "tos": "-j TOS --set-tos 16",
+    "ecn": "-p tcp -j ECN --ecn-tcp-remove",
+    "mss": "-p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
+    "mark": "-j MARK --set-mark 5",
+    "connmark": "-j CONNMARK --set-mark 5",
+    "tee": "-j TEE --gateway 10.0.2.9",
+}
+
+
+@experiment(
+    facts=[
+        Fact("accepted", list, "rules that the kernel takes"),
+        Fact("refused", list, "rules that it refuses, with its words"),
+    ],
+    variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")},
+)
+def header_rewrite(lab: Lab) -> Facts:
+    """Which rules that change packets may a user load in a namespace of their own?
+
+    One rule at a time in mangle FORWARD (nft: a forward chain): DSCP, TTL, TOS, ECN, MSS, addresses and ports, marks, copies, queues.
+    Rootless containers live with what scope=user shows; a rule that used to load and now does not stops a whole rule set.
+    """
+    accepted, refused = [], []
+    for name, words in (_NFT if lab.frontend == "native" else _IPTABLES).items():
+        if lab.frontend == "native":
+            _, error = attempt(
+                f"table ip t {{\nchain forward {{\ntype filter hook forward priority 0\n{words}\n}}\n}}\ndelete table ip t\n"
+            )
+        else:
+            error = _iptables(lab, words)
+        if error:
+            refused.append(f"{name}: {error}")
+        else:
+            accepted.append(name)
+    return {"accepted": accepted, "refused": refused}
+
+
+def _iptables(lab: Lab, words: str) -> str:
+    try:
+        lab.iptables(f"*mangle\n-A FORWARD {words}")
+    except (Unsupported, ToolFailed) as refusal:
+        return str(refusal).splitlines()[0].rpartition(": ")[2]
+    return ""
+
+
+@experiment(
+    facts=[
+        Fact(
+            "accepted",
+            str,
+            "what becomes of a packet that the program just accepts: changed, unchanged, lost, or an errno for the verdict",
+        ),
+        Fact("same", str, "... that it gives back as it was"),
+        Fact("payload", str, "... with other bytes in the payload"),
+        Fact("longer", str, "... with more bytes in the payload"),
+        Fact("wrong_length", str, "... with more bytes, but the old lengths in its headers"),
+        Fact("ttl", str, "... with another TTL"),
+        Fact("address", str, "... with another destination address"),
+    ],
+    invariants=[Invariant("a packet that is just accepted goes on as it was", lambda facts, variant: facts["accepted"] == "unchanged")],
+    variants={"scope": ("user", "root")},
+)
+def nfqueue_rewrite(lab: Lab) -> Facts:
+    """May the program behind an NFQUEUE change packets?
+
+    UDP packets wait in FORWARD for a verdict, which comes alone, with the packet as it was, with other or more bytes, or with a changed
+    header. Proxies and intrusion prevention that rewrite packets depend on it.
+    """
+    router = lab.router("table ip hold { chain forward { type filter hook forward priority 0; queue num 0; }; }", states=False)
+    queue = lab.queue()
+    original = udp("10.0.1.2:40000", "10.0.2.2:53", b"payload")
+    facts: Facts = {}
+    for name in ("accepted", "same", "payload", "longer", "wrong_length", "ttl", "address"):
+        router.from_client(original)
+        (waiting,) = queue.waiting(1)
+        packet = parse(waiting.data)
+        if name == "payload":
+            packet = udp("10.0.1.2:40000", "10.0.2.2:53", b"PAYLOAD")
+        elif name == "longer":
+            packet = udp("10.0.1.2:40000", "10.0.2.2:53", b"payload" * 20)
+        elif name == "ttl":
+            packet = parse(waiting.data)
+            packet.ttl, packet.chksum = 7, None
+        elif name == "address":
+            packet = udp("10.0.1.2:40000", "10.0.2.3:53", b"payload")
+        wanted = b"" if name == "accepted" else bytes(packet) + (b"more" if name == "wrong_length" else b"")
+        try:
+            queue.accept(waiting, wanted)
+        except OSError as refusal:
+            facts[name] = errno_name(refusal)
+            continue
+        out = router.server.read()
+        facts[name] = "lost" if not out else "unchanged" if out[0] == waiting.data else "changed"
+    return facts
