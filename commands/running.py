@@ -83,7 +83,7 @@ def matrix(
             from matrix.workers import connected
 
             source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
-            guests = workers = held.enter_context(connected(scheduler, source))
+            guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
         result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown)
     keep(config.history, result.run)

@@ -45,6 +45,7 @@ class Machines:
         offline: bool = False,
         catalogue: Catalogue | None = None,
         own: Path | None = None,
+        image: Image | None = None,
     ) -> None:
         if requested not in REQUESTS:
             raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
@@ -54,6 +55,7 @@ class Machines:
         self._offline = offline
         self._catalogue = catalogue
         self._agent = Agent(_GUEST, "guest.agent", own)
+        self._given = image
         self._accelerator: Accelerator | None = None
 
     def crew(self, jobs: int) -> Crew:
@@ -69,13 +71,13 @@ class Machines:
         try:
             accelerator = self.accelerator(kernels)
             return Surroundings(
-                image=self._image.sha256,
+                image=self.image.sha256,
                 agent=self._agent.digest,
                 qemu=find_qemu().version,
                 accelerator=accelerator.name,
                 why=accelerator.why,
                 cpu=_host_cpu(),
-                image_packages=self._image.packages,
+                image_packages=self.image.packages,
             )
         except BaseException:
             interrupt()
@@ -100,7 +102,7 @@ class Machines:
     def template(self, files: BootFiles, cpus: int) -> Template:
         """Boots the kernel once, or takes the template of an earlier boot."""
         bootable = self._bootable(files)
-        return make_template(bootable, self._image, self.accelerator([files.kernel]), self._agent, self._cache, Hardware(cpus=cpus))
+        return make_template(bootable, self.image, self.accelerator([files.kernel]), self._agent, self._cache, Hardware(cpus=cpus))
 
     def command(self, kernel: Kernel, cpus: int) -> str:
         """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the guest's own, made when it starts."""
@@ -111,14 +113,15 @@ class Machines:
 
     def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine:
         bootable = self._bootable(files)
-        return Machine(accelerator, Hardware(cpus=cpus), files.vmlinuz, bootable.initramfs, self._image.squashfs, bootable.modules)
+        return Machine(accelerator, Hardware(cpus=cpus), files.vmlinuz, bootable.initramfs, self.image.squashfs, bootable.modules)
 
     def _bootable(self, files: BootFiles) -> Bootable:
-        return prepare(files, self._image, self._cache, Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"))
+        return prepare(files, self.image, self._cache, Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"))
 
     @cached_property
-    def _image(self) -> Image:
-        return build_image(self._cache, self._debian, Deadline(_IMAGE_SECONDS, "building the guests' image"))
+    def image(self) -> Image:
+        """The userland of all guests; built now if it is neither given nor held."""
+        return self._given or build_image(self._cache, self._debian, Deadline(_IMAGE_SECONDS, "building the guests' image"))
 
 
 def _host_cpu() -> str:

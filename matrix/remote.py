@@ -1,6 +1,6 @@
 """What a worker on another machine does for a run: all here is sent there by name, and runs there.
 
-A job brings nothing but settings and a kernel's description. The worker has its own cache, gets kernel and image itself, and boots a
+A job brings settings, a kernel's description and, once, the image. The worker has its own cache, gets the kernel itself and boots a
 template of its own; only answers travel back.
 """
 
@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from matrix.catalogue import own_directory
 from matrix.guests import Guest, Guests, Template
@@ -20,13 +20,16 @@ from matrix.machines import Machines
 from matrix.manifest import Surroundings
 from vms.cache import Cache
 from vms.errors import HostError
+from vms.image import Image
+from vms.image_copy import ImageCopy, receive_image
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.settings import Debian
 
-Source = Callable[[], Guests]
-"""Makes a worker's guests; hashable, and sent to it."""
+Source = Callable[[Image], Guests]
+"""Makes a worker's guests with this image; hashable, and sent to it."""
 
 _ROOT = Path(__file__).parents[1]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -39,10 +42,10 @@ class WorkersMachines:
     offline: bool
     own_experiments: str
 
-    def __call__(self) -> Guests:
+    def __call__(self, image: Image) -> Guests:
         """Made where it is called."""
         own = own_directory(self.own_experiments, _ROOT)
-        return Machines(self.debian, Cache.default(), self.accelerator, self.offline, own=own)
+        return Machines(self.debian, Cache.default(), self.accelerator, self.offline, own=own, image=image)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Fetched(BootFiles):
 
 @dataclass(frozen=True)
 class Site:
-    """Where jobs find guests. All that could change an answer must be the same everywhere: `image`, `agent` and `code` are digests."""
+    """Where jobs find guests. All that could change an answer is the same everywhere: `image`, `agent` and `code` are digests."""
 
     source: Source
     image: str
@@ -85,10 +88,10 @@ class Site:
         """The worker's guests. Raises HostError if they are not those of the run."""
 
         def make() -> Guests:
-            wrong = self.differs(find(self.source, [kernel]))
+            wrong = self.differs(find(self.source, self.image, [kernel]))
             if wrong:
                 raise HostError(wrong)
-            return _guests(self.source)
+            return _guests(self.source, self.image)
 
         return _once((self, "guests"), make)
 
@@ -98,11 +101,6 @@ class Site:
             return f"the worker {found.worker} has another version of this project; put the same on every machine and start it again"
         if found.surroundings.agent != self.agent:
             return f"the worker {found.worker} has other experiments; make `own_experiments` the same on every machine and start it again"
-        if found.surroundings.image != self.image:
-            return (
-                f"the worker {found.worker} built its image from other packages ({found.surroundings.image[:12]}, here {self.image[:12]}); "
-                "copy `images` of the cache from one machine to the other, or remove it on both and run again"
-            )
         return ""
 
 
@@ -128,9 +126,15 @@ class RemoteTemplate:
         return _once((self.site, self.kernel, self.cpus), lambda: guests.template(guests.fetch(self.kernel), self.cpus))
 
 
-def find(source: Source, kernels: Sequence[Kernel]) -> Found:
+def find(source: Source, image: str, kernels: Sequence[Kernel]) -> Found:
     """Gets the worker that runs this ready, and says what it has."""
-    return Found(here(), _guests(source).prepare(kernels), code_digest())
+    return Found(here(), _guests(source, image).prepare(kernels), code_digest())
+
+
+def with_image(copy: ImageCopy, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Runs a job on a worker that has received the image."""
+    _once(("image", copy.sha256), lambda: receive_image(copy, Cache.default()))
+    return job(*arguments, **named)
 
 
 def here() -> str:
@@ -151,8 +155,10 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def _guests(source: Source) -> Guests:
-    return _once((source, "source"), source)
+def _guests(source: Source, image: str) -> Guests:
+    received = _made["image", image]
+    assert isinstance(received, Image)
+    return _once((source, image), lambda: source(received))
 
 
 _lock = Lock()

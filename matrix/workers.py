@@ -6,6 +6,7 @@ itself. When a worker dies, Dask gives what it had not finished to others. See d
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from matrix.crew import Crew
 from matrix.guests import Template
 from matrix.manifest import Surroundings
-from matrix.remote import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find
+from matrix.remote import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
 from vms.deadline import Deadline
 from vms.errors import HostError
+from vms.image import Image
+from vms.image_copy import ImageCopy, copy_image
 from vms.kernels.kernel import BootFiles, Kernel
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ SLOTS = "guest"
 """The Dask resource that a worker declares: how many guests it runs at a time."""
 
 _ANSWER_SECONDS = 10
-_PREPARE_SECONDS = 1800  # each worker may have to build the image
+_PREPARE_SECONDS = 600  # each worker receives the image, and may have to boot a kernel to prove KVM
 _ALONE_SECONDS = 60  # without any worker
 _LOOK_EVERY = 2.0
 _TICK = 0.5
@@ -41,22 +44,24 @@ T = TypeVar("T")
 class Crowd:
     """A crew of Dask workers."""
 
-    def __init__(self, client: Client, address: str) -> None:
+    def __init__(self, client: Client, address: str, image: ImageCopy) -> None:
         self._client = client
         self._address = address
+        self._image = image
+        self._sent: Any = None
         self._executor: Callable[[str], Executor] = cache(self._make_executor)
         self._looked = 0.0
         self._seen = time.monotonic()
 
     def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job that fetches a kernel, on any worker."""
-        return self._executor("").submit(job, *arguments, **named)
+        return self._submit(self._executor(""), job, *arguments, **named)
 
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job that runs a guest, on the worker where its first argument came from if it is still there and not too busy."""
         first = arguments[0]
         worker = first.worker if isinstance(first, Fetched | RemoteTemplate) else ""
-        return self._executor(worker).submit(job, *arguments, **named)
+        return self._submit(self._executor(worker), job, *arguments, **named)
 
     def room(self, working: int) -> bool:
         """Dask has its own queues."""
@@ -89,6 +94,30 @@ class Crowd:
     def close(self) -> None:
         """The connection is closed by whoever opened it."""
 
+    def only(self, worker: str, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Starts a job on this very worker."""
+        executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False)
+        return self._submit(executor, job, *arguments, **named)
+
+    def slots(self) -> dict[str, int]:
+        """The workers that declare guest slots, by address, and how many each has, once there are any."""
+        while not (found := slots(self._client, self._address)):
+            self.check()
+            time.sleep(_TICK)
+        return found
+
+    def _submit(self, executor: Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        # Where the job runs, the future of the image has become the image.
+        return executor.submit(with_image, self._image_there(), job, *arguments, **named)  # type: ignore[arg-type]
+
+    def _image_there(self) -> Any:
+        """Dask's future of the image, which workers hand on to those that come later. If all that had it are gone, it is sent again."""
+        while self._sent is None or self._sent.status != "finished":
+            self.slots()
+            with contextlib.suppress(OSError):  # the worker that was there is gone
+                self._sent = self._client.scatter(self._image, broadcast=True, hash=False)
+        return self._sent
+
     def _make_executor(self, worker: str) -> Executor:
         near = {"workers": [worker], "allow_other_workers": True} if worker else {}
         # pure=False: a cell that is asked again is another job.
@@ -99,11 +128,12 @@ class Crowd:
 class Workers:
     """The guests of all workers of a scheduler. `source` makes those of one worker, there."""
 
-    def __init__(self, client: Client, address: str, source: Source) -> None:
+    def __init__(self, client: Client, address: str, source: Source, image: Callable[[], Image]) -> None:
         self._client = client
         self._address = address
         self._source = source
-        self._site: Site | None = None
+        self._image = image
+        self._ready: tuple[Site, Crowd] | None = None
 
     @property
     def slots(self) -> int:
@@ -112,20 +142,14 @@ class Workers:
 
     def crew(self, jobs: int) -> Crew:
         """The workers, each of which has said how many guests it runs at a time."""
-        return Crowd(self._client, self._address)
+        return self._prepared[1]
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets every worker's image and accelerator ready. Raises HostError if there are no workers, or they are not alike."""
+        """Gets the image, here, and every worker ready. Raises HostError if there are no workers, or they are not alike."""
+        image = self._image()
         deadline = Deadline(_PREPARE_SECONDS, "the workers to get ready")
-        crew = Crowd(self._client, self._address)
-        while not (workers := slots(self._client, self._address)):
-            crew.check()
-            time.sleep(_TICK)
-        executors = {
-            worker: self._client.get_executor(pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False)
-            for worker in workers
-        }
-        under_way: dict[Future[Found], str] = {executors[worker].submit(find, self._source, kernels): worker for worker in workers}
+        crew = Crowd(self._client, self._address, copy_image(image))
+        under_way = {crew.only(worker, find, self._source, image.sha256, kernels): worker for worker in crew.slots()}
         ended: set[Future[Found]] = set()
         while len(ended) < len(under_way):
             crew.check()
@@ -138,32 +162,35 @@ class Workers:
         found = [future.result() for future in ended]
         if not found:
             raise HostError("every worker went away while it got ready")
-        shared = found[0].surroundings
-        self._site = Site(self._source, shared.image, shared.agent, code_digest())
+        site = Site(self._source, image.sha256, found[0].surroundings.agent, code_digest())
         for one in found:
-            if wrong := self._site.differs(one):
+            if wrong := site.differs(one):
                 raise HostError(wrong)
+        self._ready = site, crew
         return _together([one.surroundings for one in found])
 
     @property
     def fetch(self) -> Callable[[Kernel], BootFiles]:
         """The job that fetches a kernel on a worker."""
-        return self._ready.fetch
+        return self._prepared[0].fetch
 
     @property
     def template(self) -> Callable[[BootFiles, int], Template]:
         """The job that boots a kernel on a worker."""
-        return self._ready.template
+        return self._prepared[0].template
 
     @property
-    def _ready(self) -> Site:
-        assert self._site is not None, "prepare comes first"
-        return self._site
+    def _prepared(self) -> tuple[Site, Crowd]:
+        assert self._ready, "prepare comes first"
+        return self._ready
 
 
 @contextmanager
-def connected(address: str, source: Source) -> Iterator[Workers]:
-    """The workers of the Dask scheduler at `address` (tcp://host:8786). Raises HostError if nobody answers there."""
+def connected(address: str, source: Source, image: Callable[[], Image]) -> Iterator[Workers]:
+    """The workers of the Dask scheduler at `address` (tcp://host:8786). `image` gives what their guests' userland is to be.
+
+    Raises HostError if nobody answers there.
+    """
     # Not at the top: only who has several machines waits for Dask's import.
     from distributed import Client
 
@@ -173,7 +200,7 @@ def connected(address: str, source: Source) -> Iterator[Workers]:
     except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
         raise HostError(f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`") from error
     try:
-        yield Workers(client, address, source)
+        yield Workers(client, address, source, image)
     finally:
         client.close(timeout=1)
 

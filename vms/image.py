@@ -77,7 +77,17 @@ class Image:
 
 def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
     """The image, from the cache or built now. Raises FetchError if packages cannot be had, HostError if this host cannot build it."""
-    entry = cache.ensure("images", _key(), lambda staging: _build(staging, debian, deadline), deadline, _whole)
+    return image_at(cache.ensure("images", _key(), lambda staging: _build(staging, debian, deadline), deadline, whole))
+
+
+def held_image(cache: Cache) -> Image | None:
+    """The image if it was built on this machine before."""
+    entry = cache.path("images", _key())
+    return image_at(entry) if whole(entry) else None
+
+
+def image_at(entry: Path) -> Image:
+    """The image that lies in this directory."""
     about = json.loads((entry / "image.json").read_text())
     return Image(entry / "root.squashfs", entry / "busybox", about["sha256"], about["packages"])
 
@@ -102,7 +112,8 @@ def _build(staging: Path, debian: Debian, deadline: Deadline) -> None:
     (staging / "image.json").write_text(json.dumps(about, indent=1))
 
 
-def _whole(entry: Path) -> bool:
+def whole(entry: Path) -> bool:
+    """Whether the image in this directory is the one that was put there."""
     # A squashfs packed with lz4 has no checksums: a guest would read a damaged program without noticing.
     try:
         return bool(json.loads((entry / "image.json").read_text())["sha256"] == sha256_of(entry / "root.squashfs"))

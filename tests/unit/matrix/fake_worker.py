@@ -11,18 +11,20 @@ from typing import Any
 
 from matrix.guests import Guests
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, answer
+from vms.image import Image
 
 
 @dataclass(frozen=True)
 class FakeSource:
-    """`directory` is where it is written. Each answer takes `seconds`. The environment may give a worker another image: FAKE_IMAGE."""
+    """`directory` is where it is written. Each answer takes `seconds`. The environment may give a worker another agent: FAKE_AGENT."""
 
     directory: Path
     seconds: float = 0.05
 
-    def __call__(self) -> Guests:
-        image = os.environ.get("FAKE_IMAGE", SURROUNDINGS.image)
-        return FakeGuests(self._behave, surroundings=replace(SURROUNDINGS, image=image))
+    def __call__(self, image: Image) -> Guests:
+        assert image.squashfs.read_bytes() == b"userland"
+        agent = os.environ.get("FAKE_AGENT", SURROUNDINGS.agent)
+        return FakeGuests(self._behave, surroundings=replace(SURROUNDINGS, image=image.sha256, agent=agent))
 
     def _behave(self, kernel: str, request: dict[str, Any]) -> bytes:
         name = f"{kernel} {request['experiment']} {','.join(request['variant'].values())}"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import signal
@@ -25,6 +27,7 @@ from tests.unit.matrix.fake_worker import FakeSource
 from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
 from tests.unit.matrix.test_run import open_for
 from vms.errors import HostError
+from vms.image import Image, image_at
 
 ROOT = Path(__file__).parents[3]
 PLAN = make_plan(
@@ -32,6 +35,25 @@ PLAN = make_plan(
     [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), *(make_experiment(f"e{number}") for number in range(8))],
 )
 NAMES = [f"{cell.kernel.name} {cell.experiment.name} {','.join(cell.variant.values())}" for cell in PLAN.cells]
+
+
+@pytest.fixture(autouse=True)
+def image_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine's cache, empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    built = tmp_path_factory.mktemp("image")
+    (built / "root.squashfs").write_bytes(b"userland")
+    (built / "busybox").write_bytes(b"busybox")
+    (built / "image.json").write_text(json.dumps({"sha256": hashlib.sha256(b"userland").hexdigest(), "packages": {}}))
+    monkeypatch.setattr("tests.unit.matrix.test_workers._built", built)
+
+
+_built = Path()
+
+
+def image() -> Image:
+    """Of the run's own machine."""
+    return image_at(_built)
 
 
 class Site:
@@ -83,7 +105,7 @@ def run(workers: Workers, results: Path, display: Display | None = None) -> RunD
 def test_the_same_comes_out_as_locally(site: Site, source: FakeSource, tmp_path: Path) -> None:
     site.worker()
     site.worker()
-    with connected(site.address, source) as workers:
+    with connected(site.address, source, image) as workers:
         assert workers.slots == 2
         found = run(workers, tmp_path / "far")
     asked = source.asked()
@@ -112,7 +134,7 @@ def test_a_worker_that_dies_costs_only_what_it_had_not_finished(site: Site, sour
                 killed.set()
 
     seen = Killing()
-    with connected(site.address, FakeSource(source.directory, seconds=0.3)) as workers:
+    with connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers:
         found = run(workers, tmp_path / "far", seen)
     assert killed.is_set()
     assert {record.status for record in found.records.values()} == {Status.PASS}
@@ -134,34 +156,50 @@ def test_a_worker_that_comes_later_takes_its_share(site: Site, source: FakeSourc
             self.late = self.late or site.worker()
 
     seen = Joining()
-    with connected(site.address, FakeSource(source.directory, seconds=0.5)) as workers:
+    with connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers:
         run(workers, tmp_path / "far", seen)
     assert seen.late
     assert source.asked()[seen.late.pid].total() >= 2
 
 
-def test_a_worker_with_another_image_is_refused(site: Site, source: FakeSource) -> None:
+def test_a_worker_with_other_experiments_is_refused(site: Site, source: FakeSource) -> None:
     site.worker()
-    site.worker(FAKE_IMAGE="99" * 32)
+    site.worker(FAKE_AGENT="99" * 32)
     with (
-        connected(site.address, source) as workers,
-        pytest.raises(HostError, match=r"the worker tcp://127.0.0.1:\d+ built its image from other"),
+        connected(site.address, source, image) as workers,
+        pytest.raises(HostError, match=r"the worker tcp://127.0.0.1:\d+ has other experiments"),
     ):
         workers.prepare(PLAN.kernels)
 
 
-def test_a_worker_with_another_image_that_comes_later_gives_no_answer(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_when_all_workers_are_gone_others_go_on(site: Site, source: FakeSource, tmp_path: Path) -> None:
     first = site.worker()
-    with connected(site.address, source) as workers:
+
+    class Replacing(Seen):
+        def tick(self) -> None:
+            if self.records and first.poll() is None:
+                first.kill()
+                first.wait()
+                site.worker()
+
+    with connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers:
+        found = run(workers, tmp_path / "far", Replacing())
+    assert {record.status for record in found.records.values()} == {Status.PASS}
+    assert len(source.asked()) == 2
+
+
+def test_a_worker_with_other_experiments_that_comes_later_gives_no_answer(site: Site, source: FakeSource, tmp_path: Path) -> None:
+    first = site.worker()
+    with connected(site.address, source, image) as workers:
         workers.prepare(PLAN.kernels)
-        site.worker(FAKE_IMAGE="99" * 32)
+        site.worker(FAKE_AGENT="99" * 32)
         first.kill()
         first.wait()
         directory = open_for(PLAN, tmp_path)
         execute(PLAN, workers, directory, 1, Seen())
         directory.close(finished=True)
     assert {record.status for record in directory.records.values()} == {Status.ERROR}
-    assert all("built its image from other packages" in record.reason for record in directory.records.values())
+    assert all("has other experiments" in record.reason for record in directory.records.values())
     assert source.asked() == {}
 
 
@@ -169,14 +207,17 @@ def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: 
     monkeypatch.setattr("matrix.workers._ANSWER_SECONDS", 1)
     with (
         pytest.raises(HostError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*invoke scheduler"),
-        connected("tcp://127.0.0.1:1", source),
+        connected("tcp://127.0.0.1:1", source, image),
     ):
         pass
 
 
 def test_without_workers_it_waits_a_while_and_says_so(site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matrix.workers._ALONE_SECONDS", 1)
-    with connected(site.address, source) as workers, pytest.raises(HostError, match=f"no worker with guest slots for 1 s.*{site.address}"):
+    with (
+        connected(site.address, source, image) as workers,
+        pytest.raises(HostError, match=f"no worker with guest slots for 1 s.*{site.address}"),
+    ):
         workers.prepare(PLAN.kernels)
 
 
@@ -189,7 +230,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(site: Si
                 site.scheduler.kill()
 
     seen = Killing()
-    with connected(site.address, FakeSource(source.directory, seconds=0.3)) as workers, pytest.raises(HostError, match="is gone"):
+    with connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers, pytest.raises(HostError, match="is gone"):
         run(workers, tmp_path / "far", seen)
     assert 0 < len(seen.records) < len(PLAN.cells)
     assert {record.status for record in seen.records} == {Status.PASS}
@@ -205,14 +246,14 @@ def test_an_interrupted_run_leaves_the_workers_to_the_next(site: Site, source: F
                 raise KeyboardInterrupt
 
     seen = Interrupting()
-    with pytest.raises(KeyboardInterrupt), connected(site.address, FakeSource(source.directory, seconds=0.5)) as workers:
+    with pytest.raises(KeyboardInterrupt), connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers:
         run(workers, tmp_path / "far", seen)
     assert time.monotonic() - seen.asked < 3
     time.sleep(1.5)
     asked = sum(source.asked().values(), Counter()).total()
     time.sleep(1.5)
     assert sum(source.asked().values(), Counter()).total() == asked < len(NAMES)
-    with connected(site.address, source) as workers:
+    with connected(site.address, source, image) as workers:
         found = run(workers, tmp_path / "again")
     assert {record.status for record in found.records.values()} == {Status.PASS}
 
