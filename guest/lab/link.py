@@ -1,4 +1,4 @@
-"""Interfaces, addresses and routes over rtnetlink; the process's current network namespace is meant.
+"""Interfaces, addresses and routes over rtnetlink.
 
 Source: rtnetlink(7), include/uapi/linux/rtnetlink.h, if_link.h and if_addr.h.
 """
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from guest import netlink
 from guest.netlink import ACK, CREATE, EXCL, Netlink, attribute, attributes, nested
 
-_NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 19, 20, 24
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_STATS64 = 1, 3, 10, 18, 23
+_NEWLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 18, 20, 24
+_IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_STATS64 = 3, 10, 18, 23
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_BR_MCAST_SNOOPING = 1, 2, 23
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD = 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -39,28 +40,23 @@ class Links:
         """Closes the socket."""
         self._netlink.close()
 
-    def add(self, name: str, kind: str) -> None:
-        """Makes an interface of a kind such as bridge or dummy."""
-        body = attribute(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, attribute(1, kind))
+    def add_bridge(self, name: str) -> None:
+        """Makes a bridge without multicast snooping, which would send IGMP reports of its own at random times."""
+        data = nested(_IFLA_INFO_DATA, attribute(_IFLA_BR_MCAST_SNOOPING, b"\0"))
+        body = attribute(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, "bridge"), data)
         self._netlink.ask(_NEWLINK, bytes(16) + body, ACK | CREATE | EXCL)
 
-    def up(self, name: str, *, master: str = "", hardware: str = "") -> None:
-        """Sets an interface up, if wished as a port of a bridge and with a hardware address."""
-        body = attribute(_IFLA_MASTER, socket.if_nametoindex(master)) if master else b""
-        if hardware:
-            body += attribute(_IFLA_ADDRESS, bytes.fromhex(hardware.replace(":", "")))
-        self._netlink.ask(_NEWLINK, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), _IFF_UP, _IFF_UP) + body)
-
-    def remove(self, name: str) -> None:
-        """Deletes an interface."""
-        self._netlink.ask(_DELLINK, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(name), 0, 0))
+    def up(self, name: str, *, master: str = "") -> None:
+        """Sets an interface up, if wished as a port of a bridge."""
+        body = attribute(_IFLA_MASTER, self._index(master)) if master else b""
+        self._netlink.ask(_NEWLINK, struct.pack("=BxHiII", 0, 0, self._index(name), _IFF_UP, _IFF_UP) + body)
 
     def address(self, name: str, address: str, peer: str = "") -> None:
         """Gives an interface an address (`10.0.1.1/24`), or a point-to-point pair where a peer is named. IPv6 skips duplicate detection."""
         local = ipaddress.ip_interface(address)
         other = ipaddress.ip_address(peer) if peer else local.ip
         family = socket.AF_INET if local.version == 4 else socket.AF_INET6
-        header = struct.pack("=BBBBi", family, local.network.prefixlen, 0, 0, socket.if_nametoindex(name))
+        header = struct.pack("=BBBBi", family, local.network.prefixlen, 0, 0, self._index(name))
         body = attribute(_IFA_LOCAL, local.ip.packed) + attribute(_IFA_ADDRESS, other.packed)
         if local.version == 6:
             body += attribute(_IFA_FLAGS, _IFA_F_NODAD)
@@ -74,12 +70,19 @@ class Links:
         header = struct.pack("=BBBBBBBBI", family, network.prefixlen, 0, 0, 254, 4, 0 if via else 253, 1, 0)
         body = attribute(_RTA_DST, network.network_address.packed) if network.prefixlen else b""
         body += attribute(_RTA_GATEWAY, ipaddress.ip_address(via).packed) if via else b""
-        body += attribute(_RTA_OIF, socket.if_nametoindex(name)) if name else b""
+        body += attribute(_RTA_OIF, self._index(name)) if name else b""
         self._netlink.ask(_NEWROUTE, header + body, ACK | CREATE | EXCL)
 
     def counts(self, name: str) -> Counts:
         """The interface's own packet counters."""
-        body = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name)
-        (message,) = self._netlink.ask(_GETLINK, body, 0)
-        received, sent = struct.unpack_from("=QQ", attributes(message.payload[16:])[_IFLA_STATS64])
+        received, sent = struct.unpack_from("=QQ", attributes(self._get(name)[16:])[_IFLA_STATS64])
         return Counts(received, sent)
+
+    def _index(self, name: str) -> int:
+        # Not if_nametoindex(3), which asks the process's namespace and not this one.
+        (index,) = struct.unpack_from("=i", self._get(name), 4)
+        return int(index)
+
+    def _get(self, name: str) -> bytes:
+        (message,) = self._netlink.ask(_GETLINK, bytes(16) + attribute(_IFLA_IFNAME, name), 0)
+        return message.payload

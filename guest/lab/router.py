@@ -29,11 +29,6 @@ def state_of(data: bytes) -> str:
     return _BY_DSCP.get(traffic_class >> 2, "")
 
 
-def _router_s_own(data: bytes) -> bool:
-    """Whether it is a multicast listener report, which an IPv6 router sends by itself: nothing else here has a hop-by-hop header."""
-    return data[0] >> 4 == 6 and data[6] == 0
-
-
 class Router:
     """Two tuns with a forwarding kernel between them, a client behind one and a server behind the other.
 
@@ -80,7 +75,7 @@ class Router:
         near.read()
         far.read()
         near.send(packet)
-        self.out, self.back = [[data for data in tun.read() if not _router_s_own(data)] for tun in (far, near)]
+        self.out, self.back = far.read(), near.read()
         return state_of(self.out[0]) if self.out else LOST
 
 
@@ -99,18 +94,21 @@ class Peer:
     window: int = 64240
 
     def send(
-        self, flags: str, size: int = 0, *, seq: int | None = None, ack: int | None = None, window: int | None = None,
+        self, flags: str, payload: int | bytes = 0, *, seq: int | None = None, ack: int | None = None, window: int | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> str:  # fmt: skip
-        """Sends any segment. With a `seq` of its own it does not move the peer's numbering."""
+        """Sends any segment, its payload given as bytes or as their number.
+
+        With a `seq` of its own it does not move the peer's numbering.
+        """
+        data = b"x" * payload if isinstance(payload, int) else payload
         number = self.next if seq is None else seq
         if seq is None:
-            self.next += size + ("S" in flags) + ("F" in flags)
+            self.next += len(data) + ("S" in flags) + ("F" in flags)
         if ack is None:
             ack = self.partner.next if self.partner and "A" in flags else 0
-        size_of_window = self.window if window is None else window
-        segment = packets.tcp(self.me, self.other, flags, seq=number, ack=ack, window=size_of_window, data=b"x" * size, options=options)
-        return self.forward(segment)
+        size = self.window if window is None else window
+        return self.forward(packets.tcp(self.me, self.other, flags, seq=number, ack=ack, window=size, data=data, options=options))
 
     def syn(self, **how: Any) -> str:
         """SYN."""
@@ -124,9 +122,9 @@ class Peer:
         """A bare ACK."""
         return self.send("A", **how)
 
-    def data(self, size: int, **how: Any) -> str:
-        """PSH+ACK with `size` bytes."""
-        return self.send("PA", size, **how)
+    def data(self, payload: int | bytes, **how: Any) -> str:
+        """PSH+ACK with some bytes, or with that many."""
+        return self.send("PA", payload, **how)
 
     def fin(self, **how: Any) -> str:
         """FIN+ACK."""

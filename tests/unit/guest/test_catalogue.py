@@ -36,7 +36,7 @@ def test_a_declaration_is_complete(found: catalogue.Experiment) -> None:
 @pytest.mark.parametrize("found", EXPERIMENTS.values(), ids=lambda found: found.name)
 def test_an_invariant_can_fail(found: catalogue.Experiment) -> None:
     nonsense: list[dict[type, object]] = [
-        {bool: None, int: number, str: "", list: [""], dict: {"": number}} for number in (-1, 1_000_000_000)
+        {bool: number > 0, int: number, str: "", list: [""], dict: {"": number}} for number in (-1, 1_000_000_000)
     ]
     for invariant in found.invariants:
         verdicts = []

@@ -1,0 +1,218 @@
+"""Reading the table: dumps, filters, events, and what one cannot see."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+from guest import netlink
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import endpoint, udp, with_ports
+from guest.linux import errno_name
+from guest.netlink import attribute, nested
+from guest.observe import ctnetlink
+
+_MAX = "net/netfilter/nf_conntrack_max"
+_EVENTS = "net/netfilter/nf_conntrack_events"
+_TRACK = "table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }"
+_MANY = 10000
+
+
+@experiment(
+    facts=[
+        Fact("proc", str, "what /proc/net/nf_conntrack lists: all flows, some, or absent"),
+        Fact("netlink", str, "what a dump over netlink lists: all flows or some"),
+        Fact("proc_time", str, "time to read /proc, against the dump: alike (under 8 times), longer, or absent"),
+        Fact("last_bucket", bool, "whether both give each flow once"),
+    ],
+    seconds=240,
+)
+def proc_dump(lab: Lab) -> Facts:
+    """Is reading the whole table from /proc complete, and affordable?
+
+    10000 UDP flows; /proc/net/nf_conntrack is read to its end, and the table is dumped over netlink. Where reading /proc begins again at
+    the first bucket for each piece, its time grows with the square of the table: monitoring that scrapes it takes minutes. Times are in
+    notes.txt.
+    """
+    lab.root.write(f"/proc/sys/{_MAX}", 100000)
+    lab.nft(_TRACK)
+    wire = lab.host()
+    lab.sysctl("net/netfilter/nf_conntrack_udp_timeout", 600)
+    wire.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(2000, 2000 + _MANY)))
+    start = time.monotonic()
+    dumped = lab.conntrack.request(ctnetlink.GET, flags=netlink.DUMP)
+    by_netlink = time.monotonic() - start
+    start = time.monotonic()
+    try:
+        lines = lab.read("/proc/net/nf_conntrack").splitlines()
+    except FileNotFoundError:
+        lines = None
+    by_proc = time.monotonic() - start
+    lab.journal.note(f"netlink: {len(dumped)} flows in {by_netlink:.2f} s; /proc: {lines and len(lines)} in {by_proc:.2f} s")
+    ports = {line.split("sport=")[1].split()[0] for line in lines or ()}
+    return {
+        "proc": "absent" if lines is None else "all" if len(ports) == _MANY else "some",
+        "netlink": "all" if len(dumped) == _MANY else "some",
+        "proc_time": "absent" if lines is None else "alike" if by_proc < 8 * by_netlink else "longer",
+        "last_bucket": lines is not None and len(lines) == len(ports) == len(dumped),
+    }
+
+
+@experiment(
+    facts=[
+        Fact("bytes", int, "bytes per entry in the slab cache nf_conntrack"),
+        Fact("expectation_bytes", int, "bytes per expectation, 0 if the cache does not exist yet"),
+    ],
+)
+def slab_size(lab: Lab) -> Facts:
+    """How much memory does one entry of the table take?
+
+    The object size of the slab caches, from /proc/slabinfo as the guest's root. Extensions (NAT, accounting, timestamps, labels) come on
+    top, allocated apart.
+    """
+    lab.nft(_TRACK)
+    lab.host().send(udp("198.18.0.2:1", "192.0.2.1:53"))
+    sizes = {fields[0]: int(fields[3]) for line in lab.root.read("/proc/slabinfo").splitlines()[2:] if (fields := line.split())}
+    return {"bytes": sizes["nf_conntrack"], "expectation_bytes": sizes.get("nf_conntrack_expect", 0)}
+
+
+@experiment(
+    facts=[
+        Fact("count", int, "entries counted while two packets wait in a queue"),
+        Fact("dump", int, "entries listed by an ordinary dump then"),
+        Fact("unconfirmed", str, "what the list of unconfirmed entries gives: a number, or the errno"),
+        Fact("after", int, "entries counted once both were let go"),
+    ],
+    modules=("nft_queue", "nfnetlink_queue"),
+)
+def unconfirmed_list(lab: Lab) -> Facts:
+    """Can one see entries whose first packet is still on its way?
+
+    Two packets of two flows wait in an NFQUEUE in FORWARD, without a verdict: their entries exist and count towards the limit, but are
+    not yet in the table.
+    """
+    router = lab.router("table ip wait { chain forward { type filter hook forward priority 0; udp dport 53 queue num 0; }; }")
+    queue = lab.queue(0)
+    for port in (5000, 5001):
+        router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
+    waiting = queue.waiting(2)
+    facts: Facts = {"count": lab.conntrack.count(), "dump": len(lab.flows())}
+    try:
+        facts["unconfirmed"] = str(len(lab.conntrack.flows(kind=ctnetlink.GET_UNCONFIRMED)))
+    except OSError as error:
+        facts["unconfirmed"] = errno_name(error)
+    for packet in waiting:
+        queue.accept(packet)
+    lab.until("both entries to be in the table", lambda: len(lab.conntrack.flows()) == 2, 5)
+    return facts | {"after": lab.conntrack.count()}
+
+
+_ATTRIBUTES = {
+    ctnetlink.STATUS: "status", ctnetlink.PROTOINFO: "protoinfo", ctnetlink.TIMEOUT: "timeout", ctnetlink.MARK: "mark",
+    ctnetlink.COUNTERS_ORIG: "counters", ctnetlink.TIMESTAMP: "timestamp", ctnetlink.LABELS: "labels", 26: "status_mask",
+    27: "timestamp_event",
+}  # fmt: skip
+
+
+@experiment(
+    facts=[
+        Fact("default", str, "nf_conntrack_events in a fresh namespace"),
+        Fact("writes", dict, "per value: 1 if the kernel takes it, else 0"),
+        Fact("early", list, "per value: events heard of a flow that began after the listener did"),
+        Fact("late", list, "per value: events heard of the end of a flow that began before the listener did"),
+        Fact("destroy", list, "what the event of a flow's end tells, beside its tuples"),
+    ],
+    variants={"scope": ("user", "root")},
+)
+def late_event_listener(lab: Lab) -> Facts:
+    """Does a listener hear the end of flows that are older than itself?
+
+    For each value of nf_conntrack_events a namespace of its own: a UDP flow, then a listener for events, a second flow, then both are
+    deleted. With accounting on, so that the last event could carry the flow's bytes: flow logs depend on it.
+    """
+    facts: Facts = {"default": lab.read_sysctl(_EVENTS), "writes": {}, "early": [], "late": [], "destroy": []}
+    for value in ("0", "1", "2"):
+        place = lab.another()
+        router = place.router()
+        place.sysctl("net/netfilter/nf_conntrack_acct", 1)
+        written = place.try_sysctl(_EVENTS, value)
+        facts["writes"][value] = int(written == "ok")
+        if written != "ok":
+            continue
+        router.from_client(udp("10.0.1.2:5000", "10.0.2.2:53"))
+        listener = place.events()
+        router.from_client(udp("10.0.1.2:5001", "10.0.2.2:53"))
+        for flow in place.flows():
+            place.conntrack.delete(flow)
+        heard = list(listener.heard(0.3))
+        for name, port in (("late", 5000), ("early", 5001)):
+            kinds = [kind for kind, flow in heard if flow.orig.sport == port]
+            facts[name].append(f"{value}: {' '.join(kinds) or 'nothing'}")
+        for kind, flow in heard:
+            if kind == "DESTROY" and value == "1" and flow.orig.sport == 5001:
+                facts["destroy"] = [name for number, name in _ATTRIBUTES.items() if number in flow.attributes]
+    return facts
+
+
+@experiment(
+    facts=[
+        Fact("dumped", list, "zones of the flows that a dump of zone 1 gives"),
+        Fact("left", list, "zones of the flows left after a flush of zone 1"),
+    ],
+    invariants=[Invariant("a flush of zone 1 ends zone 1", lambda facts, variant: set(facts["left"]) <= {"zone 0", "zone 2"})],
+    variants={"scope": ("user", "root")},
+)
+def zone_dump_flush(lab: Lab) -> Facts:
+    """Does a dump or a flush that is restricted to one zone stay in it?
+
+    Three flows, in the zones 0 (the default), 1 and 2; then ctnetlink requests that carry CTA_ZONE = 1. A node agent that flushes one
+    tenant's zone must not end the connections of others.
+    """
+    router = lab.router(
+        "table ip zones { chain pre { type filter hook prerouting priority -300;"
+        " udp sport 5001 ct zone set 1; udp sport 5002 ct zone set 2; }; }"
+    )
+    for port in (5000, 5001, 5002):
+        router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
+    zone = attribute(ctnetlink.ZONE, struct.pack(">H", 1))
+    dumped = [f"zone {flow.zone}" for flow in lab.conntrack.flows(zone)]
+    lab.conntrack.flush(zone)
+    return {"dumped": dumped, "left": [f"zone {flow.zone}" for flow in lab.flows()]}
+
+
+@experiment(
+    facts=[
+        Fact("one", str, "flows that a dump filtered by one source gives, or the errno"),
+        Fact("nobody", str, "flows that a dump filtered by a source without flows gives, or the errno"),
+        Fact("port", str, "flows that a dump filtered by one destination port gives, or the errno"),
+    ],
+    variants={"family": ("ipv4", "ipv6"), "scope": ("user", "root")},
+)
+def dump_filter(lab: Lab) -> Facts:
+    """Does the kernel itself filter a dump by address and port?
+
+    Three flows from three sources, two of them to port 53; dumps with CTA_FILTER on the source address and on the destination port.
+    `conntrack -L -s` on a large table is affordable only where the kernel filters.
+    """
+    router = lab.router(family=lab.family)
+    prefix = "2001:db8:1::" if lab.family == 6 else "10.0.1."
+    for host, port in ((2, 53), (3, 53), (4, 80)):
+        router.from_client(udp(endpoint(f"{prefix}{host}", 5000), endpoint(router.server_address, port)))
+    family = 10 if lab.family == 6 else 2
+
+    def by_source(address: str) -> str:
+        packed = ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(address, address, 17))
+        return _filtered(lab, family, packed, 1 << 0)
+
+    to_dns = ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(f"{prefix}2", f"{prefix}2", 17, 0, 53))
+    return {"one": by_source(f"{prefix}2"), "nobody": by_source(f"{prefix}9"), "port": _filtered(lab, family, to_dns, 1 << 3 | 1 << 5)}
+
+
+def _filtered(lab: Lab, family: int, packed: bytes, flags: int) -> str:
+    # CTA_FILTER_ORIG_FLAGS: bit 0 the source, 1 the destination, 2 the zone, 3 the protocol, 4 the source port, 5 the destination port
+    wanted = nested(ctnetlink.FILTER, attribute(1, flags), attribute(2, 0))
+    try:
+        return str(len(lab.conntrack.flows(packed, wanted, family=family)))
+    except OSError as error:
+        return errno_name(error)

@@ -1,0 +1,75 @@
+"""Queues and races: what happens to the second packet of a flow that is not yet in the table."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, experiment
+from guest.lab import Lab
+from guest.lab.packets import Packet, echo, protocol, tcp, udp
+from guest.lab.tun import Tun
+
+
+def _firsts() -> dict[str, Packet]:
+    from scapy.layers.inet import IP
+    from scapy.layers.sctp import SCTP, SCTPChunkInit
+
+    init = SCTPChunkInit(init_tag=77, a_rwnd=65535, n_out_streams=1, n_in_streams=1, init_tsn=1)
+    return {
+        "udp": udp("10.0.1.2:5000", "10.0.2.2:53"),
+        "tcp": tcp("10.0.1.2:5000", "10.0.2.2:53"),
+        "icmp": echo("10.0.1.2", "10.0.2.2"),
+        "sctp": IP(src="10.0.1.2", dst="10.0.2.2") / SCTP(sport=5000, dport=53, tag=0) / init,
+        "gre": protocol("10.0.1.2", "10.0.2.2", 47, b"\0\0\x08\0" + bytes(20)),
+        "other": protocol("10.0.1.2", "10.0.2.2", 253, b"data"),
+    }
+
+
+_QUEUE = "chain forward { type filter hook forward priority 0; ct state new queue num 0; };"
+_DNAT = """
+    chain pre { type nat hook prerouting priority -100;
+                ip daddr 10.0.2.2 dnat to numgen inc mod 2 map { 0 : 10.0.2.2, 1 : 10.0.2.3 }; };
+"""
+
+
+@experiment(
+    facts=[
+        Fact("forwarded", dict, "per protocol: how many of the two packets came out"),
+        Fact("flows", dict, "per protocol: flows in the table afterwards"),
+        Fact("clash_resolve", dict, "per protocol: clashes that the statistics call resolved"),
+        Fact("insert_failed", dict, "per protocol: failed insertions"),
+        Fact("drop", dict, "per protocol: packets dropped"),
+    ],
+    variants={"nat": ("none", "dnat")},
+    modules=("nft_queue", "nfnetlink_queue", "nft_numgen"),
+)
+def nfqueue_clash(lab: Lab) -> Facts:
+    """Are two first packets of one flow, released together, both delivered, or is one dropped?
+
+    Two identical packets wait in an NFQUEUE in FORWARD, each with an unconfirmed entry of its own; then both are accepted. The second
+    finds that the first has taken its place in the table. `dnat` sends the two to different backends before. It is the race of a resolver
+    that asks for A and AAAA at once over one socket: the five-second DNS delay.
+    """
+    names = ("forwarded", "flows", "clash_resolve", "insert_failed", "drop")
+    facts: Facts = {name: {} for name in names}
+    for name, first in _firsts().items():
+        place = lab.another()
+        nat = _DNAT if lab.variant["nat"] == "dnat" else ""
+        router = place.router(f"table ip race {{ {_QUEUE} {nat} }}")
+        queue = place.queue(0)
+        router.from_client(first)
+        router.from_client(first)
+        for packet in queue.waiting(2):
+            queue.accept(packet)
+        out: list[bytes] = []
+
+        def both(out: list[bytes] = out, server: Tun = router.server) -> bool:
+            out += server.read()
+            return len(out) == 2
+
+        lab.until(f"both {name} packets to come out", both, 1)
+        statistics = place.statistics()
+        facts["forwarded"][name] = len(out)
+        facts["flows"][name] = len(place.flows())
+        for counter in names[2:]:
+            facts[counter][name] = statistics.get(counter, 0)
+        queue.close()
+    return facts
