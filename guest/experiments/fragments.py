@@ -1,95 +1,121 @@
-"""Fragments: who puts them together, and when that ends."""
+"""Fragments: who puts them together, and what is left of them."""
 
 from __future__ import annotations
 
+import os
+
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import Packet, udp
-from guest.lab.router import LOST, Router, state_of
+from guest.lab.packets import udp
+from guest.lab.router import Router
 
-_NOTHING = "table ip track { chain forward { type filter hook forward priority 0; ct state new; }; }"
+_TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
+_COUNT = """
+    table inet count {
+        chain early { type filter hook prerouting priority -450; meta l4proto { udp, ipv6-frag } counter comment "before"; }
+        chain raw { type filter hook prerouting priority -300; meta l4proto { udp, ipv6-frag } counter comment "after"; }
+    }
+"""
 
 
-def _fragments(identifier: int, size: int = 2000, piece: int = 1000) -> list[Packet]:
+def _fragments(router: Router, size: int, family: int = 4, identifier: int = 7) -> list[bytes]:
+    """A UDP datagram of `size` bytes from the client to the server in fragments of at most 1280 bytes."""
+    client, server = router.client_address, router.server_address
+    if family == 6:
+        from scapy.layers.inet import UDP
+        from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
+
+        packet = IPv6(src=client, dst=server) / IPv6ExtHdrFragment(id=identifier) / UDP(sport=40000, dport=53) / os.urandom(size)
+        return [bytes(piece) for piece in fragment6(packet, 1280)]
     from scapy.layers.inet import fragment
 
-    datagram = udp("10.0.1.2:5000", "10.0.2.2:53", b"x" * size)
-    datagram.id = identifier
-    return list(fragment(datagram, fragsize=piece))
-
-
-def _passes(router: Router, packet: Packet) -> bool:
-    router.from_client(packet)
-    return bool(router.out)
+    packet = udp(f"{client}:40000", f"{server}:53", os.urandom(size))
+    packet.id = identifier
+    return [bytes(piece) for piece in fragment(packet, 1240)]
 
 
 @experiment(
     facts=[
-        Fact("before", str, "a first fragment, no rule that refers to connection tracking: forwarded or held"),
-        Fact("tracking", str, "the same while there is such a rule"),
-        Fact("after", str, "the same within 3 s after that rule is gone"),
-    ],
-    invariants=[Invariant("while connections are tracked fragments are held", lambda facts, variant: facts["tracking"] == "held")],
-    seconds=60,
-)
-def defrag_sticky(lab: Lab) -> Facts:
-    """Is defragmentation still on after the last rule that needs it is gone?
-
-    A lone first fragment is forwarded by a router that does not track connections, and held by one that does. Sent before there is a rule,
-    with it, and (again and again, for 3 s) after it was deleted.
-    """
-    router = lab.router(states=False)
-    names = {True: "forwarded", False: "held"}
-    facts: Facts = {"before": names[_passes(router, _fragments(1)[0])]}
-    lab.nft(_NOTHING)
-    facts["tracking"] = names[_passes(router, _fragments(2)[0])]
-    lab.nft("delete table ip track")
-    identifiers = iter(range(3, 1000))
-    passed = lab.until("a first fragment to be forwarded", lambda: _passes(router, _fragments(next(identifiers))[0]), 3)
-    return facts | {"after": names[passed]}
-
-
-@experiment(
-    facts=[
-        Fact("in_order", list, "per fragment of a datagram of three: conntrack states of what came out upon it"),
-        Fact("reversed", list, "the same, the last fragment first"),
-        Fact("overlap", str, "whether a datagram with overlapping fragments is forwarded"),
-        Fact("duplicate", str, "whether a datagram of which one fragment came twice is forwarded"),
-        Fact("pieces", str, "sizes of the fragments sent on: as they came, or other"),
-        Fact("flows", int, "flows in the table afterwards"),
-        Fact("held", int, "datagrams that failed to be put together, by the IP statistics"),
+        Fact("pieces", int, "fragments that went in"),
+        Fact("before", int, "packets counted ahead of defragmentation (priority -450)"),
+        Fact("after", int, "packets counted behind it, in raw PREROUTING (priority -300)"),
+        Fact("in_order", int, "packets that left for fragments sent in order"),
+        Fact("reversed", int, "packets that left for fragments sent in reverse order"),
+        Fact("missing", int, "packets that left for fragments of which the last was missing"),
+        Fact("duplicate", int, "packets that left when every fragment came twice"),
+        Fact("overlapping", int, "packets that left when a fragment overlapped another with other contents"),
+        Fact("flows", int, "flows afterwards"),
     ],
     invariants=[
         Invariant(
-            "nothing comes out before the datagram is whole",
-            lambda facts, variant: facts["in_order"][:2] == facts["reversed"][:2] == [LOST, LOST],
-        )
+            "what comes in three fragments is one packet for raw PREROUTING", lambda facts, variant: facts["pieces"] == facts["before"] == 3
+        ),
+        Invariant("nothing of an incomplete datagram leaves", lambda facts, variant: facts["missing"] == 0),
     ],
+    variants={"family": ("ipv4", "ipv6")},
 )
 def fragments(lab: Lab) -> Facts:
-    """What does a tracking router do with fragments: in order, reversed, twice, overlapping?
+    """How do fragments pass a router that tracks connections?
 
-    UDP datagrams of 2900 bytes in three fragments through a router with connection tracking on. It puts them together to see the ports,
-    and sends on fragments again.
+    A UDP datagram of 3000 bytes in three fragments through the router: in order, reversed, incomplete, duplicated, overlapping. With
+    connection tracking on, they are put together before anything else sees them, and taken apart again when they leave.
     """
-    router = lab.router()
-    sizes: list[int] = []
+    router = lab.router(_TRACK + _COUNT, lab.family, states=False)
 
-    def upon(pieces: list[Packet]) -> list[str]:
-        seen = []
-        for piece in pieces:
-            router.from_client(piece)
-            seen.append(" ".join(state_of(data) for data in router.out) or LOST)
-            sizes.extend(len(data) for data in router.out)
-        return seen
+    def left(pieces: list[bytes]) -> int:
+        router.server.read()
+        router.client.send(*pieces)
+        return len(router.server.read())
 
-    facts: Facts = {"in_order": upon(_fragments(1, 2900))}
-    facts["pieces"] = "as they came" if sizes == [len(piece) for piece in _fragments(1, 2900)] else "other"
-    facts["reversed"] = upon(_fragments(2, 2900)[::-1])
-    first, second, third = _fragments(3, 2900)
-    facts["duplicate"] = "forwarded" if upon([first, second, second, third])[-1] != LOST else LOST
-    first, second, third = _fragments(4, 2900)
-    second.frag -= 1
-    facts["overlap"] = "forwarded" if upon([first, second, third])[-1] != LOST else LOST
-    failed = lab.netstat()["ReasmFails"]
-    return facts | {"flows": len(lab.flows()), "held": failed}
+    first = _fragments(router, 3000, lab.family, 1)
+    facts: Facts = {"pieces": len(first), "in_order": left(first)}
+    counters = lab.counters()
+    facts |= {"before": counters.packets("before"), "after": counters.packets("after")}
+    facts["reversed"] = left(_fragments(router, 3000, lab.family, 2)[::-1])
+    facts["missing"] = left(_fragments(router, 3000, lab.family, 3)[:-1])
+    facts["duplicate"] = left([piece for piece in _fragments(router, 3000, lab.family, 4) for _ in range(2)])
+    one, other = _fragments(router, 3000, lab.family, 5), _fragments(router, 3000, lab.family, 5)
+    facts["overlapping"] = left([one[0], other[1][:-8] + os.urandom(8), one[1], one[2]])
+    return facts | {"flows": len(lab.flows())}
+
+
+def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool:
+    router.server.read()
+    router.client.send(_fragments(router, 3000, family, identifier)[0])
+    return bool(router.server.read())
+
+
+@experiment(
+    facts=[
+        Fact("before", str, "what becomes of a lone first fragment before there is any rule: forwarded or held"),
+        Fact("during", str, "... while a rule asks for connection tracking"),
+        Fact("after", str, "... once that rule is gone again, five seconds at most after it went"),
+        Fact("other_namespace", str, "... in another namespace, which never had a rule"),
+    ],
+    invariants=[
+        Invariant(
+            "without connection tracking fragments pass, with it they are held",
+            lambda facts, variant: (facts["before"], facts["during"]) == ("forwarded", "held"),
+        ),
+        Invariant("other namespaces are not affected", lambda facts, variant: facts["other_namespace"] == "forwarded"),
+    ],
+    variants={"family": ("ipv4", "ipv6"), "scope": ("user", "root")},
+)
+def defrag_sticky(lab: Lab) -> Facts:
+    """Does defragmentation go away with the last rule that asked for connection tracking?
+
+    The first fragment of a datagram, alone, through a router that has no rule, has one (`ct state`), and has it no more. A router that
+    holds fragments delays and sometimes loses them.
+    """
+    router = lab.router(family=lab.family, states=False)
+    words = {True: "forwarded", False: "held"}
+    facts: Facts = {"before": words[_first_fragment_passes(router, lab.family, 1)]}
+    lab.nft(_TRACK)
+    facts["during"] = words[_first_fragment_passes(router, lab.family, 2)]
+    lab.nft("delete table inet track")
+    identifiers = iter(range(3, 10_000))
+    gone = lab.until("a lone first fragment to be forwarded", lambda: _first_fragment_passes(router, lab.family, next(identifiers)), 5)
+    facts["after"] = words[gone]
+    other = lab.another()
+    elsewhere = other.router(family=lab.family, states=False)
+    return facts | {"other_namespace": words[_first_fragment_passes(elsewhere, lab.family, 1)]}

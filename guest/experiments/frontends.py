@@ -1,127 +1,120 @@
-"""The frontends themselves, and what the kernel logs."""
+"""What the frontends offer on this kernel: legacy tables, and nft's expressions."""
 
 from __future__ import annotations
 
-import re
-
 from guest.catalogue import Fact, Facts, Invariant, Unsupported, experiment
 from guest.lab import Lab
+from guest.lab.nftables import attempt
 from guest.lab.packets import tcp
-from guest.lab.rules import ToolFailed
-from guest.root import Refused
+from guest.lab.rules import ToolFailed, program, tool
 
 _TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
 @experiment(
     facts=[
-        Fact("modules", list, "per table: whether its module can be loaded, or modprobe's words"),
-        Fact("tables", list, "per table: whether a rule can be added to it, or iptables' words"),
+        Fact("tables", list, "tables that can be used"),
+        Fact("missing", list, "tables that cannot, with the frontend's words"),
+        Fact("counted", int, "packets of three that a rule in the filter table counts; 0 where there is no such table"),
     ],
-    variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
+    invariants=[
+        Invariant(
+            "where there is a filter table its rules work", lambda facts, variant: facts["counted"] == 3 * ("filter" in facts["tables"])
+        )
+    ],
+    variants={"frontend": ("legacy", "nft"), "family": ("ipv4", "ipv6")},
 )
-def iptables_tables(lab: Lab) -> Facts:
-    """Which tables of iptables are there, in each frontend?
+def iptables_legacy(lab: Lab) -> Facts:
+    """Can iptables still be used, table by table, in its legacy form and over nf_tables?
 
-    The guest's root loads the module of each legacy table of IPv4 and IPv6, then a rule is added to each in a fresh namespace. Some
-    kernels are built without the legacy tables; iptables-legacy fails there, and so does software that calls it.
+    Each table is listed once, then a rule is put into the filter table and three SYNs are sent. Distributions have begun to build kernels
+    without the legacy tables; what still calls iptables-legacy fails there.
     """
-    modules, tables = [], []
-    for family, prefix in ((4, "ip"), (6, "ip6")):
-        for table in _TABLES:
-            name = f"{prefix} {table}"
-            try:
-                lab.root.modprobe(f"{prefix}table_{table}")
-                modules.append(f"{name}: ok")
-            except Refused as refusal:
-                modules.append(f"{name}: {_last_line(str(refusal))}")
-            chain = "PREROUTING" if table in ("nat", "mangle", "raw") else "INPUT"
-            try:
-                lab.iptables(f"*{table}\n-A {chain} -p tcp", family)
-                tables.append(f"{name}: ok")
-            except (Unsupported, ToolFailed) as failure:
-                tables.append(f"{name}: {_last_line(str(failure).partition(chr(10))[0])}")
-    return {"modules": modules, "tables": tables}
+    wire = lab.host(lab.family)
+    tables, missing = [], []
+    for table in _TABLES:
+        try:
+            tool(program(lab.family, lab.frontend), "-t", table, "-S")
+        except (Unsupported, ToolFailed) as refusal:
+            missing.append(f"{table}: {str(refusal).splitlines()[0]}")
+        else:
+            tables.append(table)
+    facts: Facts = {"tables": tables, "missing": missing, "counted": 0}
+    if "filter" in tables:
+        lab.iptables("*filter\n-A INPUT -p tcp --dport 80 -m comment --comment rule", lab.family)
+        source, destination = ("[2001:db8:2::2]", "[2001:db8:2::1]") if lab.family == 6 else ("192.0.2.2", "192.0.2.1")
+        wire.send(*[tcp(f"{source}:{port}", f"{destination}:80") for port in (40000, 40001, 40002)])
+        facts["counted"] = lab.counters().packets("rule")
+    return facts
 
 
-def _last_line(words: str) -> str:
-    # The kernel's release is part of modprobe's words and would differ everywhere.
-    return re.sub(r"/\S*|\d+\.\d+\S*", "...", words.strip().splitlines()[-1])
+_FEATURES = {
+    "inet nat": "chain c { type nat hook postrouting priority 100; masquerade; }",
+    "ct count": "chain c { type filter hook forward priority 0; ct count over 3 drop; }",
+    "synproxy": "chain c { type filter hook forward priority 0; tcp dport 80 synproxy mss 1460 wscale 7 timestamp sack-perm; }",
+    "tproxy": "chain c { type filter hook prerouting priority -150; meta l4proto tcp tproxy to :50080; }",
+    "socket wildcard": "chain c { type filter hook input priority 0; socket wildcard 0 counter; }",
+    "socket transparent": "chain c { type filter hook prerouting priority -150; socket transparent 1 accept; }",
+    "osf": 'chain c { type filter hook input priority 0; osf name "Linux" counter; }',
+    "fib": "chain c { type filter hook prerouting priority 0; fib daddr type local accept; }",
+    "numgen": "chain c { type filter hook prerouting priority 0; meta mark set numgen random mod 4; }",
+    "jhash": "chain c { type filter hook prerouting priority 0; meta mark set jhash ip saddr mod 4; }",
+    "ct timeout": "ct timeout t { protocol udp; l3proto ip; policy = { unreplied: 5, replied: 10 }; }",
+    "ct expectation": "ct expectation e { protocol tcp; dport 99; timeout 1h; size 4; l3proto ip; }",
+    "ct helper": 'ct helper h { type "ftp" protocol tcp; l3proto ip; }',
+    "limit": "chain c { type filter hook forward priority 0; limit rate 10/second accept; }",
+    "quota": "chain c { type filter hook forward priority 0; quota over 10 mbytes drop; }",
+    "last": "chain c { type filter hook forward priority 0; last; }",
+    "dynamic set": "set s { type ipv4_addr; flags dynamic; }\nchain c { type filter hook forward priority 0; add @s { ip saddr }; }",
+    "concatenated interval": "set s { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80-90 }; }",
+    "counter in set": "set s { type ipv4_addr; counter; elements = { 10.0.0.1 }; }",
+    "inner vxlan": "chain c { type filter hook forward priority 0; udp dport 4789 vxlan ip saddr 10.0.0.1 counter; }",
+    "mptcp option": "chain c { type filter hook forward priority 0; tcp option mptcp exists counter; }",
+    "strip tcp option": "chain c { type filter hook forward priority 0; reset tcp option timestamp; }",
+    "sctp chunk": "chain c { type filter hook forward priority 0; sctp chunk init exists counter; }",
+    "dccp option": "chain c { type filter hook forward priority 0; dccp option 43 exists counter; }",
+    "meta time": 'chain c { type filter hook forward priority 0; meta hour "10:00"-"11:00" counter; }',
+    "cgroup": "chain c { type filter hook output priority 0; meta cgroup 5 counter; }",
+    "ipsec": "chain c { type filter hook input priority 0; meta ipsec exists counter; }",
+    "bitwise by register": "chain c { type filter hook forward priority 0; meta mark set ct mark or meta mark; }",
+    "flowtable": "flowtable f { hook ingress priority 0; devices = { lo }; }",
+}
+
+_NETDEV = {
+    "ingress": "table netdev t { chain c { type filter hook ingress device lo priority 0; }; }",
+    "egress": "table netdev t { chain c { type filter hook egress device lo priority 0; }; }",
+    "inet ingress": "table inet t { chain c { type filter hook ingress device lo priority 0; }; }",
+    "reject in ingress": "table netdev t { chain c { type filter hook ingress device lo priority 0; udp dport 9 reject; }; }",
+    "bridge ct": "table bridge t { chain c { type filter hook forward priority 0; ct state established accept; }; }",
+    "bridge reject": "table bridge t { chain c { type filter hook prerouting priority 0; udp dport 9 reject; }; }",
+}
 
 
 @experiment(
     facts=[
-        Fact("logger", str, "who logs for IPv4 in a namespace before a logger module is loaded"),
-        Fact("without", int, "lines logged about an INVALID packet then"),
-        Fact("module", str, "which module gives a logger: nf_log_syslog, nf_log_ipv4 or none"),
-        Fact("with_module", int, "lines logged once it is loaded"),
-        Fact("wording", list, "what they say, up to the packet itself"),
+        Fact("accepted", list, "features that the kernel takes"),
+        Fact("refused", list, "features that it refuses, with its words"),
+        Fact("list_hooks", str, "what `nft list hooks` tells while there is a chain: lists, nothing, or the kernel's words"),
     ],
-)
-def log_invalid(lab: Lab) -> Facts:
-    """Does nf_conntrack_log_invalid log without a logger being loaded first?
-
-    nf_conntrack_log_invalid is 255 (all protocols) and net.netfilter.nf_log_all_netns 1, so that namespaces may log. A segment with SYN
-    and FIN set goes through a router, before and after a logger module is loaded.
-    """
-    for name in ("nf_log_syslog", "nf_log_ipv4"):
-        try:
-            lab.root.rmmod(name)
-        except Refused:
-            continue
-    lab.root.write("/proc/sys/net/netfilter/nf_log_all_netns", 1)
-    router = lab.router()
-    lab.sysctl("net/netfilter/nf_conntrack_log_invalid", 255)
-
-    def logged() -> list[str]:
-        before = len(lab.root.dmesg())
-        router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:80", "SF"))
-        return [line for line in lab.root.dmesg()[before:] if "SRC=10.0.1.2" in line]
-
-    facts: Facts = {"logger": lab.read_sysctl("net/netfilter/nf_log/2"), "without": len(logged()), "module": "none"}
-    for name in ("nf_log_syslog", "nf_log_ipv4"):
-        try:
-            lab.root.modprobe(name)
-        except Refused:
-            continue
-        facts["module"] = name
-        break
-    lines = logged()
-    return facts | {"with_module": len(lines), "wording": sorted({line.partition("IN=")[0].strip() for line in lines})}
-
-
-@experiment(
-    facts=[
-        Fact("iptables_sees", int, "packets that an iptables rule counts while nft drops them at an earlier priority"),
-        Fact("nft_sees", int, "packets that an nft rule counts after iptables accepted them"),
-        Fact("accept_is_final", bool, "whether a packet that iptables accepts can still be dropped by a later nft chain"),
-        Fact("nat_both", str, "which frontend's DNAT wins when both translate: iptables, nft, or neither"),
+    invariants=[
+        Invariant("limits and dynamic sets are everywhere", lambda facts, variant: {"limit", "dynamic set"} <= set(facts["accepted"]))
     ],
-    variants={"frontend": ("legacy", "nft")},
-    invariants=[Invariant("accepting in one chain does not end the walk", lambda facts, variant: not facts["accept_is_final"])],
+    variants={"scope": ("user", "root")},
 )
-def mixed_frontends(lab: Lab) -> Facts:
-    """What happens when rules of iptables and of nft are loaded at once?
+def nft_features(lab: Lab) -> Facts:
+    """Which of nft's expressions, objects and hooks does this kernel take?
 
-    Four steps in FORWARD and PREROUTING: nft drops before iptables counts; iptables accepts, then nft counts and drops; both translate the
-    destination at the same priority, iptables' rule loaded first.
+    One small rule set per feature, each in a table that is deleted again, with the same nft on every kernel. A rule set is loaded whole
+    or not at all, so that one feature too many leaves a machine without a firewall.
     """
-    place = lab.another()
-    router = place.router("table ip early { chain f { type filter hook forward priority -10; tcp dport 81 drop; }; }")
-    place.iptables("*filter\n-A FORWARD -p tcp --dport 81 -m comment --comment late -j ACCEPT\n-A FORWARD -p tcp --dport 82 -j ACCEPT")
-    place.nft('table ip late { chain f { type filter hook forward priority 10; tcp dport 82 counter drop comment "nft"; }; }')
-    router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:81"))
-    state = router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:82"))
-    counters = place.counters()
-    facts: Facts = {
-        "iptables_sees": counters.packets("late"),
-        "nft_sees": counters.packets("nft"),
-        "accept_is_final": state != "lost",
-    }
-    place = lab.another()
-    router = place.router()
-    place.iptables("*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.3")
-    place.nft("table ip mine { chain pre { type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.2.4; }; }")
-    router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:80"))
-    winner = {bytes([10, 0, 2, 3]): "iptables", bytes([10, 0, 2, 4]): "nft"}
-    return facts | {"nat_both": winner.get(router.out[0][16:20], "neither") if router.out else "neither"}
+    accepted, refused = [], []
+    scripts = {name: f"table inet t {{\n{body}\n}}" for name, body in _FEATURES.items()} | _NETDEV
+    for name, script in scripts.items():
+        _, error = attempt(f"{script}\ndelete table {script.split()[1]} t\n")
+        if error:
+            refused.append(f"{name}: {error}")
+        else:
+            accepted.append(name)
+    attempt("table inet t { chain c { type filter hook input priority 0; }; }")
+    hooks, error = attempt("list hooks")
+    return {"accepted": accepted, "refused": refused, "list_hooks": error or ("lists" if "hook" in hooks else "nothing")}

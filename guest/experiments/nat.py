@@ -110,7 +110,7 @@ def _fate(state: str) -> str:
         Fact("other_server", bool, "whether a third client keeps the same source port towards another server"),
         Fact("mapping", bool, "whether a client's port, once changed, is changed to the same towards another server"),
         Fact("low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"),
-        Fact("random", bool, "whether masquerade random changes a free port"),
+        Fact("random", bool, "whether masquerade random changes a free port (six times in eight at least)"),
     ],
     variants={"protocol": ("tcp", "udp")},
 )
@@ -142,7 +142,8 @@ def snat_port_preserve(lab: Lab) -> Facts:
         "other_server": third == 40000,
         "mapping": again == second,
         "low_port": "lost" if not low else "below 512" if low < 512 else "512 to 1023" if low < 1024 else "above",
-        "random": all(drawn),
+        # Chance may draw the port that it was: one such draw of eight is no rule.
+        "random": sum(drawn) >= 6,
     }
 
 

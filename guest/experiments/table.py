@@ -67,16 +67,16 @@ def namespace_limit(lab: Lab) -> Facts:
 def max_zero(lab: Lab) -> Facts:
     """Does nf_conntrack_max = 0 mean no limit or no room, and what does -1 mean?
 
-    Written in the initial namespace; then twenty UDP packets from twenty ports go to a fresh namespace.
+    Written in the initial namespace, where the limit is 65536 before; then twenty UDP packets from twenty ports go to a fresh namespace.
     """
     facts: Facts = {"write": {}, "read": {}, "flows": {}}
     for value in ("0", "-1", "1"):
+        lab.root.sysctl(_MAX, 65536)
         facts["write"][value] = int(lab.root.sysctl(_MAX, value) == "ok")
         facts["read"][value] = int(lab.root.read(f"/proc/sys/{_MAX}"))
         place = lab.another()
         _tracking_host(place).send(*_datagrams(20))
         facts["flows"][value] = place.conntrack.count()
-        lab.root.sysctl(_MAX, 65536)
     return facts
 
 
@@ -165,7 +165,7 @@ def early_drop(lab: Lab) -> Facts:
 
     The limit is 200. 400 SYNs from 400 ports arrive: the second half finds no room, unless early drop finds an unassured flow within eight
     buckets of the newcomer's. With 512 buckets it nearly always does, with 65536 hardly ever. Then, in a fresh namespace, 200 UDP flows
-    that were answered and used again (assured) fill the table before 200 SYNs.
+    that were answered and used again after two seconds (assured) fill the table before 200 SYNs.
     """
     lab.root.sysctl(_BUCKETS, lab.variant["buckets"])
     lab.root.sysctl(_MAX, 200)
@@ -193,6 +193,8 @@ def early_drop(lab: Lab) -> Facts:
     questions = with_ports(udp("10.0.1.2:1", "10.0.2.2:53"), ports)
     router.client.flood(questions)
     router.server.flood([bytes(udp("10.0.2.2:53", f"10.0.1.2:{port}")) for port in ports])
+    # A UDP flow is assured by a packet that comes later than two seconds after its first.
+    lab.pause(2.2)
     router.client.flood(questions)
     lab.journal.note(f"{sum(flow.assured for flow in router_place.flows())} assured flows before the flood")
     router.client.flood(with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(20000, 20200)))

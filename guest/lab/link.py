@@ -15,7 +15,6 @@ from guest.netlink import ACK, CREATE, EXCL, Netlink, attribute, attributes, nes
 
 _NEWLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 18, 20, 24
 _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_STATS64 = 3, 10, 18, 23
-_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_BR_MCAST_SNOOPING = 1, 2, 23
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD = 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -40,10 +39,9 @@ class Links:
         """Closes the socket."""
         self._netlink.close()
 
-    def add_bridge(self, name: str) -> None:
-        """Makes a bridge without multicast snooping, which would send IGMP reports of its own at random times."""
-        data = nested(_IFLA_INFO_DATA, attribute(_IFLA_BR_MCAST_SNOOPING, b"\0"))
-        body = attribute(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, "bridge"), data)
+    def add(self, name: str, kind: str) -> None:
+        """Makes an interface of a kind such as bridge or dummy."""
+        body = attribute(_IFLA_IFNAME, name) + nested(_IFLA_LINKINFO, attribute(1, kind))
         self._netlink.ask(_NEWLINK, bytes(16) + body, ACK | CREATE | EXCL)
 
     def up(self, name: str, *, master: str = "") -> None:

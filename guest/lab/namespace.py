@@ -37,12 +37,6 @@ class Namespace:
         self.conntrack = Conntrack()
         self.links.up("lo")
 
-    def close(self) -> None:
-        """Lets go of the namespace; the kernel takes it away once its tuns are closed too."""
-        self.links.close()
-        self.conntrack.close()
-        os.close(self._fd)
-
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Runs what stands in the `with` block in this namespace: sockets opened there belong to it."""
@@ -53,6 +47,12 @@ class Namespace:
         finally:
             linux.setns(before, linux.CLONE_NEWNET)
             os.close(before)
+
+    def close(self) -> None:
+        """Lets go of the namespace: once its devices are closed too, nothing holds it any more."""
+        self.links.close()
+        self.conntrack.close()
+        os.close(self._fd)
 
     # Topologies
 
@@ -97,17 +97,6 @@ class Namespace:
         if script:
             self.nft(script)
         return router
-
-    def bridge(self) -> tuple[Tun, Tun]:
-        """A bridge br0 without an address between two wires, tap0 and tap1, on which whole Ethernet frames are sent and read."""
-        self._no_ipv6()
-        self.links.add_bridge("br0")
-        self.links.up("br0")
-        with self.inside():
-            ports = Tun("tap0", self.journal.packet, tap=True), Tun("tap1", self.journal.packet, tap=True)
-            for port in ports:
-                self.links.up(port.name, master="br0")
-        return ports
 
     def _no_ipv6(self) -> None:
         # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.

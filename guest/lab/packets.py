@@ -79,17 +79,6 @@ def echo(source: str, destination: str, identifier: int = 7, *, reply: bool = Fa
     return ip(source, destination) / ICMP(type="echo-reply" if reply else "echo-request", id=identifier, seq=sequence)
 
 
-def icmp_error(source: str, destination: str, quoted: bytes, kind: int = 3, code: int = 3, rest: int = 0) -> Packet:
-    """An ICMP or ICMPv6 error of some type and code that quotes the packet it is about; `rest` is the header's second word."""
-    if ":" in source:
-        from scapy.layers.inet6 import ICMPv6Unknown
-
-        return ip(source, destination) / ICMPv6Unknown(type=kind, code=code, msgbody=struct.pack(">I", rest) + quoted)
-    from scapy.layers.inet import ICMP
-
-    return ip(source, destination) / ICMP(type=kind, code=code, unused=rest) / quoted[:28]
-
-
 def protocol(source: str, destination: str, number: int, data: bytes = b"") -> Packet:
     """An IP packet of any protocol."""
     header = ip(source, destination)

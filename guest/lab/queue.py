@@ -46,9 +46,9 @@ class Queue:
                 break
         return found
 
-    def accept(self, packet: Waiting) -> None:
-        """Lets a packet go on."""
-        self._verdict(packet, _ACCEPT)
+    def accept(self, packet: Waiting, data: bytes = b"") -> None:
+        """Lets a packet go on, with other bytes if some are given."""
+        self._verdict(packet, _ACCEPT, attribute(_PAYLOAD, data) if data else b"")
 
     def drop(self, packet: Waiting) -> None:
         """Drops a packet."""
@@ -58,8 +58,8 @@ class Queue:
         """Gives the queue up; the kernel drops what still waits."""
         self._netlink.close()
 
-    def _verdict(self, packet: Waiting, verdict: int) -> None:
-        self._netlink.ask(_VERDICT, self._header + attribute(_VERDICT_HEADER, struct.pack(">II", verdict, packet.id)))
+    def _verdict(self, packet: Waiting, verdict: int, more: bytes = b"") -> None:
+        self._netlink.ask(_VERDICT, self._header + attribute(_VERDICT_HEADER, struct.pack(">II", verdict, packet.id)) + more)
 
     def _configure(self, body: bytes) -> None:
         self._netlink.ask(_CONFIG, self._header + body)

@@ -29,6 +29,11 @@ def state_of(data: bytes) -> str:
     return _BY_DSCP.get(traffic_class >> 2, "")
 
 
+def _router_s_own(data: bytes) -> bool:
+    """Whether it is a multicast listener report, which an IPv6 router sends by itself: nothing else here has a hop-by-hop header."""
+    return data[0] >> 4 == 6 and data[6] == 0
+
+
 class Router:
     """Two tuns with a forwarding kernel between them, a client behind one and a server behind the other.
 
@@ -75,7 +80,7 @@ class Router:
         near.read()
         far.read()
         near.send(packet)
-        self.out, self.back = far.read(), near.read()
+        self.out, self.back = [[data for data in tun.read() if not _router_s_own(data)] for tun in (far, near)]
         return state_of(self.out[0]) if self.out else LOST
 
 

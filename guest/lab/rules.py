@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import textwrap
+from pathlib import Path
 
 from guest.catalogue import Unsupported
 
@@ -53,5 +54,5 @@ def program(family: int, frontend: str, verb: str = "") -> str:
 
 
 def lock_file() -> None:
-    """Gives iptables-legacy a lock file that this user may write; the usual one in /run is root's."""
-    os.environ["XTABLES_LOCKFILE"] = f"/tmp/xtables.{os.getuid()}.lock"
+    """Gives iptables-legacy a lock file that this user may write, each user namespace its own; the usual one in /run is root's."""
+    os.environ["XTABLES_LOCKFILE"] = f"/tmp/xtables.{Path('/proc/self/ns/user').stat().st_ino}.lock"

@@ -39,7 +39,7 @@ _STATISTICS = {
     2: "found", 4: "invalid", 8: "insert", 9: "insert_failed", 10: "drop", 11: "early_drop", 12: "error",
     13: "search_restart", 14: "clash_resolve", 15: "chain_toolong",
 }  # fmt: skip
-_RUNGS = (0, 10, 30, 60, 120, 180, 300, 600, 3600, 18000, 86400, 432000)
+_RUNGS = (0, 3, 10, 30, 60, 120, 180, 210, 300, 600, 3600, 18000, 86400, 432000)
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 
 
