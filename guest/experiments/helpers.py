@@ -1,112 +1,212 @@
-"""Helpers and expectations: connections that belong to others."""
+"""Helpers: who attaches them, and the expected connections they make."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.namespace import Namespace
+from guest.lab.packets import endpoint, parse, tcp
 from guest.lab.router import Peer, Router
-from guest.observe.ctnetlink import parse_tuple
-from guest.root import Refused
 
 _KNOB = "net/netfilter/nf_conntrack_helper"
-_FTP = """
-    table ip help { ct helper ftp { type "ftp" protocol tcp; };
-                    chain pre { type filter hook prerouting priority -150; tcp dport 21 ct helper set "ftp"; }; }
+_TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
+_HELPER = """
+    table inet helpers {
+        ct helper ftp-any {
+            type "ftp" protocol tcp
+        }
+        chain prerouting {
+            type filter hook prerouting priority -150
+            tcp dport { 21, 2121 } ct helper set "ftp-any"
+        }
+    }
 """
 
 
-def _control(place: Namespace, rules: str = "") -> tuple[Router, Peer, Peer]:
-    router = place.router(rules)
-    client, server = router.handshake(40000, 21)
-    return router, client, server
+def _by_rule(lab: Lab) -> None:
+    if lab.frontend == "native":
+        lab.nft(_HELPER)
+    else:
+        lab.iptables("*raw\n" + "\n".join(f"-A PREROUTING -p tcp --dport {port} -j CT --helper ftp" for port in (21, 2121)), lab.family)
 
 
 @experiment(
     facts=[
-        Fact("knob", str, "nf_conntrack_helper in a fresh namespace: its value, or absent"),
-        Fact("by_itself", str, "helper of a connection to port 21, the module loaded and no rule: its name, or none"),
-        Fact("knob_on", str, "the same with the knob at 1, or absent"),
-        Fact("by_rule", str, "the same with a rule that sets the helper"),
-        Fact("ports_parameter", bool, "whether the module still takes the parameter ports="),
-        Fact("warning", bool, "whether the kernel logged that it no longer assigns helpers by itself"),
+        Fact("default", str, "the sysctl nf_conntrack_helper as it is found: a value or absent"),
+        Fact(
+            "by_default", str, "the helper of a connection to port 21 when nothing was done but loading the module; none if there is none"
+        ),
+        Fact("write", str, "what the kernel says when nf_conntrack_helper is set to 1: ok or an errno"),
+        Fact("with_sysctl", str, "the helper of a new connection to port 21 after that"),
+        Fact("by_rule", str, "the helper of a connection to port 21 for which a rule assigns it"),
+        Fact("by_rule_elsewhere", str, "the helper of a connection to port 2121 for which a rule assigns it"),
+        Fact("ports_parameter", bool, "whether the module nf_conntrack_ftp has a parameter `ports`"),
     ],
-    modules=("nf_conntrack_ftp", "nft_ct"),
     invariants=[
-        Invariant("a rule attaches the helper", lambda facts, variant: facts["by_rule"] == "ftp"),
-        Invariant("without knob and rule no helper is attached", lambda facts, variant: facts["by_itself"] == "none"),
+        Invariant("a rule assigns a helper on any port", lambda facts, variant: facts["by_rule"] == facts["by_rule_elsewhere"] == "ftp"),
+        Invariant("by default none attaches by itself", lambda facts, variant: facts["by_default"] == "none"),
     ],
+    variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")},
+    modules=("nf_conntrack_ftp", "xt_CT", "nft_ct"),
 )
 def helper_autoassign(lab: Lab) -> Facts:
-    """Does the FTP helper attach itself to port 21, or only by a rule?
+    """Does a helper attach to connections by itself, and can it be made to?
 
-    nf_conntrack_ftp is loaded, and a connection to port 21 goes through a router: without rule, with nf_conntrack_helper set to 1, and
-    with a rule. Active FTP through a firewall breaks where the helper no longer attaches by itself.
+    nf_conntrack_ftp is loaded. A connection to port 21 as things are, one with nf_conntrack_helper=1, one with a rule (`-j CT --helper
+    ftp`, nft `ct helper set`), and one to port 2121 with a rule. The helper is what the entry itself names.
     """
+    router = lab.router(_TRACK, states=False)
+    ports = iter(range(40000, 40010))
 
-    def helper(place: Namespace, rules: str = "") -> str:
-        _, client, _ = _control(place, rules)
-        flow = place.flow(client.me)
-        return (flow.helper if flow else "") or "none"
+    def helper(dport: int = 21) -> str:
+        client, _ = router.handshake(next(ports), dport)
+        flow = lab.flow(client.me)
+        return (flow.helper or "none") if flow else "gone"
 
-    knob = lab.read_sysctl(_KNOB) if "nf_conntrack_helper" in lab.sysctl_names("net/netfilter") else "absent"
-    facts: Facts = {"knob": knob, "by_itself": helper(lab.another()), "knob_on": "absent"}
-    if knob != "absent":
-        place = lab.another()
-        place.sysctl(_KNOB, 1)
-        facts["knob_on"] = helper(place)
-    facts["by_rule"] = helper(lab.another(), _FTP)
-    try:
-        facts["ports_parameter"] = bool(lab.root.read("/sys/module/nf_conntrack_ftp/parameters/ports"))
-    except Refused:
-        facts["ports_parameter"] = False
-    return facts | {"warning": any("helper assignment" in line for line in lab.root.dmesg())}
+    exists = Path("/proc/sys", _KNOB).exists()
+    facts: Facts = {"default": lab.read_sysctl(_KNOB) if exists else "absent", "by_default": helper()}
+    facts |= {"write": lab.try_sysctl(_KNOB, 1), "with_sysctl": helper()}
+    lab.try_sysctl(_KNOB, 0)
+    _by_rule(lab)
+    facts |= {"by_rule": helper(), "by_rule_elsewhere": helper(2121)}
+    return facts | {"ports_parameter": Path("/sys/module/nf_conntrack_ftp/parameters/ports").exists()}
+
+
+def _say(peer: Peer, words: bytes) -> bytes:
+    """Sends a line of FTP; gives what reached the other side of it."""
+    peer.forward(tcp(peer.me, peer.other, "PA", seq=peer.next, ack=peer.partner.next if peer.partner else 0, data=words))
+    peer.next += len(words)
+    return words
+
+
+def _control(router: Router, family: int) -> tuple[Peer, Peer]:
+    client, server = router.handshake(40000, 21)
+    _say(server, b"220 ready\r\n")
+    client.ack()
+    _say(client, b"USER anonymous\r\n")
+    server.ack()
+    return client, server
 
 
 @experiment(
     facts=[
-        Fact("expectations", int, "expectations after the client's PORT command"),
-        Fact("expected_port", int, "port the server is expected to connect to"),
-        Fact("command", str, "conntrack state of the PORT command"),
-        Fact("related", str, "conntrack state of the server's connection to that port"),
-        Fact("other_port", str, "conntrack state of a connection to another port of the client's"),
-        Fact("master", bool, "whether the new entry names the control connection as its master"),
-        Fact("left", int, "expectations after that connection"),
-        Fact("lifetime", str, "how long the expectation waits"),
+        Fact("expectations", int, "expected connections after PORT (IPv6: EPRT)"),
+        Fact("lifetime", str, "the timeout of the expectation"),
+        Fact("active", str, "conntrack state of the server's SYN from port 20 to the announced port"),
+        Fact("again", str, "conntrack state of a second SYN to that port, from another port of the server's"),
+        Fact("other_port", str, "conntrack state of a SYN to a port nobody announced"),
+        Fact("other_host", str, "conntrack state of a SYN from another host to a newly announced port"),
+        Fact("passive", str, "conntrack state of the client's SYN to the port the server announced (227, IPv6: 229)"),
+        Fact("master", bool, "whether the data connection's entry names the control connection as its master"),
+        Fact("data_helper", str, "the helper of the data connection; none if there is none"),
+        Fact("after_control", int, "expected connections once the control connection's entry is deleted"),
+        Fact("data_after_control", str, "TCP state of the data connection then"),
     ],
-    modules=("nf_conntrack_ftp", "nft_ct"),
     invariants=[
         Invariant(
-            "the announced data connection is RELATED, another one is NEW",
-            lambda facts, variant: facts["related"] == "RELATED" and facts["other_port"] == "NEW" and facts["master"],
-        )
+            "announced connections are RELATED, others are not",
+            lambda facts, variant: facts["active"] == facts["passive"] == "RELATED" and facts["other_port"] == "NEW",
+        ),
+        Invariant("expectations end with their master", lambda facts, variant: facts["after_control"] == 0),
     ],
+    variants={"family": ("ipv4", "ipv6")},
+    modules=("nf_conntrack_ftp",),
 )
 def ftp_expectation(lab: Lab) -> Facts:
-    """Does FTP's PORT command make the data connection RELATED?
+    """Which connections does an FTP control connection make RELATED, and for how long?
 
-    A control connection with the helper set by a rule: USER, its answer, then `PORT 10,0,1,2,195,80` (port 50000). The server connects
-    from port 20 to 50000, and to 50001, which nobody announced.
+    A control connection with the helper assigned by a rule. The client announces a port (PORT or EPRT), the server connects to it; the
+    server announces one (227 or 229), the client connects. Then the control connection's entry is deleted.
     """
-    router, client, server = _control(lab, _FTP)
-    client.data(b"USER anonymous\r\n")
-    server.data(b"331 Please specify the password.\r\n")
+    lab.frontend = "native"
+    router = lab.router(_HELPER, lab.family)
+    client, server = _control(router, lab.family)
+    mine, other = router.client_address, router.server_address
+    third = "2001:db8:2::9" if lab.family == 6 else "10.0.2.9"
+
+    def announce(port: int) -> None:
+        if lab.family == 6:
+            _say(client, f"EPRT |2|{mine}|{port}|\r\n".encode())
+        else:
+            _say(client, f"PORT {mine.replace('.', ',')},{port >> 8},{port & 255}\r\n".encode())
+        server.ack()
+
+    def syn(way: Callable[..., str], source: str, sport: int, destination: str, dport: int) -> str:
+        return way(tcp(endpoint(source, sport), endpoint(destination, dport)))
+
+    announce(50000)
+    facts: Facts = {"expectations": len(lab.conntrack.expectations())}
+    left = [int.from_bytes(found[4], "big") for found in lab.conntrack.expectations()]
+    facts["lifetime"] = "5 minutes" if left and 240 < left[0] <= 300 else "other"
+    facts["other_port"] = syn(router.from_server, other, 20, mine, 50001)
+    facts["active"] = syn(router.from_server, other, 20, mine, 50000)
+    facts["again"] = syn(router.from_server, other, 1020, mine, 50000)
+    flow = lab.flow(endpoint(other, 20))
+    facts |= {"master": bool(flow and flow.master), "data_helper": (flow.helper or "none") if flow else "gone"}
+    announce(50002)
+    facts["other_host"] = syn(router.from_server, third, 20, mine, 50002)
+    words = (
+        "229 Entering Extended Passive Mode (|||50003|)"
+        if lab.family == 6
+        else f"227 Entering Passive Mode ({other.replace('.', ',')},195,83)"
+    )
+    _say(server, words.encode() + b"\r\n")
     client.ack()
-    command = client.data(b"PORT 10,0,1,2,195,80\r\n")
-    waiting = lab.conntrack.expectations()
-    tuples = [parse_tuple(found[2]) for found in waiting]
-    seconds = int.from_bytes(waiting[0][4], "big") if waiting else 0
-    related = router.tcp_between("10.0.2.2:20", "10.0.1.2:50000")[0]
-    other = router.tcp_between("10.0.2.2:20", "10.0.1.2:50001")[0]
-    # These come from the server's side.
-    related.forward = other.forward = router.from_server
-    facts = {"related": related.syn(), "other_port": other.syn()}
-    flow = lab.flow("10.0.2.2:20", "10.0.1.2:50000")
-    return facts | {
-        "expectations": len(waiting),
-        "expected_port": tuples[0].dport if tuples else 0,
-        "command": command,
-        "master": bool(flow and flow.master and flow.master.dport == 21),
-        "left": len(lab.conntrack.expectations()),
-        "lifetime": f"{next(rung for rung in (0, 10, 30, 60, 120, 180, 300, 600) if seconds <= rung)} s",
+    facts["passive"] = syn(router.from_client, mine, 40001, other, 50003)
+    control = lab.flow(client.me)
+    if control:
+        lab.conntrack.delete(control)
+    return facts | {"after_control": len(lab.conntrack.expectations()), "data_after_control": lab.state(endpoint(mine, 40001))}
+
+
+@experiment(
+    facts=[
+        Fact("announced", str, "what the server reads after the client's PORT: the router's address, the client's, or another"),
+        Fact("port_kept", bool, "whether it reads the client's own port"),
+        Fact("acknowledged", bool, "whether the server's ACK of what it read is translated to what the client sent"),
+        Fact("next_sequence", bool, "whether the client's next segment continues where the rewritten one ended"),
+        Fact("data", str, "whom the server's SYN to the announced address and port reaches: client, router, or lost"),
+        Fact("data_state", str, "conntrack state of that SYN"),
+    ],
+    invariants=[
+        Invariant(
+            "the server is told an address it can reach, and reaches the client there",
+            lambda facts, variant: (facts["announced"], facts["data"], facts["data_state"]) == ("router", "client", "RELATED"),
+        )
+    ],
+    modules=("nf_conntrack_ftp", "nf_nat_ftp"),
+)
+def ftp_nat(lab: Lab) -> Facts:
+    """Does active FTP work through masquerading?
+
+    The helper has to write the router's address and a port of its own choice into the client's PORT, which can change the segment's length
+    and with it every sequence number after it.
+    """
+    router = lab.router(_HELPER + "table ip nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }\n")
+    client, server = router.tcp(40000, 21)
+    client.syn()
+    server.other = f"10.0.2.1:{parse(router.out[0])['TCP'].sport}"
+    server.synack()
+    client.ack()
+    _say(server, b"220 ready\r\n")
+    client.ack()
+    _say(client, b"USER anonymous\r\n")
+    before = client.next
+    _say(client, b"PORT 10,0,1,2,200,200\r\n")
+    seen = parse(router.out[0])
+    words = bytes(seen["TCP"].payload).decode()
+    numbers = words.removeprefix("PORT ").strip().split(",")
+    address, port = ".".join(numbers[:4]), int(numbers[4]) * 256 + int(numbers[5])
+    facts: Facts = {
+        "announced": {"10.0.2.1": "router", "10.0.1.2": "client"}.get(address, "another"),
+        "port_kept": port == 200 * 256 + 200,
     }
+    server.ack(ack=before + len(words))
+    facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.next
+    _say(client, b"LIST\r\n")
+    facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(words)
+    facts["data_state"] = router.from_server(tcp("10.0.2.2:20", f"{address}:{port}"))
+    reached = parse(router.out[0]).dst if router.out else ""
+    return facts | {"data": "client" if reached == "10.0.1.2" else "router" if router.back else "lost"}
