@@ -117,3 +117,47 @@ def br_netfilter(lab: Lab) -> Facts:
         facts[f"forward_{name}"] = place.counters().packets("forward")
         facts[f"flows_{name}"] = _ours(place)
     return facts
+
+
+@experiment(
+    facts=[
+        Fact("answered", dict, "per packet that a bridge rule rejects: 1 if the sender was told so, else 0"),
+        Fact("forwarded", int, "how many of them reached the other port nevertheless"),
+    ],
+    invariants=[
+        Invariant("a rejected datagram is answered", lambda facts, variant: facts["answered"]["udp"] == facts["answered"]["udp6"] == 1),
+        Invariant("what is rejected does not pass", lambda facts, variant: facts["forwarded"] == 0),
+    ],
+    modules=("bridge", "nft_reject_bridge"),
+)
+def reject_icmp_error(lab: Lab) -> Facts:
+    """Does a bridge's reject answer an ICMP error with another one?
+
+    RFC 1122 forbids to answer an ICMP error with an ICMP error: two machines that do it could talk to each other for ever. A rule in nft's
+    bridge family rejects a UDP packet, an echo request and a port unreachable, over IPv4 and IPv6.
+    """
+    from scapy.layers.inet import ICMP, IP
+    from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, IPv6
+
+    client, server = _bridge(lab)
+    lab.nft(
+        "table bridge t { chain c { type filter hook prerouting priority 0; "
+        "ether type ip reject with icmp type admin-prohibited; ether type ip6 reject with icmpv6 type admin-prohibited; }; }"
+    )
+    one, other = "10.0.0.1", "10.0.0.2"
+    one6, other6 = "2001:db8::1", "2001:db8::2"
+    packets = {
+        "udp": udp(f"{one}:40000", f"{other}:53"),
+        "echo": IP(src=one, dst=other) / ICMP(type=8, id=7),
+        "error": IP(src=one, dst=other) / ICMP(type=3, code=3) / udp(f"{other}:53", f"{one}:40000"),
+        "udp6": udp(f"[{one6}]:40000", f"[{other6}]:53"),
+        "echo6": IPv6(src=one6, dst=other6) / ICMPv6EchoRequest(id=7),
+        "error6": IPv6(src=one6, dst=other6) / ICMPv6DestUnreach(code=4) / udp(f"[{other6}]:53", f"[{one6}]:40000"),
+    }
+    sender = bytes.fromhex(_CLIENT.replace(":", ""))
+    facts: Facts = {"answered": {}, "forwarded": 0}
+    for name, packet in packets.items():
+        client.send(_frame(packet, _CLIENT, _SERVER))
+        facts["answered"][name] = sum(frame[:6] == sender for frame in client.read())
+        facts["forwarded"] += sum(frame[6:12] == sender for frame in server.read())
+    return facts

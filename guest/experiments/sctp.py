@@ -177,3 +177,53 @@ def sctp_init_collision(lab: Lab) -> Facts:
             association.send(other, SCTPChunkCookieAck(), 0x3333),
         ]
     return facts | {"entry": association.rung()}
+
+
+@experiment(
+    facts=[
+        Fact("init", str, "conntrack state of the client's own INIT, which comes again on the established association"),
+        Fact("answer", str, "conntrack state of the INIT ACK that answers it, which announces another tag"),
+        Fact("old_data", list, "conntrack states of data of the association, from either side, after that"),
+    ],
+)
+def sctp_stale_init(lab: Lab) -> Facts:
+    """Does a delayed duplicate of the first INIT, and its answer, break an established association?
+
+    The server answers the duplicate with an INIT ACK as RFC 9260 (5.2.2) demands, with a tag that nobody will use, for the client drops
+    it. A router that takes over the tag calls all that the client sends from then on INVALID.
+    """
+    from scapy.layers.sctp import SCTPChunkData
+
+    association = _established(lab)
+    data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
+    facts: Facts = {"init": association.send("client", _init(_CLIENT_TAG), 0)}
+    facts["answer"] = association.send("server", _init(0x5555, acknowledge=True))
+    return facts | {"old_data": [association.send("client", data), association.send("server", data)]}
+
+
+@experiment(
+    facts=[
+        Fact("steps", list, "per packet: its conntrack state, the entry's state and timeout after it"),
+        Fact("data", list, "conntrack states of data from either side, afterwards"),
+    ],
+)
+def sctp_crossing_init(lab: Lab) -> Facts:
+    """Do two INITs that cross each other end in one association whose data pass?
+
+    Both ends begin at once (RFC 9260, 5.2.1). The client answers the server's INIT, the cookie goes through, and only then the server's
+    INIT ACK to the client's INIT arrives, with a tag that nobody will use.
+    """
+    from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData
+
+    association = _Association(lab, lab.router())
+    script: list[tuple[str, str, Any, int | None]] = [
+        ("INIT", "client", _init(_CLIENT_TAG), 0),
+        ("crossing INIT", "server", _init(_SERVER_TAG), 0),
+        ("INIT ACK", "client", _init(_CLIENT_TAG, acknowledge=True), None),
+        ("COOKIE ECHO", "server", SCTPChunkCookieEcho(cookie=b"cookie12"), None),
+        ("COOKIE ACK", "client", SCTPChunkCookieAck(), None),
+        ("late INIT ACK", "server", _init(0x5555, acknowledge=True), None),
+    ]
+    steps = [f"{name}: {association.send(who, chunk, tag)}, {association.rung()}" for name, who, chunk, tag in script]
+    data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
+    return {"steps": steps, "data": [association.send("client", data), association.send("server", data)]}

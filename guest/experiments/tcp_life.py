@@ -1,0 +1,109 @@
+"""The life of a TCP entry when the two ends and the router disagree: ports that are used again, a table that is emptied."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.router import LOST, Peer, Router
+
+_Steps = list[tuple[str, Callable[[], str]]]
+_DNAT = "table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.100 dnat to 10.0.2.2; }; }"
+_ADDRESSES = {"10.0.2.100": "the service's", "10.0.2.2": "the server's own"}
+
+
+def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
+    """Takes the steps one by one: for each the conntrack state of the packet and the entry's state after it."""
+    return [f"{name}: {step()}, {lab.state(source)}" for name, step in steps]
+
+
+@experiment(
+    facts=[
+        Fact(
+            "half_closed", list, "per segment, the router having seen the client's FIN only: its conntrack state and the entry's afterwards"
+        ),
+        Fact("closed", list, "the same, the router having seen both FINs and the last ACK, which the server did not get"),
+    ],
+)
+def reuse_while_closing(lab: Lab) -> Facts:
+    """Can a client use a port again whose former connection the server has not closed yet?
+
+    A SYN comes from a port whose connection the server still has. It answers with a challenge ACK (RFC 5961), the client resets at the
+    number acknowledged there, and its next SYN should open the connection. Where a firewall drops that reset as INVALID, the client is
+    challenged again and again until it gives up.
+    """
+    router = lab.router()
+    facts: Facts = {}
+    for name, port in (("half_closed", 40000), ("closed", 40001)):
+        client, server = router.handshake(port)
+        client.data(100)
+        server.ack()
+        client.fin()
+        if name == "closed":
+            server.fin()
+            client.ack()
+        else:
+            server.ack()
+        acknowledged, new = client.next, client.next + 500_000
+        steps: _Steps = [
+            ("SYN", partial(client.syn, seq=new)),
+            ("challenge ACK", partial(server.ack, ack=acknowledged)),
+            ("reset", partial(client.rst, seq=acknowledged)),
+            ("SYN again", partial(client.syn, seq=new)),
+            ("SYN+ACK", partial(server.send, "SA", seq=700_000, ack=new + 1)),
+        ]
+        facts[name] = _steps(lab, client.me, steps)
+    return facts
+
+
+def _answer(router: Router, server: Peer) -> list[str]:
+    """The server speaks: the conntrack state of its segment, and whose address the client sees."""
+    state = server.data(100)
+    source = socket.inet_ntoa(router.out[0][12:16]) if router.out else LOST
+    return [state, _ADDRESSES.get(source, source)]
+
+
+@experiment(
+    facts=[
+        Fact(
+            "client_first", list, "the client speaks first: conntrack state of its segment, of the server's, source address the client sees"
+        ),
+        Fact("server_first", list, "the server speaks first: conntrack state of its segment, source address the client sees"),
+        Fact(
+            "then_client", list, "conntrack state of the client's segment after that, of the server's next, source address the client sees"
+        ),
+        Fact("flows", int, "entries at the end, where the server had spoken first"),
+    ],
+    invariants=[
+        Invariant(
+            "a client that speaks first restores the translation",
+            lambda facts, variant: facts["client_first"] == ["NEW", "ESTABLISHED", "the service's"],
+        )
+    ],
+)
+def flush_dnat(lab: Lab) -> Facts:
+    """What becomes of a connection through DNAT when the table is flushed and the server speaks first?
+
+    A TCP connection to the service 10.0.2.100 on the server 10.0.2.2 is established, then the table is emptied: by `conntrack -F`, or by a
+    failover to a router without the state. Whoever speaks first decides from which address the client is answered.
+    """
+    facts: Facts = {}
+    for first in ("client", "server"):
+        place = lab.another()
+        router = place.router(_DNAT)
+        client, server = router.tcp_between("10.0.1.2:40000", "10.0.2.100:80")
+        server.me = "10.0.2.2:80"
+        client.syn()
+        server.synack()
+        client.ack()
+        place.conntrack.flush()
+        if first == "client":
+            facts["client_first"] = [client.data(100), *_answer(router, server)]
+        else:
+            facts["server_first"] = _answer(router, server)
+            facts["then_client"] = [client.data(100), *_answer(router, server)]
+            facts["flows"] = len(place.flows())
+    return facts
