@@ -13,6 +13,7 @@ KERNEL_PARAMETERS = (
     "mitigations=off",  # nobody attacks a guest from inside, and under TCG a retpoline costs like ten jumps
     "no_timer_check",  # on a busy host the few milliseconds 5.10 waits for timer interrupts pass without one, and it panics
     "tsc=reliable",  # on a busy host the clock's watchdog would blame the guest's clock for the host's pauses
+    "clocksource=acpi_pm",  # on a busy host a kernel reckons the TSC's rate wrong, up to nine times: this clock's rate is fixed
 )
 
 
