@@ -30,14 +30,15 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
     """Can a blind attacker's SYN and RST from one side end an established connection's entry?
 
     An established connection through a router, 100 bytes acknowledged. Then, from the client's address, a SYN with sequence number 777000
-    and a RST with 123456789: neither is in any window. What an attacker who knows the ports but no sequence number can send.
+    and a RST with sequence number 123456789 that acknowledges 777001: neither is in any window, but the RST seems to answer the SYN. What
+    an attacker who knows the ports but no sequence number can send.
     """
     router = lab.router()
     client, server = router.handshake()
     client.data(100)
     server.ack()
     syn = client.syn(seq=777000)
-    rst = client.rst(seq=123456789)
+    rst = client.rst(seq=123456789, ack=777001)
     facts = _after(lab, client.me)
     return facts | {"syn": syn, "rst": rst, "next_data": server.data(100)}
 

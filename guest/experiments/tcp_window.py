@@ -42,6 +42,7 @@ def delayed_segment(lab: Lab) -> Facts:
     facts=[
         Fact("inside", str, "conntrack state of data that fills the announced window"),
         Fact("beyond_100", str, "conntrack state of data that begins 100 bytes beyond it"),
+        Fact("its_ack", str, "conntrack state of the receiver's ACK for that"),
         Fact("beyond_100000", str, "conntrack state of data 100000 bytes beyond it"),
         Fact("ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"),
         Fact("state", str, "the entry's TCP state afterwards"),
@@ -73,6 +74,7 @@ def window_overshoot(lab: Lab) -> Facts:
     return {
         "inside": inside,
         "beyond_100": client.data(100, seq=end + 100),
+        "its_ack": server.ack(ack=end + 200),
         "beyond_100000": client.data(100, seq=end + 99_900),
         "ack_beyond": server.ack(ack=end + 500_000),
         "state": lab.state(client.me),
