@@ -197,7 +197,7 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
     try:
         client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # a timeout is an OSError, wanting TLS a RuntimeError
         raise HostError(f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`") from error
     try:
         yield Workers(client, address, source, image)

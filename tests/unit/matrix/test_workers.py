@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from matrix.plan import make_plan
 from matrix.progress import Display
@@ -23,13 +25,13 @@ from matrix.record import Status
 from matrix.run import execute
 from matrix.store import RunDirectory
 from matrix.workers import Workers, connected
+from tests.dask_site import Site
 from tests.unit.matrix.fake_worker import FakeSource
 from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
 from tests.unit.matrix.test_run import open_for
 from vms.errors import HostError
 from vms.image import Image, image_at
 
-ROOT = Path(__file__).parents[3]
 PLAN = make_plan(
     [make_kernel("5.10.1"), make_kernel("6.1.2")],
     [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), *(make_experiment(f"e{number}") for number in range(8))],
@@ -54,32 +56,6 @@ _built = Path()
 def image() -> Image:
     """Of the run's own machine."""
     return image_at(_built)
-
-
-class Site:
-    """A scheduler and its workers, each a process of its own."""
-
-    def __init__(self, held: ExitStack) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._held = held
-        self.address = f"tcp://127.0.0.1:{port}"
-        self.scheduler = self._start(f"serve_scheduler('127.0.0.1', {port}, say)")
-
-    def worker(self, slots: int = 1, **environment: str) -> subprocess.Popen[str]:
-        return self._start(f"serve_worker({self.address!r}, {slots}, say)", **environment)
-
-    def _start(self, call: str, **environment: str) -> subprocess.Popen[str]:
-        program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-        )
-        self._held.enter_context(process)
-        self._held.callback(process.kill)
-        assert process.stdout
-        assert process.stdout.readline(), f"{call} did not start"
-        return process
 
 
 @pytest.fixture
@@ -272,6 +248,43 @@ def test_a_worker_without_its_scheduler_ends(site: Site) -> None:
     worker = site.worker()
     site.scheduler.kill()
     assert worker.wait(20) == 0
+
+
+def test_with_tls_only_who_has_a_certificate_gets_in(source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dask import config
+
+    tls = {
+        "ca-file": certificate(tmp_path),
+        **{who: {"cert": tmp_path / "pem", "key": tmp_path / "key"} for who in ("scheduler", "worker", "client")},
+    }
+    settings = {"distributed": {"comm": {"require-encryption": True, "tls": json.loads(json.dumps(tls, default=str))}}}
+    (tmp_path / "dask.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "dask.yaml"))
+    with ExitStack() as held:
+        site = Site(held, "tls")
+        site.worker()
+        with pytest.raises(HostError, match="no Dask scheduler answers"), connected(site.address, source, image):
+            pass
+        mine = {"ca-file": tls["ca-file"], "client.cert": tmp_path / "pem", "client.key": tmp_path / "key"}
+        with (
+            config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}),
+            connected(site.address, source, image) as workers,
+        ):
+            found = run(workers, tmp_path / "far")
+    assert {record.status for record in found.records.values()} == {Status.PASS}
+
+
+def certificate(directory: Path) -> Path:
+    """One that has signed itself, and so is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "matrix")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1)).sign(
+        key, hashes.SHA256()
+    )
+    (directory / "pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (directory / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return directory / "pem"
 
 
 def test_nothing_listens_but_on_the_address_asked_for(site: Site) -> None:

@@ -1,0 +1,38 @@
+"""A Dask scheduler and its workers on loopback, each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
+
+
+class Site:
+    """The scheduler runs from the start, each worker from when it is asked for. `held` ends them all."""
+
+    def __init__(self, held: ExitStack, protocol: str = "tcp") -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._held = held
+        self.address = f"{protocol}://127.0.0.1:{port}"
+        self.scheduler = self._start(f"serve_scheduler('127.0.0.1', {port}, say)")
+
+    def worker(self, slots: int = 1, **environment: str) -> subprocess.Popen[str]:
+        return self._start(f"serve_worker({self.address!r}, {slots}, say)", **environment)
+
+    def _start(self, call: str, **environment: str) -> subprocess.Popen[str]:
+        program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=_ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        )
+        self._held.enter_context(process)
+        self._held.callback(process.kill)
+        assert process.stdout
+        assert process.stdout.readline(), f"{call} did not start"
+        return process
