@@ -147,7 +147,7 @@ def here() -> str:
 def code_digest() -> str:
     """Changes with any byte or name of the code that runs on a worker."""
     digest = hashlib.sha256()
-    for package in (_ROOT / "matrix", _ROOT / "vms"):
+    for package in (_ROOT / "matrix", _ROOT / "vms", _ROOT / "guest"):
         for path in sorted(package.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 content = path.read_bytes()

@@ -1,0 +1,91 @@
+"""One plan on this machine alone and on two workers, one of which has nothing in its cache and one of which is killed on the way."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from guest.catalogue import load
+from matrix.config import read_config
+from matrix.invocation import Result, run_matrix
+from matrix.machines import Machines
+from matrix.plan import Plan, choose_experiments, make_plan
+from matrix.record import Status
+from matrix.remote import WorkersMachines
+from matrix.store import cell_path
+from matrix.workers import connected
+from tests.dask_site import Site
+from tests.unit.matrix.fakes import Seen
+from vms.cache import Cache
+from vms.errors import HostError
+from vms.kernels import Catalogue, resolve_all
+
+pytestmark = pytest.mark.guest
+ROOT = Path(__file__).parents[2]
+CONFIG = read_config(ROOT / "matrix.toml")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    kernels = resolve_all(("6.1", "6.12"), Catalogue.load(CONFIG.debian, Cache.default()), ROOT)
+    return make_plan(kernels, choose_experiments(["baseline", "table-full"], load()))
+
+
+def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
+    image = Machines(CONFIG.debian, Cache.default()).image
+    source = WorkersMachines(CONFIG.debian, "auto", offline=False, own_experiments="")
+    with connected(site.address, source, lambda: image) as workers:
+        return run_matrix(plan, load(), workers, results, workers.slots, ["matrix"], seen)
+
+
+def answers(result: Result) -> dict[object, object]:
+    return {(record.kernel, record.experiment, *record.variant.values()): (record.status, record.facts) for record in result.records}
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """The QEMUs of a worker."""
+    return [int(pid) for file in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in file.read_text().split()]
+
+
+class Killing(Seen):
+    """Kills a worker once it runs guests and some cells are done."""
+
+    def __init__(self, doomed: subprocess.Popen[str]) -> None:
+        super().__init__()
+        self.doomed = doomed
+        self.orphans: list[int] = []
+
+    def tick(self) -> None:
+        if len(self.records) >= 3 and self.doomed.poll() is None:
+            self.orphans = children(self.doomed)
+            if self.orphans:
+                self.doomed.kill()
+
+
+def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -> None:
+    with ExitStack() as held:
+        site = Site(held)
+        site.worker(XDG_CACHE_HOME=str(tmp_path / "cache"))
+        seen = Killing(site.worker())
+        far = run(plan, site, tmp_path / "far", seen)
+        for record in far.records:
+            assert (cell_path(far.run, record) / "conntrack.txt").stat().st_size
+        assert seen.orphans, "the worker was not killed"
+        assert not [pid for pid in seen.orphans if Path(f"/proc/{pid}").exists()]
+    near = run_matrix(plan, load(), Machines(CONFIG.debian, Cache.default()), tmp_path / "near", 1, ["matrix"], Seen())
+    assert len(far.records) == 16
+    assert {record.status for record in far.records} == {Status.PASS}
+    assert answers(far) == answers(near)
+
+
+def test_no_kernel_is_asked_where_the_code_is_another(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.workers.code_digest", lambda: "another")
+    with ExitStack() as held:
+        site = Site(held)
+        site.worker()
+        with pytest.raises(HostError, match="has another version of this project"):
+            run(plan, site, tmp_path, Seen())
+    assert not list(tmp_path.glob("*/cells"))
