@@ -51,20 +51,23 @@ def simultaneous_open(lab: Lab) -> Facts:
         Fact("rest", list, "conntrack state of the SYN sent again, the right SYN+ACK, ACK and data"),
         Fact("state", str, "the entry's TCP state at the end"),
     ],
-    variants=_FAMILIES,
+    variants={"stale": ("near", "far-below", "far-above")},
 )
 def stale_synack(lab: Lab) -> Facts:
     """Does an old SYN+ACK, and the client's reset of it, spoil a handshake?
 
     The client's SYN is answered by a SYN+ACK that acknowledges a SYN of long ago (an old duplicate, or a server that still has the former
-    connection). By RFC 9293 the client resets that, and sends its own SYN again, which then is answered properly.
+    connection). By RFC 9293 the client resets that, and sends its own SYN again, which then is answered properly. What is acknowledged lies
+    50 000 behind the client's SYN (near), or 200 000 (far), and the stale SYN+ACK's own sequence number below or above that of the proper
+    one: both are drawn at random, so that far, below and above, is what happens.
     """
-    router = lab.router(family=lab.family)
-    client, server = router.tcp(seq=100_000)
+    router = lab.router()
+    client, server = router.tcp(seq=300_000, server_seq=500_000)
+    stale = 250_001 if lab.variant["stale"] == "near" else 100_001
     client.syn()
-    facts: Facts = {"stale": server.synack(seq=900_000, ack=50_001)}
-    facts |= {"reset": client.rst(seq=50_001), "entry": lab.state(client.me)}
-    facts["rest"] = [client.syn(seq=100_000), server.synack(), client.ack(), client.data(100)]
+    facts: Facts = {"stale": server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale)}
+    facts |= {"reset": client.rst(seq=stale), "entry": lab.state(client.me)}
+    facts["rest"] = [client.syn(seq=300_000), server.synack(), client.ack(), client.data(100)]
     return facts | {"state": lab.state(client.me)}
 
 

@@ -1,0 +1,101 @@
+"""Policies that rules give to entries: timeouts and expectations of one's own."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import Lab
+from guest.lab.packets import tcp, udp
+
+_TIMEOUTS = """
+    table ip policies {
+        ct timeout long-udp { protocol udp; l3proto ip; policy = { unreplied : 250, replied : 280 }; }
+        ct timeout long-tcp { protocol tcp; l3proto ip; policy = { syn_sent : 250, syn_recv : 280 }; }
+        chain pre {
+            type filter hook prerouting priority 0;
+            udp dport 53 ct timeout set "long-udp"
+            tcp dport 80 ct timeout set "long-tcp"
+        }
+    }
+"""
+
+
+@experiment(
+    facts=[
+        Fact("udp", list, "UDP with a policy: which timeout applies to one packet, and once it was answered: policy, or default"),
+        Fact("tcp", list, "the same for TCP's SYN and SYN+ACK"),
+        Fact("other_port", str, "the same for a UDP packet that the rule does not match"),
+        Fact("removed", str, "which timeout applies to the next UDP packet of the flow once the rule and the policy are gone"),
+    ],
+    invariants=[Invariant("a flow without the policy keeps the default", lambda facts, variant: facts["other_port"] == "default")],
+    variants={"scope": ("user", "root")},
+)
+def ct_timeout_policy(lab: Lab) -> Facts:
+    """Can a rule give some flows timeouts of their own, also in an unprivileged container?
+
+    nft's `ct timeout` objects with 250 s and 280 s where the defaults are at most 120 s, assigned in prerouting to port 53 and port 80.
+    TCP's timeouts of more than 300 s would not show before an ACK: until then nf_conntrack_tcp_timeout_unacknowledged limits them.
+    """
+    router = lab.router(states=False)
+    lab.nft(_TIMEOUTS)
+
+    def applies(source: str) -> str:
+        flow = lab.flow(source)
+        return "gone" if flow is None else "policy" if flow.timeout > 180 else "default"
+
+    facts: Facts = {"udp": [], "tcp": []}
+    client = "10.0.1.2:40000"
+    router.from_client(udp(client, "10.0.2.2:53"))
+    facts["udp"].append(applies(client))
+    router.from_server(udp("10.0.2.2:53", client))
+    facts["udp"].append(applies(client))
+    opener, answerer = router.tcp(40001)
+    opener.syn()
+    facts["tcp"].append(applies(opener.me))
+    answerer.synack()
+    facts["tcp"].append(applies(opener.me))
+    router.from_client(udp("10.0.1.2:40002", "10.0.2.2:54"))
+    facts["other_port"] = applies("10.0.1.2:40002")
+    # In one transaction, so that connection tracking is not switched off in between.
+    lab.nft("table ip track { chain pre { type filter hook prerouting priority 0; ct state new; }; }\ndelete table ip policies")
+    router.from_server(udp("10.0.2.2:53", client))
+    return facts | {"removed": applies(client)}
+
+
+_EXPECT = """
+    table ip policies {
+        ct expectation data { protocol tcp; dport 9876; timeout 2m; size 2; l3proto ip; }
+        chain pre { type filter hook prerouting priority 0; tcp dport 80 ct state new ct expectation set "data"; }
+    }
+"""
+
+
+@experiment(
+    facts=[
+        Fact("expected", int, "expectations after one connection to the port with the rule"),
+        Fact("related", str, "conntrack state of the server's SYN back to the expected port"),
+        Fact("other_port", str, "conntrack state of its SYN to another port"),
+        Fact("other_server", str, "conntrack state of another server's SYN to the expected port"),
+        Fact("second", str, "conntrack state of a second SYN to the expected port"),
+        Fact("left", int, "expectations after that"),
+    ],
+    invariants=[
+        Invariant("only what is expected is RELATED", lambda facts, variant: "RELATED" not in (facts["other_port"], facts["other_server"])),
+    ],
+)
+def ct_expectation_policy(lab: Lab) -> Facts:
+    """Can a rule, without a helper, let a connection back in as RELATED?
+
+    nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two minutes. For protocols that have no helper.
+    """
+    router = lab.router(_EXPECT)
+    client, _ = router.tcp()
+    client.syn()
+    facts: Facts = {"expected": len(lab.conntrack.expectations())}
+    for name, source, port in (
+        ("other_port", "10.0.2.2:5000", 9877),
+        ("other_server", "10.0.2.3:5000", 9876),
+        ("related", "10.0.2.2:5000", 9876),
+        ("second", "10.0.2.2:5001", 9876),
+    ):
+        facts[name] = router.from_server(tcp(source, f"10.0.1.2:{port}"))
+    return facts | {"left": len(lab.conntrack.expectations())}
