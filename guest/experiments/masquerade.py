@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import udp
+from guest.lab.packets import echo, parse, udp
 from guest.lab.rules import tool
 
 _FRONTENDS = ("legacy", "nft", "native")
@@ -75,3 +75,79 @@ def masquerade_address_gone(lab: Lab) -> Facts:
     send()
     tool("ip", "link", "set", "tun1", "down")
     return facts | {"after_down": left(53, 0), "snat_after_down": left(9, 1)}
+
+
+@experiment(
+    facts=[
+        Fact("before", str, "which interface and source address the flow leaves with: interface and address"),
+        Fact("moved", str, "... the flow's first packet after its route has moved to another interface; or lost"),
+        Fact("next", str, "... the one after that"),
+        Fact("new_flow", str, "... a new flow"),
+        Fact("flows", int, "flows of that client and port afterwards"),
+    ],
+    invariants=[
+        Invariant(
+            "a new flow gets the address of its own interface",
+            lambda facts, variant: (facts["before"], facts["new_flow"]) == ("tun1 10.0.2.1", "tun2 10.0.3.1"),
+        )
+    ],
+    variants={"translation": ("masquerade", "snat")},
+)
+def masquerade_route_change(lab: Lab) -> Facts:
+    """What becomes of a translated flow when its route moves to another uplink?
+
+    A router with two uplinks. A UDP flow to 198.51.100.1 leaves by the first, masqueraded or with a fixed SNAT per interface; then the
+    route is moved to the second and the flow goes on. Failover between two providers: a flow that keeps the old source address is dead for
+    good, because every packet keeps its entry alive.
+    """
+    masquerade = lab.variant["translation"] == "masquerade"
+    first, second = ("masquerade", "masquerade") if masquerade else ("snat to 10.0.2.1", "snat to 10.0.3.1")
+    chain = f"type nat hook postrouting priority 100; oifname tun1 {first}; oifname tun2 {second};"
+    router = lab.router(f"table ip nat {{ chain post {{ {chain} }}; }}", states=False)
+    uplink = lab.tun("tun2", "10.0.3.1/24")
+    lab.links.route("198.51.100.0/24", via="10.0.2.2", name="tun1")
+
+    def leaves(port: int) -> str:
+        router.from_client(udp(f"10.0.1.2:{port}", "198.51.100.1:53"))
+        elsewhere = uplink.read()
+        if router.out:
+            return f"tun1 {parse(router.out[0]).src}"
+        return f"tun2 {parse(elsewhere[0]).src}" if elsewhere else "lost"
+
+    facts: Facts = {"before": leaves(40000)}
+    tool("ip", "route", "replace", "198.51.100.0/24", "via", "10.0.3.2", "dev", "tun2")
+    facts |= {"moved": leaves(40000), "next": leaves(40000), "new_flow": leaves(40001)}
+    return facts | {"flows": sum(flow.orig.sport == 40000 for flow in lab.flows())}
+
+
+@experiment(
+    facts=[
+        Fact("first", bool, "whether the first client's id is kept"),
+        Fact("second", bool, "whether the second client's, which is the same, is kept"),
+        Fact("answers", list, "to whom the server's replies to the two are delivered: client, other client, or lost"),
+        Fact("flows", int, "flows afterwards"),
+    ],
+    invariants=[
+        Invariant(
+            "each reply finds its own client", lambda facts, variant: facts["answers"] == ["client", "other client"] and not facts["second"]
+        )
+    ],
+    variants={"family": ("ipv4", "ipv6")},
+)
+def masqueraded_ping(lab: Lab) -> Facts:
+    """Can two masqueraded clients ping the same server with the same id?
+
+    Echo requests from two clients with one and the same identifier; the server answers what it sees.
+    """
+    router = lab.router("table inet nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }", lab.family)
+    clients = {router.client_address: "client", router.client_address[:-1] + "3": "other client"}
+    kept, answers = [], []
+    requests = []
+    for client in clients:
+        router.from_client(echo(client, router.server_address, 77))
+        requests.append(parse(router.out[0]))
+    for request in requests:
+        kept.append(request.payload.id == 77)
+        router.from_server(echo(router.server_address, request.src, request.payload.id, reply=True))
+        answers.append(clients.get(parse(router.out[0]).dst, "another") if router.out else "lost")
+    return {"first": kept[0], "second": kept[1], "answers": answers, "flows": len(lab.flows())}
