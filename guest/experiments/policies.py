@@ -79,7 +79,10 @@ _EXPECT = """
         Fact("left", int, "expectations after that"),
     ],
     invariants=[
-        Invariant("only what is expected is RELATED", lambda facts, variant: "RELATED" not in (facts["other_port"], facts["other_server"])),
+        Invariant(
+            "what is expected is RELATED, and nothing else",
+            lambda facts, variant: facts["related"] == "RELATED" and "RELATED" not in (facts["other_port"], facts["other_server"]),
+        ),
     ],
 )
 def ct_expectation_policy(lab: Lab) -> Facts:
