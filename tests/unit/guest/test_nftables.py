@@ -1,0 +1,69 @@
+"""nft's library: what comes of a script, in a few words."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from guest.lab import nftables
+
+_ERROR = b"/dev/stdin:1:63-69: Error: Could not process rule: Operation not permitted\nadd rule ip t c ip dscp set 2\n    ^^^\n"
+
+
+class FakeLibrary:
+    """Answers as libnftables does: with a status and two buffers."""
+
+    def __init__(self, status: int, printed: bytes, error: bytes) -> None:
+        self.status, self.printed, self.error = status, printed, error
+        self.scripts: list[bytes] = []
+        self.freed = 0
+
+    def nft_ctx_new(self, _flags: ctypes.c_uint32) -> int:
+        return 1
+
+    def nft_ctx_buffer_output(self, _context: object) -> int:
+        return 0
+
+    nft_ctx_buffer_error = nft_ctx_buffer_output
+
+    def nft_run_cmd_from_buffer(self, _context: object, script: bytes) -> int:
+        self.scripts.append(script)
+        return self.status
+
+    def nft_ctx_get_output_buffer(self, _context: object) -> bytes:
+        return self.printed
+
+    def nft_ctx_get_error_buffer(self, _context: object) -> bytes:
+        return self.error
+
+    def nft_ctx_free(self, _context: object) -> None:
+        self.freed += 1
+
+
+def _with(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> FakeLibrary:
+    monkeypatch.setattr(nftables, "_library", lambda: library)
+    return library
+
+
+def test_what_a_script_prints_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = _with(monkeypatch, FakeLibrary(0, b"table ip t {\n}\n", b""))
+    assert nftables.attempt("list ruleset") == ("table ip t {\n}\n", "")
+    assert library.scripts == [b"list ruleset"]
+    assert library.freed == 1
+
+
+def test_a_refusal_is_the_kernels_words_without_where_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = _with(monkeypatch, FakeLibrary(-1, b"", _ERROR))
+    assert nftables.attempt("add rule") == ("", "Could not process rule: Operation not permitted")
+    assert library.freed == 1
+
+
+def test_a_warning_of_a_script_that_worked_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, FakeLibrary(0, b"", b"Warning: deprecated\n"))
+    assert nftables.attempt("add rule") == ("", "")
+
+
+def test_a_failure_without_words_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, FakeLibrary(-1, b"", b""))
+    assert nftables.attempt("add rule") == ("", "failed without a word")
