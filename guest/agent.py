@@ -33,7 +33,7 @@ _RNDADDENTROPY, _RNDRESEEDCRNG = 0x40085203, 0x5207
 # experiments that cannot do without it declare it.
 _MODULES = (
     "tun", "nf_conntrack", "nf_conntrack_netlink", "nf_defrag_ipv4", "nf_defrag_ipv6", "nf_nat", "nf_tables", "nft_compat", "nft_ct",
-    "nft_counter", "nft_nat", "nft_chain_nat", "nft_masq", "nft_limit", "x_tables", "ip_tables", "ip6_tables", "iptable_raw",
+    "nft_counter", "nft_nat", "nft_objref", "nft_chain_nat", "nft_masq", "nft_limit", "x_tables", "ip_tables", "ip6_tables", "iptable_raw",
     "iptable_mangle", "iptable_filter", "iptable_nat", "ip6table_raw", "ip6table_mangle", "ip6table_filter", "ip6table_nat", "xt_CT",
     "xt_conntrack", "xt_state", "xt_comment", "xt_tcpudp", "xt_mark", "xt_connmark", "xt_nat", "xt_MASQUERADE", "xt_NFQUEUE",
     "ipt_REJECT", "nf_reject_ipv4", "nfnetlink_queue",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from guest.catalogue import Fact, Facts, experiment
 from guest.lab import Lab
 from guest.lab.packets import parse, udp
-from guest.lab.router import LOST, state_of
+from guest.lab.router import LOST
 
 
 @experiment(
@@ -81,8 +81,9 @@ def udp_crossing(lab: Lab) -> Facts:
     (held,) = queue.waiting(1)
     states = [router.from_server(crossing)]
     queue.accept(held)
-    out = router.server.read()
-    states += [state_of(out[0]) if out else LOST, router.from_client(request), router.from_server(crossing)]
+    states.append(router.late(router.server))
+    out = router.out
+    states += [router.from_client(request), router.from_server(crossing)]
     statistics = lab.statistics(before)
     return {
         "states": states,

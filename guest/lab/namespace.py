@@ -15,7 +15,7 @@ from guest.lab.journal import Journal
 from guest.lab.link import Links
 from guest.lab.packets import split
 from guest.lab.queue import Queue
-from guest.lab.router import Router, state_rules
+from guest.lab.router import Router, state_counters, state_rules
 from guest.lab.rules import program, restore_text, tool
 from guest.lab.tun import Tun
 from guest.linux import errno_name
@@ -79,24 +79,24 @@ class Namespace:
     def router(self, rules: str = "", family: int = 4, *, states: bool = True) -> Router:
         """A router between 10.0.1.0/24 (tun0, itself .1, the client .2) and 10.0.2.0/24 (tun1, the server .2).
 
-        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script. With `states` every forwarded packet
-        carries its conntrack state in its DSCP field; that rule switches connection tracking on.
+        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script. With `states` each forwarded packet is
+        counted under its conntrack state, which the router's verbs then give; that rule switches connection tracking on.
         """
         if family == 6:
             self._quiet_ipv6()
             self.sysctl("net/ipv6/conf/all/forwarding", 1)
-            tuns = self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64")
-            router = Router(*tuns, ("2001:db8:1::2", "2001:db8:2::2"))
+            tuns, ends = (self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64")), ("2001:db8:1::2", "2001:db8:2::2")
         else:
             self._no_ipv6()
             self.sysctl("net/ipv4/ip_forward", 1)
             self.sysctl("net/ipv4/conf/all/rp_filter", 0)
             self.sysctl("net/ipv4/conf/default/rp_filter", 0)
-            router = Router(self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"), ("10.0.1.2", "10.0.2.2"))
+            tuns, ends = (self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24")), ("10.0.1.2", "10.0.2.2")
         script = (state_rules(family) if states else "") + textwrap.dedent(rules)
         if script:
             self.nft(script)
-        return router
+        with self.inside():
+            return Router(*tuns, ends, state_counters(family) if states else None)
 
     def _no_ipv6(self) -> None:
         # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.

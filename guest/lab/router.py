@@ -9,24 +9,27 @@ from typing import Any
 from guest.lab import packets
 from guest.lab.packets import Packet
 from guest.lab.tun import Tun
+from guest.observe.nft_counters import NamedCounters
 
 LOST = "lost"
-# Each forwarded packet carries its own conntrack state in its DSCP field: no counter need be read between two packets.
-STATES = {"INVALID": 1, "NEW": 2, "ESTABLISHED": 3, "RELATED": 4, "UNTRACKED": 5}
-_BY_DSCP = {dscp: state for state, dscp in STATES.items()}
+STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED")
+_TABLE = "states"
 
 
 def state_rules(family: int = 4) -> str:
-    """An nft table that writes each forwarded packet's conntrack state into its DSCP field."""
-    ip = "ip" if family == 4 else "ip6"
-    rules = "; ".join(f"ct state {state.lower()} {ip} dscp set {dscp}" for state, dscp in STATES.items())
-    return f"table {ip} states {{ chain forward {{ type filter hook forward priority 300; {rules}; }}; }}\n"
+    """An nft table that counts each forwarded packet under its conntrack state.
+
+    Not written into the packet, which would save the reading: an ordinary user may not change packets on every kernel.
+    """
+    counters = "; ".join(f"counter {state} {{ }}" for state in STATES)
+    rules = "; ".join(f"ct state {state.lower()} counter name {state}" for state in STATES)
+    chain = f"chain forward {{ type filter hook forward priority 300; {rules}; }}"
+    return f"table {'ip' if family == 4 else 'ip6'} {_TABLE} {{ {counters}; {chain}; }}\n"
 
 
-def state_of(data: bytes) -> str:
-    """The conntrack state that `state_rules` wrote into a packet; empty if none is written there."""
-    traffic_class = data[1] if data[0] >> 4 == 4 else (data[0] & 15) << 4 | data[1] >> 4
-    return _BY_DSCP.get(traffic_class >> 2, "")
+def state_counters(family: int) -> NamedCounters:
+    """The counters of `state_rules` in the process's network namespace."""
+    return NamedCounters(_TABLE, 10 if family == 6 else 2)
 
 
 def _router_s_own(data: bytes) -> bool:
@@ -38,14 +41,18 @@ class Router:
     """Two tuns with a forwarding kernel between them, a client behind one and a server behind the other.
 
     After each packet `out` holds what left on the other side, and `back` what the kernel sent back to where the packet came from.
+    Without `counters` states are empty.
     """
 
-    def __init__(self, client: Tun, server: Tun, addresses: tuple[str, str]) -> None:
+    def __init__(self, client: Tun, server: Tun, addresses: tuple[str, str], counters: NamedCounters | None = None) -> None:
         self.client = client
         self.server = server
         self.client_address, self.server_address = addresses
         self.out: list[bytes] = []
         self.back: list[bytes] = []
+        self._counters = counters
+        self._counted: dict[str, int] = {}
+        self._handed = 0
 
     def from_client(self, packet: Packet) -> str:
         """Sends a packet into the client's side: the conntrack state it was forwarded with, or `lost`."""
@@ -76,12 +83,30 @@ class Router:
         client.ack()
         return client, server
 
+    def late(self, side: Tun) -> str:
+        """What has come out of a side by now, for packets that were held on the way: their conntrack state, or `lost`."""
+        return self._look(self.client if side is self.server else self.server, side)
+
     def _pass(self, packet: Packet, near: Tun, far: Tun) -> str:
         near.read()
         far.read()
+        if self._handed != near.handed + far.handed:
+            # Somebody sent past us; what that counted is not this packet's.
+            self._moved()
         near.send(packet)
+        return self._look(near, far)
+
+    def _look(self, near: Tun, far: Tun) -> str:
         self.out, self.back = [[data for data in tun.read() if not _router_s_own(data)] for tun in (far, near)]
-        return state_of(self.out[0]) if self.out else LOST
+        state = self._moved()
+        return state if self.out else LOST
+
+    def _moved(self) -> str:
+        self._handed = self.client.handed + self.server.handed
+        if self._counters is None:
+            return ""
+        before, self._counted = self._counted, self._counters.packets()
+        return " ".join(state for state in STATES if self._counted[state] > before.get(state, 0))
 
 
 @dataclass

@@ -26,6 +26,8 @@ class Tun:
         fcntl.ioctl(self._fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), (_IFF_TAP if tap else _IFF_TUN) | _IFF_NO_PI))
         self.index = socket.if_nametoindex(name)
         self._record = record
+        self.handed = 0
+        """How many packets the kernel was given."""
 
     def send(self, *packets: SupportsBytes) -> None:
         """Lets the kernel receive packets: scapy's or bytes."""
@@ -33,12 +35,14 @@ class Tun:
             data = bytes(packet)
             self._record(Captured(time.time(), self.index, True, data, self.tap))
             os.write(self._fd, data)
+        self.handed += len(packets)
 
     def flood(self, packets: list[bytes]) -> None:
         """Lets the kernel receive many packets as fast as it can. They do not enter the capture."""
         write, fd = os.write, self._fd
         for data in packets:
             write(fd, data)
+        self.handed += len(packets)
 
     def read(self) -> list[bytes]:
         """What the kernel has sent since the last call, oldest first."""

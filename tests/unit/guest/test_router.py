@@ -2,25 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from guest.lab import packets
-from guest.lab.router import LOST, STATES, Router, state_of
+from guest.lab.router import LOST, STATES, Router
+from guest.observe.nft_counters import parse_counter
 
 
 class Wire:
-    """Stands in for a tun: remembers what it was given; `answers` is what the kernel would send on the other side."""
+    """Stands in for a tun: remembers what it was given, and has `answers` to read once something was sent."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.waiting: list[bytes] = []
+        self.answers: list[bytes] = []
+        self.handed = 0
+        self.reads = 0
 
     def send(self, packet: Any) -> None:
         self.sent.append(packet)
+        self.handed += 1
 
     def read(self) -> list[bytes]:
+        # The first reading clears what is left over, the second follows the packet.
+        self.reads += 1
         waiting, self.waiting = self.waiting, []
-        return waiting
+        return waiting + (self.answers if self.reads % 2 == 0 else [])
 
 
 def router() -> tuple[Router, Wire, Wire]:
@@ -59,13 +64,48 @@ def test_a_packet_that_does_not_come_out_is_lost() -> None:
     assert made.from_client(packets.udp("10.0.1.2:1", "10.0.2.2:2")) == LOST
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_the_state_is_read_from_the_dscp_field(state: str) -> None:
-    four = packets.udp("10.0.1.2:1", "10.0.2.2:2")
-    four.tos = STATES[state] << 2
-    six = packets.udp("[2001:db8::1]:1", "[2001:db8::2]:2")
-    six.tc = STATES[state] << 2
-    assert state_of(bytes(four)) == state_of(bytes(six)) == state
+class Counters:
+    """Stands in for the kernel's counters: each reading is one more packet under one state."""
+
+    def __init__(self, *states: str) -> None:
+        self.states = list(states)
+        self.counted = dict.fromkeys(STATES, 0)
+
+    def packets(self) -> dict[str, int]:
+        if self.states:
+            self.counted[self.states.pop(0)] += 1
+        return dict(self.counted)
+
+
+def test_the_state_is_what_was_counted_with_the_packet() -> None:
+    client, server = Wire(), Wire()
+    made = Router(client, server, ("10.0.1.2", "10.0.2.2"), Counters("NEW", "INVALID"))  # type: ignore[arg-type]
+    packet = packets.udp("10.0.1.2:1", "10.0.2.2:2")
+    server.answers = [bytes(packet)]
+    assert made.from_client(packet) == "NEW"
+    assert made.from_client(packet) == "INVALID"
+    assert made.from_client(packet) == "", "forwarded past the rules that count"
+
+
+def test_what_was_sent_past_the_router_is_not_taken_for_this_packet() -> None:
+    client, server = Wire(), Wire()
+    made = Router(client, server, ("10.0.1.2", "10.0.2.2"), Counters("INVALID", "NEW"))  # type: ignore[arg-type]
+    packet = packets.udp("10.0.1.2:1", "10.0.2.2:2")
+    client.send(packet)
+    server.answers = [bytes(packet)]
+    assert made.from_client(packet) == "NEW"
+
+
+def test_a_packet_that_was_held_is_seen_later() -> None:
+    client, server = Wire(), Wire()
+    made = Router(client, server, ("10.0.1.2", "10.0.2.2"), Counters("NEW"))  # type: ignore[arg-type]
+    server.waiting = [b"\x45held"]
+    assert made.late(server) == "NEW"  # type: ignore[arg-type]
+    assert made.out == [b"\x45held"]
+
+
+def test_state_counters_are_read_from_the_kernels_own_dump(kernel: dict[str, Any]) -> None:
+    assert dict(parse_counter(bytes.fromhex(payload)) for payload in kernel["counters"])["x"] > 0
 
 
 def test_leftovers_of_an_earlier_packet_are_not_taken_for_this_one() -> None:
