@@ -114,6 +114,17 @@ def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
     return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
 
 
+def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
+    """The record of a cell that may have crashed before. Only a kernel that crashes again has crashed of what was asked.
+
+    A crash that does not come again may be a race of the kernel's or a mistake of the emulator's; the cell is `unstable` then.
+    """
+    if crashed is None or judged.record.status in (Status.CRASH, Status.ERROR):
+        return judged
+    reason = f"{judged.record.status} when asked again, but crashed before: {crashed.record.reason}"
+    return replace(judged, record=replace(judged.record, status=Status.UNSTABLE, reason=reason))
+
+
 def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
     """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time.
 
@@ -138,6 +149,7 @@ class _KernelState:
     cells: list[Cell]
     templates: dict[int, Template] = field(default_factory=dict)
     attempts: Counter[Any] = field(default_factory=Counter)
+    crashes: dict[Any, Judged] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -260,10 +272,14 @@ class _Run:
                 outcome = Outcome("", lost=_words(error))
             self._crew.took(outcome.resident)
             judged = verdict(cell, outcome, state.attempts[cell.key])
+            earlier = state.crashes.get(cell.key)
             if judged.record.status is Status.ERROR and state.attempts[cell.key] < ATTEMPTS:
                 self._ask(state, template, cell)
+            elif judged.record.status is Status.CRASH and earlier is None:
+                state.crashes[cell.key] = judged
+                self._ask(state, template, cell)
             else:
-                self._keep(state, judged, outcome.console)
+                self._keep(state, confirmed(judged, earlier), outcome.console)
 
         name = f"{cell.experiment.name} on {cell.kernel.name}"
         question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)

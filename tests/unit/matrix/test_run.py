@@ -110,13 +110,29 @@ def test_a_guest_lost_again_and_again_is_our_error(tmp_path: Path) -> None:
     assert "no answer within 50 s" in record.reason
 
 
-def test_a_panic_is_the_kernels_crash_and_not_tried_again(tmp_path: Path) -> None:
+def test_a_panic_that_comes_again_is_the_kernels_crash(tmp_path: Path) -> None:
     def behave(_kernel: str, request: dict[str, Any]) -> bytes:
         raise LostGuest("gone", "Kernel panic - not syncing")
 
     directory, _ = run(FakeGuests(behave), tmp_path)
     record = directory.records["5.10.1", "other", ""]
-    assert (record.status, record.attempts, record.reason) == (Status.CRASH, 1, "Kernel panic - not syncing")
+    assert (record.status, record.attempts, record.reason) == (Status.CRASH, 2, "Kernel panic - not syncing")
+
+
+def test_a_panic_that_does_not_come_again_makes_the_cell_unstable(tmp_path: Path) -> None:
+    crashed: set[tuple[str, str]] = set()
+
+    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+        cell = (kernel, str([request["experiment"], request["variant"]]))
+        if cell not in crashed:
+            crashed.add(cell)
+            raise LostGuest("gone", "Kernel panic - not syncing")
+        return answer(request)
+
+    directory, _ = run(FakeGuests(behave), tmp_path)
+    record = directory.records["5.10.1", "other", ""]
+    assert (record.status, record.attempts) == (Status.UNSTABLE, 2)
+    assert "Kernel panic - not syncing" in record.reason
 
 
 def test_a_kernel_that_cannot_be_fetched_costs_only_its_own_cells(tmp_path: Path) -> None:
