@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from guest import catalogue, cell
+from guest.lab import nftables
 
 PORT = "/dev/virtio-ports/agent"
 _MOST_REQUEST = 1 << 20
@@ -138,6 +139,7 @@ def _prepare() -> dict[str, catalogue.Experiment]:
     permission = Path("/proc/sys/kernel/unprivileged_userns_clone")
     if permission.exists():
         permission.write_text("1")
+    nftables.load()
     import scapy.layers.inet
     import scapy.layers.inet6
     import scapy.layers.sctp  # noqa: F401  loaded for the cells, which are forks of this process

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from guest import linux
 from guest.catalogue import Unsupported
+from guest.lab import nftables
 from guest.lab.journal import Journal
 from guest.lab.link import Links
 from guest.lab.packets import split
@@ -160,7 +161,7 @@ class Namespace:
         """Runs a script in nft's own language."""
         self._native = True
         with self.inside():
-            tool("nft", "-f", "-", text=textwrap.dedent(script))
+            nftables.run(textwrap.dedent(script))
 
     def counters(self) -> Counters:
         """The counters of every rule with a comment and of every base chain's policy, read now."""
@@ -173,7 +174,7 @@ class Namespace:
                 self.journal.counters(command, text)
                 found |= parse_save(text)
             if self._native:
-                text = tool("nft", "-j", "list", "ruleset")
+                text = nftables.run("list ruleset", json=True)
                 self.journal.counters(("nft", "-j", "list", "ruleset"), text)
                 found |= parse_nft(text)
         return found

@@ -1,4 +1,4 @@
-"""nft's library, for questions of many small rule sets: each costs milliseconds, where a program to start costs a tenth of a second.
+"""nft's library: a rule set costs milliseconds, where starting the program costs a tenth of a second in an emulated guest.
 
 Source: libnftables(3).
 """
@@ -8,9 +8,14 @@ from __future__ import annotations
 import ctypes
 import functools
 
+from guest.lab.rules import failure
+
+_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
+
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def load() -> ctypes.CDLL:
+    """Loads the library; the agent does so once, before cells are forked from it."""
     library = ctypes.CDLL("libnftables.so.1")
     library.nft_ctx_new.restype = ctypes.c_void_p
     for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
@@ -23,15 +28,31 @@ def attempt(script: str) -> tuple[str, str]:
 
     Both may be empty. The caller judges: nothing is raised for a script that the kernel, or nft itself, refuses.
     """
-    library = _library()
+    printed, error = _run(script)
+    return printed, error.splitlines()[0].rpartition("Error: ")[2] if error else ""
+
+
+def run(script: str, *, json: bool = False) -> str:
+    """Runs a script in nft's language in the process's network namespace, and gives what it prints, as JSON if wished.
+
+    Raises Unsupported with nft's words where they blame the kernel, ToolFailed otherwise.
+    """
+    printed, error = _run(script, _JSON if json else 0)
+    if error:
+        raise failure("nft", error, script)
+    return printed
+
+
+def _run(script: str, output: int = 0) -> tuple[str, str]:
+    library = load()
     context = ctypes.c_void_p(library.nft_ctx_new(ctypes.c_uint32(0)))
     try:
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
+        library.nft_ctx_output_set_flags(context, ctypes.c_uint(output))
         failed = library.nft_run_cmd_from_buffer(context, script.encode())
         printed = (library.nft_ctx_get_output_buffer(context) or b"").decode(errors="replace")
-        error = (library.nft_ctx_get_error_buffer(context) or b"").decode(errors="replace")
+        error = (library.nft_ctx_get_error_buffer(context) or b"").decode(errors="replace").strip()
     finally:
         library.nft_ctx_free(context)
-    words = error.splitlines()[0] if error else "failed without a word"
-    return printed, words.rpartition("Error: ")[2] if failed else ""
+    return printed, (error or "failed without a word") if failed else ""

@@ -30,11 +30,15 @@ def tool(*command: str, text: str = "") -> str:
     """
     done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS)
     if done.returncode:
-        words = (done.stderr or done.stdout).strip()
-        if _KERNEL_LACKS.search(words):
-            raise Unsupported(f"{command[0]}: {words}")
-        raise ToolFailed(f"{' '.join(command)}: {words}\n{text}")
+        raise failure(command[0], (done.stderr or done.stdout).strip(), f"{' '.join(command)}\n{text}")
     return done.stdout
+
+
+def failure(name: str, words: str, asked: str) -> Unsupported | ToolFailed:
+    """The exception for what a program said when it failed at what it was asked."""
+    if _KERNEL_LACKS.search(words):
+        return Unsupported(f"{name}: {words}")
+    return ToolFailed(f"{name}: {words}\n{asked}")
 
 
 def restore_text(rules: str) -> str:

@@ -6,7 +6,9 @@ import ctypes
 
 import pytest
 
+from guest.catalogue import Unsupported
 from guest.lab import nftables
+from guest.lab.rules import ToolFailed
 
 _ERROR = b"/dev/stdin:1:63-69: Error: Could not process rule: Operation not permitted\nadd rule ip t c ip dscp set 2\n    ^^^\n"
 
@@ -18,6 +20,10 @@ class FakeLibrary:
         self.status, self.printed, self.error = status, printed, error
         self.scripts: list[bytes] = []
         self.freed = 0
+        self.output = 0
+
+    def nft_ctx_output_set_flags(self, _context: object, flags: ctypes.c_uint) -> None:
+        self.output = flags.value
 
     def nft_ctx_new(self, _flags: ctypes.c_uint32) -> int:
         return 1
@@ -42,7 +48,7 @@ class FakeLibrary:
 
 
 def _with(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> FakeLibrary:
-    monkeypatch.setattr(nftables, "_library", lambda: library)
+    monkeypatch.setattr(nftables, "load", lambda: library)
     return library
 
 
@@ -67,3 +73,21 @@ def test_a_warning_of_a_script_that_worked_is_no_error(monkeypatch: pytest.Monke
 def test_a_failure_without_words_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, FakeLibrary(-1, b"", b""))
     assert nftables.attempt("add rule") == ("", "failed without a word")
+
+
+def test_a_listing_may_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = _with(monkeypatch, FakeLibrary(0, b'{"nftables": []}', b""))
+    assert nftables.run("list ruleset", json=True) == '{"nftables": []}'
+    assert library.output == 16
+
+
+def test_a_mistake_in_a_script_is_our_error_and_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, FakeLibrary(-1, b"", b"/dev/stdin:1:1-3: Error: syntax error, unexpected string"))
+    with pytest.raises(ToolFailed, match="syntax error(.|\n)*tabel"):
+        nftables.run("tabel ip t")
+
+
+def test_what_the_kernel_lacks_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, FakeLibrary(-1, b"", b"Error: Could not process rule: No such file or directory"))
+    with pytest.raises(Unsupported, match="No such file"):
+        nftables.run("add rule")
