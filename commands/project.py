@@ -73,14 +73,17 @@ def catalogue(_context: Context) -> None:
     print(page)
 
 
-@task(help={"run": "the run to publish (a directory under results/; default: the newest)"})
+@task(
+    iterable=["run"],
+    help={"run": "the run to publish, a directory under results/ (repeatable: later ones bring newer answers; default: the newest)"},
+)
 @reported
-def reference(_context: Context, run: str = "latest") -> None:
+def reference(_context: Context, run: list[str]) -> None:
     """Publish a finished run as results/reference/."""
     from matrix.catalogue import read_catalogue
     from matrix.reference import publish
 
-    print(publish(RESULTS / run, RESULTS / "reference", read_catalogue(None)))
+    print(publish([RESULTS / name for name in run or ["latest"]], RESULTS / "reference", read_catalogue(None)))
 
 
 @task(help={"accel": "auto, kvm or tcg"})

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from guest.catalogue import Experiment, Fact
+from matrix.manifest import KernelEntry, Manifest
 from matrix.record import Record, Status
-from matrix.reference import lacking
+from matrix.reference import lacking, together
+from tests.unit.matrix.fakes import SURROUNDINGS
+from vms.errors import UsageError
 
 ASKED = Experiment(
     name="asked",
@@ -40,3 +45,21 @@ def test_a_fact_that_was_declared_since_is_named() -> None:
 def test_a_cell_that_no_kernel_supports_was_asked_all_the_same() -> None:
     unsupported = replace(ROOT, status=Status.UNSUPPORTED, facts={}, reason="ENOENT")
     assert lacking([USER, unsupported], CATALOGUE) == []
+
+
+KERNELS = (KernelEntry("6.1.1", "debian:6.1.1", "6.1", "6.1.1", "cloud", "6.1.1-1", "sid"),)
+FIRST = Manifest("first", "plan", "now", ("matrix",), 2, ("asked", "other"), KERNELS, SURROUNDINGS)
+
+
+def test_later_runs_bring_newer_answers() -> None:
+    other = replace(USER, experiment="other")
+    later = replace(FIRST, run="second", experiments=("asked",))
+    manifest, records = together([(FIRST, [USER, other]), (later, [replace(USER, facts={"flows": 2})])])
+    assert manifest.run == "first and second"
+    assert manifest.experiments == ("asked", "other")
+    assert {(record.experiment, record.facts["flows"]) for record in records} == {("asked", 2), ("other", 1)}
+
+
+def test_runs_of_other_kernels_do_not_go_together() -> None:
+    with pytest.raises(UsageError, match="different kernels"):
+        together([(FIRST, [USER]), (replace(FIRST, kernels=(replace(KERNELS[0], id="debian:6.1.2"),)), [USER])])
