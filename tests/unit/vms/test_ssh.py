@@ -47,12 +47,13 @@ class Shell(paramiko.ServerInterface):
 
 
 class Relay:
-    """The guest's end of the port. `before` is sent ahead of its answer; `host_key` replaces the key it is given."""
+    """The guest's end of the port. `before` is sent ahead of its answer; `host_key` replaces the key it is given; sshd takes `seconds`."""
 
-    def __init__(self, port: socket.socket, before: bytes = b"", host_key: paramiko.PKey | None = None) -> None:
+    def __init__(self, port: socket.socket, before: bytes = b"", host_key: paramiko.PKey | None = None, seconds: float = 0.0) -> None:
         self.port = port
         self.before = before
         self.host_key = host_key
+        self.seconds = seconds
         self.hello: list[bytes] = []
         self.transport: paramiko.Transport | None = None
 
@@ -63,6 +64,7 @@ class Relay:
             assert line.split() == self.hello  # it is repeated until it hears the answer
         assert line.split() == [b"go", self.hello[1]]
         given, authorized = (base64.b64decode(word) for word in self.hello[4:])
+        time.sleep(self.seconds)
         self.transport = paramiko.Transport(self.port)
         self.transport.add_server_key(self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode())))
         self.transport.start_server(event=threading.Event(), server=Shell(authorized))
@@ -107,6 +109,20 @@ def test_a_command_gives_status_and_output(pair: tuple[socket.socket, socket.soc
     assert finished.status == 3
     assert "out:uname" in finished.output
     assert "err\ufffd" in finished.output
+    session.close()
+
+
+def test_an_sshd_may_take_as_long_as_the_deadline_allows(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Impatient(paramiko.Transport):
+        def __init__(self, connection: socket.socket) -> None:
+            super().__init__(connection)
+            self.banner_timeout = self.handshake_timeout = 0.1
+
+    monkeypatch.setattr(paramiko, "Transport", Impatient)
+    session = connect(pair[0], Relay(pair[1], seconds=1.0))
+    assert session.run("uname", soon()).status == 3
     session.close()
 
 
