@@ -242,3 +242,7 @@ class Events:
                 yield "NEW" if message.flags & netlink.CREATE else "UPDATE", parse_flow(message.payload)
             elif message.type == _CONNTRACK << 8 | DELETE:
                 yield "DESTROY", parse_flow(message.payload)
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._netlink.close()
