@@ -58,6 +58,8 @@ class Ssh:
         host_key = _make_key()
         _greet(connection, what, host_key, deadline)
         self._transport = paramiko.Transport(connection)
+        # Its own limits of 15 s are passed on a busy host; ours is the deadline.
+        self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
         # Its own limits are made for idle machines; the deadline is the only one.
         self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
         try:
