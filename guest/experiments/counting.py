@@ -14,6 +14,7 @@ from guest.lab.router import Router
 _FRONTENDS = ("legacy", "nft", "native")
 _LIMIT = 3
 _TRAIN = 200
+_TRIES = 4
 
 
 def _limit(place: Namespace, chain: str) -> None:
@@ -58,18 +59,23 @@ def connlimit_train(lab: Lab) -> Facts:
     """Does a limit on connections count a connection once, however many packets it sends?
 
     `-m connlimit --connlimit-above 3 -j DROP` (nft: `ct count over 3 drop`) in FORWARD, without any match on the state, as many rule sets
-    have it. A flow that counts more than once reaches the limit alone and loses packets. Each step in a namespace of its own.
+    have it. A flow that counts more than once reaches the limit alone and loses packets. Each step in a namespace of its own, and each
+    train up to four times.
     """
     facts: Facts = {}
     for name in ("udp", "syn", "data"):
-        place = lab.another()
-        router = place.router(states=False)
-        _limit(place, "forward")
         packet = udp("10.0.1.2:40000", "10.0.2.2:53") if name == "udp" else tcp("10.0.1.2:40000", "10.0.2.2:80")
-        if name == "data":
-            router.handshake()
-            packet = tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=1001, ack=5001, data=b"x" * 100)
-        facts[name] = _how_often(_through(router, [bytes(packet)] * _TRAIN))
+        # Only what comes within one clock tick may be miscounted, and the first train may be too slow for that.
+        for _ in range(_TRIES):
+            place = lab.another()
+            router = place.router(states=False)
+            _limit(place, "forward")
+            if name == "data":
+                router.handshake()
+                packet = tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=1001, ack=5001, data=b"x" * 100)
+            facts[name] = _how_often(_through(router, [bytes(packet)] * _TRAIN))
+            if facts[name] != "once":
+                break
     new = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(41000, 41005))
     _pause(lab)
     facts["new_after"] = _through(router, new)
