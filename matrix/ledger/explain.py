@@ -15,6 +15,7 @@ from matrix import compare
 from matrix.ledger.contains import contains
 from matrix.ledger.model import ANSWERED, Build, Change, Ledger
 from matrix.record import FactValue, Record, Status
+from vms.kernels.order import release_key
 
 Value = FactValue | None
 
@@ -135,7 +136,17 @@ def _expected(holds: list[tuple[Change, bool | None]]) -> set[Any]:
     found = {_mark(entry.before) for entry, held in holds if held}
     left = {_mark(entry.before) for entry, held in holds if not held}
     absent = {_mark(entry.after) for entry, held in holds if not held}
-    return (made - found or made) | (left - absent or left)
+    return (made - found or made) | (left - absent or left) | {_in_turn(holds)}
+
+
+def _in_turn(holds: list[tuple[Change, bool | None]]) -> Any:
+    """What the fact comes to when the commits are made in their order upstream: one may lead back to where another began."""
+    ordered = sorted(holds, key=lambda hold: release_key(hold[0].commit.mainline or "999"))
+    value = _mark(ordered[0][0].before)
+    for entry, held in ordered:
+        if held and _mark(entry.before) == value:
+            value = _mark(entry.after)
+    return value
 
 
 def _parts(before: Value, after: Value) -> dict[str, tuple[Value, Value]]:

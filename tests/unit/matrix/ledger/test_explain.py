@@ -132,6 +132,15 @@ def test_what_a_later_commit_changed_further_is_not_expected_any_more() -> None:
     assert contradictions(ledger(FIRST, SECOND), cell(Status.PASS, flows=7), OLD)
 
 
+def test_a_commit_may_lead_back_to_where_an_earlier_one_began() -> None:
+    back = Change("x", C, "flows", before=7, after=10)
+    sideways = Change("x", B, "flows", before=7, after=8)
+    known = ledger(FIRST, back, sideways)
+    assert contradictions(known, cell(Status.PASS, flows=10), NEW) == ()
+    assert contradictions(known, cell(Status.PASS, flows=8), LTS) == ()
+    assert contradictions(known, cell(Status.PASS, flows=3), NEW)
+
+
 def test_a_cell_without_facts_contradicts_only_what_is_said_of_its_status() -> None:
     assert contradictions(ledger(FIRST), cell(Status.UNSUPPORTED), NEW) == ()
     entry = Change("x", A, before="answered", after="unsupported")
