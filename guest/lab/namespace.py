@@ -167,9 +167,7 @@ class Namespace:
         """The counters of every rule with a comment and of every base chain's policy, read now."""
         found = Counters({}, {})
         with self.inside():
-            # Table by table: the list of legacy tables in /proc is not for the root of a user namespace.
-            for family, table in sorted(self._tables):
-                command = (program(family, self.frontend, "save"), "-c", "-t", table)
+            for command in self._listings():
                 text = tool(*command)
                 self.journal.counters(command, text)
                 found |= parse_save(text)
@@ -178,6 +176,18 @@ class Namespace:
                 self.journal.counters(("nft", "-j", "list", "ruleset"), text)
                 found |= parse_nft(text)
         return found
+
+    def _listings(self) -> list[tuple[str, ...]]:
+        commands: list[tuple[str, ...]] = []
+        for family in sorted({family for family, _ in self._tables}):
+            save = (program(family, self.frontend, "save"), "-c")
+            names = f"/proc/net/{'ip' if family == 4 else 'ip6'}_tables_names"
+            if self.frontend == "legacy" and not os.access(names, os.R_OK):
+                # The root of a user namespace may not read which legacy tables there are, and has to name each.
+                commands += [(*save, "-t", table) for of, table in sorted(self._tables) if of == family]
+            else:
+                commands.append(save)
+        return commands
 
     # Flows
 
