@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from guest.catalogue import Experiment
+from matrix.known import read_finished
 from matrix.ledger.read import read_ledger
 from matrix.manifest import Manifest
 from matrix.plan import variant_name
 from matrix.record import Record, Status
 from matrix.report.markdown import markdown
-from matrix.store import read_run, write_whole
+from matrix.store import write_whole
 from matrix.table import make_table
 from vms.errors import UsageError
 
@@ -24,7 +25,7 @@ def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Exper
 
     Raises UsageError if the runs are of different kernels, or if together they have an `error` or lack a cell.
     """
-    manifest, records = together([read_run(run) for run in runs])
+    manifest, records = together([read_finished(run) for run in runs])
     lost = [f"{record.experiment} on {record.kernel} is error" for record in records if record.status is Status.ERROR]
     if wrong := lost + lacking(records, catalogue):
         raise UsageError(f"{', '.join(map(str, runs))} cannot be the reference: {', '.join(wrong)}; run ./invoke matrix for these")

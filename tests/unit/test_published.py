@@ -1,0 +1,28 @@
+"""What is published in git is not older than what it is made from."""
+
+from __future__ import annotations
+
+from commands.shell import RESULTS, ROOT
+from guest.catalogue import load
+from matrix.known import read_finished
+from matrix.ledger.read import read_ledger
+from matrix.record import Status
+from matrix.reference import lacking, reference_page
+from matrix.report.catalogue import catalogue_page
+
+
+def test_the_catalogue_page_is_what_the_experiments_say() -> None:
+    assert (ROOT / "docs" / "catalogue.md").read_text() == catalogue_page(load(), read_ledger()), "run ./invoke catalogue"
+
+
+def test_the_reference_answers_all_that_the_catalogue_asks() -> None:
+    _, records = read_finished(RESULTS / "reference")
+    assert lacking(records, load()) == [], "run ./invoke matrix, then ./invoke reference"
+    assert Status.ERROR not in {record.status for record in records}
+
+
+def test_the_reference_page_shows_its_records_and_what_the_ledger_says_now() -> None:
+    manifest, records = read_finished(RESULTS / "reference")
+    assert (RESULTS / "reference" / "README.md").read_text() == reference_page(manifest, records, load()), (
+        "./invoke reference --run reference"
+    )
