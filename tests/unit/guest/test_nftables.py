@@ -83,7 +83,7 @@ def test_a_listing_may_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_mistake_in_a_script_is_our_error_and_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, FakeLibrary(-1, b"", b"/dev/stdin:1:1-3: Error: syntax error, unexpected string"))
-    with pytest.raises(ToolFailed, match="syntax error(.|\n)*tabel"):
+    with pytest.raises(ToolFailed, match=r"syntax error(.|\n)*tabel"):
         nftables.run("tabel ip t")
 
 
