@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def lab() -> dict[str, Any]:
+    """What lab_script.py found, run as the root of user and network namespaces of its own."""
+    command = ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-m", "tests.unit.guest.lab_script"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_host_answers_on_its_wire(lab: dict[str, Any]) -> None:
+    assert lab["host"]["answer"] == ["192.0.2.1", "198.18.0.2", 3, 3]
+
+
+def test_packets_are_counted_by_the_kernel_and_by_the_wire(lab: dict[str, Any]) -> None:
+    assert (lab["host"]["received"], lab["host"]["handed"]) == (6, 6)
+
+
+def test_packets_are_kept_for_the_capture(lab: dict[str, Any]) -> None:
+    assert lab["host"]["captured"]
+
+
+@pytest.mark.parametrize("name", ["router", "router6"])
+def test_a_router_forwards_both_ways_and_tells_when_it_does_not(lab: dict[str, Any], name: str) -> None:
+    assert lab[name] == {"states": ["", 1, "", 1], "expired": "lost", "told": 1}
+
+
+def test_a_sysctl_belongs_to_its_namespace(lab: dict[str, Any]) -> None:
+    assert (lab["sysctls"]["here"], lab["sysctls"]["there"]) == ("33", "64")
+    assert lab["sysctls"]["after"] == ["33", "44"]
+    assert lab["sysctls"]["names"]
+
+
+def test_a_refusal_is_an_answer_and_a_missing_knob_unsupported(lab: dict[str, Any]) -> None:
+    assert lab["sysctls"]["refused"] == "EINVAL"
+    assert lab["sysctls"]["missing"] == "writing 1 to net/ipv4/no_such_knob: ENOENT"
+
+
+def test_namespaces_do_not_share_wires(lab: dict[str, Any]) -> None:
+    assert lab["namespaces"] == {"answers": [1, 0], "counts": [1, 0], "links_here": True}
+
+
+def test_waiting_says_what_it_waited_for(lab: dict[str, Any]) -> None:
+    assert (lab["waiting"]["true"], lab["waiting"]["false"]) == (True, False)
+    assert "did not happen within 0.05 s: the impossible" in lab["waiting"]["notes"]
+    assert "the third look" in lab["waiting"]["notes"]
