@@ -1,5 +1,6 @@
 """The tasks of `./invoke`. What each does stands in `commands/`."""
 
+from commands.bench import bench
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.project import catalogue, doctor, experiments, reference, test
@@ -8,6 +9,7 @@ from commands.running import accept, matrix, nightly
 
 __all__ = [
     "accept",
+    "bench",
     "cache",
     "catalogue",
     "compare",

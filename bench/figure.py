@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from vms.errors import UsageError
 
-_NOT_MEASUREMENTS = {"figure"}
+_NOT_MEASUREMENTS = {"figure", "guests", "synthetic", "table"}
+_ONLY_BY_NAME = {"matrix", "soak"}  # each takes as long as all others together
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Figure:
     floor: float | None = None
     floor_what: str = ""
     goal: str = ""
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def names() -> list[str]:
@@ -36,17 +37,22 @@ def names() -> list[str]:
     ]
 
 
-def measure(wanted: Iterable[str]) -> dict[str, list[Figure]]:
-    """Takes the wanted measurements, or all of them when none is named. Raises UsageError for a name that is none."""
+def chosen(wanted: Iterable[str]) -> list[str]:
+    """The wanted measurements, or all but the longest when none is named. Raises UsageError for a name that is none."""
     known = names()
-    chosen = list(wanted) or known
-    for name in chosen:
+    for name in wanted:
         if name not in known:
             raise UsageError(f"bench: no measurement is called {name!r}; there are {', '.join(known)}")
-    return {name: importlib.import_module(f"bench.{name}").measure() for name in chosen}
+    return list(wanted) or [name for name in known if name not in _ONLY_BY_NAME]
 
 
-def as_json(results: dict[str, list[Figure]]) -> dict[str, dict[str, object]]:
+def measure(name: str) -> list[Figure]:
+    """Takes one measurement."""
+    figures: list[Figure] = importlib.import_module(f"bench.{name}").measure()
+    return figures
+
+
+def as_json(results: Mapping[str, list[Figure]]) -> dict[str, dict[str, object]]:
     """The figures for machines: by measurement, then by key; each number under its own key, everything else under `about`."""
     return {
         name: {**{figure.key: figure.value for figure in figures}, "about": [asdict(figure) for figure in figures]}
@@ -54,7 +60,7 @@ def as_json(results: dict[str, list[Figure]]) -> dict[str, dict[str, object]]:
     }
 
 
-def bar(shares: dict[str, float], width: int = 40) -> str:
+def bar(shares: Mapping[str, float], width: int = 40) -> str:
     """A stacked bar of the shares in text, each part by its letter: `aaaabbc  a exec 0.040  b restore 0.020 ...`."""
     total = sum(shares.values())
     letters = dict(zip(shares, "abcdefghijklmnopqrstuvwxyz", strict=False))

@@ -142,22 +142,27 @@ def hash_of(text: str) -> int:
 
 
 def write_evidence(run: Path, record: Record) -> None:
-    """The files that a record names, of the size that real ones have."""
+    """The files that a record names, where a run keeps them."""
     directory = run / "cells" / record.kernel / record.experiment
     directory.mkdir(parents=True, exist_ok=True)
+    files = content(record)
+    for name in record.evidence:
+        (directory / name).write_bytes(files[name])
+
+
+def content(record: Record) -> dict[str, bytes]:
+    """Evidence of a record, of the size that real evidence has."""
     flows = record.facts.get("flows", 0)
     dump = "".join(
         f"tcp      6 {100 + number} SYN_SENT src=198.18.0.2 dst=192.0.2.1 sport={10000 + number} dport=80 [UNREPLIED] "
         f"src=192.0.2.1 dst=198.18.0.2 sport=80 dport={10000 + number} mark=0 use=1\n"
         for number in range(flows if isinstance(flows, int) else 0)
     )
-    content = {
+    return {
         "conntrack.txt": dump.encode(),
         "counters.txt": f"*raw\n:PREROUTING ACCEPT [0:0]\n[10:400] -A PREROUTING -j CT\nCOMMIT\n# {record.kernel}\n".encode(),
         "capture.pcap": capture(10),
     }
-    for name in record.evidence:
-        (directory / name).write_bytes(content[name])
 
 
 def capture(count: int) -> bytes:

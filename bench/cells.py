@@ -1,0 +1,118 @@
+"""What a cell costs beyond what its experiment does: cloned, booted cold, and as virtme-ng runs one command on the same kernel."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.guests import answered, machines, question, template
+from vms.command import Memory
+from vms.deadline import Deadline
+from vms.errors import HostError
+from vms.guest import running
+from vms.template import Template
+
+KERNEL = "6.12-generic"  # virtme-ng cannot boot a cloud kernel
+CLONES, BASELINES, BOOTS = 15, 7, 3
+_VNG_SECONDS = 180
+_SOON = 60
+_USER_SPACE = re.compile(r"\[ *(\d+\.\d+)\] Run /init as init process")
+
+
+def measure() -> list[Figure]:
+    """Runs cells one at a time."""
+    cloned = template(KERNEL)
+    if cloned.cold:
+        raise HostError(f"{cloned.name} cannot be cloned here: {cloned.cold}")
+    nothing = question("nothing", number="0")
+    answered(cloned, nothing)  # reads the template's pages from disk
+    clone = statistics.median(answered(cloned, nothing).seconds for _ in range(CLONES))
+    parts = [clone_parts(cloned) for _ in range(CLONES)]
+    started = statistics.median(one["exec"] for one in parts)
+
+    booted = copy.copy(cloned)
+    booted.cold = "measured"
+    outcomes = [answered(booted, nothing) for _ in range(BOOTS)]
+    cold = statistics.median(outcome.seconds for outcome in outcomes)
+    to_init = [float(found[1]) for outcome in outcomes if (found := _USER_SPACE.search(outcome.console))]
+
+    vng = statistics.median(vng_seconds(cloned.machine.vmlinuz) for _ in range(BOOTS))
+
+    whole = [answered(template("6.12"), question("baseline", frontend="legacy", scope="user")).seconds for _ in range(BASELINES)]
+    return [
+        Figure(
+            "clone_seconds", clone, "s", f"a cell that does nothing, cloned ({cloned.name})",
+            started, "QEMU from exec to its sockets", "at most 0.2", medians(parts),
+        ),
+        Figure("cold_seconds", cold, "s", "the same, booted cold", min(to_init, default=None), "the kernel's own way to init"),
+        Figure("vng_seconds", vng, "s", "virtme-ng, one command on the same kernel", min(to_init, default=None), "as above"),
+        Figure("cold_ratio", cold / clone, "x", "cold boot against clone", goal="at least 20"),
+        Figure("vng_ratio", vng / clone, "x", "virtme-ng against clone", goal="at least 45"),
+        Figure(
+            "baseline_seconds", statistics.median(whole), "s", "the seed's whole `baseline` cell, cloned (6.12)",
+            clone, "a cell that does nothing", "at most 0.8",
+        ),
+    ]  # fmt: skip
+
+
+def clone_parts(cloned: Template) -> dict[str, float]:
+    """Where the time of one cloned cell goes, in seconds. SSH is not on its way."""
+    machine = replace(cloned.machine, memory_file=Memory(cloned.path / "memory", shared=False))
+    state = (cloned.path / "state").read_bytes()
+    request = question("nothing", number="0").line("1")
+    deadline = Deadline(_SOON, "an answer")
+    times = [time.perf_counter()]
+    with running(machine, cloned.name) as guest:
+        guest.attach(deadline)
+        times.append(time.perf_counter())
+        guest.qemu.load(state, deadline)
+        times.append(time.perf_counter())
+        guest.ask(request, deadline)
+        times.append(time.perf_counter())
+        guest.console()
+    times.append(time.perf_counter())
+    return dict(zip(("exec", "restore", "agent", "collect"), (b - a for a, b in itertools.pairwise(times)), strict=True))
+
+
+def medians(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Each part's median."""
+    listed = list(parts)
+    return {name: statistics.median(one[name] for one in listed) for name in listed[0]}
+
+
+def vng_seconds(vmlinuz: Path, run: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> float:
+    """How long virtme-ng takes to boot the kernel, run one command and end. Raises HostError if the command did not run."""
+    program = shutil.which("vng", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        raise HostError("vng is not installed; `./invoke bench` installs it")
+    with tempfile.TemporaryDirectory(prefix="vng-") as directory:
+        told = Path(directory) / "release"
+        command = [program, "--run", str(vmlinuz), "--force-9p", "--cpus", "1", f"--rwdir={directory}"]
+        if machines().accelerator([]).name == "tcg":
+            command.append("--disable-kvm")
+        environment = {**os.environ, "PATH": f"{Path(program).parent}:{os.environ['PATH']}"}  # it calls its parts by name
+        began = time.perf_counter()
+        try:
+            done = run(
+                [*command, "--", f"uname -r >{told}"], env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_VNG_SECONDS,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise HostError(f"vng did not end within {_VNG_SECONDS} s") from error
+        seconds = time.perf_counter() - began
+        # Its exit status is not the command's where it finds no udev on the host.
+        if not told.exists():
+            raise HostError(f"vng ran no command: exit status {done.returncode}: {done.stdout[-500:]}")
+    return seconds

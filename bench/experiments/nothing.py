@@ -1,0 +1,15 @@
+"""A cell that does nothing, to measure what every cell costs."""
+
+from __future__ import annotations
+
+from guest.catalogue import Fact, Facts, experiment
+from guest.lab import Lab
+
+
+@experiment(facts=[Fact("nothing", bool, "always true")], variants={"number": [str(number) for number in range(64)]})
+def nothing(lab: Lab) -> Facts:
+    """What does a cell cost?
+
+    It asks the kernel nothing.
+    """
+    return {"nothing": True}

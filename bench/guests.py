@@ -1,0 +1,130 @@
+"""What measurements share: guests with an experiment that does nothing, and cells of it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from guest.catalogue import Experiment
+from matrix.catalogue import read_catalogue
+from matrix.config import Config, read_config
+from matrix.guests import Guests
+from matrix.machines import Machines
+from matrix.manifest import Manifest, kernel_entries, plan_digest
+from matrix.plan import Cell, Plan
+from matrix.progress import KernelProgress
+from matrix.record import Record, Status
+from matrix.run import Outcome, Question, ask, execute
+from matrix.store import now, open_run
+from vms.cache import Cache
+from vms.errors import HostError
+from vms.kernels import Catalogue, Kernel, resolve_all
+from vms.template import Template
+
+ROOT = Path(__file__).parents[1]
+OWN = "bench/experiments"
+"""Experiments that measure instead of asking; relative to the checkout."""
+
+
+@cache
+def config() -> Config:
+    """The user's own configuration."""
+    return read_config(ROOT / "matrix.toml")
+
+
+@cache
+def machines() -> Machines:
+    """Guests on this machine that know the measurements' experiments."""
+    return Machines(config().debian, Cache.default(), own=ROOT / OWN)
+
+
+@cache
+def builds() -> Catalogue:
+    """The kernels there are."""
+    return Catalogue.load(config().debian, Cache.default())
+
+
+def kernels(*specs: str) -> tuple[Kernel, ...]:
+    """The kernels that the specs mean."""
+    return resolve_all(specs, builds(), ROOT)
+
+
+@cache
+def template(spec: str) -> Template:
+    """The template of one kernel, with one CPU."""
+    (kernel,) = kernels(spec)
+    return machines().template(machines().fetch(kernel), 1)
+
+
+def experiment(name: str) -> Experiment:
+    """One of the catalogue's experiments, or of those that measure."""
+    return read_catalogue(ROOT / OWN)[name]
+
+
+def question(name: str, **variant: str) -> Question:
+    """Asks for one cell."""
+    return Question(name, name, variant, experiment(name).seconds)
+
+
+def answered(template: Template, asked: Question) -> Outcome:
+    """One whole cell. Raises HostError if it gave no answer: then there is nothing to measure."""
+    outcome = ask(template, asked)
+    if outcome.answer is None or b'"outcome": "answered"' not in outcome.answer:
+        raise HostError(f"{asked.what} on {template.name} gave no answer: {outcome.lost or outcome.answer!r}")
+    return outcome
+
+
+def cells_of(of: Sequence[Kernel], each: int) -> Plan:
+    """A plan of that many cells per kernel that do nothing."""
+    asked = experiment("nothing")
+    cells = tuple(Cell(kernel, asked, variant) for kernel in of for variant in asked.combinations()[:each])
+    return Plan(tuple(of), (asked,), cells)
+
+
+def seconds_of(plan: Plan, guests: Guests, jobs: int) -> float:
+    """How long a run of the plan takes, as `run`. Raises HostError if a cell did not pass."""
+    seconds, records = run(plan, guests, jobs)
+    wrong = [record for record in records if record.status is not Status.PASS]
+    if wrong:
+        raise HostError(f"{len(wrong)} of {len(records)} cells did not pass, among them {wrong[0].kernel}: {wrong[0].reason}")
+    return seconds
+
+
+def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
+    """A run in a directory that is thrown away: seconds from the first fetch to the last record on disk, and the records."""
+    surroundings = guests.prepare(plan.kernels)
+    names = tuple(experiment.name for experiment in plan.experiments)
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        digest = plan_digest(plan, surroundings)
+        opened = open_run(Path(directory), Manifest("bench", digest, now(), (), jobs, names, kernel_entries(plan), surroundings))
+        began = time.perf_counter()
+        execute(plan, guests, opened, jobs, Silent())
+        seconds = time.perf_counter() - began
+        opened.close(finished=True)
+    return seconds, list(opened.records.values())
+
+
+def make_templates(of: Iterable[Kernel], jobs: int) -> None:
+    """Boots what was not booted before."""
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda kernel: machines().template(machines().fetch(kernel), 1), of))
+
+
+class Silent:
+    """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def changed(self, kernel: KernelProgress) -> None:
+        """A kernel entered another phase."""
+
+    def finished(self, record: Record) -> None:
+        """A cell has its record."""
+
+    def tick(self) -> None:
+        """Time passes."""

@@ -1,0 +1,72 @@
+"""A whole default `./invoke matrix`: with nothing but downloads in the cache, with everything in it, and the night after it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.guests import ROOT, Silent
+from matrix.baseline import Baseline
+from matrix.catalogue import own_directory, read_catalogue
+from matrix.config import read_config
+from matrix.invocation import run_matrix
+from matrix.ledger.read import read_ledger
+from matrix.machines import Machines
+from matrix.nightly import Workshop, nightly
+from matrix.plan import choose_experiments, make_plan
+from vms.cache import Cache
+from vms.capacity import processors
+from vms.errors import HostError
+from vms.kernels import Catalogue, resolve_all
+
+_DOWNLOADS = ("apt", "kernels", "images", "accelerators")
+
+
+def measure() -> list[Figure]:
+    """In a process of its own, which knows the user's experiments and not those that measure."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        cells, cold, warm, unchanged = pool.submit(take).result()
+    return [
+        Figure("cold_seconds", cold, "s", f"{cells} cells; kernels and image were downloaded and unpacked, nothing else was made"),
+        Figure("warm_seconds", warm, "s", "the same with templates in the cache"),
+        Figure("unchanged_seconds", unchanged, "s", "a night in which nothing is new"),
+        Figure("warm_cell_seconds", warm / cells, "s", f"a cell of the warm run, {processors()} at a time"),
+    ]
+
+
+def take() -> tuple[int, float, float, float]:
+    """The number of cells, and the seconds of each of the three."""
+    config = read_config(ROOT / "matrix.toml")
+    own = own_directory(config.own_experiments, ROOT)
+    catalogue, real = read_catalogue(own), Cache.default()
+    builds = Catalogue.load(config.debian, real)
+    plan = make_plan(resolve_all(config.kernels, builds, ROOT), choose_experiments(config.experiments, catalogue))
+    ahead = Machines(config.debian, real, catalogue=builds, own=own)
+    ahead.prepare(plan.kernels)
+    for kernel in plan.kernels:
+        ahead.fetch(kernel)
+    times = []
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=real.root.parent) as directory:
+        cache, results = Path(directory) / "cache", Path(directory) / "results"
+        cache.mkdir()
+        for kind in _DOWNLOADS:
+            (cache / kind).symlink_to(real.root / kind)
+        for _ in ("cold", "warm"):
+            machines = Machines(config.debian, Cache(cache), catalogue=builds, own=own)
+            began = time.perf_counter()
+            result = run_matrix(plan, catalogue, machines, results, processors(), ["matrix"], Silent())
+            times.append(time.perf_counter() - began)
+        (result.run / "nightly.json").write_text("{}")  # the sign by which a night knows answers
+        shop = Workshop(plan, catalogue, machines, results, processors(), (), Silent())
+        began = time.perf_counter()
+        night = nightly(shop, Baseline(), read_ledger(), datetime.now(UTC).date())
+        times.append(time.perf_counter() - began)
+    if night.run:
+        raise HostError(f"the night asked {sum(night.counts.values())} cells again: they had ended in `error`, or the day was over")
+    cold, warm, unchanged = times
+    return len(plan.cells), cold, warm, unchanged

@@ -1,0 +1,50 @@
+"""The task that measures."""
+
+from __future__ import annotations
+
+import json as encoder
+import time
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import complain, console, reported
+
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+
+
+@task(
+    iterable=["name"],
+    help={
+        "name": "a measurement (`bench cells scaling` will do; default: all but the longest)",
+        "json": "write the figures to this file as well",
+        "list": "list the measurements",
+    },
+)
+@reported
+def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:
+    """Measure what cells, runs and reports cost, as ratios within one run, with what is the least they could cost."""
+    from bench.figure import as_json, chosen, measure, names
+    from bench.table import bench_table
+    from matrix.store import write_whole
+    from vms.errors import MatrixError
+
+    if list:
+        print("\n".join(names()))
+        return 0
+    results, code = {}, 0
+    for one in chosen(name):
+        complain(f"measuring {one}")
+        began = time.monotonic()
+        try:
+            results[one] = measure(one)
+        except MatrixError as error:
+            complain(f"{one}: {error}")
+            code = error.exit_code
+        else:
+            complain(f"measured {one} in {time.monotonic() - began:.0f} s")
+    if json:
+        write_whole(Path(json).resolve(), encoder.dumps(as_json(results), indent=1).encode() + b"\n")
+    console().print(bench_table(results))
+    return code
