@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vms.cache import Cache
+from vms.capacity import free_memory, processors
 from vms.deadline import Deadline
 from vms.errors import MatrixError
 from vms.kernels.host_apt import host_apt
@@ -69,11 +70,9 @@ def _qemu() -> Finding:
 
 
 def _memory() -> Finding:
-    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    available = int(fields["MemAvailable"].split()[0]) // 1024
-    guests = available // _GUEST_MEMORY
-    found = f"{available} MiB available, {os.cpu_count()} processors"
-    return Finding("memory", guests >= 1, found, f"a guest takes up to {_GUEST_MEMORY} MiB; free some")
+    available = free_memory() >> 20
+    found = f"{available} MiB available, {processors()} processors"
+    return Finding("memory", available >= _GUEST_MEMORY, found, f"a guest takes up to {_GUEST_MEMORY} MiB; free some")
 
 
 def _disk(cache: Cache) -> Finding:

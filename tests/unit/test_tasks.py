@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 from invoke.context import Context
 
 import tasks
+from bench.figure import Figure
 from commands.shell import ROOT, reported
 from vms.errors import FetchError, LostGuest, UsageError
 
@@ -101,6 +103,55 @@ def test_negative_jobs_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = matrix(capsys, jobs=-1)
     assert code == 2
     assert "--jobs -1" in said
+
+
+def test_jobs_are_for_workers_to_say_where_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = matrix(capsys, jobs=2, scheduler="tcp://127.0.0.1:8786")
+    assert code == 2
+    assert "--slots" in said
+
+
+def worker(capsys: pytest.CaptureFixture[str], scheduler: str, **flags: Any) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        tasks.worker(Context(), scheduler, **flags)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, capsys.readouterr().err
+
+
+def test_a_worker_needs_an_address_and_at_least_one_slot(capsys: pytest.CaptureFixture[str]) -> None:
+    for address, flags, part in (("10.0.0.1", {}, "looks like tcp://host:8786"), ("tcp://10.0.0.1:8786", {"slots": -1}, "--slots -1")):
+        code, said = worker(capsys, address, **flags)
+        assert code == 2
+        assert part in said
+
+
+def bench(capsys: pytest.CaptureFixture[str], **flags: Any) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        tasks.bench(Context(), **{"name": [], **flags})
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, *capsys.readouterr()
+
+
+def test_a_measurement_that_fails_does_not_keep_the_others_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(name: str) -> list[Figure]:
+        if name == "cells":
+            raise LostGuest("gone")
+        return [Figure("rate", 2.5, "cells/s", "cells in a second")]
+
+    monkeypatch.setattr("bench.figure.measure", measure)
+    code, shown, said = bench(capsys, name=["cells", "scaling"], json=str(tmp_path / "figures.json"))
+    assert code == 3
+    assert "cells: gone" in said
+    assert "2.5 cells/s" in shown
+    assert json.loads((tmp_path / "figures.json").read_text())["scaling"]["rate"] == 2.5
+
+
+def test_an_unknown_measurement_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, said = bench(capsys, name=["cell"])
+    assert code == 2
+    assert "no measurement is called 'cell'" in said
 
 
 def test_an_offline_run_without_lists_says_what_to_do(
