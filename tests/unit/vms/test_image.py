@@ -140,25 +140,25 @@ def test_what_a_killed_build_left_is_removed_first(bootstrap: Bootstrap, cache: 
 def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Path) -> None:
     # Its own child, as dpkg would be one, and itself: both hear of it.
     bootstrap.does(
-        f"sh -c 'trap \"echo child >>{tmp_path}/ended; exit\" TERM; while :; do sleep 0.05; done' &\n"
+        f"sh -c 'trap \"echo child >>{tmp_path}/ended; exit\" TERM; touch {tmp_path}/child; while :; do sleep 0.05; done' &\n"
         f"trap 'wait; echo parent >>{tmp_path}/ended; exit' TERM; touch {tmp_path}/begun; while :; do sleep 0.05; done"
     )
     process = os.posix_spawn("/usr/bin/setsid", ["setsid", *image._ENDED_WITH_US, str(bootstrap.program)], os.environ)
-    wait_for(lambda: (tmp_path / "begun").exists())
+    wait_for(lambda: (tmp_path / "begun").exists() and (tmp_path / "child").exists())
     os.kill(process, 15)
     os.waitpid(process, 0)
     wait_for(lambda: len((tmp_path / "ended").read_text().split()) == 2)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(200):
+    for _ in range(1500):
         try:
             if condition():
                 return
         except FileNotFoundError:
             pass
         time.sleep(0.02)
-    pytest.fail("it did not come true within four seconds")
+    pytest.fail("it did not come true within thirty seconds")
 
 
 def test_the_description_beside_it_is_json(bootstrap: Bootstrap, cache: Cache) -> None:
