@@ -30,6 +30,7 @@ from vms.errors import LostGuest
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
 _SLICE = 0.25  # seconds between two looks at the deadline
+_PIECE = 0.01  # seconds to wait for the rest of a line
 _AGAIN = 0.5  # seconds after which the relay is spoken to again
 _NO_STATUS = -1  # what paramiko says when the other end is gone
 _CHUNK = 65536
@@ -58,8 +59,6 @@ class Ssh:
         host_key = _make_key()
         _greet(connection, what, host_key, deadline)
         self._transport = paramiko.Transport(connection)
-        # Its own limits of 15 s are passed on a busy host; ours is the deadline.
-        self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
         # Its own limits are made for idle machines; the deadline is the only one.
         self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
         try:
@@ -155,14 +154,35 @@ def _greet(connection: socket.socket, what: str, host_key: _Key, deadline: Deadl
                     if not data:
                         raise LostGuest(f"{what}: went away ({deadline.what})")
                     heard = heard[-_CHUNK:] + data
-                connection.settimeout(None)
                 connection.sendall(b"go " + session + b"\n")
+                _skip_to_banner(connection, what, deadline)
+                connection.settimeout(None)
                 return
     except TimeoutError:
         pass
     except OSError as error:
         raise LostGuest(f"{what}: its SSH port: {error} ({deadline.what})") from error
     raise LostGuest(f"{what}: its SSH port did not answer within {deadline.seconds:g} s ({deadline.what})")
+
+
+def _skip_to_banner(connection: socket.socket, what: str, deadline: Deadline) -> None:
+    """Drops what comes before sshd's first line: the answer to each further hello.
+
+    paramiko would take those for lines of a banner, and give sshd only two seconds for the next one.
+    """
+    while not deadline.expired:
+        connection.settimeout(max(0.001, deadline.remaining))
+        waiting = connection.recv(_CHUNK, socket.MSG_PEEK)
+        if not waiting:
+            raise LostGuest(f"{what}: went away ({deadline.what})")
+        if waiting.startswith(b"SSH-"):
+            return
+        line, end, _ = waiting.partition(b"\n")
+        if end:
+            connection.recv(len(line) + 1)
+        else:
+            time.sleep(_PIECE)
+    raise TimeoutError
 
 
 @functools.cache

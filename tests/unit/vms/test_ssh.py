@@ -62,6 +62,7 @@ class Relay:
         self.port.sendall(self.before + b"ready " + self.hello[1] + b"\n")
         while (line := self.line()).startswith(b"hello "):
             assert line.split() == self.hello  # it is repeated until it hears the answer
+            self.port.sendall(b"ready " + self.hello[1] + b"\n")
         assert line.split() == [b"go", self.hello[1]]
         given, authorized = (base64.b64decode(word) for word in self.hello[4:])
         time.sleep(self.seconds)
@@ -139,6 +140,37 @@ def test_a_relay_that_misses_the_first_words_is_told_again(pair: tuple[socket.so
     session = connect(pair[0], relay, first)
     assert session.run("x", soon()).status == 3
     session.close()
+
+
+def test_answers_to_further_words_are_not_taken_for_a_banner(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bytes] = []
+
+    class Watching(paramiko.Transport):
+        def __init__(self, connection: socket.socket) -> None:
+            given.append(connection.recv(64, socket.MSG_PEEK))
+            super().__init__(connection)
+
+    monkeypatch.setattr(paramiko, "Transport", Watching)
+
+    def relay() -> None:
+        session = pair[1].recv(65536).split()[1]
+        pair[1].sendall(b"ready " + session + b"\n")
+        while b"go " not in pair[1].recv(65536):
+            pass
+        pair[1].sendall(b"ready " + session + b"\nready " + session + b"\nSS")
+        time.sleep(0.05)
+        pair[1].sendall(b"H-2.0-late\r\n")
+        time.sleep(0.2)
+        pair[1].shutdown(socket.SHUT_RDWR)
+
+    thread = threading.Thread(target=relay)
+    thread.start()
+    with pytest.raises(LostGuest):
+        Ssh(pair[0], "6.1.0", soon())
+    thread.join()
+    assert given == [b"SSH-2.0-late\r\n"]
 
 
 def test_another_host_key_is_refused(pair: tuple[socket.socket, socket.socket]) -> None:
