@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,9 @@ from matrix.progress import KernelProgress
 from matrix.record import Record, Status
 from matrix.run import Outcome, Question, ask, execute
 from matrix.store import now, open_run
+from vms import tool
 from vms.cache import Cache
+from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.kernels import Catalogue, Kernel, resolve_all
 from vms.template import Template
@@ -112,6 +115,12 @@ def make_templates(of: Iterable[Kernel], jobs: int) -> None:
     """Boots what was not booted before."""
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda kernel: machines().template(machines().fetch(kernel), 1), of))
+
+
+def elsewhere(module: str, seconds: float) -> str:
+    """What a module prints, last, that runs in a process of its own. Raises HostError if it fails or is not done in so many seconds."""
+    said = tool.run([sys.executable, "-m", module], Deadline(seconds, f"measuring {module}"), cwd=ROOT)
+    return said.splitlines()[-1]
 
 
 class Silent:
