@@ -14,12 +14,13 @@ from bench.figure import Figure
 from bench.guests import ROOT, Silent, elsewhere
 from matrix.baseline import Baseline
 from matrix.catalogue import own_directory, read_catalogue
+from matrix.choice import choose
 from matrix.config import read_config
 from matrix.invocation import run_matrix
 from matrix.ledger.read import read_ledger
 from matrix.machines import Machines
 from matrix.nightly import Workshop, nightly
-from matrix.plan import choose_experiments, make_plan
+from matrix.plan import plan_choices
 from vms.cache import Cache
 from vms.capacity import processors
 from vms.errors import HostError
@@ -58,7 +59,7 @@ def take() -> Taken:
     own = own_directory(config.own_experiments, ROOT)
     catalogue, real = read_catalogue(own), Cache.default()
     builds = Catalogue.load(config.debian, real)
-    plan = make_plan(resolve_all(config.kernels, builds, ROOT), choose_experiments(config.experiments, catalogue))
+    plan = plan_choices(resolve_all(config.kernels, builds, ROOT), choose(config.experiments, catalogue))
     ahead = Machines(config.debian, real, catalogue=builds, own=own)
     ahead.prepare(plan.kernels)
     for kernel in plan.kernels:

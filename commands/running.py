@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     iterable=["kernel", "experiment"],
     help={
         "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
-        "experiment": "an experiment's name or a glob (repeatable; default: those of matrix.toml)",
+        "experiment": "a name or a glob, 'table-full[scope=root]' for some variants (repeatable; default: those of matrix.toml)",
         "jobs": "guests at a time (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what the cache holds",
@@ -46,10 +46,11 @@ def matrix(
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
     from matrix.catalogue import own_directory, read_catalogue
+    from matrix.choice import choose
     from matrix.config import read_config
     from matrix.invocation import run_matrix
     from matrix.machines import Machines
-    from matrix.plan import choose_experiments, make_plan
+    from matrix.plan import plan_choices
     from matrix.report.dry_run import plan_text
     from matrix.report.progress import display
     from matrix.report.terminal import print_failures, print_surprises, print_table, summary
@@ -65,12 +66,12 @@ def matrix(
     config = read_config(ROOT / "matrix.toml")
     own = own_directory(config.own_experiments, ROOT)
     catalogue = read_catalogue(own)
-    experiments = choose_experiments(experiment or config.experiments, catalogue)
+    chosen = choose(experiment or config.experiments, catalogue)
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline)
     specs = kernel or config.kernels
     kernels = lock.kernels(lock.read(LOCK), specs, ROOT, builds) if locked else resolve_all(specs, builds, ROOT)
-    plan = make_plan(kernels, experiments)
+    plan = plan_choices(kernels, chosen)
     machines = Machines(config.debian, cache, accel, offline, builds, own)
     if dry_run:
         print(plan_text(plan, machines.command), end="")
@@ -113,12 +114,13 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
 
     from matrix.baseline import read_baseline
     from matrix.catalogue import own_directory, read_catalogue
+    from matrix.choice import choose
     from matrix.config import read_config
     from matrix.ledger.read import read_ledger
     from matrix.machines import Machines
     from matrix.nightly import Workshop
     from matrix.nightly import nightly as run_night
-    from matrix.plan import choose_experiments, make_plan
+    from matrix.plan import plan_choices
     from matrix.report.night import summary
     from matrix.report.progress import display
     from vms.cache import Cache
@@ -133,7 +135,7 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     held = lock.read(LOCK) if LOCK.exists() or locked else None
     kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
     since = tuple(kernel.name for kernel in lock.new_since(held, kernels)) if held else ()
-    plan = make_plan(kernels, choose_experiments(config.experiments, catalogue))
+    plan = plan_choices(kernels, choose(config.experiments, catalogue))
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
         machines = Machines(config.debian, cache, accel, offline, builds, own)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
-from vms.errors import UsageError
 from vms.kernels.kernel import Kernel
 
 
@@ -44,22 +41,20 @@ def variant_name(variant: Mapping[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in variant.items())
 
 
-def make_plan(kernels: Sequence[Kernel], experiments: Sequence[Experiment]) -> Plan:
+@dataclass(frozen=True)
+class Choice:
+    """An experiment and those of its variants that are asked."""
+
+    experiment: Experiment
+    variants: tuple[Mapping[str, str], ...]
+
+
+def make_plan(kernels: Sequence[Kernel], experiments: Iterable[Experiment]) -> Plan:
     """Every variant of every experiment on every kernel."""
-    cells = [Cell(kernel, experiment, variant) for kernel in kernels for experiment in experiments for variant in experiment.combinations()]
-    return Plan(tuple(kernels), tuple(experiments), tuple(cells))
+    return plan_choices(kernels, [Choice(experiment, tuple(experiment.combinations())) for experiment in experiments])
 
 
-def choose_experiments(globs: Iterable[str], catalogue: Mapping[str, Experiment]) -> tuple[Experiment, ...]:
-    """The experiments that any glob matches, in the catalogue's order. Raises UsageError for a glob that matches none."""
-    chosen: set[str] = set()
-    for glob in globs:
-        found = fnmatch.filter(catalogue, glob)
-        if not found:
-            near = difflib.get_close_matches(glob, catalogue, n=3)
-            meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalogue)}"
-            raise UsageError(f"no experiment {glob!r}; {meant}")
-        chosen.update(found)
-    if not chosen:
-        raise UsageError("no experiments are chosen: `experiments` in matrix.toml is empty and no -e is given")
-    return tuple(experiment for name, experiment in catalogue.items() if name in chosen)
+def plan_choices(kernels: Sequence[Kernel], choices: Sequence[Choice]) -> Plan:
+    """The chosen variants on every kernel."""
+    cells = [Cell(kernel, choice.experiment, variant) for kernel in kernels for choice in choices for variant in choice.variants]
+    return Plan(tuple(kernels), tuple(choice.experiment for choice in choices), tuple(cells))

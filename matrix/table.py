@@ -76,7 +76,7 @@ def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | No
             groups.append([line])
         else:
             group.append(line)
-    everything = [_variant(line) for line in lines]
+    everything = _everything(experiment, [_variant(line) for line in lines])
     rows = []
     for group in groups:
         variants = tuple(_variant(line) for line in group)
@@ -84,6 +84,12 @@ def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | No
         question = experiment.question if experiment else ""
         rows.append(Row(name, question, variants_label(variants, everything), variants, tuple(group[0]), changed))
     return rows
+
+
+def _everything(experiment: Experiment | None, asked: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """All variants there are, so that a run of some names them: the catalogue's, unless the experiment had others when it was run."""
+    declared = experiment.combinations() if experiment else []
+    return declared if all(variant in declared for variant in asked) else asked
 
 
 def _variant(line: list[Record | None]) -> Mapping[str, str]:

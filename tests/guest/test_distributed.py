@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
+from matrix.choice import choose
 from matrix.config import read_config
 from matrix.invocation import Result, run_matrix
 from matrix.machines import Machines
-from matrix.plan import Plan, choose_experiments, make_plan
+from matrix.plan import Plan, plan_choices
 from matrix.record import Status
 from matrix.remote import WorkersMachines
 from matrix.store import cell_path
@@ -31,7 +32,7 @@ CONFIG = read_config(ROOT / "matrix.toml")
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     kernels = resolve_all(("6.1", "6.12"), Catalogue.load(CONFIG.debian, Cache.default()), ROOT)
-    return make_plan(kernels, choose_experiments(["baseline", "table-full"], load()))
+    return plan_choices(kernels, choose(["baseline", "table-full"], load()))
 
 
 def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:

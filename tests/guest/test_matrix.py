@@ -9,10 +9,11 @@ import pytest
 from scapy.utils import RawPcapReader
 
 from guest.catalogue import load
+from matrix.choice import choose
 from matrix.config import read_config
 from matrix.invocation import Result, run_matrix
 from matrix.machines import Machines
-from matrix.plan import choose_experiments, make_plan
+from matrix.plan import plan_choices
 from matrix.record import Record, Status
 from matrix.store import cell_path
 from tests.unit.matrix.fakes import Seen
@@ -29,7 +30,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     config = read_config(ROOT / "matrix.toml")
     cache, catalogue = Cache.default(), load()
     kernels = resolve_all(SERIES, Catalogue.load(config.debian, cache), ROOT)
-    plan = make_plan(kernels, choose_experiments(["baseline", "table-full"], catalogue))
+    plan = plan_choices(kernels, choose(["baseline", "table-full"], catalogue))
     results = tmp_path_factory.mktemp("results")
     return run_matrix(plan, catalogue, Machines(config.debian, cache), results, 2, ["matrix"], Seen())
 

@@ -106,7 +106,7 @@ function factParts(row, column) {
 function replayParts(row, kernel) {
   // Debian's packages are named to the last digit, so that the same build is asked and not a newer one of its series.
   const spec = kernel.id.startsWith('debian:') ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
-  const command = `./invoke matrix -k ${quoted(spec)} -e ${quoted(row.experiment.name)}`;
+  const command = `./invoke matrix -k ${quoted(spec)} ${replaySpecs(row).map((spec) => `-e ${quoted(spec)}`).join(' ')}`;
   const button = element('button', { type: 'button', onclick: async () => {
     try {
       await navigator.clipboard.writeText(command);
@@ -116,6 +116,12 @@ function replayParts(row, kernel) {
     }
   } }, 'copy');
   return [element('h3', {}, 'Run it again'), element('div', { class: 'replay' }, element('pre', { tabindex: '0' }, command), button)];
+}
+
+// The row's variants and no others; without a label it stands for all of them.
+function replaySpecs(row) {
+  const { name } = row.experiment;
+  return row.label ? row.label.split('; ').map((label) => `${name}[${label}]`) : [name];
 }
 
 const quoted = (text) => (/^[\w.,:=+@%/~-]+$/.test(text) && !text.startsWith('~') ? text : `'${text.replaceAll("'", "'\\''")}'`);

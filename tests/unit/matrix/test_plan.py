@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
-from matrix.plan import choose_experiments, make_plan, variant_name
+from matrix.plan import Choice, make_plan, plan_choices, variant_name
 from tests.unit.matrix.fakes import make_experiment, make_kernel
-from vms.errors import UsageError
-
-CATALOGUE = {name: make_experiment(name) for name in ("baseline", "table-full", "table-empty", "notrack")}
 
 
 def test_a_plan_is_kernel_by_experiment_by_variant() -> None:
@@ -26,24 +21,11 @@ def test_a_plan_is_kernel_by_experiment_by_variant() -> None:
     assert len(plan.cells) == 10
 
 
-def test_globs_choose_in_the_order_of_the_catalogue() -> None:
-    chosen = choose_experiments(["table-*", "baseline", "table-full"], CATALOGUE)
-    assert [experiment.name for experiment in chosen] == ["baseline", "table-full", "table-empty"]
-
-
-def test_an_unknown_experiment_is_refused_with_near_names() -> None:
-    with pytest.raises(UsageError, match=r"no experiment 'tabel-full'; did you mean table-full"):
-        choose_experiments(["baseline", "tabel-full"], CATALOGUE)
-
-
-def test_with_nothing_near_all_are_listed() -> None:
-    with pytest.raises(UsageError, match="there are baseline, table-full, table-empty, notrack"):
-        choose_experiments(["zzz*"], CATALOGUE)
-
-
-def test_no_experiment_at_all_is_refused() -> None:
-    with pytest.raises(UsageError, match="no experiments are chosen"):
-        choose_experiments([], CATALOGUE)
+def test_a_plan_may_hold_some_variants_only() -> None:
+    experiment = make_experiment("baseline", variants={"frontend": ("legacy", "nft"), "scope": ("root", "user")})
+    plan = plan_choices([make_kernel("5.10.1")], [Choice(experiment, ({"frontend": "nft", "scope": "user"},))])
+    assert [cell.key for cell in plan.cells] == [("5.10.1", "baseline", "frontend=nft,scope=user")]
+    assert plan.experiments == (experiment,)
 
 
 def test_the_name_of_a_variant() -> None:

@@ -69,3 +69,17 @@ def test_counts_are_of_cells() -> None:
     counts = table().counts
     assert sum(counts.values()) == 27
     assert (counts[Status.FAIL], counts[Status.ERROR], counts[Status.CRASH]) == (2, 1, 1)
+
+
+def test_a_run_of_some_variants_says_which() -> None:
+    asked = {"frontend": "legacy", "scope": "root"}
+    records = [Record("5.10.251", "x", asked, Status.PASS, {"n": 1})]
+    declared = make_experiment("x", variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")})
+    (row,) = make_table(manifest(), records, {"x": declared}).rows
+    assert row.label == "frontend=legacy,scope=root"
+
+
+def test_an_experiment_that_had_other_variants_when_it_was_run_is_labelled_by_what_was_run() -> None:
+    declared = make_experiment("x", variants={"family": ("ipv4", "ipv6")})
+    records = [Record("5.10.251", "x", {"frontend": name}, Status.PASS, {"n": number}) for number, name in enumerate(("legacy", "nft"))]
+    assert [row.label for row in make_table(manifest(), records, {"x": declared}).rows] == ["frontend=legacy", "frontend=nft"]
