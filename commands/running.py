@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -13,6 +14,8 @@ from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, kee
 
 if TYPE_CHECKING:
     from matrix.guests import Guests
+    from vms.kernels import Catalogue
+    from vms.kernels.kernel import Kernel
 
 # What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
 
@@ -134,17 +137,29 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
     kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
-    since = tuple(kernel.name for kernel in lock.new_since(held, kernels)) if held else ()
+    since = tuple(kernel.name for kernel in lock.new_since(held, _meant(config.kernels, builds) if locked else kernels)) if held else ()
     plan = plan_choices(kernels, choose(config.experiments, catalogue))
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
         machines = Machines(config.debian, cache, accel, offline, builds, own)
-        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or processors(), tuple(sys.argv[1:]), shown, since)
+        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or processors(), tuple(sys.argv[1:]), shown, since, locked)
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
     if night.run:
         keep(config.history, RESULTS / night.run)
     print_json(night) if json else print(summary(night))
     return night.exit_code
+
+
+def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
+    """What the specs mean now; none for one that means nothing any more, as a locked build that the archive has dropped."""
+    from vms.errors import UsageError
+    from vms.kernels import resolve_all
+
+    found: list[Kernel] = []
+    for spec in specs:
+        with suppress(UsageError):
+            found += resolve_all([spec], builds, ROOT)
+    return tuple(found)
 
 
 @task(

@@ -44,7 +44,8 @@ class Night:
     """What came of a night; `nightly.json` in its run's directory.
 
     `news` and `failures` are tonight's, `waiting` counts those of earlier nights that are still not accepted. `run` is empty if there
-    was nothing to run, `since_lock` names kernels that `matrix.lock` does not hold.
+    was nothing to run. `since_lock` names kernels that `matrix.toml` means now and `matrix.lock` does not hold; `locked` says that those
+    were therefore not asked.
     """
 
     day: str
@@ -57,6 +58,7 @@ class Night:
     failures: tuple[FailedCell, ...]
     waiting: int
     since_lock: tuple[str, ...]
+    locked: bool
     accepted: Acceptance | None
     accepted_cells: int
     seconds: float

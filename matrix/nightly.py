@@ -33,7 +33,7 @@ from matrix.unstable import mark_unstable
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a night works with. `since_lock` names kernels of the plan that `matrix.lock` does not hold."""
+    """What a night works with. `since_lock` names kernels that `matrix.lock` does not hold; if it is `locked` the plan has none of them."""
 
     plan: Plan
     catalogue: Mapping[str, Experiment]
@@ -43,6 +43,7 @@ class Workshop:
     command: tuple[str, ...]
     display: Display
     since_lock: tuple[str, ...] = ()
+    locked: bool = False
 
 
 def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> Night:
@@ -79,6 +80,7 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
         since_lock=shop.since_lock,
+        locked=shop.locked,
         accepted=baseline.acceptances[-1] if baseline.acceptances else None,
         accepted_cells=len(baseline.known.answers),
         seconds=round(time.monotonic() - begun, 1),

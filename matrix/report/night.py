@@ -67,7 +67,8 @@ def _about(night: Night) -> Iterator[str]:
     else:
         yield f"no new kernel, no new experiment, and today's sample is done: nothing to run ({night.seconds:.0f} s)"
     if night.since_lock:
-        yield f"newer than matrix.lock: {_names(night.since_lock)}"
+        asked = ", so not asked" if night.locked else ""
+        yield f"newer than matrix.lock{asked}: {_names(night.since_lock)}; `./invoke lock --upgrade` takes them in"
     if night.accepted is None:
         yield "no baseline is accepted yet; look at the report, then `./invoke accept --why ...`"
     else:

@@ -6,7 +6,10 @@ import sys
 import pytest
 
 from commands.__main__ import with_flags
+from commands.running import _meant
 from commands.shell import ROOT
+from tests.unit.matrix.fakes import make_kernel
+from vms.kernels import Catalogue
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -19,6 +22,11 @@ def test_a_command_line_that_cannot_be_read_is_wrong_use(words: list[str]) -> No
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_spec_that_means_nothing_any_more_is_no_newer_kernel() -> None:
+    builds = Catalogue((make_kernel("6.12.116"), make_kernel("6.12.118")))
+    assert [kernel.release for kernel in _meant(["6.12.10", "6.12", "no such spec"], builds)] == ["6.12.118"]
 
 
 def test_the_tasks_are_listed() -> None:

@@ -58,6 +58,8 @@ class House:
     experiments: list[Experiment] = field(default_factory=lambda: [make_experiment("table-full", {"flows": int, "drops": int})])
     says: Callable[[str, str], dict[str, Any]] = lambda _kernel, _experiment: {"flows": 7, "drops": 3}
     baseline: Baseline = field(default_factory=Baseline)
+    since_lock: tuple[str, ...] = ()
+    locked: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
 
@@ -74,7 +76,7 @@ class House:
 
         plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
         catalogue = {experiment.name: experiment for experiment in self.experiments}
-        shop = Workshop(plan, catalogue, FakeGuests(behaviour), self.results, 1, ("nightly",), Seen())
+        shop = Workshop(plan, catalogue, FakeGuests(behaviour), self.results, 1, ("nightly",), Seen(), self.since_lock, self.locked)
         return nightly(shop, self.baseline, LEDGER, today)
 
     def accept(self) -> None:
@@ -126,6 +128,17 @@ def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house:
     assert news(night) == [("6.1.5", "6.1.6", "flows", 8, 9, "unexplained"), ("6.1.5", "6.1.6", "drops", 3, 4, "explained")]
     assert (night.exit_code, night.waiting) == (1, 0)
     assert {kernel for kernel, _ in house.asked} == {"6.1.6", *night.sample}
+
+
+@pytest.mark.parametrize(
+    ("locked", "said"),
+    [(False, "newer than matrix.lock: 6.12.10; `./invoke lock"), (True, "newer than matrix.lock, so not asked: 6.12.10; `./invoke lock")],
+)
+def test_kernels_that_the_lock_does_not_hold_are_named(house: House, *, locked: bool, said: str) -> None:
+    house.since_lock, house.locked = ("6.12.10",), locked
+    assert said in summary(house.night(0))
+    house.accept()
+    assert said in summary(house.night(0))
 
 
 def test_it_stays_red_until_accepted_but_reports_it_once(house: House) -> None:
