@@ -44,11 +44,22 @@ class Binary:
     identity: str
 
 
-@functools.cache
 def find_qemu() -> Binary:
-    """The QEMU on the PATH. Raises HostError if there is none, or it does not run, or is too old."""
+    """The QEMU on the PATH, the same for as long as this process lives.
+
+    Raises HostError if there is none, or it does not run, or is too old, and once it was replaced: what one QEMU saved another must not
+    load, and a run says which QEMU it had.
+    """
+    found, stamp = _found()
+    if _stamp(found.path) != stamp:
+        raise HostError(f"{found.path} was QEMU {found.version} and has been replaced meanwhile; start again with the one there is now")
+    return found
+
+
+@functools.cache
+def _found() -> tuple[Binary, tuple[int, ...]]:
     path = shutil.which(BINARY)
-    if path is None:
+    if path is None or not (stamp := _stamp(path)):
         raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=20, stdin=subprocess.DEVNULL)
@@ -60,8 +71,17 @@ def find_qemu() -> Binary:
         raise HostError(f"{path} --version ended with status {done.returncode}: {said}")
     if (int(match[2]), int(match[3])) < OLDEST:
         raise HostError(f"{path} is QEMU {match[1]}; at least {'.'.join(map(str, OLDEST))} is needed")
-    status = Path(path).resolve().stat()
-    return Binary(path, match[1], f"{match[1]} {status.st_size} {status.st_mtime_ns}")
+    size, modified, *_ = stamp
+    return Binary(path, match[1], f"{match[1]} {size} {modified}"), stamp
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    """Changes when the file is replaced or written to; empty if it is gone."""
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino
 
 
 class Qemu:
@@ -146,6 +166,11 @@ class Qemu:
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
         said = (self.directory / "stderr").read_text(errors="replace").strip() if (self.directory / "stderr").exists() else ""
         return f"QEMU ended with {how}" + (f": {said[-2000:]}" if said else "")
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
 
     @property
     def resident(self) -> int:

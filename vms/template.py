@@ -205,6 +205,7 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
         deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start")
         # Connected before it runs, the clone sees the host where the template saw it, and is woken by the first byte.
         guest.attach(deadline)
+        find_qemu()  # raises if what has just been executed may be another QEMU than the one that saved the state
         guest.qemu.load(saved.state, deadline)
         yield guest
 

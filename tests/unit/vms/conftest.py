@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vms import qemu
 from vms.command import Accelerator, Hardware, Machine
-from vms.qemu import find_qemu
 
 FAKE = Path(__file__).with_name("fake_qemu.py")
 
@@ -26,11 +26,11 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]
 
     def behave(modes: str) -> None:
         monkeypatch.setenv("FAKE_QEMU", modes)
-        find_qemu.cache_clear()
+        qemu._found.cache_clear()
 
     behave("")
     yield behave
-    find_qemu.cache_clear()
+    qemu._found.cache_clear()
 
 
 @pytest.fixture

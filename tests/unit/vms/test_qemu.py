@@ -44,6 +44,27 @@ def test_another_build_is_another_qemu(fake_qemu: Fake, monkeypatch: pytest.Monk
     assert find_qemu().identity != before
 
 
+def replace_qemu(directory: Path) -> None:
+    """Puts another program in its place, as an upgrade does."""
+    program = directory / "bin" / "qemu-system-x86_64"
+    new = program.with_name("new")
+    new.write_text(program.read_text() + "# upgraded\n")
+    new.chmod(0o755)
+    new.rename(program)
+
+
+def test_a_qemu_that_is_replaced_is_not_used_any_more(fake_qemu: Fake, tmp_path: Path) -> None:
+    assert find_qemu() == find_qemu()
+    replace_qemu(tmp_path)
+    with pytest.raises(HostError, match=r"was QEMU 7\.2\.22 \(fake 1\) and has been replaced meanwhile; start again"):
+        find_qemu()
+    fake_qemu("")  # as another process finds it
+    assert find_qemu() == find_qemu()
+    (tmp_path / "bin" / "qemu-system-x86_64").unlink()
+    with pytest.raises(HostError, match="has been replaced meanwhile"):
+        find_qemu()
+
+
 def test_no_qemu_says_which_package(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="not on the PATH; install the package qemu-system-x86"):

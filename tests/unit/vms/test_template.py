@@ -123,6 +123,40 @@ def test_a_clone_of_a_template_that_is_touched_gives_no_answer(cache: Cache, age
             guest.ask(b'{"id": "1"}', Deadline(20, "the answer"))
 
 
+def upgrade(directory: Path) -> None:
+    program = directory / "bin" / "qemu-system-x86_64"
+    program.write_text(program.read_text() + "# upgraded\n")
+
+
+def test_what_one_qemu_saved_no_other_loads(cache: Cache, agent: Agent, boots: list[str], fake_qemu: Fake, tmp_path: Path) -> None:
+    old = make(cache, agent)
+    assert answers(old)
+    upgrade(tmp_path)
+    with pytest.raises(HostError, match="has been replaced meanwhile"):
+        answers(old)
+    fake_qemu("")  # as another process finds it
+    new = make(cache, agent)
+    assert new.path != old.path
+    assert answers(new)
+    assert len(boots) == 2
+
+
+def test_a_qemu_replaced_while_it_is_executed_is_given_no_state(
+    cache: Cache, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = make(cache, agent)
+    attach = Guest.attach
+
+    def attached(guest: Guest, deadline: Deadline) -> None:
+        attach(guest, deadline)
+        upgrade(tmp_path)
+
+    monkeypatch.setattr(Guest, "attach", attached)
+    monkeypatch.setattr("vms.qemu.Qemu.load", lambda *_: pytest.fail("it was given the state"))
+    with pytest.raises(HostError, match="has been replaced meanwhile"):
+        answers(template)
+
+
 def test_where_saving_is_refused_guests_are_booted_and_it_is_said(cache: Cache, agent: Agent, fake_qemu: Fake, boots: list[str]) -> None:
     fake_qemu("refuse")
     template = make(cache, agent)
