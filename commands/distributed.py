@@ -21,15 +21,15 @@ def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> N
 
 @task(
     positional=["scheduler"],
-    help={"scheduler": "the scheduler's address, tcp://host:8786", "slots": "guests at a time (default: one per processor)"},
+    help={"scheduler": "the scheduler's address, tcp://host:8786", "slots": "guests at a time (default: what processors and memory bear)"},
 )
 @reported
 def worker(_context: Context, scheduler: str, slots: int = 0) -> None:
     """Run guests for a scheduler, until interrupted or until it goes away."""
     from matrix.serving import serve_worker
-    from vms.capacity import processors
+    from vms.capacity import guests
     from vms.errors import UsageError
 
     if slots < 0:
         raise UsageError(f"--slots {slots}: give the number of guests to run at a time, at least 1")
-    serve_worker(scheduler, slots or processors(), complain)
+    serve_worker(scheduler, slots or guests(), complain)

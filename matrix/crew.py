@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from vms.capacity import free_memory
+from vms.capacity import GUEST, children, free_memory, resident
 from vms.interrupt import interrupt
 
 _DOWNLOADS = 3  # kernels fetched at a time
 _STOP_SECONDS = 2.0
-_AT_FIRST = 640 << 20  # bytes: all the memory of a guest, and QEMU's own; what guests really take is known once one has run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +63,14 @@ class Here:
 
     def room(self, working: int) -> bool:
         """Whether a thread is free, and memory for a guest as large as the largest so far. One guest may always run."""
-        return working < self._jobs and (working == 0 or free_memory() > (self._largest or _AT_FIRST))
+        if working == 0:
+            return True
+        if working >= self._jobs:
+            return False
+        each = self._largest or GUEST
+        # Those under way may have just begun, and free memory does not show yet what they will take.
+        still_growing = max(0, working * each - sum(map(resident, children())))
+        return free_memory() - still_growing > each
 
     def begun(self, future: Future[Any]) -> bool:
         """Whether a thread is at it."""

@@ -13,6 +13,9 @@ from pathlib import Path
 _CGROUPS = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
 
+GUEST = 640 << 20
+"""Bytes that a guest of which nothing is known may take: all its memory, and QEMU's own."""
+
 
 def processors() -> int:
     """How many guests can compute at the same time: the processors this process may run on, or fewer if its time is limited."""
@@ -22,6 +25,11 @@ def processors() -> int:
         if len(words) == 2 and words[0] != "max":
             usable = min(usable, max(1, round(int(words[0]) / int(words[1]))))
     return usable
+
+
+def guests() -> int:
+    """How many guests can run at the same time: as many as can compute, fewer if there is no memory for so many, at least one."""
+    return max(1, min(processors(), free_memory() // GUEST))
 
 
 def free_memory() -> int:
@@ -46,6 +54,11 @@ def resident(pid: int) -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def children() -> list[int]:
+    """The processes that this one has started and that have not been waited for."""
+    return [int(pid) for thread in (_PROC / "self/task").glob("*/children") for pid in _read(thread).split()]
 
 
 def _groups() -> Iterator[Path]:

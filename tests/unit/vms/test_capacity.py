@@ -43,6 +43,19 @@ def test_the_tightest_limit_on_memory_counts_and_caches_are_free(machine: Path) 
     assert capacity.free_memory() == 6_000_000
 
 
+@pytest.mark.parametrize(("mebibytes", "expected"), [(100_000, 8), (2000, 3), (100, 1)])
+def test_as_many_guests_as_there_are_processors_and_memory_for(machine: Path, mebibytes: int, expected: int) -> None:
+    (machine / "proc/meminfo").write_text(f"MemAvailable: {mebibytes * 1024} kB\n")
+    assert capacity.guests() == expected
+
+
+def test_children_are_known_until_they_are_waited_for() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert child.pid in capacity.children()
+        child.kill()
+    assert child.pid not in capacity.children()
+
+
 def test_memory_that_a_process_has_for_itself() -> None:
     before = capacity.resident(os.getpid())
     held = bytearray(os.urandom(1)) * (64 << 20)
