@@ -76,23 +76,29 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
         "older": "the kernel you have: a series, release or name that a run has asked",
         "newer": "the kernel you go to",
         "json": "print the story as JSON",
+        "markdown": "print it as Markdown, for a pull request or a ticket",
     },
 )
 @reported
-def upgrade(_context: Context, older: str, newer: str, json: bool = False) -> int:
+def upgrade(_context: Context, older: str, newer: str, json: bool = False, markdown: bool = False) -> int:
     """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs saw and the ledger knows."""
     from matrix.catalogue import own_directory, read_catalogue
     from matrix.config import read_config
     from matrix.ledger.read import read_ledger
-    from matrix.report.story import story_text
+    from matrix.report.story import story_markdown, story_text
     from matrix.upgrade import read_answers
     from matrix.upgrade import upgrade as told
 
     catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
     answers = read_answers(RESULTS)
     story = told(answers, answers.pick(older), answers.pick(newer), read_ledger(), catalogue)
-    shown_on = console()
-    print_json(story) if json else print(story_text(story, shown_on.width if shown_on.is_terminal else 0), end="")
+    if json:
+        print_json(story)
+    elif markdown:
+        print(story_markdown(story), end="")
+    else:
+        shown_on = console()
+        print(story_text(story, shown_on.width if shown_on.is_terminal else 0), end="")
     return story.exit_code
 
 

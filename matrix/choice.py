@@ -50,9 +50,7 @@ def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
     for part in found["selector"].split(","):
         parameter, equals, values = (word.strip() for word in part.partition("="))
         if not parameter or not equals or not all(values.split("/")):
-            raise UsageError(
-                f"{text!r}: {part.strip()!r} is not parameter=value, as in 'table-full[frontend=legacy/nft,scope=root]'"
-            )
+            raise UsageError(f"{text!r}: {part.strip()!r} is not parameter=value, as in 'table-full[frontend=legacy/nft,scope=root]'")
         if parameter in wanted:
             raise UsageError(f"{text!r}: {parameter} is there twice; {parameter}={'/'.join(wanted[parameter])}/{values} means either")
         wanted[parameter] = tuple(values.split("/"))

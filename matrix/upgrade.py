@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from guest.catalogue import Experiment
+from matrix.bearing import Bearing, bearing
 from matrix.compare import Change, Difference, Kind, comparable, differences
 from matrix.known import Known, read_finished
 from matrix.ledger.contains import contains
@@ -37,7 +38,10 @@ class Weight(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """One fact that differs, in the variants in which it does (`label` is empty for all). The paths are the cells' directories."""
+    """One fact that differs, in the variants in which it does (`label` is empty for all).
+
+    The paths are the cells' directories, none if their run has only its results, as results/reference.
+    """
 
     experiment: str
     question: str
@@ -47,7 +51,7 @@ class Evidence:
     before: FactValue | None
     after: FactValue | None
     reason: str
-    paths: tuple[str, str]
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Chapter:
     """One thing that changes: by these commits, or if there are none by nobody knows what. `against` names entries it contradicts."""
 
     weight: Weight
+    bearing: Bearing
     commits: tuple[Commit, ...]
     against: tuple[Commit, ...]
     evidence: tuple[Evidence, ...]
@@ -81,7 +86,10 @@ class Story:
 
 @dataclass(frozen=True)
 class Answers:
-    """Everything that the runs on this machine know. `runs` maps the start of a run to its directory, as seen from the checkout."""
+    """Everything that the runs on this machine know.
+
+    `runs` maps the start of a run to its directory, as seen from the checkout, if the evidence of its cells is there.
+    """
 
     known: Known = field(default_factory=Known)
     runs: Mapping[str, Path] = field(default_factory=dict)
@@ -100,10 +108,10 @@ class Answers:
             raise UsageError(f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}` asks it")
         return max(found, key=lambda entry: (entry.flavour == "cloud", _order(entry)))
 
-    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], tuple[Record, Path]]:
-        """The kernel's records by experiment and variant, each with its cell's directory."""
+    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], tuple[Record, Path | None]]:
+        """The kernel's records by experiment and variant, each with its cell's directory if it was kept."""
         return {
-            (experiment, variant): (answer.record, cell_path(self.runs[answer.seen], answer.record))
+            (experiment, variant): (answer.record, cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None)
             for (key, experiment, variant), answer in self.known.answers.items()
             if key == kernel.id
         }
@@ -118,7 +126,8 @@ def read_answers(results: Path) -> Answers:
         except UsageError:
             continue  # a run of another version of this program, or one that is being written
         known = known.with_run(manifest, records)
-        runs[manifest.started] = path.relative_to(results.parent)
+        if (path / "cells").is_dir():
+            runs[manifest.started] = path.relative_to(results.parent)
     return Answers(known, runs)
 
 
@@ -140,10 +149,10 @@ def upgrade(answers: Answers, left: KernelEntry, right: KernelEntry, ledger: Led
     for key in both:
         everything[key[0]].append(before[key][0].variant)
     chapters = [
-        Chapter(weight, commits, against, _evidence(sights, everything, catalogue))
+        _chapter(weight, commits, against, _evidence(sights, everything, catalogue))
         for (weight, commits, against, _), sights in seen.items()
     ]
-    chapters.sort(key=lambda chapter: (list(Weight).index(chapter.weight), -_breadth(chapter)))
+    chapters.sort(key=lambda chapter: (list(Weight).index(chapter.weight), list(Bearing).index(chapter.bearing), -_breadth(chapter)))
     shown = {commit.key for chapter in chapters for commit in (*chapter.commits, *chapter.against)}
     gained, lost = _between(ledger, left, right, shown)
     return Story(left, right, len(both), differing, len({*before, *after}) - len(both), tuple(chapters), gained, lost)
@@ -154,8 +163,8 @@ class _Sight:
     """A difference and the two cells in which it was seen."""
 
     difference: Difference
-    before: tuple[Record, Path]
-    after: tuple[Record, Path]
+    before: tuple[Record, Path | None]
+    after: tuple[Record, Path | None]
 
 
 def _weigh(ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry) -> tuple[Weight, tuple[Commit, ...], tuple[Commit, ...]]:
@@ -175,6 +184,11 @@ def _weigh(ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry
     else:
         weight = Weight.CHANGES if explained else Weight.UNEXPLAINED
     return weight, explained, against
+
+
+def _chapter(weight: Weight, commits: tuple[Commit, ...], against: tuple[Commit, ...], evidence: tuple[Evidence, ...]) -> Chapter:
+    bearings = [bearing(one.fact, one.meaning, one.before, one.after) for one in evidence]
+    return Chapter(weight, min(bearings, key=list(Bearing).index), commits, against, evidence)
 
 
 def _evidence(
@@ -200,7 +214,7 @@ def _evidence(
                 before=difference.before,
                 after=difference.after,
                 reason=record.reason or first.before[0].reason,
-                paths=(str(first.before[1]), str(first.after[1])),
+                paths=tuple(str(path) for _, path in (first.before, first.after) if path),
             )
         )
     return tuple(told)

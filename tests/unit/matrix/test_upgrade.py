@@ -11,7 +11,7 @@ from matrix.ledger.model import Change as Entry
 from matrix.ledger.model import Commit, Confirmed, Ledger
 from matrix.manifest import KernelEntry, Manifest
 from matrix.record import FactValue, Record, Status
-from matrix.report.story import story_text
+from matrix.report.story import story_markdown, story_text
 from matrix.upgrade import Story, Weight, read_answers, upgrade
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment
 from vms.errors import UsageError
@@ -34,7 +34,7 @@ def save(results: Path, day: int, *records: Record) -> None:
         KernelEntry(name, f"debian:{name}", name.rpartition(".")[0], name, "cloud", f"{name}-1", "sid") for name in (LEFT, RIGHT, "6.12.8")
     )
     run = results / f"run-{day}"
-    run.mkdir(parents=True)
+    (run / "cells").mkdir(parents=True)
     manifest = Manifest(run.name, "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS, "2026-11-30T03:00:00+00:00")
     (run / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     (run / "results.json").write_bytes(msgspec.json.encode(records))
@@ -91,8 +91,9 @@ def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None
     assert "- drops: counted (the counted) was 5, is 0" in text
     assert "- tun: answered before, unsupported now: the kernel's words" in text
     assert "3. Flows are found faster." in text
-    assert f"evidence: {tmp_path.name}/run-1/cells/6.1.9/lookup/scope=root" in text
-    assert text.index("Fixes that you lose") < text.index("What is no longer there") < text.index("## What changes\n")
+    assert f"evidence: {tmp_path.name}/run-1/cells/{{6.1.9,6.12.9}}/lookup/scope=root" in text
+    assert "To see it happen: ./invoke matrix -k 6.1.9 -k 6.12.9 -e EXPERIMENT" in text
+    assert text.index("Fixes that you lose") < text.index("## What is no longer there") < text.index("## What else behaves otherwise")
     assert "## Known changes that no cell that was run shows" in text
 
 
@@ -136,7 +137,7 @@ def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
     found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
     lines = story_text(found, 40).splitlines()
     assert any(line.endswith("https://git.kernel.org/torvalds/c/aaaaaaaaaaaa") for line in lines)
-    assert any(line.endswith("cells/6.12.9/lookup/scope=root") for line in lines)
+    assert any(line.endswith("cells/{6.1.9,6.12.9}/lookup/scope=root") for line in lines)
 
 
 def test_hostile_answers_are_shown_harmless_and_short(tmp_path: Path) -> None:
@@ -146,3 +147,79 @@ def test_hostile_answers_are_shown_harmless_and_short(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "\n## Fixes\n" not in text
     assert len(text) < 5_000
+
+
+MANY = Commit("many", "netfilter: a, b", Confirmed.SOURCE, "Much is listed otherwise.", "dddddddddddd", "6.6")
+MORE = Commit("more", "netfilter: c", Confirmed.SOURCE, "More is counted.", "eeeeeeeeeeee", "6.7")
+
+
+def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path) -> None:
+    names = {"a": 1, "b": 2, "c": 3}
+    catalogue = {"inventory": make_experiment("inventory", {"names": dict, "one": int, "two": int})}
+    ledger = Ledger(
+        {commit.key: commit for commit in (MANY, MORE)},
+        (
+            Entry("inventory", MANY, "names", item="a", before=1),
+            Entry("inventory", MORE, "names", item="d", after=4),
+            Entry("inventory", MANY, "one", before=0, after=1),
+            Entry("inventory", MORE, "two", before=0, after=1),
+        ),
+        {"6.1": "6.1.9", "6.12": "6.12.9"},
+    )
+    save(
+        tmp_path,
+        1,
+        cell(LEFT, "inventory", names=names, one=0, two=0),
+        cell(RIGHT, "inventory", names={"b": 2, "c": 3, "d": 4}, one=1, two=1),
+    )
+    answers = read_answers(tmp_path)
+    text = story_text(upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), ledger, catalogue), 0)
+    assert text.count(MANY.sentence) == text.count(MORE.title) == 1
+    assert "3. Together with 1 and 2.\n   - inventory: names (the names) was a 1, b 2, c 3; is b 2, c 3, d 4\n" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            [f"feature number {n}" for n in range(9)],
+            [f"feature number {n}" for n in range(1, 10)],
+            "without feature number 0; with feature number 9",
+        ),
+        (
+            {f"key number {n}": n for n in range(9)},
+            {f"key number {n}": 0 if n == 3 else n for n in range(10)},
+            "key number 3 3 -> 0; with key number 9 9",
+        ),
+        ({f"key number {n}": n for n in range(9)}, {f"key number {n}": n for n in range(8)}, "is now without key number 8 8"),
+        (["one", "two"], ["one", "three"], "was one, two; is one, three"),
+    ],
+)
+def test_of_long_values_what_differs_is_told(tmp_path: Path, before: FactValue, after: FactValue, said: str) -> None:
+    assert said in story_text(story(tmp_path, cell(LEFT, "odd", word=before), cell(RIGHT, "odd", word=after)), 0)
+
+
+def test_a_run_without_evidence_is_not_said_to_have_any(tmp_path: Path) -> None:
+    save(tmp_path, 1, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
+    (tmp_path / "run-1" / "cells").rmdir()
+    answers = read_answers(tmp_path)
+    found = upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
+    assert found.chapters[0].evidence[0].paths == ()
+    assert "evidence:" not in story_text(found, 0)
+
+
+def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
+    hostile = "</details><script>x</script> [a](b) `c` | *d*"
+    found = story(
+        tmp_path,
+        cell(LEFT, "lookup", steps=9),
+        cell(RIGHT, "lookup", steps=3),
+        cell(LEFT, "odd", word="a"),
+        cell(RIGHT, "odd", word=hostile),
+    )
+    text = story_markdown(found)
+    assert text.startswith("# From 6.1.9 (cloud".replace("(", "\\("))
+    assert "([netfilter: go faster](https://git.kernel.org/torvalds/c/aaaaaaaaaaaa); in mainline since 6.5, not in 6.1.9)" in text
+    assert "- lookup: steps \\(the steps\\) was 9, is 3" in text
+    assert "<script>" not in text
+    assert text.count("<details>") == text.count("</details>") == 4

@@ -1,0 +1,76 @@
+"""What a change of a fact means to whoever runs the kernel, as far as its values tell: what to look at after an upgrade."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from matrix.record import FactValue
+
+
+class Bearing(StrEnum):
+    """What is touched, the most consequential first.
+
+    `stops`: packets that came through no longer do. `refused`: settings and rules that were taken no longer are. `judged`: packets are
+    in another state, or come through now. `lives`: how long entries live. `offers`: new settings and rules. `tells`: what is listed,
+    counted and logged.
+    """
+
+    STOPS = "stops"
+    REFUSED = "refused"
+    JUDGED = "judged"
+    LIVES = "lives"
+    OFFERS = "offers"
+    TELLS = "tells"
+    OTHERWISE = "otherwise"
+
+
+_LOST = re.compile(r"\b(lost|dropped)\b")
+_REFUSED = re.compile(r"\bE(?!STAB)[A-Z]{3,}\b|\b(refused|absent)\b|not permitted|not supported|No such file")
+_STATE = re.compile(r"\b(INVALID|UNTRACKED)\b")
+_SECONDS = re.compile(r"\b\d+ s\b")
+_TCP = re.compile(r"\b(SYN_SENT|ESTABLISHED|CLOSE|LAST_ACK|TIME_WAIT)\b")
+_TOLD = re.compile(
+    r"\b(log|logged|logs|statistics|counters?|counts?|dump|dumped|lists?|listed|columns?|events?|heard|sysctls?|files?|bytes|flush|default)\b"
+)
+# Facts that count what is good for the sender, and what is not.
+_ARRIVED = ("forwarded", "answered")
+_FAILED = ("drop", "drops", "insert_failed")
+
+
+def bearing(fact: str, meaning: str, before: FactValue | None, after: FactValue | None) -> Bearing:
+    """How the change bears on whoever runs the kernel.
+
+    A first sorting for the reader by what the values say, such as `lost`, an errno or seconds; no verdict rests on it.
+    """
+    was, now = _items(before), _items(after)
+    gone, new = " ".join(was - now), " ".join(now - was)
+    fewer = _total(after) - _total(before)
+    if (_LOST.search(new) and not _LOST.search(gone)) or (fact in _ARRIVED and fewer < 0) or (fact in _FAILED and fewer > 0):
+        return Bearing.STOPS
+    if fact.startswith("write") and fewer < 0:
+        return Bearing.REFUSED
+    if bool(_REFUSED.search(new)) != bool(_REFUSED.search(gone)):
+        return Bearing.REFUSED if _REFUSED.search(new) else Bearing.OFFERS
+    if fact == "accepted":
+        return Bearing.REFUSED if was - now else Bearing.OFFERS
+    if _STATE.search(f"{gone} {new}") or _LOST.search(gone) or fact.lower() in ("invalid", "untracked") or fact in _ARRIVED:
+        return Bearing.JUDGED
+    if _SECONDS.search(f"{gone} {new}") or (_TCP.search(gone) and _TCP.search(new)):
+        return Bearing.LIVES
+    return Bearing.TELLS if _TOLD.search(meaning) else Bearing.OTHERWISE
+
+
+def _items(value: FactValue | None) -> set[str]:
+    if isinstance(value, list):
+        return set(value)
+    if isinstance(value, dict):
+        return {f"{key} {number}" for key, number in value.items()}
+    return set() if value is None else {str(value)}
+
+
+def _total(value: FactValue | None) -> int:
+    """A number to see more or less by; of words, whether there is anything."""
+    if isinstance(value, dict):
+        return sum(value.values())
+    return int(value) if isinstance(value, (bool, int)) else int(value not in (None, "none"))
