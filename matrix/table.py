@@ -114,8 +114,9 @@ def variants_label(variants: Sequence[Mapping[str, str]], everything: Sequence[M
         return ""
     parts, product = [], 1
     for parameter in variants[0]:
-        values = list(dict.fromkeys(variant[parameter] for variant in variants))
+        # An experiment that was rewritten may have had other parameters.
+        values = list(dict.fromkeys(variant.get(parameter, "") for variant in variants))
         product *= len(values)
-        if set(values) != {variant[parameter] for variant in everything}:
+        if set(values) != {variant.get(parameter) for variant in everything}:
             parts.append(f"{parameter}={'/'.join(values)}")
     return ",".join(parts) if product == len(variants) and parts else "; ".join(variant_name(variant) for variant in variants)

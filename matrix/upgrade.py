@@ -16,11 +16,15 @@ from matrix.ledger.contains import contains
 from matrix.ledger.explain import Contradicted, Explained, explain_change
 from matrix.ledger.model import Commit, Ledger
 from matrix.manifest import KernelEntry
+from matrix.plan import variant_name
 from matrix.record import FactValue, Record, Status
 from matrix.store import cell_path
 from matrix.table import variants_label
 from vms.errors import UsageError
 from vms.kernels.order import release_key, version_key
+
+_Seen = tuple[Record, Path | None]
+"""A record, and its cell's directory if that was kept."""
 
 _BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 
@@ -108,7 +112,7 @@ class Answers:
             raise UsageError(f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}` asks it")
         return max(found, key=lambda entry: (entry.flavour == "cloud", _order(entry)))
 
-    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], tuple[Record, Path | None]]:
+    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], _Seen]:
         """The kernel's records by experiment and variant, each with its cell's directory if it was kept."""
         return {
             (experiment, variant): (answer.record, cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None)
@@ -133,7 +137,7 @@ def read_answers(results: Path) -> Answers:
 
 def upgrade(answers: Answers, left: KernelEntry, right: KernelEntry, ledger: Ledger, catalogue: Mapping[str, Experiment]) -> Story:
     """The story of going from `left` to `right`."""
-    before, after = answers.of(left), answers.of(right)
+    before, after = (_asked_now(answers.of(kernel), catalogue) for kernel in (left, right))
     both = [key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])]
     seen: dict[tuple[Weight, tuple[Commit, ...], tuple[Commit, ...], str], list[_Sight]] = defaultdict(list)
     differing = 0
@@ -158,13 +162,19 @@ def upgrade(answers: Answers, left: KernelEntry, right: KernelEntry, ledger: Led
     return Story(left, right, len(both), differing, len({*before, *after}) - len(both), tuple(chapters), gained, lost)
 
 
+def _asked_now(cells: Mapping[tuple[str, str], _Seen], catalogue: Mapping[str, Experiment]) -> dict[tuple[str, str], _Seen]:
+    """Without the cells of variants that their experiment no longer has."""
+    asked = {name: {variant_name(variant) for variant in experiment.combinations()} for name, experiment in catalogue.items()}
+    return {key: seen for key, seen in cells.items() if key[0] not in asked or key[1] in asked[key[0]]}
+
+
 @dataclass(frozen=True)
 class _Sight:
     """A difference and the two cells in which it was seen."""
 
     difference: Difference
-    before: tuple[Record, Path | None]
-    after: tuple[Record, Path | None]
+    before: _Seen
+    after: _Seen
 
 
 def _weigh(ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry) -> tuple[Weight, tuple[Commit, ...], tuple[Commit, ...]]:

@@ -60,7 +60,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that changes. `together` are numbers of earlier entries that it is the doing of as well; `paths` lead to its evidence."""
+    """One thing that changes. `together` are numbers of other entries that it is the doing of as well; `paths` lead to its evidence."""
 
     number: int
     sentence: str
@@ -117,16 +117,26 @@ def again(story: Story) -> str:
 
 
 def sections(story: Story) -> tuple[Section, ...]:
-    """The story's chapters, the most consequential first; a commit's sentence is said once."""
-    found = []
-    number, told = 0, dict[str, int]()
-    for (heading, advice), chapters in _grouped(story):
+    """The story's chapters, the most consequential first. A commit's sentence is said once, where the commit is alone if it is anywhere.
+
+    What only several of them together explain comes last and refers to them.
+    """
+    alone = {chapter.commits[0].key for chapter in story.chapters if len(chapter.commits) == 1}
+    joint = [chapter for chapter in story.chapters if len(chapter.commits) > 1 and all(commit.key in alone for commit in chapter.commits)]
+    grouped = list(_grouped([chapter for chapter in story.chapters if chapter not in joint]))
+    if joint:
+        grouped.append((("What several of these do together", ""), joint))
+    homes: dict[str, int] = {}
+    for number, chapter in enumerate((chapter for _, chapters in grouped for chapter in chapters), start=1):
+        for commit in chapter.commits:
+            if len(chapter.commits) == 1 or commit.key not in alone:
+                homes.setdefault(commit.key, number)
+    found, number = [], 0
+    for (heading, advice), chapters in grouped:
         entries = []
         for chapter in chapters:
             number += 1
-            entries.append(_entry(number, chapter, story, told))
-            for commit in chapter.commits:
-                told.setdefault(commit.key, number)
+            entries.append(_entry(number, chapter, story, homes))
         found.append(Section(heading, advice, tuple(entries)))
     return tuple(found)
 
@@ -144,32 +154,31 @@ def unseen(story: Story) -> tuple[Unseen, ...]:
     )
 
 
-def _grouped(story: Story) -> Iterator[tuple[tuple[str, str], list[Chapter]]]:
+def _grouped(chapters: list[Chapter]) -> Iterator[tuple[tuple[str, str], list[Chapter]]]:
     """Chapters under their heading and advice: changes that are explained and break nothing by what they bear on."""
     for weight in Weight:
-        of = [chapter for chapter in story.chapters if chapter.weight is weight]
+        of = [chapter for chapter in chapters if chapter.weight is weight]
         if weight is not Weight.CHANGES and of:
             yield _WEIGHTS[weight], of
         elif of:
             for bearing, words in _BEARINGS.items():
-                if chapters := [chapter for chapter in of if chapter.bearing is bearing]:
-                    # What several commits did together refers to what each of them did.
-                    yield words, sorted(chapters, key=lambda chapter: len(chapter.commits) > 1)
+                if touching := [chapter for chapter in of if chapter.bearing is bearing]:
+                    yield words, touching
 
 
-def _entry(number: int, chapter: Chapter, story: Story, told: dict[str, int]) -> Entry:
+def _entry(number: int, chapter: Chapter, story: Story, homes: dict[str, int]) -> Entry:
     lost = chapter.weight is Weight.LOST
-    new = [commit for commit in chapter.commits if commit.key not in told]
-    before = tuple(dict.fromkeys(told[commit.key] for commit in chapter.commits if commit.key in told))
-    if not chapter.commits:
-        sentence = shown(chapter.evidence[0].question) or chapter.evidence[0].experiment
+    here = [commit for commit in chapter.commits if homes[commit.key] == number]
+    elsewhere = tuple(sorted({homes[commit.key] for commit in chapter.commits if commit not in here}))
+    if chapter.commits:
+        sentence = " ".join(commit.sentence for commit in here)
     else:
-        sentence = " ".join(commit.sentence for commit in new)
+        sentence = shown(chapter.evidence[0].question) or chapter.evidence[0].experiment
     return Entry(
         number,
-        f"{'No longer so: ' if lost and new else ''}{sentence}",
-        tuple(_reason(commit, story, lost=lost) for commit in new),
-        before,
+        f"{'No longer so: ' if lost and here else ''}{sentence}",
+        tuple(_reason(commit, story, lost=lost) for commit in here),
+        elsewhere,
         tuple(Reason(commit.title, "", commit.link) for commit in chapter.against),
         tuple(_seen(evidence) for evidence in chapter.evidence),
         chapter.evidence[0].paths,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ LINES = 10
 _WIDTH = 200
 _NAMES = 4
 _VALUE = 60
+_LINK = re.compile(r"\(https://[^\s()]{,90}\)$")
 
 
 def summary(night: Night) -> str:
@@ -104,5 +106,9 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def _line(text: str) -> str:
-    text = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+    """One line of bounded length; a link at its end stays whole."""
+    if len(text) > _WIDTH:
+        link = _LINK.search(text)
+        end = f"… {link[0]}" if link else "…"
+        text = text[: _WIDTH - len(end)] + end
     return " ".join(shown(text).split()) if not text.startswith("  ") else "  " + " ".join(shown(text).split())

@@ -50,8 +50,7 @@ def story_markdown(story: Story) -> str:
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    together = f"Together with {_numbers(entry.together)}." if entry.together else ""
-    yield f"{entry.number}. {' '.join(part for part in (entry.sentence, together) if part)}"
+    yield f"{entry.number}. {_sentence(entry)}"
     for reason in entry.reasons:
         yield f"   {_reason(reason)}"
     for reason in entry.against:
@@ -63,8 +62,7 @@ def _entry(entry: Entry) -> Iterator[str]:
 
 
 def _entry_markdown(entry: Entry) -> Iterator[str]:
-    together = f"Together with {_numbers(entry.together)}." if entry.together else ""
-    yield f"**{entry.number}.** {plain(' '.join(part for part in (entry.sentence, together) if part))}"
+    yield f"**{entry.number}.** {plain(_sentence(entry))}"
     for reason in entry.reasons:
         yield f"{_linked(reason)}"
     for reason in entry.against:
@@ -76,6 +74,13 @@ def _entry_markdown(entry: Entry) -> Iterator[str]:
         yield f"- {plain(seen)}"
     yield ""
     yield "</details>"
+
+
+def _sentence(entry: Entry) -> str:
+    if not entry.together:
+        return entry.sentence
+    numbers = _numbers(entry.together)
+    return f"{entry.sentence} Together with {numbers}." if entry.sentence else f"By {numbers} together."
 
 
 def _reason(reason: Reason) -> str:

@@ -168,6 +168,17 @@ def test_explained_changes_alone_are_no_alarm(house: House) -> None:
     assert "More packets are dropped. (https://git.kernel.org/torvalds/c/b12fa46b12fa46)" in night.news[0].words
 
 
+def test_a_long_line_keeps_its_link(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.report.night._WIDTH", 120)
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"flows": 7, "drops": 5 if kernel == "7.3" else 3}
+    (line,) = [line for line in summary(house.night(1)).splitlines() if "drops" in line]
+    assert len(line) <= 122
+    assert line.endswith("… (https://git.kernel.org/torvalds/c/b12fa46b12fa46)")
+
+
 def test_what_contradicts_the_ledger_is_an_alarm(house: House) -> None:
     house.night(0)
     house.accept()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from matrix.record import Record, Status
-from matrix.table import Row, make_table
+from matrix.table import Row, make_table, variants_label
 from tests.unit.matrix.fakes import make_experiment
 from tests.unit.matrix.report.sample import CATALOGUE, manifest, table
 
@@ -83,3 +83,9 @@ def test_an_experiment_that_had_other_variants_when_it_was_run_is_labelled_by_wh
     declared = make_experiment("x", variants={"family": ("ipv4", "ipv6")})
     records = [Record("5.10.251", "x", {"frontend": name}, Status.PASS, {"n": number}) for number, name in enumerate(("legacy", "nft"))]
     assert [row.label for row in make_table(manifest(), records, {"x": declared}).rows] == ["frontend=legacy", "frontend=nft"]
+
+
+def test_variants_from_before_and_after_a_rewriting_have_names() -> None:
+    old, new = {"frontend": "legacy"}, {"frontend": "legacy", "stale": "near"}
+    assert variants_label([new], [old, new]) == "stale=near"
+    assert variants_label([old, new], [old, new, {"frontend": "nft"}]) == "frontend=legacy; frontend=legacy,stale=near"

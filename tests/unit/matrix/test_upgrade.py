@@ -155,7 +155,7 @@ MORE = Commit("more", "netfilter: c", Confirmed.SOURCE, "More is counted.", "eee
 
 def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path) -> None:
     names = {"a": 1, "b": 2, "c": 3}
-    catalogue = {"inventory": make_experiment("inventory", {"names": dict, "one": int, "two": int})}
+    catalogue = {"inventory": make_experiment("inventory", {"names": dict, "one": int, "two": int}, variants={"scope": ("root",)})}
     ledger = Ledger(
         {commit.key: commit for commit in (MANY, MORE)},
         (
@@ -175,7 +175,8 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
     answers = read_answers(tmp_path)
     text = story_text(upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), ledger, catalogue), 0)
     assert text.count(MANY.sentence) == text.count(MORE.title) == 1
-    assert "3. Together with 1 and 2.\n   - inventory: names (the names) was a 1, b 2, c 3; is b 2, c 3, d 4\n" in text
+    assert "## What several of these do together\n\n3. By 1 and 2 together.\n" in text
+    assert "- inventory: names (the names) was a 1, b 2, c 3; is b 2, c 3, d 4\n" in text
 
 
 @pytest.mark.parametrize(
@@ -223,3 +224,9 @@ def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
     assert "- lookup: steps \\(the steps\\) was 9, is 3" in text
     assert "<script>" not in text
     assert text.count("<details>") == text.count("</details>") == 4
+
+
+def test_answers_to_variants_that_an_experiment_no_longer_has_are_left_out(tmp_path: Path) -> None:
+    old = [Record(kernel, "lookup", {"family": "ipv4"}, Status.PASS, {"steps": steps}) for kernel, steps in ((LEFT, 9), (RIGHT, 3))]
+    found = story(tmp_path, *old, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
+    assert (found.compared, [evidence.label for chapter in found.chapters for evidence in chapter.evidence]) == (1, [""])
