@@ -1,0 +1,85 @@
+"""Nights in a row on real kernels, with a kernel release between the first and the second: the lock moves from one build to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from guest.catalogue import load
+from matrix.baseline import Baseline, accept
+from matrix.choice import choose
+from matrix.config import read_config
+from matrix.known import read_known
+from matrix.ledger.read import read_ledger
+from matrix.machines import Machines
+from matrix.news import Verdict
+from matrix.night import Night
+from matrix.nightly import Workshop, nightly
+from matrix.plan import plan_choices
+from matrix.report.night import summary
+from matrix.store import now
+from tests.unit.matrix.fakes import Seen
+from vms.cache import Cache
+from vms.kernels import Catalogue, lock, resolve_all
+from vms.kernels.order import release_key
+
+pytestmark = pytest.mark.guest
+ROOT = Path(__file__).parents[2]
+CONFIG = read_config(ROOT / "matrix.toml")
+SPECS = ("6.1", "6.12")
+RELEASE = "6.12.117"
+"""It brought the fix that the first experiment sees; the second sees nothing of it."""
+EXPERIMENTS = ("dump-filter[family=ipv6,scope=root]", "table-full[frontend=legacy,scope=root]")
+
+
+@dataclass
+class House:
+    """One machine over several nights."""
+
+    results: Path
+    builds: Catalogue
+    baseline: Baseline = field(default_factory=Baseline)
+
+    def night(self, held: lock.Lock) -> Night:
+        catalogue = load()
+        plan = plan_choices(lock.kernels(held, SPECS, ROOT, self.builds), choose(EXPERIMENTS, catalogue))
+        since = tuple(kernel.name for kernel in lock.new_since(held, resolve_all(SPECS, self.builds, ROOT)))
+        guests = Machines(CONFIG.debian, Cache.default(), catalogue=self.builds)
+        shop = Workshop(plan, catalogue, guests, self.results, 2, ("nightly", "--locked"), Seen(), since, locked=True)
+        return nightly(shop, self.baseline, read_ledger(), datetime.now(UTC).date())
+
+    def accept(self) -> None:
+        known = read_known(self.results, self.baseline.known, pytest.fail)
+        self.baseline = accept(self.baseline, known, "Ada", now(), "looked at")
+
+
+def test_the_night_after_a_release_reports_what_the_release_changed_and_nothing_else(tmp_path: Path) -> None:
+    builds = Catalogue.load(CONFIG.debian, Cache.default())
+    series = resolve_all(["6.12.*"], builds, ROOT)
+    older = [kernel for kernel in series if release_key(kernel.release) < release_key(RELEASE)][-1]
+    newest = lock.make(SPECS, builds, ROOT)
+    # The lock as it was made when the older build was the series' newest.
+    was = lock.Lock(tuple(lock.Locked(locked.spec, (older,)) if locked.spec == "6.12" else locked for locked in newest.locked))
+    house = House(tmp_path / "results", builds)
+
+    first = house.night(was)
+    assert (first.exit_code, first.counts, first.accepted) == (0, {"pass": 4}, None)
+    assert first.new_kernels[1] == older.release
+    assert f"newer than matrix.lock, so not asked: {series[-1].release}" in summary(first)
+    house.accept()
+
+    second = house.night(newest)
+    assert (second.new_kernels, second.new_experiments, second.since_lock) == ((series[-1].release,), (), ())
+    assert {(item.earlier, item.later, item.experiment) for item in second.news} == {(older.name, series[-1].release, "dump-filter")}
+    assert {(item.fact, item.before, item.after) for item in second.news} == {("one", "2", "1"), ("nobody", "3", "0")}
+    assert {item.verdict for item in second.news} == {Verdict.EXPLAINED}
+    assert (second.failures, second.waiting, second.exit_code) == ((), 0, 0)
+    house.accept()
+
+    third = house.night(newest)
+    assert (third.run, third.news, third.exit_code) == ("", (), 0)
+    assert summary(third).splitlines()[0].endswith(": nothing new")
+    assert third.seconds < 5
