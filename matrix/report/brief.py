@@ -61,7 +61,7 @@ def _differing(row: Row, name: str) -> tuple[str, ...]:
     long = [text for text in texts if len(text) > _PREFIX]
     common = os.path.commonprefix(long)  # noqa: RUF071 (texts, not paths)
     common = common[: common.rfind(" ") + 1]
-    if len(long) < 2 or len(common) < _PREFIX:
+    if len(set(long)) < 2 or len(common) < _PREFIX:
         return tuple(texts)
     return tuple(f"…{text[len(common) :]}" if text in long else text for text in texts)
 

@@ -17,6 +17,7 @@ MOST_PACKETS = 200
 _LARGEST_PACKET = 262_144
 _RAW_LINK_TYPES = {12, 14, 101, 228, 229}
 _ETHERNET, _COOKED, _COOKED2 = 1, 113, 276
+_OUTGOING = 4  # the packet type of what the machine itself sends
 _TCP_FLAGS = "FSRPAUEC"
 _PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 33: "DCCP", 47: "GRE", 58: "ICMPv6", 132: "SCTP", 136: "UDP-Lite"}
 _ICMP = {0: "echo reply", 3: "unreachable", 5: "redirect", 8: "echo request", 11: "time exceeded", 12: "parameter problem"}
@@ -40,9 +41,14 @@ _SCTP = {
 
 
 class Packet(NamedTuple):
-    """One packet. `seconds` counts from the capture's first; `what` is the rest in words; `length` is its length on the wire in bytes."""
+    """One packet. `seconds` counts from the capture's first; `what` is the rest in words; `length` is its length on the wire in bytes.
+
+    `place` is where it was captured, as far as the file says: `in 2` for one that came in through the interface of index 2. A router's
+    packet is captured twice.
+    """
 
     seconds: float
+    place: str
     source: str
     destination: str
     protocol: str
@@ -93,7 +99,16 @@ def _address(packed: bytes) -> str:
 
 def _packet(seconds: float, data: bytes, link: int, length: int) -> Packet:
     source, destination, protocol, what = _network(data, link)
-    return Packet(seconds, source, destination, protocol, what, length)
+    return Packet(seconds, _place(data, link), source, destination, protocol, what, length)
+
+
+def _place(data: bytes, link: int) -> str:
+    """What a cooked capture (LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2) says of interface and direction."""
+    if link == _COOKED2 and len(data) >= 20:
+        return f"{'out' if data[10] == _OUTGOING else 'in'} {int.from_bytes(data[4:8], 'big')}"
+    if link == _COOKED and len(data) >= 16:
+        return "out" if data[1] == _OUTGOING else "in"
+    return ""
 
 
 def _network(data: bytes, link: int) -> tuple[str, str, str, str]:

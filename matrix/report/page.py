@@ -67,7 +67,7 @@ class Section:
 
 @dataclass(frozen=True)
 class KernelView:
-    """One column; `opens` if it is its series' first."""
+    """One column; `opens` if it is its series' first. `changes` counts the rows in which it differs from its left neighbour."""
 
     name: str
     version: str
@@ -76,6 +76,7 @@ class KernelView:
     uname: str
     title: str
     opens: bool
+    changes: int
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,8 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
         title=f"conntrack-matrix {manifest.run}",
         heading="What each kernel does with connections",
         summary=_summary(table),
-        counts=(*_status_counts(table), *_change_counts(ordered)),
-        kernels=_kernels(table.kernels),
+        counts=(*_differing_count(table), *_status_counts(table), *_change_counts(ordered)),
+        kernels=_kernels(table.kernels, ordered),
         groups=_groups(table.kernels),
         sections=tuple(Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows)) for topic, rows in sections.items()),
         topics=tuple(sections),
@@ -157,6 +158,11 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
         data=data,
         evidence=pack_evidence(run, [shown_row.row for shown_row in ordered]),
     )
+
+
+def _differing_count(table: Table) -> tuple[Count, ...]:
+    differing = sum(row.differs for row in table.rows)
+    return (Count(differing, f"of {len(table.rows)} rows differ", "differs", "k1", "B"),) if differing else ()
 
 
 def _status_counts(table: Table) -> tuple[Count, ...]:
@@ -208,13 +214,21 @@ def _cell(record: Record | None, number: int, told: ToldChange | None, lines: Se
     return CellView(" ".join(classes), mark, tuple(Line(text, changed) for text, changed in lines))
 
 
-def _kernels(kernels: Sequence[KernelEntry]) -> tuple[KernelView, ...]:
+def _kernels(kernels: Sequence[KernelEntry], rows: Sequence[Shown]) -> tuple[KernelView, ...]:
     views = []
+    changes = Counter(column for of in rows for column in of.told)
     for place, k in enumerate(kernels):
         opens = place == 0 or kernels[place - 1].series != k.series
         views.append(
             KernelView(
-                k.name, k.version, k.flavour, k.suite, shown(k.uname, 120), f"{k.name}: package version {k.version}, {k.flavour}", opens
+                k.name,
+                k.version,
+                k.flavour,
+                k.suite,
+                shown(k.uname, 120),
+                f"{k.name}: package version {k.version}, {k.flavour}",
+                opens,
+                changes[place],
             )
         )
     return tuple(views)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import OpenPage, no_violations
+from matrix.record import Record, Status
+from tests import synthetic
+from tests.browser.conftest import OpenPage, no_violations, write_page
+from tests.unit.matrix.fakes import make_experiment
 
 pytestmark = pytest.mark.browser
 
@@ -104,7 +107,7 @@ def test_the_address_brings_back_query_kernels_and_cell(small: OpenPage) -> None
 
 def test_back_undoes_one_step(small: OpenPage) -> None:
     page = small("")
-    page.get_by_role("button", name="differs").click()
+    page.get_by_role("button", name="differs", exact=True).click()
     page.locator(cell(page, CHANGED, 3)).click()
     page.go_back()
     expect(page.locator("#panel")).to_be_hidden()
@@ -152,9 +155,33 @@ def test_counts_lead_to_what_they_count(small: OpenPage) -> None:
         term = count.get_attribute("data-term")
         count.click()
         expect(page.get_by_role("searchbox")).to_have_value(term or "")
-        assert page.locator("tr.r:visible > td.hit").count() == number, term
+        # All but the first, which counts rows, count cells.
+        counted = "tr.r:visible" if term == "differs" else "tr.r:visible > td.hit"
+        assert page.locator(counted).count() == number, term
         count.click()
     assert page.locator("td.hit").count() == 0
+
+
+def test_a_kernels_head_counts_the_rows_in_which_it_differs_from_its_neighbour_in_sight(small: OpenPage) -> None:
+    def counts(page: Page) -> list[int]:
+        return [int(text.split()[0]) for text in page.locator(".into:visible").all_inner_texts()]
+
+    page = small("")
+    every = counts(page)
+    assert len(every) == 5
+    page.locator(".into").nth(2).click()
+    assert len(shown_rows(page)) == every[2] > 0
+    pair = small("#q=differs&from=5.10.10&to=6.6.10&pair=1")
+    assert counts(pair) == [len(shown_rows(pair))]
+
+
+def test_a_row_that_is_the_same_in_all_kernels_in_sight_is_grey(small: OpenPage) -> None:
+    page = small("#from=6.6.10&to=6.12.10")
+    colours = "row => new Set([...row.querySelectorAll('td')].map(td => getComputedStyle(td).backgroundColor)).size"
+    grey = [row.evaluate("row => getComputedStyle(row.cells[4]).backgroundColor") for row in page.locator("tr.r:not(.d)").all()]
+    assert len(grey) > 1
+    assert len(set(grey)) == 1
+    assert all(row.evaluate(colours) > 1 for row in page.locator("tr.r.d").all())
 
 
 def test_topic_and_status_write_into_the_query(small: OpenPage) -> None:
@@ -222,9 +249,9 @@ def test_the_theme_follows_the_system_until_it_is_chosen(small: OpenPage) -> Non
 
 def test_headers_stay_in_sight(small: OpenPage) -> None:
     page = small("")
-    page.set_viewport_size({"width": 900, "height": 500})
+    page.set_viewport_size({"width": 760, "height": 500})
     page.mouse.wheel(400, 700)
-    page.wait_for_function("scrollY > 300 && scrollX > 300")
+    page.wait_for_function("scrollY > 300 && scrollX > 100")
     bar = page.locator("#toolbar").bounding_box()
     head = page.locator(".kernels").bounding_box()
     name = page.locator("tr.r:visible > th").last.bounding_box()
@@ -264,3 +291,12 @@ def test_without_scripts_the_table_is_complete(browser: Browser, small_run: Path
     assert page.locator("#toolbar").is_hidden()
     assert "Scripts are off" in page.locator("noscript").inner_text()
     context.close()
+
+
+def test_of_a_long_list_what_differs_is_told(page: Page, tmp_path: Path) -> None:
+    entries, listed = synthetic.kernels(2), [f"the feature {number}" for number in range(20)]
+    values = (listed, [*listed[1:], "a feature <b>more</b>"])
+    records = [Record(entry.name, "e", {}, Status.PASS, {"words": value}) for entry, value in zip(entries, values, strict=True)]
+    target = write_page(tmp_path, records, {"e": make_experiment("e", {"words": list})}, entries)
+    page.goto(f"{target.as_uri()}#cell=e@{entries[1].name}")
+    expect(page.locator("#panel .change li")).to_have_text("words without the feature 0; with a feature <b>more</b>")

@@ -39,6 +39,18 @@ function showColumns(columns, pair) {
   }
   rowElements.forEach((tr, index) => tr.classList.toggle('d', differs(rows[index], columns)));
   markChanges(columns);
+  countChanges(columns);
+}
+
+// In how many rows each kernel differs from its neighbour in sight; in a dense table there is no room to say so.
+function countChanges(columns) {
+  columns.forEach((column, place) => {
+    const button = kernelHeads[column].querySelector('.into');
+    if (!button) return;
+    const count = place && rows.filter((row) => changesInto(row, column, columns).length).length;
+    button.textContent = `${count} ${count === 1 ? 'row differs' : 'rows differ'}`;
+    button.disabled = !place;
+  });
 }
 
 // A cell is marked as changed against its neighbour in sight: with kernels left out, that is another one than in the table as written.

@@ -180,7 +180,7 @@ theme.addEventListener('click', () => {
 });
 setTheme(remembered() in THEMES ? remembered() : '');
 
-for (const hidden of document.querySelectorAll('#counts button')) hidden.disabled = false;
+for (const hidden of document.querySelectorAll('#counts button, .into')) hidden.disabled = false;
 document.getElementById('toolbar').hidden = false;
 const bar = () => document.documentElement.style.setProperty('--bar', getComputedStyle(document.getElementById('toolbar')).position === 'sticky' ? `${document.getElementById('toolbar').offsetHeight}px` : '0px');
 new ResizeObserver(bar).observe(document.getElementById('toolbar'));

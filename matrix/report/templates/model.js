@@ -69,6 +69,22 @@ function inWords(value) {
   return value === '' ? 'empty' : String(value);
 }
 
+// Two values of a fact; of long lists and maps what differs between them.
+function moved(before, after) {
+  const [was, now] = [inWords(before) || 'absent', inWords(after) || 'absent'];
+  const items = (value) => (Array.isArray(value) ? value : Object.entries(value).map(([key, number]) => `${key} ${number}`));
+  const listed = (value) => value !== null && typeof value === 'object';
+  if (Math.max(was.length, now.length) > 80 && listed(before) && listed(after)) {
+    const [old, young] = [items(before), items(after)];
+    const less = old.filter((item) => !young.includes(item));
+    const more = young.filter((item) => !old.includes(item));
+    if (less.length < old.length && less.length + more.length) {
+      return [less.length ? `without ${less.join(', ')}` : '', more.length ? `with ${more.join(', ')}` : ''].filter(Boolean).join('; ');
+    }
+  }
+  return `${was} → ${now}`;
+}
+
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 function letter(number) {

@@ -40,7 +40,7 @@ function showCell(row, column) {
   else {
     parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${cell.attempts > 1 ? `, after ${cell.attempts} attempts` : ''}`));
     if (cell.reason) parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
-    parts.push(...changeParts(row, column), ...factParts(row, column), ...wayParts(cell), ...replayParts(row, kernel), ...evidenceParts(row, column, cell));
+    parts.push(...changeParts(row, column), ...wayParts(cell), ...factParts(row, column), ...replayParts(row, kernel), ...evidenceParts(row, column, cell));
   }
   if (row.experiment.doc) parts.push(element('details', {}, element('summary', {}, 'About this experiment'), element('pre', { tabindex: '0' }, row.experiment.doc)));
   return parts;
@@ -57,7 +57,7 @@ function changePart(change) {
   return element('div', { class: `change ${change.verdict}` },
     element('p', {}, element('b', {}, VERDICTS[change.verdict]), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
     element('ul', {}, change.facts.map((one) => element('li', {}, one.fact ? element('code', {}, one.fact) : 'the cell',
-      ` ${inWords(one.before) || 'absent'} → ${inWords(one.after) || 'absent'}`, verdictNote(change, one)))),
+      ` ${moved(one.before, one.after)}`, verdictNote(change, one)))),
     [...new Set(change.facts.flatMap((one) => one.commits || []))].map((place) => {
       const lost = (change.lost || []).includes(place);
       const [has, lacks] = [kernels[lost ? change.from : change.at].name, kernels[lost ? change.at : change.from].name];
@@ -115,7 +115,7 @@ function replayParts(row, kernel) {
       getSelection().selectAllChildren(button.previousElementSibling);
     }
   } }, 'copy');
-  return [element('h3', {}, 'Run it again'), element('div', { class: 'replay' }, element('pre', { tabindex: '0' }, command), button)];
+  return [element('h3', {}, 'Run it again'), element('div', { class: 'replay' }, element('pre', { tabindex: '0' }, command.split(/(?<= )/).map((word) => element('span', {}, word))), button)];
 }
 
 // The row's variants and no others; without a label it stands for all of them.
@@ -156,11 +156,12 @@ function evidenceFile(name, href, found) {
 }
 
 function packetTable({ packets }) {
-  const heads = ['s', 'from', 'to', 'packet', 'bytes'];
-  return element('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Packets' }, element('table', {},
+  const placed = packets.some(([, place]) => place); // a cooked capture says through which interface
+  const heads = ['s', ...(placed ? ['interface'] : []), 'from', 'to', 'packet', 'bytes'];
+  return element('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Packets' }, element('table', { class: 'packets' },
     element('thead', {}, element('tr', {}, heads.map((name) => element('th', { scope: 'col' }, name)))),
-    element('tbody', {}, packets.map(([seconds, source, destination, protocol, what, length]) =>
-      element('tr', {}, [seconds.toFixed(6), source, destination, `${protocol} ${what}`, length].map((text) => element('td', {}, String(text))))))));
+    element('tbody', {}, packets.map(([seconds, place, source, destination, protocol, what, length]) =>
+      element('tr', {}, [seconds.toFixed(4), ...(placed ? [place] : []), source, destination, `${protocol} ${what}`, length].map((text) => element('td', {}, String(text))))))));
 }
 
 function showRow(row) {

@@ -56,3 +56,7 @@ def test_of_long_texts_the_common_beginning_is_left_out() -> None:
         "…full in netns N",
         "ok",
     )
+
+
+def test_a_long_text_that_alone_is_long_stays_whole() -> None:
+    assert shown("TIME_WAIT 120 s", "TIME_WAIT 120 s", "CLOSE 10 s") == ("TIME_WAIT 120 s", "TIME_WAIT 120 s", "CLOSE 10 s")

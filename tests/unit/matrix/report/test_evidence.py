@@ -86,4 +86,4 @@ def test_a_capture_is_carried_as_packets(tmp_path: Path) -> None:
     synthetic.write_evidence(tmp_path, record)
     found = unpack(pack_evidence(tmp_path, rows)[0])["0"]["capture.pcap"]
     assert found["note"] == "10 packets"
-    assert found["packets"][0] == [0.0, "198.18.0.2:10000", "192.0.2.1:80", "TCP", "SYN seq 1000", 40]
+    assert found["packets"][0] == [0.0, "", "198.18.0.2:10000", "192.0.2.1:80", "TCP", "SYN seq 1000", 40]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Ether
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.utils import PcapWriter
 
@@ -36,7 +36,7 @@ def only(content: bytes) -> Packet:
 
 def test_a_syn_reads_as_one() -> None:
     packet = only(written(IP(src="198.18.0.2", dst="192.0.2.1") / TCP(sport=10000, dport=80, flags="S", seq=5)))
-    assert packet == Packet(0.0, "198.18.0.2:10000", "192.0.2.1:80", "TCP", "SYN seq 5", 40)
+    assert packet == Packet(0.0, "", "198.18.0.2:10000", "192.0.2.1:80", "TCP", "SYN seq 5", 40)
 
 
 def test_payload_and_acknowledgement_are_shown() -> None:
@@ -51,13 +51,13 @@ def test_times_count_from_the_first_packet() -> None:
 
 @pytest.mark.parametrize("options", [{"endianness": ">"}, {"endianness": "<"}, {"nano": True}])
 def test_every_byte_order_and_resolution(options: dict[str, Any]) -> None:
-    assert only(written(IP() / UDP(sport=1, dport=2) / b"ab", **options))[1:5] == ("127.0.0.1:1", "127.0.0.1:2", "UDP", "2 bytes")
+    assert only(written(IP() / UDP(sport=1, dport=2) / b"ab", **options))[2:6] == ("127.0.0.1:1", "127.0.0.1:2", "UDP", "2 bytes")
 
 
 def test_ethernet_ipv6_icmp_and_sctp() -> None:
-    assert only(written(Ether() / IP(src="1.2.3.4") / ICMP(type=3, code=1)))[1:5] == ("1.2.3.4", "127.0.0.1", "ICMP", "unreachable, code 1")
+    assert only(written(Ether() / IP(src="1.2.3.4") / ICMP(type=3, code=1)))[2:6] == ("1.2.3.4", "127.0.0.1", "ICMP", "unreachable, code 1")
     assert only(written(IPv6(src="2001:db8::1", dst="2001:db8::2") / ICMPv6EchoRequest())).what == "echo request"
-    assert only(written(IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(sport=5, dport=6)))[1] == "[2001:db8::1]:5"
+    assert only(written(IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(sport=5, dport=6))).source == "[2001:db8::1]:5"
     assert only(written(IP() / SCTP(sport=1, dport=2) / SCTPChunkInit())).what == "INIT"
 
 
@@ -98,3 +98,11 @@ def test_nor_does_one_that_looks_right_at_first(rest: bytes, first: int, protoco
     packet[6 if first == 0x60 else 9] = protocol
     content = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet
     assert len(read_packets(content)[0]) == 1
+
+
+def test_a_cooked_capture_says_through_which_interface() -> None:
+    came, went = CookedLinuxV2(proto=0x0800, ifindex=2, pkttype=0), CookedLinuxV2(proto=0x0800, ifindex=3, pkttype=4)
+    packets, _ = read_packets(written(*(header / IP() / UDP(sport=1, dport=2) for header in (came, went)), linktype=276))
+    assert [(packet.place, packet.source) for packet in packets] == [("in 2", "127.0.0.1:1"), ("out 3", "127.0.0.1:1")]
+    packets, _ = read_packets(written(CookedLinux(proto=0x0800, pkttype=4) / IP() / UDP(), linktype=113))
+    assert [packet.place for packet in packets] == ["out"]
