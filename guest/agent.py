@@ -84,7 +84,7 @@ class Port:
                 continue
 
 
-def answer(line: bytes, experiments: dict[str, catalogue.Experiment]) -> bytes | None:
+def answer(line: bytes, cells: cell.Cells) -> bytes | None:
     """The answer to one line from the host; None for a line that is no request."""
     try:
         request = json.loads(line)
@@ -96,7 +96,7 @@ def answer(line: bytes, experiments: dict[str, catalogue.Experiment]) -> bytes |
         if do == "ping":
             found: dict[str, Any] = {"ok": True, "ready": True, "release": os.uname().release}
         elif do == "run":
-            found = _run(request, experiments)
+            found = _run(request, cells)
         else:
             found = _error(f"do={do} is neither ping nor run")
     except Exception:
@@ -107,11 +107,11 @@ def answer(line: bytes, experiments: dict[str, catalogue.Experiment]) -> bytes |
     return text
 
 
-def _run(request: dict[str, Any], experiments: dict[str, catalogue.Experiment]) -> dict[str, Any]:
-    experiment = experiments.get(request["experiment"])
+def _run(request: dict[str, Any], cells: cell.Cells) -> dict[str, Any]:
+    experiment = cells.experiments.get(request["experiment"])
     if experiment is None:
         return _error(f"there is no experiment {request['experiment']}")
-    return cell.run(experiment, request.get("variant", {}), float(request.get("seconds", experiment.seconds)))
+    return cells.run(experiment, request.get("variant", {}), float(request.get("seconds", experiment.seconds)))
 
 
 def _error(reason: str) -> dict[str, Any]:
@@ -165,10 +165,12 @@ def main() -> None:
     port = Port(PORT)
     _go_to_background()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    cells = cell.Cells(experiments)
     gc.collect()
     gc.freeze()  # cells are forks: objects that stay need not be copied by a collection
+    cells.prepare()
     while True:
-        reply = answer(port.line(), experiments)
+        reply = answer(port.line(), cells)
         if reply is not None:
             port.send(reply)
 

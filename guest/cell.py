@@ -1,11 +1,13 @@
 """One cell: a child in fresh namespaces runs the experiment, the agent watches over it.
 
 The child may print, loop, fork or die as it likes: its prints go to a pipe of their own, its answer comes over another one and is bounded,
-and it is the first process of a PID namespace, so that whatever it started ends with it.
+and it is the first process of a PID namespace, so that whatever it started ends with it. It knows every experiment and is told which it is
+to run. So a child is made ahead, in the template: in an emulated clone that would take as long as all the rest of a cell.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -28,49 +30,94 @@ _MOST_ANSWER = 15 << 20
 _MOST_PRINTED = 64 << 10
 _USER = 1000
 _SCOPES = ("user", "root")
+_READY = b"."
+_READY_SECONDS = 20.0
 
 Answer = dict[str, Any]
 
 
-def run(experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
-    """Runs one experiment with one variant and gives the answer to its request, without the id."""
-    start = time.monotonic()
-    root = Root()
-    try:
+class Cells:
+    """Runs cells of the given experiments, one at a time."""
+
+    def __init__(self, experiments: Mapping[str, Experiment]) -> None:
+        self.experiments = experiments
+        self._ahead: dict[str, _Child] = {}
+
+    def prepare(self) -> None:
+        """Makes the next cell's child ahead, one for each scope."""
+        for scope in _SCOPES:
+            self._ahead[scope] = _Child(scope, self.experiments)
+            self._ahead[scope].wait()
+
+    def run(self, experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
+        """Runs one experiment with one variant and gives the answer to its request, without the id."""
+        start = time.monotonic()
+        root = Root()
         try:
-            for module in experiment.modules:
-                root.modprobe(module)
-            answer = _watch(experiment, variant, seconds, root)
-        except Refused as refusal:
-            answer = {"outcome": "unsupported", "reason": str(refusal)}
-        lines = root.dmesg()
-        if lines:
-            answer.setdefault("evidence", {})["dmesg.txt"] = {"text": "\n".join(lines)[:_MOST_PRINTED] + "\n"}
-    finally:
-        root.restore()
-    whole: Answer = {"schema": SCHEMA, "facts": {}, "reason": "", "evidence": {}, "printed": ""}
-    return whole | answer | {"seconds": round(time.monotonic() - start, 4)}
+            try:
+                loaded = [root.modprobe(module) for module in experiment.modules]
+                answer = _watch(self._child(variant, fresh=any(loaded)), experiment, variant, seconds, root)
+            except Refused as refusal:
+                answer = {"outcome": "unsupported", "reason": str(refusal)}
+            lines = root.dmesg()
+            if lines:
+                answer.setdefault("evidence", {})["dmesg.txt"] = {"text": "\n".join(lines)[:_MOST_PRINTED] + "\n"}
+        finally:
+            root.restore()
+        whole: Answer = {"schema": SCHEMA, "facts": {}, "reason": "", "evidence": {}, "printed": ""}
+        return whole | answer | {"seconds": round(time.monotonic() - start, 4)}
+
+    def _child(self, variant: Mapping[str, str], *, fresh: bool) -> _Child:
+        scope = variant.get("scope", "root")
+        child = None if fresh else self._ahead.pop(scope, None)
+        if child is None:
+            child = _Child(scope, self.experiments)
+            child.wait()
+        return child
 
 
-def _watch(experiment: Experiment, variant: Mapping[str, str], seconds: float, root: Root) -> Answer:
-    answer_in, answer_out = os.pipe2(os.O_CLOEXEC)
-    printed_in, printed_out = os.pipe2(os.O_CLOEXEC)
-    ours, theirs = socket.socketpair()
-    child = _fork_first_process()
-    if child == 0:
-        ours.close()
-        _child(experiment, variant, answer_out, printed_out, Asking(theirs))
-    os.close(answer_out)
-    os.close(printed_out)
-    theirs.close()
+class _Child:
+    """A process in fresh namespaces, waiting to be told what to run; our ends of what connects us to it."""
+
+    def __init__(self, scope: str, experiments: Mapping[str, Experiment]) -> None:
+        self.answer, answer = os.pipe2(os.O_CLOEXEC)
+        self.printed, printed = os.pipe2(os.O_CLOEXEC)
+        self.channel, channel = socket.socketpair()
+        self._pid = _fork_first_process()
+        if self._pid == 0:
+            self.channel.close()
+            _live(scope, experiments, answer, printed, channel)
+        os.close(answer)
+        os.close(printed)
+        channel.close()
+
+    def wait(self) -> None:
+        """Waits until it waits, or is gone. Raises TimeoutError."""
+        self.channel.settimeout(_READY_SECONDS)
+        self.channel.recv(len(_READY))
+        self.channel.settimeout(None)
+
+    def tell(self, experiment: Experiment, variant: Mapping[str, str]) -> None:
+        """Lets it begin."""
+        with contextlib.suppress(BrokenPipeError):  # that it is gone is seen when no answer comes
+            self.channel.sendall(json.dumps([experiment.name, dict(variant)]).encode() + b"\n")
+
+    def end(self) -> int:
+        """Ends it with all it started; gives its wait status."""
+        os.kill(self._pid, signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        os.close(self.answer)
+        os.close(self.printed)
+        self.channel.close()
+        return status
+
+
+def _watch(child: _Child, experiment: Experiment, variant: Mapping[str, str], seconds: float, root: Root) -> Answer:
     try:
-        outcome, answer, printed = _listen(answer_in, printed_in, ours, root, time.monotonic() + seconds)
+        child.tell(experiment, variant)
+        outcome, answer, printed = _listen(child.answer, child.printed, child.channel, root, time.monotonic() + seconds)
     finally:
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        os.close(answer_in)
-        os.close(printed_in)
-        ours.close()
+        status = child.end()
     text = printed[-_MOST_PRINTED:].decode(errors="replace")
     if outcome == "timeout":
         return {"outcome": "timeout", "reason": f"{experiment.name} did not end within {seconds:g} s", "printed": text}
@@ -133,13 +180,17 @@ def _rest(printed: int) -> bytes:
         return b""
 
 
-def _child(experiment: Experiment, variant: Mapping[str, str], answer: int, printed: int, root: Asking) -> NoReturn:
+def _live(scope: str, experiments: Mapping[str, Experiment], answer: int, printed: int, channel: socket.socket) -> NoReturn:
     try:
         linux.die_with_parent(signal.SIGKILL)
         os.setsid()
         for fd in (1, 2):
             os.dup2(printed, fd)
-        data = json.dumps(_attempt(experiment, variant, root)).encode()
+        ready = _ready(scope, Asking(channel))
+        channel.sendall(_READY)
+        name, variant = json.loads(channel.makefile("rb").readline())
+        random.seed()  # not earlier: the kernel's entropy came with the request
+        data = json.dumps(_attempt(ready, experiments[name], variant) if isinstance(ready, Lab) else ready).encode()
         while data:
             data = data[os.write(answer, data) :]
     except BaseException:  # nothing may return into the agent's own stack
@@ -148,29 +199,36 @@ def _child(experiment: Experiment, variant: Mapping[str, str], answer: int, prin
         os._exit(0)
 
 
-def _attempt(experiment: Experiment, variant: Mapping[str, str], root: Asking) -> Answer:
-    lab = None
+def _ready(scope: str, root: Asking) -> Lab | Answer:
+    """A lab in fresh namespaces, or the answer to whatever is asked if the kernel gives none."""
+    try:
+        _enter(scope)
+        return Lab({}, root)
+    except Unsupported as refusal:
+        return {"outcome": "unsupported", "reason": str(refusal)}
+    except Exception:
+        return {"outcome": "error", "reason": traceback.format_exc()}
+
+
+def _attempt(lab: Lab, experiment: Experiment, variant: Mapping[str, str]) -> Answer:
     answer: Answer
     try:
-        _enter(variant.get("scope", "root"))
-        lab = Lab(variant, root)
+        lab.begin(variant)
         answer = {"outcome": "answered", "facts": experiment.run(lab)}
     except (Unsupported, Refused) as refusal:
         answer = {"outcome": "unsupported", "reason": str(refusal)}
     except Exception:
         answer = {"outcome": "error", "reason": traceback.format_exc()}
-    if lab:
-        try:
-            answer["evidence"] = lab.evidence()
-        except Exception:  # the facts stand, whatever keeps us from showing what is behind them
-            answer["evidence"] = {"evidence-error.txt": {"text": traceback.format_exc()}}
+    try:
+        answer["evidence"] = lab.evidence()
+    except Exception:  # the facts stand, whatever keeps us from showing what is behind them
+        answer["evidence"] = {"evidence-error.txt": {"text": traceback.format_exc()}}
     return answer
 
 
 def _enter(scope: str) -> None:
     if scope not in _SCOPES:
         raise ValueError(f"scope={scope} is neither of {', '.join(_SCOPES)}")
-    random.seed()
     if scope == "root":
         linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     else:

@@ -75,12 +75,13 @@ class Root:
         """The names in a directory, sorted."""
         return sorted(entry.name for entry in Path(path).iterdir())
 
-    def modprobe(self, name: str, *parameters: str) -> None:
-        """Loads a module and what it needs."""
+    def modprobe(self, name: str, *parameters: str) -> bool:
+        """Loads a module and what it needs; whether it was not there yet."""
         if Path("/sys/module", name.replace("-", "_")).exists():
-            return
+            return False
         _tool("modprobe", name, *parameters)
         self._loaded.append(name)
+        return True
 
     def rmmod(self, name: str) -> None:
         """Unloads a module and what nothing else needs."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from guest import cell, root
 from guest.catalogue import Experiment, Facts, Unsupported
+from guest.cell import Cells
 from guest.lab import Lab
 from guest.observe import kmsg
 
@@ -21,6 +26,17 @@ def answers(lab: Lab) -> Facts:
     print("this is not an answer")
     os.write(1, b'{"outcome": "forged"}\n')
     return {"number": 7, "pid": os.getpid(), "variant": dict(lab.variant)}
+
+
+def looks_around(lab: Lab) -> Facts:
+    lab.sysctl("net/ipv4/ip_default_ttl", int(lab.read_sysctl("net/ipv4/ip_default_ttl")) + 1)
+    return {
+        "pid": os.getpid(),
+        "ttl": lab.read_sysctl("net/ipv4/ip_default_ttl"),
+        "frontend": lab.frontend,
+        "age": time.monotonic() - lab.journal._start,
+        "random": random.random(),
+    }
 
 
 def raises(lab: Lab) -> Facts:
@@ -74,15 +90,36 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w") as log:
         real = kmsg.Log
         kmsg.Log = lambda: real(log.name)  # type: ignore[misc, assignment]
-        found = {}
+        found: dict[str, Any] = {}
         for run in (answers, raises, refused, dies, leaves_a_process, asks_root, floods_root, answers_too_much, hangs, prints_for_ever):
             made = Experiment(run.__name__, "test", "?", "?", run, (), (), {}, (), 1, 1)
             seconds = 1.0 if run in (hangs, prints_for_ever) else 20.0
-            found[run.__name__] = cell.run(made, {"scope": "root"}, seconds)
+            found[run.__name__] = Cells({made.name: made}).run(made, {"scope": "root"}, seconds)
         missing = Experiment("missing", "test", "?", "?", answers, (), (), {}, ("no_such_module",), 1, 1)
-        found["missing"] = cell.run(missing, {}, 5)
+        found["missing"] = Cells({}).run(missing, {}, 5)
+        found["row"] = _in_a_row()
         found["after"] = {"ttl": root.Root().read(SETTING).strip(), "sleeping": _sleepers()}
     json.dump(found, sys.stdout)
+
+
+def _in_a_row() -> dict[str, Any]:
+    """What was there before the first cell, then three cells: the first in the child that was made ahead, the others in new ones."""
+    looks = Experiment("looks", "test", "?", "?", looks_around, (), (), {}, (), 1, 1)
+    cells = Cells({"looks": looks})
+    cells.prepare()
+    ahead = len(children())
+    time.sleep(1)
+    answers = [cells.run(looks, {"scope": "root", "frontend": "legacy"}, 20.0) for _ in range(3)]
+    left = len(children())
+    root.Root.modprobe = lambda *_: True  # type: ignore[method-assign]  # as if it had not been loaded yet
+    looks_again = replace(looks, modules=("any",))
+    answers.append(cells.run(looks_again, {"scope": "user", "frontend": "legacy"}, 20.0))
+    return {"ahead": ahead, "left": left, "after_module": len(children()), "facts": [answer["facts"] for answer in answers[:3]]}
+
+
+def children() -> list[str]:
+    """The processes started by this one."""
+    return Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
 
 
 def _sleepers() -> list[str]:

@@ -14,7 +14,7 @@ from guest import agent, catalogue, cell
 
 
 def ask(**request: Any) -> dict[str, Any]:
-    answer = agent.answer(json.dumps({"id": "a1"} | request).encode(), {})
+    answer = agent.answer(json.dumps({"id": "a1"} | request).encode(), cell.Cells({}))
     assert answer is not None
     found: dict[str, Any] = json.loads(answer)
     return found
@@ -22,7 +22,7 @@ def ask(**request: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "ping"}', b"\xff\xfe", b'"id do"'])
 def test_what_is_no_request_is_ignored(line: bytes) -> None:
-    assert agent.answer(line, {}) is None
+    assert agent.answer(line, cell.Cells({})) is None
 
 
 def test_ping() -> None:
@@ -41,8 +41,8 @@ def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
 
 
 def test_an_answer_too_big_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell, "run", lambda *_: {"outcome": "answered", "printed": "x" * agent._MOST_ANSWER})
-    line = agent.answer(b'{"id": "a1", "do": "run", "experiment": "e"}', {"e": catalogue.load()["baseline"]})
+    monkeypatch.setattr(cell.Cells, "run", lambda *_: {"outcome": "answered", "printed": "x" * agent._MOST_ANSWER})
+    line = agent.answer(b'{"id": "a1", "do": "run", "experiment": "e"}', cell.Cells({"e": catalogue.load()["baseline"]}))
     assert line is not None
     assert len(line) < 1000
     assert json.loads(line)["outcome"] == "error"

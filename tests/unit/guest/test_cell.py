@@ -35,6 +35,22 @@ def test_an_experiment_is_the_first_process_of_its_own_namespace(cells: dict[str
     assert cells["answers"]["facts"]["pid"] == 1
 
 
+def test_a_child_made_ahead_runs_one_cell_as_a_new_one_would(cells: dict[str, Any]) -> None:
+    first, *others = cells["row"]["facts"]
+    assert cells["row"]["ahead"] == 2
+    assert cells["row"]["left"] == 1  # that of the other scope
+    assert first["age"] < 1  # its clock begins with the cell
+    for other in others:
+        assert {name: first[name] for name in ("pid", "ttl", "frontend")} == {name: other[name] for name in ("pid", "ttl", "frontend")}
+    assert first["pid"] == 1
+    assert first["frontend"] == "legacy"
+    assert len({each["random"] for each in (first, *others)}) == 3
+
+
+def test_namespaces_are_not_older_than_the_modules_an_experiment_needs(cells: dict[str, Any]) -> None:
+    assert cells["row"]["after_module"] == cells["row"]["left"]
+
+
 def test_an_exception_is_our_error_with_its_traceback(cells: dict[str, Any]) -> None:
     assert cells["raises"]["outcome"] == "error"
     assert "RuntimeError: a bug of ours" in cells["raises"]["reason"]
