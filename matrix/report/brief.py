@@ -51,7 +51,7 @@ def _differing(row: Row, name: str) -> tuple[str, ...]:
     """The fact in each cell; an ellipsis stands for what is the same in all: items of lists, keys of dicts, the beginning of long texts."""
     places = [place for place, record in enumerate(row.records) if record and name in record.facts]
     values = [record.facts[name] for record in row.records if record and name in record.facts]
-    reduced = [_without_common(value, values) for value in values]
+    reduced = [without_common(value, values) for value in values]
     if len({frozen({name: value}) for value in reduced}) < len({frozen({name: value}) for value in values}):
         reduced = values  # they differ in nothing but order or number of items
     texts = [_text(record, name) for record in row.records]
@@ -66,7 +66,8 @@ def _differing(row: Row, name: str) -> tuple[str, ...]:
     return tuple(f"…{text[len(common) :]}" if text in long else text for text in texts)
 
 
-def _without_common(value: FactValue, values: Sequence[FactValue]) -> FactValue:
+def without_common(value: FactValue, values: Sequence[FactValue]) -> FactValue:
+    """What of a list or map is not the same in all of the values."""
     if isinstance(value, list):
         lists = [set(other) for other in values if isinstance(other, list)]
         return [item for item in value if not all(item in other for other in lists)]

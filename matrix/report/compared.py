@@ -9,11 +9,13 @@ from rich.text import Text
 from matrix.compare import Kind
 from matrix.comparison import Compared, Comparison, Verdict
 from matrix.record import FactValue
+from matrix.report.brief import without_common
 from matrix.report.grid import fact_text
 from matrix.report.shown import shown
 
 _STYLES = {Verdict.EXPLAINED: "green", Verdict.UNEXPLAINED: "bold yellow", Verdict.CONTRADICTED: "bold red", Verdict.NONE: "dim"}
 _MOST_ONE_SIDED = 10
+_WHOLE_CHARACTERS = 60
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -46,12 +48,23 @@ def _table(facts: list[Compared], comparison: Comparison) -> Table:
             Text(fact.experiment + (f" [{fact.label}]" if fact.label else "")),
             Text(fact.difference.fact),
             *([Text(fact.after)] if kernels else []),
-            Text(_value(fact.difference.before)),
-            Text(_value(fact.difference.after)),
+            *(Text(value) for value in _values(fact.difference.before, fact.difference.after)),
             Text(fact.difference.kind, style),
             Text(f"{fact.verdict}: {'; '.join(shown(title) for title in fact.commits)}" if fact.commits else fact.verdict, style),
         )
     return table
+
+
+def _values(before: FactValue | None, after: FactValue | None) -> tuple[str, str]:
+    """Both values; an ellipsis stands for the items that long lists and maps have in common."""
+    whole = _value(before), _value(after)
+    if before is None or after is None or max(map(len, whole)) <= _WHOLE_CHARACTERS:
+        return whole
+    left = [without_common(value, (before, after)) for value in (before, after)]
+    if left == [before, after] or left[0] == left[1]:  # nothing in common, or only their order differs
+        return whole
+    first, second = (f"… {_value(value)}" if value else "…" for value in left)
+    return first, second
 
 
 def _value(value: FactValue | None) -> str:

@@ -76,6 +76,8 @@ def _about(night: Night) -> Iterator[str]:
     else:
         accepted = night.accepted
         yield f"baseline: {night.accepted_cells} cells, moved by {accepted.who} on {accepted.when[:10]}: {accepted.why}"
+    if night.accepted and (night.news or night.failures or night.waiting):
+        yield "`./invoke accept --why ...` makes these answers the accepted ones"
     if night.run:
         yield f"report: results/{night.run}/report/index.html"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from matrix.judge import Judged
 from matrix.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.manifest import Manifest, kernel_entries, plan_digest
 from matrix.plan import make_plan
-from matrix.record import Record, Status
+from matrix.record import FactValue, Record, Status
 from matrix.report.compared import print_comparison
 from matrix.store import open_run
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
@@ -24,7 +25,7 @@ KERNELS = ["6.1.2", "6.12.3"]
 EMPTY = Ledger({}, (), {})
 
 
-def record(kernel: str, frontend: str = "legacy", status: Status = Status.PASS, **facts: int) -> Record:
+def record(kernel: str, frontend: str = "legacy", status: Status = Status.PASS, **facts: FactValue) -> Record:
     return Record(kernel, "baseline", {"frontend": frontend}, status, dict(facts))
 
 
@@ -133,6 +134,22 @@ def test_it_prints_what_differs_and_counts_the_rest(tmp_path: Path) -> None:
         ["6.1.2", "->", "6.12.3:", "1", "same,", "1", "changed", "(1", "explained)"],
         ["only", "on", "one", "side:", "baseline", "[frontend=nft]", "on", "6.12.3"],
     ]
+
+
+def test_of_long_lists_and_maps_what_they_have_in_common_is_left_out(tmp_path: Path) -> None:
+    names = [f"the feature {number}" for number in range(9)]
+    counts = {f"counter {number}": number for number in range(9)}
+    write(
+        tmp_path,
+        "2026-01-01",
+        [record("6.1.2", names=names, counts=counts), record("6.12.3", names=[*names, "more"], counts={**counts, "counter 8": 0})],
+    )
+    console = Console(file=io.StringIO(), width=400)
+    print_comparison(result(tmp_path, "6.1", "6.12", EMPTY), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [re.split(r"\s{2,}", line) for line in console.file.getvalue().splitlines()]
+    assert ["baseline", "names", "…", "… more", "changed", "unexplained"] in [line[:6] for line in lines]
+    assert ["baseline", "counts", "… counter 8 8", "… counter 8 0", "changed", "unexplained"] in [line[:6] for line in lines]
 
 
 def test_a_side_is_the_same_as_json(tmp_path: Path) -> None:
