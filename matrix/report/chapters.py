@@ -45,7 +45,7 @@ _BEARINGS = {
     Bearing.OFFERS: ("What can be set or matched now", "Nothing has to be done; ways around the lack of it may go."),
 }
 _WORD_CHARACTERS = 300
-_WHOLE_CHARACTERS = 80
+_WHOLE_CHARACTERS = 40
 """A list or map of so few characters is told as a whole, of a longer one what differs."""
 
 

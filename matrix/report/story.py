@@ -37,7 +37,7 @@ def story_markdown(story: Story) -> str:
     if told:
         parts += ["| | |", "| ---: | --- |", *(f"| {len(section.entries)} | {plain(section.heading)} |" for section in told)]
     for section in told:
-        parts += ["", f"## {plain(section.heading)}", *(["", plain(section.advice)] if section.advice else [])]
+        parts += ["", f"## {plain(section.heading)}", *(["", section.advice] if section.advice else [])]
         for entry in section.entries:
             parts += ["", *_entry_markdown(entry)]
     for more in unseen(story):

@@ -223,6 +223,7 @@ def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
     assert "([netfilter: go faster](https://git.kernel.org/torvalds/c/aaaaaaaaaaaa); in mainline since 6.5, not in 6.1.9)" in text
     assert "- lookup: steps \\(the steps\\) was 9, is 3" in text
     assert "<script>" not in text
+    assert "\nLook at the evidence: these may be regressions.\n" in text
     assert text.count("<details>") == text.count("</details>") == 4
 
 
