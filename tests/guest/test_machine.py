@@ -238,12 +238,16 @@ with running({machine!r}, "cold") as guest:
         pytest.fail("QEMU is still running")
 
 
-def test_a_disk_without_room_is_named_and_nothing_is_published(machine: Machine, bootable: Bootable, tmp_path: Path) -> None:
+def test_a_disk_without_room_is_named_and_nothing_is_left_and_once_there_is_room_the_template_is_made(
+    machine: Machine, bootable: Bootable, tmp_path: Path
+) -> None:
     # A file system of 48 MiB, in a namespace so that any user can make it.
     code = f"""
+import json, subprocess
 from pathlib import Path, PosixPath
 from vms.cache import Cache
 from vms.command import *
+from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.guest import Agent
 from vms.template import Template
@@ -253,9 +257,16 @@ try:
 except HostError as error:
     print(type(error).__name__, error)
 print([path.name for path in Path({str(tmp_path)!r}).glob("templates/*") if path.suffix != ".lock"])
+subprocess.run(["mount", "-o", "remount,size=600m", {str(tmp_path)!r}], check=True)
+with template.start() as guest:
+    print(json.loads(guest.ask(b'{{"id": "1", "do": "release"}}', Deadline(60, "an answer")))["release"])
+print([path.name for path in Path({str(tmp_path)!r}).glob("templates/*") if path.suffix != ".lock"])
 """
     mounted = f'mount -t tmpfs -o size=48m tmpfs "{tmp_path}" && exec "$@"'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "HostError making the template of small: no space left under" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
+    error, left, release, made = done.stdout.splitlines()
+    assert error.startswith("HostError making the template of small: no space left under")
+    assert left == "[]"
+    assert release == bootable.files.version
+    assert made == "['key']"
