@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from guest import linux
 from guest.lab.journal import Evidence, Journal
 from guest.lab.namespace import Namespace
+from guest.lab.router import ENDS
 from guest.root import Asking
 
 _POLL_SECONDS = 0.01
@@ -36,6 +37,16 @@ class Lab(Namespace):
     def family(self) -> int:
         """4 or 6, from the variant `family=ipv4|ipv6`; 4 where there is none."""
         return 6 if self.variant.get("family") == "ipv6" else 4
+
+    @property
+    def ip(self) -> str:
+        """The name of the family in nft's language: `ip` or `ip6`."""
+        return "ip6" if self.family == 6 else "ip"
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The addresses of client and server of a router in that family, for rules that name them."""
+        return ENDS[self.family]
 
     def another(self) -> Namespace:
         """One more fresh network namespace."""

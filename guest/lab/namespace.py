@@ -16,7 +16,7 @@ from guest.lab.journal import Journal
 from guest.lab.link import Links
 from guest.lab.packets import split
 from guest.lab.queue import Queue
-from guest.lab.router import Router, state_counters, state_rules
+from guest.lab.router import ENDS, Router, state_counters, state_rules
 from guest.lab.rules import program, restore_text, tool
 from guest.lab.tun import Tun
 from guest.linux import errno_name
@@ -86,18 +86,18 @@ class Namespace:
         if family == 6:
             self._quiet_ipv6()
             self.sysctl("net/ipv6/conf/all/forwarding", 1)
-            tuns, ends = (self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64")), ("2001:db8:1::2", "2001:db8:2::2")
+            tuns = (self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64"))
         else:
             self._no_ipv6()
             self.sysctl("net/ipv4/ip_forward", 1)
             self.sysctl("net/ipv4/conf/all/rp_filter", 0)
             self.sysctl("net/ipv4/conf/default/rp_filter", 0)
-            tuns, ends = (self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24")), ("10.0.1.2", "10.0.2.2")
+            tuns = (self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"))
         script = (state_rules(family) if states else "") + textwrap.dedent(rules)
         if script:
             self.nft(script)
         with self.inside():
-            return Router(*tuns, ends, state_counters(family) if states else None)
+            return Router(*tuns, ENDS[family], state_counters(family) if states else None)
 
     def _no_ipv6(self) -> None:
         # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.

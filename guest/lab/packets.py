@@ -29,6 +29,11 @@ def endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+def beside(address: str, host: int) -> str:
+    """Another host of the network of an address that ends in one digit: 10.0.1.3 beside 10.0.1.2, 2001:db8:1::3 beside 2001:db8:1::2."""
+    return f"{address[:-1]}{host}"
+
+
 def ip(source: str, destination: str, ttl: int = 64) -> Packet:
     """An IPv4 or IPv6 header between two addresses, to put a payload on with `/`."""
     if ":" in source:
@@ -107,10 +112,10 @@ def ports(data: bytes) -> tuple[int, int]:
 
 
 def with_ports(packet: Packet, numbers: Iterable[int]) -> list[bytes]:
-    """The same IPv4 TCP or UDP packet from many source ports, as bytes: built once, then patched, checksum included (RFC 1624)."""
+    """The same TCP or UDP packet from many source ports, as bytes: built once, then patched, checksum included (RFC 1624)."""
     template = bytearray(bytes(packet))
-    header = (template[0] & 15) * 4
-    place = header + (16 if template[9] == 6 else 6)
+    header, protocol = (40, template[6]) if template[0] >> 4 == 6 else ((template[0] & 15) * 4, template[9])
+    place = header + (16 if protocol == 6 else 6)
     (before,) = struct.unpack_from(">H", template, header)
     (checksum,) = struct.unpack_from(">H", template, place)
     made = []

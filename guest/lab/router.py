@@ -12,6 +12,8 @@ from guest.lab.tun import Tun
 from guest.observe.nft_counters import NamedCounters
 
 LOST = "lost"
+ENDS = {4: ("10.0.1.2", "10.0.2.2"), 6: ("2001:db8:1::2", "2001:db8:2::2")}
+"""The addresses of the client and of the server, by family."""
 STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED")
 _TABLE = "states"
 
@@ -30,11 +32,6 @@ def state_rules(family: int = 4) -> str:
 def state_counters(family: int) -> NamedCounters:
     """The counters of `state_rules` in the process's network namespace."""
     return NamedCounters(_TABLE, 10 if family == 6 else 2)
-
-
-def _router_s_own(data: bytes) -> bool:
-    """Whether it is a multicast listener report, which an IPv6 router sends by itself: nothing else here has a hop-by-hop header."""
-    return data[0] >> 4 == 6 and data[6] == 0
 
 
 class Router:
@@ -61,6 +58,11 @@ class Router:
     def from_server(self, packet: Packet) -> str:
         """Sends a packet into the server's side: the conntrack state it was forwarded with, or `lost`."""
         return self._pass(packet, self.server, self.client)
+
+    def udp(self, sport: int = 40000, dport: int = 53) -> tuple[Packet, Packet]:
+        """A UDP question of the client's and the server's answer to it."""
+        client, server = packets.endpoint(self.client_address, sport), packets.endpoint(self.server_address, dport)
+        return packets.udp(client, server), packets.udp(server, client)
 
     def tcp(self, sport: int = 40000, dport: int = 80, *, seq: int = 1000, server_seq: int = 5000) -> tuple[Peer, Peer]:
         """A TCP conversation that has not begun: its client and its server."""
@@ -97,7 +99,7 @@ class Router:
         return self._look(near, far)
 
     def _look(self, near: Tun, far: Tun) -> str:
-        self.out, self.back = [[data for data in tun.read() if not _router_s_own(data)] for tun in (far, near)]
+        self.out, self.back = (tun.read() for tun in (far, near))
         state = self._moved()
         return state if self.out else LOST
 

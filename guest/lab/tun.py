@@ -16,6 +16,11 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x1, 0x2, 0x1000
 
 
+def _kernel_s_own(data: bytes) -> bool:
+    """Whether it is a multicast listener report, which an IPv6 kernel sends when it likes: nothing else here has a hop-by-hop header."""
+    return data[0] >> 4 == 6 and data[6] == 0
+
+
 class Tun:
     """One device. The kernel handles a packet within the write that hands it over, so an answer can be read right after."""
 
@@ -45,7 +50,7 @@ class Tun:
         self.handed += len(packets)
 
     def read(self) -> list[bytes]:
-        """What the kernel has sent since the last call, oldest first."""
+        """What the kernel has sent since the last call, oldest first. A tun leaves out what IPv6 sends by itself; the capture has it."""
         found: list[bytes] = []
         while True:
             try:
@@ -53,7 +58,8 @@ class Tun:
             except BlockingIOError:
                 return found
             self._record(Captured(time.time(), self.index, False, data, self.tap))
-            found.append(data)
+            if self.tap or not _kernel_s_own(data):
+                found.append(data)
 
     def close(self) -> None:
         """Takes the device away."""

@@ -21,6 +21,10 @@ def test_endpoints(endpoint: str, parts: tuple[str, int]) -> None:
     assert packets.split(packets.endpoint(*parts)) == parts
 
 
+def test_a_neighbour_is_in_the_same_network() -> None:
+    assert (packets.beside("10.0.1.2", 30), packets.beside("2001:db8:1::2", 3)) == ("10.0.1.30", "2001:db8:1::3")
+
+
 def test_tcp_segment_is_what_was_asked_for() -> None:
     segment = IP(bytes(packets.tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=-1, ack=7, data=b"xyz", window=9)))
     assert (segment.src, segment[TCP].sport, segment[TCP].dport) == ("10.0.1.2", 40000, 80)
@@ -28,15 +32,23 @@ def test_tcp_segment_is_what_was_asked_for() -> None:
     assert bytes(segment[TCP].payload) == b"xyz"
 
 
-@pytest.mark.parametrize("template", [packets.tcp("198.18.0.2:1", "192.0.2.1:80"), packets.udp("198.18.0.2:1", "192.0.2.1:80", b"odd")])
+@pytest.mark.parametrize(
+    "template",
+    [
+        packets.tcp("198.18.0.2:1", "192.0.2.1:80"),
+        packets.udp("198.18.0.2:1", "192.0.2.1:80", b"odd"),
+        packets.tcp("[2001:db8::1]:1", "[2001:db8::2]:80"),
+        packets.udp("[2001:db8::1]:1", "[2001:db8::2]:80", b"odd"),
+    ],
+)
 def test_many_ports_have_right_checksums(template: packets.Packet) -> None:
     numbers = [0, 1, 2, 80, 255, 256, 40000, 65535]
     for port, made in zip(numbers, packets.with_ports(template, numbers), strict=True):
-        rebuilt = IP(made)
+        rebuilt = packets.parse(made)
         layer = rebuilt[TCP] if TCP in rebuilt else rebuilt[UDP]
         assert layer.sport == port
         checksum, layer.chksum = layer.chksum, None
-        assert IP(bytes(rebuilt)).payload.chksum == checksum
+        assert packets.parse(bytes(rebuilt)).payload.chksum == checksum
         assert packets.ports(made) == (port, 80)
 
 
