@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from guest.catalogue import Fact, Facts, experiment
 from guest.lab import Lab
-from guest.lab.packets import echo, endpoint, parse, protocol, udp, with_ports
+from guest.lab.packets import beside, echo, endpoint, parse, protocol, udp, with_ports
 from guest.lab.router import Peer
 
+_FAMILIES = ("ipv4", "ipv6")
 _UDP = "net/netfilter/nf_conntrack_udp_timeout"
 _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
 
@@ -52,7 +53,7 @@ def gc_latency(lab: Lab) -> Facts:
         Fact("stream_at_once", str, "lifetime after ten packets each way within the first two seconds"),
         Fact("stream_later", str, "lifetime after one more packet each way two seconds later"),
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": _FAMILIES},
 )
 def udp_timeouts_assured(lab: Lab) -> Facts:
     """When does a UDP flow get the long timeout of a stream, and when is it spared by early drop?
@@ -94,6 +95,7 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
         Fact("after_delete", str, "where the client's packets go once the entry is deleted: new or old backend"),
     ],
     seconds=40,
+    variants={"family": _FAMILIES},
 )
 def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
@@ -101,26 +103,29 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and the client goes on from the same
     port, more often than the timeout of 3 s, and gets no answer. Syslog and DNS clients of a restarted pod do this.
     """
-    router = lab.router("table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.100 dnat to 10.0.2.2; }; }")
+    old = lab.ends[1]
+    service, new = beside(old, 100), beside(old, 3)
+    rule = f"{lab.ip} daddr {service} dnat to"
+    router = lab.router(f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}", lab.family)
     lab.sysctl(_UDP, 3)
-    client = "10.0.1.2:5000"
-    packet = udp(client, "10.0.2.100:53")
+    client = endpoint(router.client_address, 5000)
+    packet = udp(client, endpoint(service, 53))
     backends = {"old": 0, "new": 0}
 
     def send() -> str:
         router.from_client(packet)
-        backend = "old" if parse(router.out[0])["IP"].dst == "10.0.2.2" else "new"
+        backend = "old" if parse(router.out[0]).dst == old else "new"
         backends[backend] += 1
         return backend
 
     send()
-    lab.nft("flush chain ip nat pre; add rule ip nat pre ip daddr 10.0.2.100 dnat to 10.0.2.3")
+    lab.nft(f"flush chain {lab.ip} nat pre; add rule {lab.ip} nat pre {rule} {new}")
     for _ in range(4):
         lab.pause(1)
         send()
     counted = dict(backends)
     flow = lab.flow(client)
-    refreshed = flow is not None and flow.reply.source == "10.0.2.2"
+    refreshed = flow is not None and flow.reply.source == old
     if flow:
         lab.conntrack.delete(flow)
     return {"backend": counted, "entry_refreshed": refreshed, "after_delete": send()}
@@ -135,6 +140,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
         Fact("by_server", str, "conntrack state of a SYN from the server's side with a higher number"),
         Fact("by_server_state", str, "the entry's state after it"),
     ],
+    variants={"family": _FAMILIES},
 )
 def timewait_reuse(lab: Lab) -> Facts:
     """Can a connection in TIME_WAIT be opened again at once, from either side?
@@ -142,7 +148,7 @@ def timewait_reuse(lab: Lab) -> Facts:
     Three connections are closed in good order, the client first. Then comes a SYN on the same ports: with a higher sequence number, with
     a lower one, and from the former server. Busy clients reuse ports within two minutes.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
 
     def closed(port: int) -> tuple[Peer, Peer]:
         client, server = router.handshake(port)
@@ -167,6 +173,7 @@ def timewait_reuse(lab: Lab) -> Facts:
         Fact("ladder", dict, "per step of a connection: the entry's timeout in seconds, rounded up to the usual rungs"),
         Fact("states", list, "per step: the entry's state"),
     ],
+    variants={"family": _FAMILIES},
 )
 def tcp_timeouts(lab: Lab) -> Facts:
     """How long does an entry live in each state of a TCP connection?
@@ -174,7 +181,7 @@ def tcp_timeouts(lab: Lab) -> Facts:
     One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each segment. Defaults as the kernel has
     them.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.tcp()
     steps: list[tuple[str, Callable[[], str]]] = [
         ("syn", client.syn),
@@ -203,13 +210,14 @@ def tcp_timeouts(lab: Lab) -> Facts:
         Fact("state", str, "the entry's state after five SYNs"),
         Fact("forwarded", list, "conntrack states of the five SYNs"),
     ],
+    variants={"family": _FAMILIES},
 )
 def syn_retransmit_no_renew(lab: Lab) -> Facts:
     """Does a retransmitted SYN renew the entry of a connection nobody answers?
 
     Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that retries would hold its place for ever.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, _ = router.tcp()
     first = client.next
     forwarded = [client.syn(seq=first)]
@@ -228,7 +236,7 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
         Fact("lifetimes", dict, "per protocol: seconds the entry has left after one packet, rounded up to the usual rungs"),
         Fact("answered", dict, "per protocol: the same after one packet each way"),
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": _FAMILIES},
 )
 def generic_timeouts(lab: Lab) -> Facts:
     """How long do entries of protocols other than TCP live, unanswered and answered?

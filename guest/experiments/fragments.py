@@ -9,6 +9,7 @@ from guest.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
 
+_FAMILIES = ("ipv4", "ipv6")
 _TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
 _COUNT = """
     table inet count {
@@ -35,7 +36,7 @@ def _fragments(router: Router, size: int, family: int = 4, identifier: int = 7) 
 
 
 def _ours(router: Router) -> int:
-    """The packets from the client among those that left: the kernel sends router solicitations by itself."""
+    """The packets from the client among those that left."""
     return sum(parse(data).src == router.client_address for data in router.server.read())
 
 
@@ -57,7 +58,7 @@ def _ours(router: Router) -> int:
         ),
         Invariant("nothing of an incomplete datagram leaves", lambda facts, variant: facts["missing"] == 0),
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": _FAMILIES},
 )
 def fragments(lab: Lab) -> Facts:
     """How do fragments pass a router that tracks connections?
@@ -104,7 +105,7 @@ def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool
         ),
         Invariant("other namespaces are not affected", lambda facts, variant: facts["other_namespace"] == "forwarded"),
     ],
-    variants={"family": ("ipv4", "ipv6"), "scope": ("user", "root")},
+    variants={"family": _FAMILIES, "scope": ("user", "root")},
 )
 def defrag_sticky(lab: Lab) -> Facts:
     """Does defragmentation go away with the last rule that asked for connection tracking?
@@ -124,3 +125,28 @@ def defrag_sticky(lab: Lab) -> Facts:
     other = lab.another()
     elsewhere = other.router(family=lab.family, states=False)
     return facts | {"other_namespace": words[_first_fragment_passes(elsewhere, lab.family, 1)]}
+
+
+@experiment(
+    facts=[
+        Fact("one_link", int, "fragments that left when all came in by one interface"),
+        Fact("two_links", int, "fragments that left when the first came in by another interface than the rest"),
+    ],
+    invariants=[Invariant("what comes in by one interface is forwarded", lambda facts, variant: facts["one_link"] == 3)],
+    variants={"family": _FAMILIES},
+)
+def fragments_two_links(lab: Lab) -> Facts:
+    """Are fragments of one datagram put together when they come in by two interfaces?
+
+    A datagram in three fragments, once by one interface, once with its first fragment by a second one, as with two uplinks that share the
+    load packet by packet. Connection tracking has to put them together first; where it will not, such datagrams are lost.
+    """
+    router = lab.router(_TRACK, lab.family, states=False)
+    second = lab.tun("tun2", "2001:db8:3::1/64" if lab.family == 6 else "10.0.3.1/24")
+    facts: Facts = {}
+    for identifier, name in enumerate(("one_link", "two_links"), start=1):
+        first, *rest = _fragments(router, 3000, lab.family, identifier)
+        (router.client if name == "one_link" else second).send(first)
+        router.client.send(*rest)
+        facts[name] = _ours(router)
+    return facts

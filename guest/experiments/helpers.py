@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import endpoint, parse, tcp
+from guest.lab.packets import beside, endpoint, parse, ports, tcp
 from guest.lab.router import Peer, Router
 
+_FAMILIES = ("ipv4", "ipv6")
 _KNOB = "net/netfilter/nf_conntrack_helper"
 _TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
 _HELPER = """
@@ -163,7 +165,7 @@ def ftp_expectation(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("announced", str, "what the server reads after the client's PORT: the router's address, the client's, or another"),
+        Fact("announced", str, "what the server reads after the client's PORT or EPRT: the router's address, the client's, or another"),
         Fact("port_kept", bool, "whether it reads the client's own port"),
         Fact("acknowledged", bool, "whether the server's ACK of what it read is translated to what the client sent"),
         Fact("next_sequence", bool, "whether the client's next segment continues where the rewritten one ended"),
@@ -177,36 +179,43 @@ def ftp_expectation(lab: Lab) -> Facts:
         )
     ],
     modules=("nf_conntrack_ftp", "nf_nat_ftp"),
+    variants={"family": _FAMILIES},
 )
 def ftp_nat(lab: Lab) -> Facts:
     """Does active FTP work through masquerading?
 
-    The helper has to write the router's address and a port of its own choice into the client's PORT, which can change the segment's length
-    and with it every sequence number after it.
+    The helper has to write the router's address and a port of its own choice into the client's PORT (IPv6: EPRT), which can change the
+    segment's length and with it every sequence number after it.
     """
-    router = lab.router(_HELPER + "table ip nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }\n")
+    masquerade = f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oifname tun1 masquerade; }}; }}\n"
+    router = lab.router(_HELPER + masquerade, lab.family)
+    own = beside(router.server_address, 1)
     client, server = router.tcp(40000, 21)
     client.syn()
-    server.other = f"10.0.2.1:{parse(router.out[0])['TCP'].sport}"
+    server.other = endpoint(own, ports(router.out[0])[0])
     server.synack()
     client.ack()
     _say(server, b"220 ready\r\n")
     client.ack()
     _say(client, b"USER anonymous\r\n")
     before = client.next
-    _say(client, b"PORT 10,0,1,2,200,200\r\n")
-    seen = parse(router.out[0])
-    words = bytes(seen["TCP"].payload).decode()
-    numbers = words.removeprefix("PORT ").strip().split(",")
-    address, port = ".".join(numbers[:4]), int(numbers[4]) * 256 + int(numbers[5])
+    _say(client, b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family == 6 else b"PORT 10,0,1,2,200,200\r\n")
+    words = bytes(parse(router.out[0])["TCP"].payload).decode()
+    if lab.family == 6:
+        _, _, address, number, _ = words.split("|")
+        # The kernel writes all its zeros out.
+        address, port = str(ipaddress.ip_address(address)), int(number)
+    else:
+        numbers = words.removeprefix("PORT ").strip().split(",")
+        address, port = ".".join(numbers[:4]), int(numbers[4]) * 256 + int(numbers[5])
     facts: Facts = {
-        "announced": {"10.0.2.1": "router", "10.0.1.2": "client"}.get(address, "another"),
+        "announced": {own: "router", router.client_address: "client"}.get(address, "another"),
         "port_kept": port == 200 * 256 + 200,
     }
     server.ack(ack=before + len(words))
     facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.next
     _say(client, b"LIST\r\n")
     facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(words)
-    facts["data_state"] = router.from_server(tcp("10.0.2.2:20", f"{address}:{port}"))
+    facts["data_state"] = router.from_server(tcp(endpoint(router.server_address, 20), endpoint(address, port)))
     reached = parse(router.out[0]).dst if router.out else ""
-    return facts | {"data": "client" if reached == "10.0.1.2" else "router" if router.back else "lost"}
+    return facts | {"data": "client" if reached == router.client_address else "router" if router.back else "lost"}

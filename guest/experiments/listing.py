@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 
 from guest import netlink
 from guest.catalogue import Fact, Facts, Invariant, experiment
@@ -128,13 +129,14 @@ def late_event_listener(lab: Lab) -> Facts:
     """Does a listener hear the end of flows that are older than itself?
 
     For each value of nf_conntrack_events a namespace of its own: a UDP flow, then a listener for events, a second flow, then both are
-    deleted. With accounting on, so that the last event could carry the flow's bytes: flow logs depend on it.
+    deleted. With accounting and timestamps on, so that the last event could carry the flow's bytes and its times: flow logs depend on it.
     """
     facts: Facts = {"default": lab.read_sysctl(_EVENTS), "writes": {}, "early": [], "late": [], "destroy": []}
     for value in ("0", "1", "2"):
         place = lab.another()
         router = place.router()
         place.sysctl("net/netfilter/nf_conntrack_acct", 1)
+        place.sysctl("net/netfilter/nf_conntrack_timestamp", 1)
         written = place.try_sysctl(_EVENTS, value)
         facts["writes"][value] = int(written == "ok")
         if written != "ok":
@@ -187,14 +189,16 @@ def zone_dump_flush(lab: Lab) -> Facts:
         Fact("one", str, "flows that a dump filtered by one source gives, or the errno"),
         Fact("nobody", str, "flows that a dump filtered by a source without flows gives, or the errno"),
         Fact("port", str, "flows that a dump filtered by one destination port gives, or the errno"),
+        Fact("flush", str, "flows that a flush filtered by one source leaves, or the errno"),
     ],
     variants={"family": ("ipv4", "ipv6"), "scope": ("user", "root")},
 )
 def dump_filter(lab: Lab) -> Facts:
     """Does the kernel itself filter a dump by address and port?
 
-    Three flows from three sources, two of them to port 53; dumps with CTA_FILTER on the source address and on the destination port.
-    `conntrack -L -s` on a large table is affordable only where the kernel filters.
+    Three flows from three sources, two of them to port 53; dumps with CTA_FILTER on the source address and on the destination port, then
+    a flush with one on the source address. `conntrack -L -s` on a large table is affordable only where the kernel filters, and where it
+    does not filter a flush the entries of one address have to be deleted one by one.
     """
     router = lab.router(family=lab.family)
     prefix = "2001:db8:1::" if lab.family == 6 else "10.0.1."
@@ -202,18 +206,28 @@ def dump_filter(lab: Lab) -> Facts:
         router.from_client(udp(endpoint(f"{prefix}{host}", 5000), endpoint(router.server_address, port)))
     family = 10 if lab.family == 6 else 2
 
-    def by_source(address: str) -> str:
-        packed = ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(address, address, 17))
-        return _filtered(lab, family, packed, 1 << 0)
+    def source(address: str) -> tuple[bytes, int]:
+        return ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(address, address, 17)), 1 << 0
 
-    to_dns = ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(f"{prefix}2", f"{prefix}2", 17, 0, 53))
-    return {"one": by_source(f"{prefix}2"), "nobody": by_source(f"{prefix}9"), "port": _filtered(lab, family, to_dns, 1 << 3 | 1 << 5)}
+    def dumped(packed: bytes, flags: int) -> str:
+        return _told(lambda: len(lab.conntrack.flows(packed, _filter(flags), family=family)))
+
+    def left(packed: bytes, flags: int) -> int:
+        lab.conntrack.flush(packed, _filter(flags), family=family)
+        return len(lab.flows())
+
+    to_dns = ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(f"{prefix}2", f"{prefix}2", 17, 0, 53)), 1 << 3 | 1 << 5
+    facts: Facts = {"one": dumped(*source(f"{prefix}2")), "nobody": dumped(*source(f"{prefix}9")), "port": dumped(*to_dns)}
+    return facts | {"flush": _told(lambda: left(*source(f"{prefix}2")))}
 
 
-def _filtered(lab: Lab, family: int, packed: bytes, flags: int) -> str:
+def _filter(flags: int) -> bytes:
     # CTA_FILTER_ORIG_FLAGS: bit 0 the source, 1 the destination, 2 the zone, 3 the protocol, 4 the source port, 5 the destination port
-    wanted = nested(ctnetlink.FILTER, attribute(1, flags), attribute(2, 0))
+    return nested(ctnetlink.FILTER, attribute(1, flags), attribute(2, 0))
+
+
+def _told(ask: Callable[[], int]) -> str:
     try:
-        return str(len(lab.conntrack.flows(packed, wanted, family=family)))
+        return str(ask())
     except OSError as error:
         return errno_name(error)

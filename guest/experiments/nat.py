@@ -6,8 +6,9 @@ from collections import Counter
 
 from guest.catalogue import Fact, Facts, experiment
 from guest.lab import Lab
-from guest.lab.packets import parse, ports, tcp, udp, with_ports
+from guest.lab.packets import beside, endpoint, parse, ports, tcp, udp, with_ports
 
+_FAMILIES = ("ipv4", "ipv6")
 _OPTIONS = ("none", "random", "fully-random", "persistent")
 
 
@@ -56,9 +57,6 @@ def _spread(chosen: Counter[int]) -> str:
     return "all" if len(chosen) == 4 else "some"
 
 
-_FOUR_PORTS = "table ip nat { chain post { type nat hook postrouting priority 100; oif tun1 tcp dport 80 snat to 10.0.2.1:30000-30003; }; }"
-
-
 @experiment(
     facts=[
         Fact("fifth_syn_sent", str, "a fifth SYN when the four ports are held by connections in SYN_SENT: forwarded or lost"),
@@ -66,6 +64,7 @@ _FOUR_PORTS = "table ip nat { chain post { type nat hook postrouting priority 10
         Fact("sixth_lower", str, "a sixth SYN with a lower sequence number then"),
         Fact("insert_failed", bool, "whether the table's statistics count a failure"),
     ],
+    variants={"family": _FAMILIES},
 )
 def snat_exhaustion(lab: Lab) -> Facts:
     """When the range of ports is used up, does a new connection get one that is only waiting to die?
@@ -74,19 +73,22 @@ def snat_exhaustion(lab: Lab) -> Facts:
     closed in good order and are in TIME_WAIT. Clients behind a small range wait for two minutes where the answer is no.
     """
     facts: Facts = {}
+    own = beside(lab.ends[1], 1)
+    rule = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
+    four_ports = f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; {rule}; }}; }}"
     place = lab.another()
-    router = place.router(_FOUR_PORTS)
+    router = place.router(four_ports, lab.family)
     for port in range(40000, 40004):
         router.tcp(port)[0].syn()
     facts["fifth_syn_sent"] = _fate(router.tcp(40004)[0].syn())
     failed = place.statistics()["insert_failed"]
 
     place = lab.another()
-    router = place.router(_FOUR_PORTS)
+    router = place.router(four_ports, lab.family)
     for port in range(40000, 40004):
         client, server = router.tcp(port)
         client.syn()
-        server.other = f"10.0.2.1:{ports(router.out[0])[0]}"
+        server.other = endpoint(own, ports(router.out[0])[0])
         server.synack()
         client.ack()
         client.fin()
@@ -112,7 +114,7 @@ def _fate(state: str) -> str:
         Fact("low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"),
         Fact("random", bool, "whether masquerade random changes a free port (six times in eight at least)"),
     ],
-    variants={"protocol": ("tcp", "udp")},
+    variants={"family": _FAMILIES, "protocol": ("tcp", "udp")},
 )
 def snat_port_preserve(lab: Lab) -> Facts:
     """Does masquerading keep the source port where it can, and what does it choose where it cannot?
@@ -121,20 +123,25 @@ def snat_port_preserve(lab: Lab) -> Facts:
     then with `random`. Ports that the kernel draws at random enter as classes.
     """
     make = tcp if lab.variant["protocol"] == "tcp" else udp
-    router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; oif tun1 masquerade; }; }")
+    chain = f"{lab.ip} nat post"
+    router = lab.router(
+        f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade; }}; }}", lab.family
+    )
 
-    def port(source: str, destination: str) -> int:
-        router.from_client(make(source, destination))
+    def port(client: int, sport: int, server: int) -> int:
+        """The source port with which the server, of a number, sees a packet of the client's of a number."""
+        source, destination = beside(router.client_address, client), beside(router.server_address, server)
+        router.from_client(make(endpoint(source, sport), endpoint(destination, 80)))
         return ports(router.out[0])[0] if router.out else 0
 
-    first = port("10.0.1.2:40000", "10.0.2.2:80")
-    second = port("10.0.1.3:40000", "10.0.2.2:80")
-    again = port("10.0.1.3:40000", "10.0.2.3:80")
-    third = port("10.0.1.4:40000", "10.0.2.3:80")
-    port("10.0.1.2:500", "10.0.2.2:80")
-    low = port("10.0.1.3:500", "10.0.2.2:80")
-    lab.nft("flush chain ip nat post; add rule ip nat post oif tun1 masquerade random")
-    drawn = [port(f"10.0.1.2:{sport}", "10.0.2.2:80") != sport for sport in range(41000, 41008)]
+    first = port(2, 40000, 2)
+    second = port(3, 40000, 2)
+    again = port(3, 40000, 3)
+    third = port(4, 40000, 3)
+    port(2, 500, 2)
+    low = port(3, 500, 2)
+    lab.nft(f"flush chain {chain}; add rule {chain} oif tun1 masquerade random")
+    drawn = [port(2, sport, 2) != sport for sport in range(41000, 41008)]
     lab.journal.note(f"ports: {first} {second} {again} {third} {low} {drawn}")
     return {
         "kept": first == 40000,
@@ -153,6 +160,7 @@ def snat_port_preserve(lab: Lab) -> Facts:
         Fact("answer_without", str, "what the client sees as the source of the server's answer: the server itself or the public address"),
         Fact("answer_with", str, "the same with masquerading of such traffic"),
     ],
+    variants={"family": _FAMILIES},
 )
 def hairpin(lab: Lab) -> Facts:
     """Can two machines behind the same router talk over its public address?
@@ -160,20 +168,21 @@ def hairpin(lab: Lab) -> Facts:
     10.0.1.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.1.3, on the side it came from. Without masquerading the server answers
     straight to its neighbour, and the router would not see the answer: it is fed back here to show what the router would do with it.
     """
-    dnat = "table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.1 tcp dport 80 dnat to 10.0.1.3; }; %s }"
-    masquerade = "chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.0/24 ip daddr 10.0.1.3 masquerade; };"
+    client, server, public = lab.ends[0], beside(lab.ends[0], 3), beside(lab.ends[1], 1)
+    dnat = f"chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {public} tcp dport 80 dnat to {server}; }};"
+    masquerade = f"chain post {{ type nat hook postrouting priority 100; {lab.ip} saddr {client} {lab.ip} daddr {server} masquerade; }};"
     facts: Facts = {}
     for name, more in (("without", ""), ("with", masquerade)):
         place = lab.another()
-        router = place.router(dnat % more)
+        router = place.router(f"table {lab.ip} nat {{ {dnat} {more} }}", lab.family)
         place.sysctl("net/ipv4/conf/all/send_redirects", 0)
         place.sysctl("net/ipv4/conf/tun0/send_redirects", 0)
-        router.from_client(tcp("10.0.1.2:40000", "10.0.2.1:80"))
-        passed = [parse(data) for data in router.back if parse(data).dst == "10.0.1.3"]
+        router.from_client(tcp(endpoint(client, 40000), endpoint(public, 80)))
+        passed = [parse(data) for data in router.back if parse(data).dst == server]
         if name == "without":
             facts["without"] = "forwarded back" if passed else "lost"
-        source = f"{passed[0].src}:{passed[0].sport}" if passed else "10.0.1.2:40000"
-        router.from_client(tcp("10.0.1.3:80", source, "SA", ack=1001))
-        seen = [parse(data).src for data in router.back if parse(data).dst == "10.0.1.2"]
-        facts[f"answer_{name}"] = {"10.0.2.1": "public address", "10.0.1.3": "the server itself"}.get(seen[0], seen[0]) if seen else "lost"
+        source = endpoint(passed[0].src, passed[0].sport) if passed else endpoint(client, 40000)
+        router.from_client(tcp(endpoint(server, 80), source, "SA", ack=1001))
+        seen = [parse(data).src for data in router.back if parse(data).dst == client]
+        facts[f"answer_{name}"] = {public: "public address", server: "the server itself"}.get(seen[0], seen[0]) if seen else "lost"
     return facts

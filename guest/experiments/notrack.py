@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import echo, parse, udp
+from guest.lab.packets import beside, echo, ip, parse
 from guest.lab.router import Router
 
+_FAMILIES = ("ipv4", "ipv6")
 _RULES = {
     "legacy": "*raw\n-A PREROUTING {match} -j CT --notrack",
     "nft": "*raw\n-A PREROUTING {match} -j CT --notrack",
-    "native": "table ip raw {{ chain pre {{ type filter hook prerouting priority -300; {match} notrack; }}; }}",
+    "native": "table {family} raw {{ chain pre {{ type filter hook prerouting priority -300; {match} notrack; }}; }}",
 }
-_MASQUERADE = "table ip nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
+_MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
 
 
 def _notrack(lab: Lab, iptables: str, native: str) -> None:
     if lab.frontend == "native":
-        lab.nft(_RULES["native"].format(match=native))
+        lab.nft(_RULES["native"].format(family=lab.ip, match=native))
     else:
-        lab.iptables(_RULES[lab.frontend].format(match=iptables))
+        lab.iptables(_RULES[lab.frontend].format(match=iptables), lab.family)
 
 
 def _unreachable(router: Router, original: bytes) -> str:
     """The server's ICMP port unreachable about a packet it received, and the state it was forwarded with."""
-    from scapy.layers.inet import ICMP, IP
+    from scapy.layers.inet import ICMP
+    from scapy.layers.inet6 import ICMPv6DestUnreach
 
-    return router.from_server(IP(src="10.0.2.2", dst=parse(original).src) / ICMP(type=3, code=3) / original[:28])
+    error = ICMPv6DestUnreach(code=4) / original if original[0] >> 4 == 6 else ICMP(type=3, code=3) / original[:28]
+    return router.from_server(ip(router.server_address, parse(original).src) / error)
 
 
 @experiment(
@@ -43,7 +46,7 @@ def _unreachable(router: Router, original: bytes) -> str:
             lambda facts, variant: facts["states"] == ["UNTRACKED"] * 3 and facts["flows"] == 1 and facts["source"] == "client",
         )
     ],
-    variants={"frontend": ("legacy", "nft", "native")},
+    variants={"family": _FAMILIES, "frontend": ("legacy", "nft", "native")},
 )
 def notrack(lab: Lab) -> Facts:
     """What happens to packets that a NOTRACK rule exempts?
@@ -52,16 +55,17 @@ def notrack(lab: Lab) -> Facts:
     unreachable in return, and an echo request, which is not exempt. Exempt packets skip NAT too, which surprises those who only
     wanted to save entries.
     """
-    router = lab.router(_MASQUERADE)
+    router = lab.router(_MASQUERADE, lab.family)
     for protocol in ("tcp", "udp"):
         _notrack(lab, f"-p {protocol}", f"meta l4proto {protocol}")
     client, server = router.tcp()
     states = [client.syn(), server.synack(), client.ack()]
-    state = router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53"))
+    state = router.from_client(router.udp()[0])
     source = parse(router.out[0]).src if router.out else ""
     facts: Facts = {"states": states, "udp": state, "error": _unreachable(router, router.out[0])}
-    router.from_client(echo("10.0.1.2", "10.0.2.2"))
-    return facts | {"flows": len(lab.flows()), "source": {"10.0.1.2": "client", "10.0.2.1": "router"}.get(source, "lost")}
+    router.from_client(echo(*lab.ends))
+    names = {router.client_address: "client", beside(router.server_address, 1): "router"}
+    return facts | {"flows": len(lab.flows()), "source": names.get(source, "lost")}
 
 
 @experiment(
@@ -88,7 +92,7 @@ def asymmetric_notrack(lab: Lab) -> Facts:
     client, server = router.tcp()
     states = [client.syn(), server.synack(), client.ack(), server.data(100), client.data(100)]
     facts: Facts = {"tcp": states, "tcp_state": lab.state("10.0.2.2:80")}
-    request, answer = udp("10.0.1.2:40000", "10.0.2.2:53"), udp("10.0.2.2:53", "10.0.1.2:40000")
+    request, answer = router.udp()
     facts["udp"] = [way(packet) for _ in range(2) for way, packet in ((router.from_client, request), (router.from_server, answer))]
     origins = [flow.orig.source for flow in lab.flows() if flow.orig.protocol == 17]
     return facts | {"udp_origin": {"10.0.1.2": "client", "10.0.2.2": "server"}[origins[0]] if origins else "gone"}

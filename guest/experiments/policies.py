@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import tcp, udp
+from guest.lab.packets import beside, endpoint, tcp
 
+_FAMILIES = ("ipv4", "ipv6")
 _TIMEOUTS = """
-    table ip policies {
-        ct timeout long-udp { protocol udp; l3proto ip; policy = { unreplied : 250, replied : 280 }; }
-        ct timeout long-tcp { protocol tcp; l3proto ip; policy = { syn_sent : 250, syn_recv : 280 }; }
-        chain pre {
+    table {ip} policies {{
+        ct timeout long-udp {{ protocol udp; l3proto {ip}; policy = {{ unreplied : 250, replied : 280 }}; }}
+        ct timeout long-tcp {{ protocol tcp; l3proto {ip}; policy = {{ syn_sent : 250, syn_recv : 280 }}; }}
+        chain pre {{
             type filter hook prerouting priority 0;
             udp dport 53 ct timeout set "long-udp"
             tcp dport 80 ct timeout set "long-tcp"
-        }
-    }
+        }}
+    }}
 """
 
 
@@ -27,7 +28,7 @@ _TIMEOUTS = """
         Fact("removed", str, "which timeout applies to the next UDP packet of the flow once the rule and the policy are gone"),
     ],
     invariants=[Invariant("a flow without the policy keeps the default", lambda facts, variant: facts["other_port"] == "default")],
-    variants={"scope": ("user", "root")},
+    variants={"family": _FAMILIES, "scope": ("user", "root")},
 )
 def ct_timeout_policy(lab: Lab) -> Facts:
     """Can a rule give some flows timeouts of their own, also in an unprivileged container?
@@ -35,37 +36,39 @@ def ct_timeout_policy(lab: Lab) -> Facts:
     nft's `ct timeout` objects with 250 s and 280 s where the defaults are at most 120 s, assigned in prerouting to port 53 and port 80.
     TCP's timeouts of more than 300 s would not show before an ACK: until then nf_conntrack_tcp_timeout_unacknowledged limits them.
     """
-    router = lab.router(states=False)
-    lab.nft(_TIMEOUTS)
+    router = lab.router(family=lab.family, states=False)
+    lab.nft(_TIMEOUTS.format(ip=lab.ip))
 
     def applies(source: str) -> str:
         flow = lab.flow(source)
         return "gone" if flow is None else "policy" if flow.timeout > 180 else "default"
 
     facts: Facts = {"udp": [], "tcp": []}
-    client = "10.0.1.2:40000"
-    router.from_client(udp(client, "10.0.2.2:53"))
+    client = endpoint(router.client_address, 40000)
+    question, answer = router.udp()
+    router.from_client(question)
     facts["udp"].append(applies(client))
-    router.from_server(udp("10.0.2.2:53", client))
+    router.from_server(answer)
     facts["udp"].append(applies(client))
     opener, answerer = router.tcp(40001)
     opener.syn()
     facts["tcp"].append(applies(opener.me))
     answerer.synack()
     facts["tcp"].append(applies(opener.me))
-    router.from_client(udp("10.0.1.2:40002", "10.0.2.2:54"))
-    facts["other_port"] = applies("10.0.1.2:40002")
+    router.from_client(router.udp(40002, 54)[0])
+    facts["other_port"] = applies(endpoint(router.client_address, 40002))
     # In one transaction, so that connection tracking is not switched off in between.
-    lab.nft("table ip track { chain pre { type filter hook prerouting priority 0; ct state new; }; }\ndelete table ip policies")
-    router.from_server(udp("10.0.2.2:53", client))
+    track = f"table {lab.ip} track {{ chain pre {{ type filter hook prerouting priority 0; ct state new; }}; }}"
+    lab.nft(f"{track}\ndelete table {lab.ip} policies")
+    router.from_server(answer)
     return facts | {"removed": applies(client)}
 
 
 _EXPECT = """
-    table ip policies {
-        ct expectation data { protocol tcp; dport 9876; timeout 2m; size 2; l3proto ip; }
-        chain pre { type filter hook prerouting priority 0; tcp dport 80 ct state new ct expectation set "data"; }
-    }
+    table {ip} policies {{
+        ct expectation data {{ protocol tcp; dport 9876; timeout 2m; size 2; l3proto {ip}; }}
+        chain pre {{ type filter hook prerouting priority 0; tcp dport 80 ct state new ct expectation set "data"; }}
+    }}
 """
 
 
@@ -84,21 +87,23 @@ _EXPECT = """
             lambda facts, variant: facts["related"] == "RELATED" and "RELATED" not in (facts["other_port"], facts["other_server"]),
         ),
     ],
+    variants={"family": _FAMILIES},
 )
 def ct_expectation_policy(lab: Lab) -> Facts:
     """Can a rule, without a helper, let a connection back in as RELATED?
 
     nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two minutes. For protocols that have no helper.
     """
-    router = lab.router(_EXPECT)
+    router = lab.router(_EXPECT.format(ip=lab.ip), lab.family)
+    mine, theirs = lab.ends
     client, _ = router.tcp()
     client.syn()
     facts: Facts = {"expected": len(lab.conntrack.expectations())}
     for name, source, port in (
-        ("other_port", "10.0.2.2:5000", 9877),
-        ("other_server", "10.0.2.3:5000", 9876),
-        ("related", "10.0.2.2:5000", 9876),
-        ("second", "10.0.2.2:5001", 9876),
+        ("other_port", endpoint(theirs, 5000), 9877),
+        ("other_server", endpoint(beside(theirs, 3), 5000), 9876),
+        ("related", endpoint(theirs, 5000), 9876),
+        ("second", endpoint(theirs, 5001), 9876),
     ):
-        facts[name] = router.from_server(tcp(source, f"10.0.1.2:{port}"))
+        facts[name] = router.from_server(tcp(source, endpoint(mine, port)))
     return facts | {"left": len(lab.conntrack.expectations())}

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from pathlib import Path
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import Packet
+from guest.lab.packets import Packet, beside, protocol
 from guest.observe.ctnetlink import Flow
 
-
-def _packet(source: str, destination: str, protocol: int, payload: bytes) -> Packet:
-    from scapy.layers.inet import IP
-
-    return IP(src=source, dst=destination, proto=protocol) / payload
+_FAMILIES = ("ipv4", "ipv6")
 
 
-def _checksum(source: str, destination: str, protocol: int, payload: bytes) -> int:
+def _checksum(source: str, destination: str, number: int, payload: bytes) -> int:
     """The checksum of RFC 1071 over pseudo header and payload."""
     from scapy.utils import checksum
 
-    addresses = b"".join(bytes(map(int, address.split("."))) for address in (source, destination))
-    return int(checksum(addresses + struct.pack(">HH", protocol, len(payload)) + payload))
+    addresses = b"".join(ipaddress.ip_address(address).packed for address in (source, destination))
+    return int(checksum(addresses + struct.pack(">HH", number, len(payload)) + payload))
 
 
 def _entry(flow: Flow | None) -> str:
@@ -41,7 +38,7 @@ def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, ackn
     length = 16 + len(rest)
     header = struct.pack(">HHBBHBBHI", sport, dport, length // 4, 0, 0, kind << 1 | 1, 0, 0, 1000) + rest
     total = _checksum(source, destination, 33, header)
-    return _packet(source, destination, 33, header[:6] + struct.pack(">H", total) + header[8:])
+    return protocol(source, destination, 33, header[:6] + struct.pack(">H", total) + header[8:])
 
 
 @experiment(
@@ -53,6 +50,7 @@ def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, ackn
         Fact("truncated", str, "conntrack state of a packet shorter than a DCCP header"),
         Fact("knobs", int, "how many nf_conntrack_dccp_* sysctls there are"),
     ],
+    variants={"family": _FAMILIES},
 )
 def dccp(lab: Lab) -> Facts:
     """Is DCCP tracked by its ports and states, or as a protocol without any?
@@ -60,18 +58,19 @@ def dccp(lab: Lab) -> Facts:
     A DCCP handshake through the router, a second request from another port, an ack out of nowhere, and four bytes that are no DCCP. Where
     DCCP has no tracker, all of it between two hosts is one flow, and NAT cannot tell two clients apart.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
+    client, server = lab.ends
     states = [
-        router.from_client(_dccp(_CLIENT, _SERVER, 40000, 5001, 0, False)),
-        router.from_server(_dccp(_SERVER, _CLIENT, 5001, 40000, 1, True)),
-        router.from_client(_dccp(_CLIENT, _SERVER, 40000, 5001, 3, True)),
+        router.from_client(_dccp(client, server, 40000, 5001, 0, False)),
+        router.from_server(_dccp(server, client, 5001, 40000, 1, True)),
+        router.from_client(_dccp(client, server, 40000, 5001, 3, True)),
     ]
     flows = lab.flows()
     facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else None)}
-    router.from_client(_dccp(_CLIENT, _SERVER, 40001, 5001, 0, False))
+    router.from_client(_dccp(client, server, 40001, 5001, 0, False))
     facts["two_ports"] = len(lab.flows())
-    facts["stray"] = router.from_client(_dccp("10.0.1.3", _SERVER, 40000, 5001, 3, True))
-    facts["truncated"] = router.from_client(_packet("10.0.1.4", _SERVER, 33, b"\x9c\x40\x13\x89"))
+    facts["stray"] = router.from_client(_dccp(beside(client, 3), server, 40000, 5001, 3, True))
+    facts["truncated"] = router.from_client(protocol(beside(client, 4), server, 33, b"\x9c\x40\x13\x89"))
     return facts | {"knobs": sum("_dccp_" in path.name for path in Path("/proc/sys/net/netfilter").iterdir())}
 
 
@@ -79,7 +78,7 @@ def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int =
     """A UDP-Lite datagram of which the whole is covered by the checksum (RFC 3828)."""
     header = struct.pack(">HHHH", sport, dport, 0, 0) + b"data"
     total = _checksum(source, destination, 136, header) ^ wrong
-    return _packet(source, destination, 136, header[:6] + struct.pack(">H", total) + header[8:])
+    return protocol(source, destination, 136, header[:6] + struct.pack(">H", total) + header[8:])
 
 
 @experiment(
@@ -90,6 +89,7 @@ def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int =
         Fact("entry", str, "the entry these leave: ports, timeout"),
         Fact("two_ports", int, "flows between two hosts after a datagram from another port"),
     ],
+    variants={"family": _FAMILIES},
 )
 def udplite(lab: Lab) -> Facts:
     """Is UDP-Lite tracked by its ports, or as a protocol without any?
@@ -98,28 +98,29 @@ def udplite(lab: Lab) -> Facts:
     port. The tracker for UDP-Lite reckons every checksum with UDP's number in the pseudo header, and so finds the right ones wrong.
     Where there is no tracker, all UDP-Lite between two hosts is one flow and checksums are nobody's business.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
+    client, server = lab.ends
     facts: Facts = {
-        "right_checksum": router.from_client(_udplite("10.0.1.3", _SERVER, 40000, 5001)),
-        "wrong_checksum": router.from_client(_udplite("10.0.1.4", _SERVER, 40000, 5001, wrong=0x5555)),
+        "right_checksum": router.from_client(_udplite(beside(client, 3), server, 40000, 5001)),
+        "wrong_checksum": router.from_client(_udplite(beside(client, 4), server, 40000, 5001, wrong=0x5555)),
     }
     lab.conntrack.flush()
     lab.sysctl("net/netfilter/nf_conntrack_checksum", 0)
     facts["unchecked"] = [
-        router.from_client(_udplite(_CLIENT, _SERVER, 40000, 5001)),
-        router.from_server(_udplite(_SERVER, _CLIENT, 5001, 40000)),
+        router.from_client(_udplite(client, server, 40000, 5001)),
+        router.from_server(_udplite(server, client, 5001, 40000)),
     ]
     flows = lab.flows()
     facts["entry"] = _entry(flows[0] if flows else None)
-    router.from_client(_udplite(_CLIENT, _SERVER, 40001, 5001))
+    router.from_client(_udplite(client, server, 40001, 5001))
     return facts | {"two_ports": len(lab.flows())}
 
 
 def _gre(source: str, destination: str, key: int, call: int = 0) -> Packet:
     """GRE with a key (RFC 2890), or PPTP's version of it with a call id (RFC 2637) where one is given."""
     if call:
-        return _packet(source, destination, 47, struct.pack(">HHHHI", 0x3001, 0x880B, 4, call, 1) + b"data")
-    return _packet(source, destination, 47, struct.pack(">HHI", 0x2000, 0x0800, key) + b"data")
+        return protocol(source, destination, 47, struct.pack(">HHHHI", 0x3001, 0x880B, 4, call, 1) + b"data")
+    return protocol(source, destination, 47, struct.pack(">HHI", 0x2000, 0x0800, key) + b"data")
 
 
 @experiment(
@@ -173,13 +174,13 @@ def unknown_protocol(lab: Lab) -> Facts:
     entries: list[str] = []
     masqueraded: list[str] = []
     before = lab.statistics()
-    for protocol in (50, 51, 89, 103, 115, 253):
+    for number in (50, 51, 89, 103, 115, 253):
         states = [
-            router.from_client(_packet(_CLIENT, _SERVER, protocol, bytes(16))),
-            router.from_server(_packet(_SERVER, _CLIENT, protocol, bytes(16))),
+            router.from_client(protocol(_CLIENT, _SERVER, number, bytes(16))),
+            router.from_server(protocol(_SERVER, _CLIENT, number, bytes(16))),
         ]
-        flow = next((flow for flow in lab.flows() if flow.orig.protocol == protocol), None)
-        entries.append(f"{protocol}: {', '.join(states)}; {_entry(flow)}")
-        both = [router.from_client(_packet(f"10.0.1.{host}", _SERVER, protocol, bytes(16))) for host in (16, 17)]
-        masqueraded.append(f"{protocol}: {', '.join(both)}")
+        flow = next((flow for flow in lab.flows() if flow.orig.protocol == number), None)
+        entries.append(f"{number}: {', '.join(states)}; {_entry(flow)}")
+        both = [router.from_client(protocol(f"10.0.1.{host}", _SERVER, number, bytes(16))) for host in (16, 17)]
+        masqueraded.append(f"{number}: {', '.join(both)}")
     return {"entries": entries, "masqueraded": masqueraded, "insert_failed": lab.statistics(before)["insert_failed"]}

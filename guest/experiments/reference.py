@@ -9,6 +9,7 @@ from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import udp
 
+_FAMILIES = ("ipv4", "ipv6")
 _FRONTENDS = ("legacy", "nft")
 
 
@@ -55,11 +56,11 @@ _REFERENCES: dict[str, str | None] = {
     "no_rule": "",
     "listed_nat": None,
     "plain_rule": "*filter\n-A INPUT -p tcp",
-    "notrack": "*raw\n-A PREROUTING -s 203.0.113.1 -j CT --notrack",
+    "notrack": "*raw\n-A PREROUTING -s {elsewhere} -j CT --notrack",
     "ct": "*raw\n-A PREROUTING -j CT",
     "state": "*filter\n-A INPUT -m conntrack --ctstate INVALID",
     "connmark": "*mangle\n-A PREROUTING -m connmark --mark 5",
-    "nat": "*nat\n-A POSTROUTING -s 203.0.113.1 -j MASQUERADE",
+    "nat": "*nat\n-A POSTROUTING -s {elsewhere} -j MASQUERADE",
     "user_chain": "*filter\n:unused - [0:0]\n-A unused -m conntrack --ctstate INVALID",
 }
 
@@ -83,7 +84,7 @@ _REFERENCES: dict[str, str | None] = {
             lambda facts, variant: facts["ct"] == facts["state"] == facts["connmark"] == facts["nat"] == 1,
         ),
     ],
-    variants={"frontend": _FRONTENDS},
+    variants={"family": _FAMILIES, "frontend": _FRONTENDS},
 )
 def conntrack_on_reference(lab: Lab) -> Facts:
     """Which rules switch connection tracking on in a network namespace?
@@ -91,16 +92,18 @@ def conntrack_on_reference(lab: Lab) -> Facts:
     Each fact is the number of flows after one UDP packet from outside, in a fresh namespace that holds one rule. Connection tracking is
     registered in a namespace only when something refers to it; a container without such a rule pays nothing.
     """
+    source, destination = ("[2001:db8:18::2]:1", "[2001:db8:2::1]:53") if lab.family == 6 else ("198.18.0.2:1", "192.0.2.1:53")
+    elsewhere = "2001:db8:113::1" if lab.family == 6 else "203.0.113.1"
     facts: Facts = {}
     for name, rules in _REFERENCES.items():
         place = lab.another()
-        wire = place.host()
+        wire = place.host(lab.family)
         if rules is None:
-            place.iptables_command("-t", "nat", "-L")
+            place.iptables_command("-t", "nat", "-L", family=lab.family)
         elif rules:
-            place.iptables(rules)
+            place.iptables(rules.format(elsewhere=elsewhere), lab.family)
         # Not a SYN: the stack's RST would take the flow away again.
-        wire.send(udp("198.18.0.2:10000", "192.0.2.1:53"))
+        wire.send(udp(source, destination))
         facts[name] = len(place.flows())
         wire.close()
     return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import Packet
 from guest.lab.router import Router
@@ -153,6 +153,14 @@ def sctp_heartbeat(lab: Lab) -> Facts:
         Fact("rest", list, "conntrack state of INIT ACK, COOKIE ECHO and COOKIE ACK of the new attempt"),
         Fact("old_data", str, "conntrack state of data of the old association after the second INIT, sent instead of the rest"),
         Fact("entry", str, "state and timeout of the entry at the end"),
+    ],
+    invariants=[
+        Invariant(
+            "an association that begins anew is established, and none of its packets INVALID",
+            lambda facts, variant: (
+                variant["then"] != "restart" or ({facts["init"], *facts["rest"], facts["entry"].split()[0]} == {"ESTABLISHED"})
+            ),
+        )
     ],
     variants={"by": ("client", "server"), "then": ("restart", "old-data")},
 )

@@ -60,8 +60,9 @@ def _undisturbed(lab: Lab) -> Iterator[Namespace]:
             return
 
 
-def _ten_syns() -> list[bytes]:
-    return with_ports(tcp("198.18.0.2:10000", "192.0.2.1:80"), range(10000, 10010))
+def _ten_syns(family: int = 4) -> list[bytes]:
+    source, destination = ("[2001:db8:18::2]:1", "[2001:db8:2::1]:80") if family == 6 else ("198.18.0.2:1", "192.0.2.1:80")
+    return with_ports(tcp(source, destination), range(10000, 10010))
 
 
 @experiment(
@@ -75,18 +76,18 @@ def _ten_syns() -> list[bytes]:
             ),
         )
     ],
-    variants=_VARIANTS,
+    variants={"family": ("ipv4", "ipv6"), **_VARIANTS},
 )
 def baseline(lab: Lab) -> Facts:
     """Do ten SYNs to a port nobody listens on make ten flows?
 
-    Ten SYNs from 198.18.0.2, source ports 10000 to 10009, arrive for 192.0.2.1:80 through a tun. `raw PREROUTING -j CT` switches connection
-    tracking on; a rule without a target in mangle PREROUTING counts what is left after it. The stack's RSTs are dropped in raw OUTPUT, so
-    that no flow is closed by them.
+    Ten SYNs from 198.18.0.2 (2001:db8:18::2), source ports 10000 to 10009, arrive for 192.0.2.1:80 (2001:db8:2::1) through a tun. `raw
+    PREROUTING -j CT` switches connection tracking on; a rule without a target in mangle PREROUTING counts what is left after it. The
+    stack's RSTs are dropped in raw OUTPUT, so that no flow is closed by them.
     """
-    wire = lab.host()
-    lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
-    wire.send(*_ten_syns())
+    wire = lab.host(lab.family)
+    lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"), lab.family)
+    wire.send(*_ten_syns(lab.family))
     return _counted(lab, wire)
 
 
@@ -111,7 +112,7 @@ def baseline(lab: Lab) -> Facts:
             ),
         )
     ],
-    variants=_VARIANTS,
+    variants={"family": ("ipv4", "ipv6"), **_VARIANTS},
 )
 def table_full(lab: Lab) -> Facts:
     """Where and how are packets lost when the table is full?
@@ -125,9 +126,9 @@ def table_full(lab: Lab) -> Facts:
     facts: Facts = {}
     for place in _undisturbed(lab):
         earlier = len(lab.root.dmesg())
-        wire = place.host()
-        place.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
-        wire.send(*_ten_syns())
+        wire = place.host(lab.family)
+        place.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"), lab.family)
+        wire.send(*_ten_syns(lab.family))
         statistics = place.statistics()
         full = [line for line in lab.root.dmesg()[earlier:] if "table full" in line]
         facts = _counted(place, wire) | {

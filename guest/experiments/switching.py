@@ -1,9 +1,6 @@
-"""When tracking ends, and what two processors do to one flow."""
+"""When tracking ends."""
 
 from __future__ import annotations
-
-import socket
-import threading
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
@@ -57,55 +54,3 @@ def tracking_off(lab: Lab) -> Facts:
     facts["kept"] = lab.conntrack.count() > 0
     add()
     return facts | {"again": new_flow(9999)}
-
-
-_ROUNDS = 200
-
-
-@experiment(
-    facts=[
-        Fact("delivered", str, "datagrams that left the machine: all or some"),
-        Fact("entries", str, "one entry for each flow, or another number"),
-        Fact("dropped", bool, "whether the statistics count a dropped packet"),
-    ],
-    cpus=2,
-    seconds=120,
-)
-def udp_race(lab: Lab) -> Facts:
-    """Is a datagram lost when two threads begin the same flow at once?
-
-    Two threads of one program send through one UDP socket to a new destination, 200 times, on two processors. The race is narrow: how
-    often it was hit is in notes.txt. Resolvers that ask for A and AAAA at once do this; a lost datagram costs them five seconds.
-    """
-    lab.nft("table ip out { chain output { type filter hook output priority -150; ct state new; }; }")
-    wire = lab.host()
-    barrier = threading.Barrier(2)
-    targets = [f"198.18.{number // 250 + 1}.{number % 250 + 1}" for number in range(_ROUNDS)]
-    with lab.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("192.0.2.1", 5353))
-
-        def send() -> None:
-            for target in targets:
-                barrier.wait(20)
-                sender.sendto(b"question", (target, 53))
-
-        threads = [threading.Thread(target=send) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    out = 0
-
-    def arrived() -> bool:
-        nonlocal out
-        out += len(wire.read())
-        return out == 2 * _ROUNDS
-
-    lab.until("every datagram to leave", arrived, 3)
-    statistics = lab.statistics()
-    lab.journal.note(f"{out} of {2 * _ROUNDS} datagrams left; statistics {statistics}")
-    return {
-        "delivered": "all" if out == 2 * _ROUNDS else "some",
-        "entries": "one each" if lab.conntrack.count() == _ROUNDS else "another number",
-        "dropped": statistics["drop"] > 0,
-    }

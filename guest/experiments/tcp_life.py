@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
+from guest.lab.packets import beside, endpoint, parse
 from guest.lab.router import LOST, Peer, Router
 
+_FAMILIES = ("ipv4", "ipv6")
 _Steps = list[tuple[str, Callable[[], str]]]
-_DNAT = "table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.100 dnat to 10.0.2.2; }; }"
-_ADDRESSES = {"10.0.2.100": "the service's", "10.0.2.2": "the server's own"}
+_SERVICE = 100
 
 
 def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
@@ -27,6 +27,7 @@ def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
         ),
         Fact("closed", list, "the same, the router having seen both FINs and the last ACK, which the server did not get"),
     ],
+    variants={"family": _FAMILIES},
 )
 def reuse_while_closing(lab: Lab) -> Facts:
     """Can a client use a port again whose former connection the server has not closed yet?
@@ -35,7 +36,7 @@ def reuse_while_closing(lab: Lab) -> Facts:
     number acknowledged there, and its next SYN should open the connection. Where a firewall drops that reset as INVALID, the client is
     challenged again and again until it gives up.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     facts: Facts = {}
     for name, port in (("half_closed", 40000), ("closed", 40001)):
         client, server = router.handshake(port)
@@ -62,8 +63,8 @@ def reuse_while_closing(lab: Lab) -> Facts:
 def _answer(router: Router, server: Peer) -> list[str]:
     """The server speaks: the conntrack state of its segment, and whose address the client sees."""
     state = server.data(100)
-    source = socket.inet_ntoa(router.out[0][12:16]) if router.out else LOST
-    return [state, _ADDRESSES.get(source, source)]
+    names = {beside(router.server_address, _SERVICE): "the service's", router.server_address: "the server's own"}
+    return [state, names[parse(router.out[0]).src] if router.out else LOST]
 
 
 @experiment(
@@ -83,19 +84,23 @@ def _answer(router: Router, server: Peer) -> list[str]:
             lambda facts, variant: facts["client_first"] == ["NEW", "ESTABLISHED", "the service's"],
         )
     ],
+    variants={"family": _FAMILIES},
 )
 def flush_dnat(lab: Lab) -> Facts:
     """What becomes of a connection through DNAT when the table is flushed and the server speaks first?
 
-    A TCP connection to the service 10.0.2.100 on the server 10.0.2.2 is established, then the table is emptied: by `conntrack -F`, or by a
-    failover to a router without the state. Whoever speaks first decides from which address the client is answered.
+    A TCP connection to the service 10.0.2.100 (2001:db8:2::100) on the server 10.0.2.2 (::2) is established, then the table is emptied: by
+    `conntrack -F`, or by a failover to a router without the state. Whoever speaks first decides from which address the client is answered.
     """
+    mine, theirs = lab.ends
+    service = beside(theirs, _SERVICE)
+    dnat = f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {service} dnat to {theirs}; }}; }}"
     facts: Facts = {}
     for first in ("client", "server"):
         place = lab.another()
-        router = place.router(_DNAT)
-        client, server = router.tcp_between("10.0.1.2:40000", "10.0.2.100:80")
-        server.me = "10.0.2.2:80"
+        router = place.router(dnat, lab.family)
+        client, server = router.tcp_between(endpoint(mine, 40000), endpoint(service, 80))
+        server.me = endpoint(theirs, 80)
         client.syn()
         server.synack()
         client.ack()

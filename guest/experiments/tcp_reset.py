@@ -6,6 +6,7 @@ from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import parse
 
+_FAMILIES = ("ipv4", "ipv6")
 _CLOSE = "net/netfilter/nf_conntrack_tcp_timeout_close"
 _IGNORE = "net/netfilter/nf_conntrack_tcp_ignore_invalid_rst"
 _STATE = Fact("state", str, "the entry's TCP state afterwards, or gone")
@@ -25,6 +26,7 @@ def _after(lab: Lab, source: str) -> Facts:
         _STATE,
         _LIFETIME,
     ],
+    variants={"family": _FAMILIES},
 )
 def syn_then_bogus_rst(lab: Lab) -> Facts:
     """Can a blind attacker's SYN and RST from one side end an established connection's entry?
@@ -33,7 +35,7 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
     and a RST with sequence number 123456789 that acknowledges 777001: neither is in any window, but the RST seems to answer the SYN. What
     an attacker who knows the ports but no sequence number can send.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -45,7 +47,7 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
 
 @experiment(
     facts=[Fact("rst", str, "conntrack state of the reset as it is forwarded"), _STATE, _LIFETIME],
-    variants={"offset": ("exact", "inside", "outside")},
+    variants={"family": _FAMILIES, "offset": ("exact", "inside", "outside")},
     invariants=[
         Invariant(
             "a reset with the exact sequence number closes the entry",
@@ -64,7 +66,7 @@ def inwindow_rst(lab: Lab) -> Facts:
     beyond it (inside the window of 64240), or a million beyond it. RFC 5961 has the receiver answer the second with a challenge ACK: the
     connection lives on, and if the router has closed its entry it is cut ten seconds later.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.handshake()
     client.data(100)
     server.data(100)
@@ -80,6 +82,7 @@ def inwindow_rst(lab: Lab) -> Facts:
         Fact("rst", str, "conntrack state of the exact reset that follows it"),
         _STATE,
     ],
+    variants={"family": _FAMILIES},
 )
 def challenge_ack(lab: Lab) -> Facts:
     """Does the exact reset that follows a challenge ACK close the entry?
@@ -87,7 +90,7 @@ def challenge_ack(lab: Lab) -> Facts:
     RFC 5961: a reset inside the window but not exact (here 500 beyond) is answered with a challenge ACK, upon which an honest sender that
     has no such connection resets exactly at the acknowledged number.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -107,6 +110,7 @@ def challenge_ack(lab: Lab) -> Facts:
         _STATE,
     ],
     invariants=[Invariant("the exact reset closes the entry", lambda facts, variant: facts["state"] == "CLOSE")],
+    variants={"family": _FAMILIES},
 )
 def rst_after_close(lab: Lab) -> Facts:
     """Do further resets keep a closed entry alive?
@@ -114,7 +118,7 @@ def rst_after_close(lab: Lab) -> Facts:
     An established connection is reset exactly, and the same reset comes again two seconds later, then one outside the window two seconds
     after that. The timeout of CLOSE is set to 100 s, so that a refresh shows.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     lab.sysctl(_CLOSE, 100)
     client, server = router.handshake()
     facts: Facts = {"first": server.rst()}
@@ -138,7 +142,7 @@ def rst_after_close(lab: Lab) -> Facts:
         _STATE,
         _LIFETIME,
     ],
-    variants={"entry": ("established", "closing")},
+    variants={"family": _FAMILIES, "entry": ("established", "closing")},
 )
 def rst_for_ignored_syn(lab: Lab) -> Facts:
     """Does a server's reset that answers a SYN the router did not take over end the entry?
@@ -146,7 +150,7 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
     On an entry (established, or with both FINs seen but the last ACK missing) the client sends a SYN with a new sequence number; the server
     answers it with RST+ACK acknowledging that SYN, as a server does that has forgotten the connection.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -166,6 +170,7 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
         Fact("states", list, "the entry's states after these resets, the knob at 0 and then at 1"),
     ],
     invariants=[Invariant("no such reset closes the entry", lambda facts, variant: set(facts["states"]) == {"ESTABLISHED"})],
+    variants={"family": _FAMILIES},
 )
 def ignore_invalid_rst(lab: Lab) -> Facts:
     """Is there a knob that lets resets outside the window pass without being INVALID, and what does it do?
@@ -173,7 +178,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
     An established connection for each value of the knob (for 0 alone where there is none), 1000 bytes of the server's acknowledged. The
     server then sends a RST 500 bytes before the acknowledged number, and one a million beyond it.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     facts: Facts = {"knob": "", "old": {}, "beyond": {}, "states": []}
     for value in ("0", "1"):
         facts["knob"] = lab.try_sysctl(_IGNORE, value)
@@ -195,7 +200,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
         _STATE,
         _LIFETIME,
     ],
-    variants={"frontend": ("legacy", "nft", "native")},
+    variants={"family": _FAMILIES, "frontend": ("legacy", "nft", "native")},
     modules=("nft_reject_ipv4", "ipt_REJECT"),
 )
 def reject_reset(lab: Lab) -> Facts:
@@ -204,14 +209,48 @@ def reject_reset(lab: Lab) -> Facts:
     An established connection, 100 bytes acknowledged; then a rule is inserted that rejects with tcp-reset, and the client sends one more
     segment. If the entry stays established, it takes five days to go.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.handshake()
     client.data(100)
     server.ack()
     if lab.frontend == "native":
-        lab.nft("table ip block { chain forward { type filter hook forward priority 0; tcp dport 80 reject with tcp reset; }; }")
+        lab.nft(f"table {lab.ip} block {{ chain forward {{ type filter hook forward priority 0; tcp dport 80 reject with tcp reset; }}; }}")
     else:
-        lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset")
+        lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset", lab.family)
     forwarded = client.data(100)
     flags = [str(parse(data)["TCP"].flags) for data in router.back]
     return _after(lab, client.me) | {"answers": flags, "forwarded": forwarded}
+
+
+@experiment(
+    facts=[
+        Fact(
+            "one_side", list, "conntrack state of the client's segment far outside the window, and the entry's state and timeout after it"
+        ),
+        Fact("both_sides", list, "the same once the server has sent such a segment too"),
+        Fact("next_data", str, "conntrack state of the client's next data"),
+        Fact("revived", str, "the entry's timeout after that was acknowledged"),
+    ],
+    variants={"family": _FAMILIES, "segment": ("fin", "rst", "ack")},
+    invariants=[Invariant("the connection can go on", lambda facts, variant: facts["next_data"] == "ESTABLISHED")],
+)
+def out_of_window_end(lab: Lab) -> Facts:
+    """Does an entry still live for days when both sides ended the connection in a way that the router took for INVALID?
+
+    An established connection, data acknowledged. The client sends a FIN+ACK, a RST or (for comparison) a bare ACK a million beyond its
+    window, then the server does. A router that missed packets in between sees the real end of a connection like this; an entry that
+    stays as it was holds its place for five days.
+    """
+    router = lab.router(family=lab.family)
+    client, server = router.handshake()
+    client.data(100)
+    server.ack()
+    flags = {"fin": "FA", "rst": "R", "ack": "A"}[lab.variant["segment"]]
+    facts: Facts = {}
+    for name, peer in (("one_side", client), ("both_sides", server)):
+        state = peer.send(flags, seq=peer.next + 1_000_000)
+        after = _after(lab, client.me)
+        facts[name] = [state, f"{after['state']} {after['lifetime']}"]
+    facts["next_data"] = client.data(100)
+    server.ack()
+    return facts | {"revived": str(_after(lab, client.me)["lifetime"])}

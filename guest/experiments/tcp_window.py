@@ -5,6 +5,7 @@ from __future__ import annotations
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 
+_FAMILIES = ("ipv4", "ipv6")
 _LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
 _LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
 _UNACKNOWLEDGED = "net/netfilter/nf_conntrack_tcp_timeout_unacknowledged"
@@ -17,6 +18,7 @@ _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
         Fact("its_ack", str, "conntrack state of the receiver's answer to it"),
         Fact("state", str, "the entry's TCP state afterwards"),
     ],
+    variants={"family": _FAMILIES},
 )
 def delayed_segment(lab: Lab) -> Facts:
     """Is a segment that was delayed far behind the window INVALID?
@@ -24,7 +26,7 @@ def delayed_segment(lab: Lab) -> Facts:
     A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the first segment arrives once more, and is
     answered with a duplicate ACK. A firewall that drops INVALID drops it; one that rejects INVALID with a reset kills the connection.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     client, server = router.tcp()
     server.window = 1000
     client.syn()
@@ -47,7 +49,7 @@ def delayed_segment(lab: Lab) -> Facts:
         Fact("ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"),
         Fact("state", str, "the entry's TCP state afterwards"),
     ],
-    variants={"liberal": ("0", "1")},
+    variants={"family": _FAMILIES, "liberal": ("0", "1")},
     invariants=[
         Invariant("data inside the window is never INVALID", lambda facts, variant: facts["inside"] == "ESTABLISHED"),
         Invariant(
@@ -62,7 +64,7 @@ def window_overshoot(lab: Lab) -> Facts:
     The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes that begin 100 bytes beyond the window, then 100 bytes
     far beyond it; each without the receiver acknowledging. `liberal` is nf_conntrack_tcp_be_liberal.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     lab.sysctl(_LIBERAL, lab.variant["liberal"])
     client, server = router.tcp()
     server.window = 4000
@@ -91,6 +93,7 @@ def window_overshoot(lab: Lab) -> Facts:
         Fact("after", str, "which timeout the entry has after six"),
     ],
     invariants=[Invariant("255 is a value", lambda facts, variant: facts["write_255"] == "ok")],
+    variants={"family": _FAMILIES},
 )
 def max_retrans(lab: Lab) -> Facts:
     """Which values does tcp_max_retrans take, and what does it do?
@@ -99,7 +102,7 @@ def max_retrans(lab: Lab) -> Facts:
     limit is reached the entry falls from five days to tcp_timeout_max_retrans, five minutes. The timeout for unacknowledged data, which
     is as short, is set to an hour to tell the two apart.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     lab.sysctl(_UNACKNOWLEDGED, 3600)
     facts: Facts = {f"write_{value}": lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)}
     facts["read_back"] = lab.read_sysctl(_RETRANS)
@@ -130,7 +133,7 @@ _PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
         ),
         Fact("entries", list, "per segment: who made an entry (client, server, none) and its TCP state"),
     ],
-    variants={"loose": ("0", "1")},
+    variants={"family": _FAMILIES, "loose": ("0", "1")},
     invariants=[
         Invariant(
             "without tcp_loose nothing but a SYN makes an entry",
@@ -145,7 +148,7 @@ def tcp_loose(lab: Lab) -> Facts:
     nf_conntrack_tcp_loose. Four connections, of each of which the client's first segment is an ACK, a SYN+ACK, a FIN+ACK or a RST; then the
     server sends an ACK with data.
     """
-    router = lab.router()
+    router = lab.router(family=lab.family)
     lab.sysctl(_LOOSE, lab.variant["loose"])
     facts: Facts = {"entries": []}
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):

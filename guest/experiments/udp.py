@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, experiment
 from guest.lab import Lab
-from guest.lab.packets import parse, udp
+from guest.lab.packets import beside, endpoint, parse, ports, udp
 from guest.lab.router import LOST
+
+_FAMILIES = ("ipv4", "ipv6")
 
 
 @experiment(
@@ -17,7 +19,7 @@ from guest.lab.router import LOST
         Fact("server_entry", str, "TCP state of an entry that segment left, or gone"),
         Fact("udp_server_first", str, "the same for UDP: forwarded, refused by the router (ICMP), or lost"),
     ],
-    variants={"loose": ("0", "1")},
+    variants={"family": _FAMILIES, "loose": ("0", "1")},
 )
 def flush_during_flow(lab: Lab) -> Facts:
     """What happens to masqueraded connections when the table is flushed under them?
@@ -26,32 +28,36 @@ def flush_during_flow(lab: Lab) -> Facts:
     third (UDP) the server. `loose` is nf_conntrack_tcp_loose. The server's packets are addressed to the router itself, which no longer
     knows for whom it took them.
     """
-    router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }")
+    masquerade = "chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; };"
+    router = lab.router(f"table {lab.ip} nat {{ {masquerade} }}", lab.family)
+    own = beside(router.server_address, 1)
     lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
     peers = []
     for port in (40000, 40001):
         client, server = router.tcp(port)
         client.syn()
-        server.other = f"10.0.2.1:{parse(router.out[0])['TCP'].sport}"
+        server.other = endpoint(own, ports(router.out[0])[0])
         peers.append((client, server))
         server.synack()
         client.ack()
         client.data(100)
         server.data(100)
         client.ack()
-    router.from_client(udp("10.0.1.2:40002", "10.0.2.2:53"))
-    router.from_server(udp("10.0.2.2:53", "10.0.2.1:40002"))
+    question, _ = router.udp(40002)
+    answer = udp(endpoint(router.server_address, 53), endpoint(own, 40002))
+    router.from_client(question)
+    router.from_server(answer)
     lab.conntrack.flush()
     (client, _), (_, server) = peers
     facts: Facts = {"state": client.data(100)}
-    facts["kept"] = ("same" if parse(router.out[0])["TCP"].sport == 40000 else "other") if router.out else "lost"
+    facts["kept"] = ("same" if ports(router.out[0])[0] == 40000 else "other") if router.out else "lost"
     facts["client_entry"] = lab.state(client.me)
     server.data(100)
     answers = ["reset by the router" for data in router.back if "R" in str(parse(data)["TCP"].flags)]
     facts["server_first"] = "forwarded" if router.out else (answers or ["lost"])[0]
     facts["server_entry"] = lab.state(server.me)
-    router.from_server(udp("10.0.2.2:53", "10.0.2.1:40002"))
-    refused = any(parse(data).proto == 1 for data in router.back)
+    router.from_server(answer)
+    refused = any(parse(data).payload.name.startswith("ICMP") for data in router.back)
     return facts | {"udp_server_first": "forwarded" if router.out else "refused by the router" if refused else "lost"}
 
 
@@ -63,7 +69,7 @@ def flush_during_flow(lab: Lab) -> Facts:
         Fact("clash_resolve", int, "clashes the statistics count as resolved"),
         Fact("insert_failed", int, "flows the statistics count as not insertable"),
     ],
-    variants={"nat": ("none", "elsewhere")},
+    variants={"family": _FAMILIES, "nat": ("none", "elsewhere")},
 )
 def udp_crossing(lab: Lab) -> Facts:
     """Do the first packets of two UDP peers that cross each other on the way make one flow?
@@ -71,12 +77,12 @@ def udp_crossing(lab: Lab) -> Facts:
     Peers with fixed ports (WireGuard, IKE, games) may both begin at once. The client's first packet waits in an NFQUEUE, its entry
     unconfirmed, while the server's first packet passes; then it is let go. `nat=elsewhere`: there is NAT, but no rule for this flow.
     """
-    hold = '\ntable ip hold { chain forward { type filter hook forward priority 250; iifname "tun0" ct state new queue num 0; }; }'
-    nat = "\ntable ip nat { chain post { type nat hook postrouting priority 100; udp dport 9 masquerade; }; }"
-    router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""))
+    hold = '\ntable inet hold { chain forward { type filter hook forward priority 250; iifname "tun0" ct state new queue num 0; }; }'
+    nat = f"\ntable {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; udp dport 9 masquerade; }}; }}"
+    router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""), lab.family)
     queue = lab.queue()
     before = lab.statistics()
-    request, crossing = udp("10.0.1.2:40000", "10.0.2.2:50000"), udp("10.0.2.2:50000", "10.0.1.2:40000")
+    request, crossing = router.udp(40000, 50000)
     router.from_client(request)
     (held,) = queue.waiting(1)
     states = [router.from_server(crossing)]
@@ -87,7 +93,7 @@ def udp_crossing(lab: Lab) -> Facts:
     statistics = lab.statistics(before)
     return {
         "states": states,
-        "client_port": ("same" if parse(out[0])["UDP"].sport == 40000 else "other") if out else LOST,
+        "client_port": ("same" if ports(out[0])[0] == 40000 else "other") if out else LOST,
         "flows": len(lab.flows()),
         "clash_resolve": statistics.get("clash_resolve", 0),
         "insert_failed": statistics["insert_failed"],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
-from guest.lab.packets import ports, tcp, udp
+from guest.lab.packets import beside, endpoint, ports, tcp, udp
 
+_FAMILIES = ("ipv4", "ipv6")
 _ZONED = """
     *raw
     -A PREROUTING -i tun0 -j CT {one}
@@ -57,6 +58,7 @@ def zones_same_tuple(lab: Lab) -> Facts:
         Fact("orig_zone", str, "the same when only the original direction has a zone, so that answers share zone 0"),
         Fact("answers", list, "per kind of zone: whether an answer to each tenant's port finds its way back: first, second, lost"),
     ],
+    variants={"family": _FAMILIES},
 )
 def zones_nat(lab: Lab) -> Facts:
     """Does masquerading keep the answers of two tenants with the same addresses apart?
@@ -72,24 +74,26 @@ def zones_nat(lab: Lab) -> Facts:
         place = lab.another()
         router = place.router(
             f"""
-            table ip zones {{
+            table {lab.ip} zones {{
                 chain pre {{ type filter hook prerouting priority raw; iif tun0 {words} 1; }}
                 chain late {{ type filter hook prerouting priority raw; iifname "tun2" {words} 2; }}
                 chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade; }}
             }}
             """,
+            lab.family,
             states=False,
         )
-        other = place.tun("tun2", "10.0.3.1/24")
-        router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53"))
+        other = place.tun("tun2", "2001:db8:3::1/64" if lab.family == 6 else "10.0.3.1/24")
+        question, _ = router.udp()
+        router.from_client(question)
         first = ports(router.out[0])[0] if router.out else 0
-        other.send(udp("10.0.1.2:40000", "10.0.2.2:53"))
+        other.send(question)
         out = router.server.read()
         second = ports(out[0])[0] if out else 0
         place.flows()
         lab.journal.note(f"{name}: first tenant's port {first}, second tenant's {second}")
         facts[name] = "lost" if not second else "kept" if second == first else "another"
-        router.from_server(udp("10.0.2.2:53", f"10.0.2.1:{first}"))
+        router.from_server(udp(endpoint(router.server_address, 53), endpoint(beside(router.server_address, 1), first)))
         found = "reached" if any(ports(data) == (53, 40000) for data in router.out) else "lost"
         answers.append(f"{name}: {found}")
     return facts | {"answers": answers}

@@ -50,8 +50,8 @@ def test_an_invariant_can_fail(found: catalogue.Experiment) -> None:
 
 def test_combinations_multiply_variants() -> None:
     found = EXPERIMENTS["baseline"]
-    assert len(found.combinations()) == 4
-    assert found.combinations()[0] == {"frontend": "legacy", "scope": "user"}
+    assert len(found.combinations()) == 8
+    assert found.combinations()[0] == {"family": "ipv4", "frontend": "legacy", "scope": "user"}
 
 
 def test_a_name_belongs_to_one_module() -> None:
