@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from guest.lab import packets
-from guest.lab.router import LOST, STATES, Router
+from guest.lab.router import ENDS, LOST, STATES, Router
 from guest.observe.nft_counters import parse_counter
 
 
@@ -35,6 +35,13 @@ def router() -> tuple[Router, Wire, Wire]:
 
 def numbers(wire: Wire) -> list[tuple[str, int, int]]:
     return [(str(packet["TCP"].flags), packet["TCP"].seq, packet["TCP"].ack) for packet in wire.sent]
+
+
+def test_a_question_and_its_answer_are_of_one_flow_in_either_family() -> None:
+    for family, names in ((4, ("10.0.1.2", "10.0.2.2")), (6, ("2001:db8:1::2", "2001:db8:2::2"))):
+        question, answer = Router(Wire(), Wire(), ENDS[family]).udp(40000, 53)  # type: ignore[arg-type]
+        assert [(question.src, question.sport), (question.dst, question.dport)] == [(names[0], 40000), (names[1], 53)]
+        assert [(answer.src, answer.sport), (answer.dst, answer.dport)] == [(names[1], 53), (names[0], 40000)]
 
 
 def test_a_handshake_is_numbered_as_stacks_do() -> None:
