@@ -69,7 +69,7 @@ def measure() -> list[Figure]:
 
 def clone_parts(cloned: Template) -> dict[str, float]:
     """Where the time of one cloned cell goes, in seconds. SSH is not on its way."""
-    machine = replace(cloned.machine, memory_file=Memory(cloned.path / "memory", shared=False))
+    machine = replace(cloned.machine, vmlinuz=cloned.path / "kernel", memory_file=Memory(cloned.path / "memory", shared=False))
     state = (cloned.path / "state").read_bytes()
     request = question("nothing", number="0").line("1")
     deadline = Deadline(_SOON, "an answer")

@@ -126,7 +126,7 @@ def only_the_template_lies_there(entry: Path) -> bool:
 def test_without_a_check_a_changed_memory_would_answer_wrongly(whole: Template, entry: Path, bootable: Bootable) -> None:
     remember_release(entry, bootable)
     change_memory(entry)
-    saved = _Saved(entry / "memory", _signature(entry), (entry / "state").read_bytes())
+    saved = _Saved(entry, _signature(entry), (entry / "state").read_bytes())
     with _cloned(whole.machine, saved, "unchecked") as guest:
         assert release(guest) != bootable.files.version
 

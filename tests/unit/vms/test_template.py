@@ -23,7 +23,7 @@ from vms.template import Template, _memory_digest, _Turns, make_template
 
 Fake = Callable[[str], None]
 KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
-FILES = BootFiles(KERNEL, "6.1.0-cloud", Path("/no/vmlinuz"), Path("/no/modules"), None, {})
+FILES = BootFiles(KERNEL, "6.1.0-cloud", Path("/bin/sh"), Path("/no/modules"), None, {})
 BOOTABLE = Bootable(FILES, Path("/no/initramfs"), Path("/no/modules.squashfs"), "key")
 IMAGE = Image(Path("/no/root.squashfs"), Path("/no/busybox"), "00", {})
 TCG = Accelerator("tcg", "qemu64", "the test asked for it")
@@ -81,7 +81,7 @@ def test_a_clone_does_not_change_the_template(cache: Cache, agent: Agent) -> Non
     assert (template.path / "memory").read_bytes() == before
 
 
-@pytest.mark.parametrize("file", ["memory", "state"])
+@pytest.mark.parametrize("file", ["memory", "state", "kernel"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 @pytest.mark.parametrize("when", ["during a run", "between runs"])
 def test_a_damaged_template_is_made_anew(cache: Cache, agent: Agent, boots: list[str], file: str, damage: str, when: str) -> None:
