@@ -6,6 +6,8 @@ import fcntl
 import gc
 import os
 import tempfile
+import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +16,24 @@ from bench.figure import Figure
 from bench.guests import experiment, kernels, machines, make_templates, run
 from matrix.plan import make_plan
 from matrix.record import Record, Status
-from vms.capacity import processors, resident
+from vms.capacity import children, processors, resident
 
 KERNELS = ("5.10", "7.3")
 EXPERIMENTS = ("baseline", "table-full")
 CELLS = 1000
+_SETTLE = 0.5  # seconds; an executor's threads end a moment after it was closed
 _LISTEN = "0A"
 
 
 @dataclass(frozen=True)
 class Left:
-    """What this process has: child processes, open files, TCP ports that it listens on, bytes of memory.
+    """What this process has: child processes, threads, open files, TCP ports that it listens on, bytes of memory.
 
     `directories` are private directories of guests that no process holds any more.
     """
 
     children: int
+    threads: int
     files: int
     ports: int
     directories: int
@@ -44,19 +48,27 @@ def measure() -> list[Figure]:
     first = {record_key(record): record.facts for record in run(plan, machines(), processors())[1]}
     before = left()
     statuses: Counter[Status] = Counter()
-    differing = 0
+    differing = again = 0
+    began = time.perf_counter()
     while statuses.total() < CELLS:
         for record in run(plan, machines(), processors())[1]:
             statuses[record.status] += 1
             differing += record.facts != first[record_key(record)]
-    after = left()
+            again += record.attempts > 1
     cells = statuses.total()
+    each = (time.perf_counter() - began) / cells
+    after = left()
     what = f"{cells:,} cells on {' and '.join(kernel.name for kernel in of)}"
     return [
         Figure("cells", cells, "cells", f"asked, {processors()} at a time"),
+        Figure("cell_seconds", each, "s", f"a cell of {', '.join(EXPERIMENTS)}, {processors()} at a time"),
         Figure("failed", cells - statuses[Status.PASS], "cells", f"of {what} did not pass", goal="0"),
         Figure("differing", differing, "cells", f"of {what} gave other facts than the first of their kind", goal="0"),
-        *(_grown(name, getattr(before, name), getattr(after, name), what) for name in ("children", "files", "ports", "directories")),
+        Figure("again", again, "cells", f"of {what} lost a guest and were asked again", goal="0"),
+        *(
+            _grown(name, getattr(before, name), getattr(after, name), what)
+            for name in ("children", "threads", "files", "ports", "directories")
+        ),
         Figure(
             "memory",
             (after.memory - before.memory) / 1e6,
@@ -78,11 +90,12 @@ def record_key(record: Record) -> tuple[str, ...]:
 
 def left() -> Left:
     """Counts what there is now."""
+    time.sleep(_SETTLE)
     gc.collect()
-    tasks = Path("/proc/self/task").glob("*/children")
     links = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return Left(
-        sum(len(file.read_text().split()) for file in tasks),
+        len(children()),
+        threading.active_count(),
         len(links),
         sum(f"socket:[{inode}]" in links for inode in _listening()),
         sum(_abandoned(path) for path in Path(tempfile.gettempdir()).glob("conntrack-matrix-????????")),

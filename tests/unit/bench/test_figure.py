@@ -24,11 +24,11 @@ def shown(results: dict[str, list[Figure]]) -> str:
 
 
 def test_all_measurements_are_listed_and_nothing_else() -> None:
-    assert names() == ["cells", "growth", "history", "matrix", "packets", "report", "scaling", "soak"]
+    assert names() == ["cells", "growth", "history", "matrix", "memory", "packets", "report", "scaling", "soak"]
 
 
 def test_the_longest_are_taken_only_by_name() -> None:
-    assert chosen([]) == ["cells", "growth", "history", "packets", "report", "scaling"]
+    assert chosen([]) == ["cells", "growth", "history", "memory", "packets", "report", "scaling"]
     assert chosen(["soak", "cells"]) == ["soak", "cells"]
 
 
