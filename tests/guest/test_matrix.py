@@ -44,20 +44,20 @@ def counts(record: Record) -> list[object]:
     return [record.facts.get(fact) for fact in ("packets", "flows", "raw_packets", "mangle_packets")]
 
 
-def test_both_frontends_and_scopes_are_asked(records: list[Record]) -> None:
-    assert len(records) == 8
+def test_both_frontends_scopes_and_families_are_asked(records: list[Record]) -> None:
+    assert len(records) == 16
     assert {record.status for record in records} == {Status.PASS}
-    assert {(record.variant["frontend"], record.variant["scope"]) for record in records} == {
-        (frontend, scope) for frontend in ("legacy", "nft") for scope in ("user", "root")
+    assert {tuple(record.variant[name] for name in ("family", "frontend", "scope")) for record in records} == {
+        (family, frontend, scope) for family in ("ipv4", "ipv6") for frontend in ("legacy", "nft") for scope in ("user", "root")
     }
 
 
 def test_ten_packets_make_ten_flows(records: list[Record]) -> None:
-    assert [counts(record) for record in records if record.experiment == "baseline"] == [[10, 10, 10, 10]] * 4
+    assert [counts(record) for record in records if record.experiment == "baseline"] == [[10, 10, 10, 10]] * 8
 
 
 def test_a_table_of_seven_loses_three_between_raw_and_mangle(records: list[Record]) -> None:
-    assert [counts(record) for record in records if record.experiment == "table-full"] == [[10, 7, 10, 7]] * 4
+    assert [counts(record) for record in records if record.experiment == "table-full"] == [[10, 7, 10, 7]] * 8
 
 
 def test_the_evidence_is_there(result: Result, records: list[Record]) -> None:
