@@ -31,6 +31,7 @@ _MOST_PRINTED = 64 << 10
 _USER = 1000
 _SCOPES = ("user", "root")
 _READY = b"."
+_MOST_TOLD = 1 << 16
 _READY_SECONDS = 20.0
 
 Answer = dict[str, Any]
@@ -100,7 +101,7 @@ class _Child:
     def tell(self, experiment: Experiment, variant: Mapping[str, str]) -> None:
         """Lets it begin."""
         with contextlib.suppress(BrokenPipeError):  # that it is gone is seen when no answer comes
-            self.channel.sendall(json.dumps([experiment.name, dict(variant)]).encode() + b"\n")
+            self.channel.sendall(json.dumps([experiment.name, dict(variant)]).encode())
 
     def end(self) -> int:
         """Ends it with all it started; gives its wait status."""
@@ -188,7 +189,7 @@ def _live(scope: str, experiments: Mapping[str, Experiment], answer: int, printe
             os.dup2(printed, fd)
         ready = _ready(scope, Asking(channel))
         channel.sendall(_READY)
-        name, variant = json.loads(channel.makefile("rb").readline())
+        name, variant = json.loads(channel.recv(_MOST_TOLD))  # written at once, so it is read at once
         random.seed()  # not earlier: the kernel's entropy came with the request
         data = json.dumps(_attempt(ready, experiments[name], variant) if isinstance(ready, Lab) else ready).encode()
         while data:
