@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import LOCK, ROOT, print_json, print_table, reported
+from commands.shell import LOCK, ROOT, complain, print_json, print_table, reported
 
 if TYPE_CHECKING:
     from vms.prune import Held
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @task(help={"json": "print them as JSON", "offline": "use the package lists that the cache holds"})
 @reported
 def kernels(_context: Context, json: bool = False, offline: bool = False) -> None:
-    """List every kernel that the configured suites hold."""
+    """List every kernel that the configured suites name; a run has found out that some are gone from their archive."""
     from matrix.config import read_config
     from vms.cache import Cache
     from vms.kernels import Catalogue, cached
@@ -37,6 +37,7 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
             "suite": kernel.suite,
             "size": kernel.size,
             "cached": cached(kernel, cache),
+            "gone": kernel.id in catalogue.gone and not cached(kernel, cache),
             "newest": kernel in newest,
             "id": kernel.id,
         }
@@ -54,7 +55,7 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
             k["version"],
             k["suite"],
             f"{k['size'] / 1e6:.0f}",
-            _tick(k["cached"]),
+            "gone" if k["gone"] else _tick(k["cached"]),
             _tick(k["newest"]),
         ]
         for k in listed
@@ -73,13 +74,26 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
     """Write to matrix.lock the exact packages, with versions and sha256, that the kernels of matrix.toml are."""
     from matrix.config import read_config
     from vms.cache import Cache
-    from vms.kernels import Catalogue
+    from vms.kernels import Catalogue, left_out, left_out_text, resolve_all
     from vms.kernels import lock as locks
+    from vms.kernels.gone import ask_for
+    from vms.kernels.resolve import swept
 
     config = read_config(ROOT / "matrix.toml")
     old = locks.read(LOCK) if LOCK.exists() and not upgrade else None
-    made = locks.make(config.kernels, Catalogue.load(config.debian, Cache.default(), offline=offline, max_age=0), ROOT, old)
+    cache = Cache.default()
+    builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
+    specs = [spec for spec in config.kernels if old is None or spec not in old.specs]
+    if not offline:
+        builds = ask_for((*swept(specs, builds), *resolve_all(specs, builds, ROOT)), builds, config.debian, cache)
+    made = locks.make(config.kernels, builds, ROOT, old)
     locks.write(made, LOCK)
+    chosen = [kernel for entry in made.locked if entry.spec in specs for kernel in entry.kernels]
+    if absent := left_out(specs, builds, chosen):
+        complain(left_out_text(absent, builds))
+    for kernel in chosen:
+        if kernel.id in builds.gone:
+            complain(f"locked, but gone from its archive: {kernel.version}; a run with --locked will not get it")
     print_table(["spec", "kernel", "package version"], [[entry.spec, k.name, k.version] for entry in made.locked for k in entry.kernels])
     print(LOCK)
 

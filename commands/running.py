@@ -60,7 +60,7 @@ def matrix(
     from vms.cache import Cache
     from vms.capacity import processors
     from vms.errors import UsageError
-    from vms.kernels import Catalogue, lock, resolve_all
+    from vms.kernels import Catalogue, at_hand, left_out, left_out_text, lock, resolve_all
 
     if jobs < 0:
         raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
@@ -73,7 +73,12 @@ def matrix(
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline)
     specs = kernel or config.kernels
+    if not (locked or offline):
+        builds = at_hand(specs, builds, config.debian, cache)
     kernels = lock.kernels(lock.read(LOCK), specs, ROOT, builds) if locked else resolve_all(specs, builds, ROOT)
+    absent = () if locked else left_out(specs, builds, kernels)
+    if absent:
+        complain(left_out_text(absent, builds))
     plan = plan_choices(kernels, chosen)
     machines = Machines(config.debian, cache, accel, offline, builds, own)
     if dry_run:
@@ -89,7 +94,7 @@ def matrix(
             source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
-        result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown)
+        result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, [k.version for k in absent])
     keep(config.history, result.run)
     if json:
         print_json(result.records)
@@ -128,21 +133,37 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     from matrix.report.progress import display
     from vms.cache import Cache
     from vms.capacity import processors
-    from vms.kernels import Catalogue, lock, resolve_all
+    from vms.kernels import Catalogue, at_hand, left_out, left_out_text, lock, resolve_all
 
     config = read_config(ROOT / "matrix.toml")
     own = own_directory(config.own_experiments, ROOT)
     catalogue = read_catalogue(own)
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
+    if not (locked or offline):
+        builds = at_hand(config.kernels, builds, config.debian, cache)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
     kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
+    absent = () if locked else left_out(config.kernels, builds, kernels)
+    if absent:
+        complain(left_out_text(absent, builds))
     since = tuple(kernel.name for kernel in lock.new_since(held, _meant(config.kernels, builds) if locked else kernels)) if held else ()
     plan = plan_choices(kernels, choose(config.experiments, catalogue))
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
         machines = Machines(config.debian, cache, accel, offline, builds, own)
-        shop = Workshop(plan, catalogue, machines, RESULTS, jobs or processors(), tuple(sys.argv[1:]), shown, since, locked)
+        shop = Workshop(
+            plan,
+            catalogue,
+            machines,
+            RESULTS,
+            jobs or processors(),
+            tuple(sys.argv[1:]),
+            shown,
+            since,
+            locked,
+            tuple(k.version for k in absent),
+        )
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
     if night.run:
         keep(config.history, RESULTS / night.run)

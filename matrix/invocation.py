@@ -36,11 +36,18 @@ class Result:
 
 
 def run_matrix(
-    plan: Plan, catalogue: Mapping[str, Experiment], guests: Guests, results: Path, jobs: int, command: Sequence[str], display: Display
+    plan: Plan,
+    catalogue: Mapping[str, Experiment],
+    guests: Guests,
+    results: Path,
+    jobs: int,
+    command: Sequence[str],
+    display: Display,
+    left_out: Sequence[str] = (),
 ) -> Result:
     """Runs the plan, or what an interrupted run of the same plan left of it, and writes its reports.
 
-    On KeyboardInterrupt what is done is on disk, and the next call goes on with it.
+    `left_out` goes into the manifest. On KeyboardInterrupt what is done is on disk, and the next call goes on with it.
     """
     display.note("preparing the guests' image and accelerator")
     surroundings = guests.prepare(plan.kernels)
@@ -48,7 +55,8 @@ def run_matrix(
     digest = plan_digest(plan, surroundings)
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names = tuple(experiment.name for experiment in plan.experiments)
-    run = open_run(results, Manifest(started, digest, now(), tuple(command), jobs, names, kernel_entries(plan), surroundings))
+    manifest = Manifest(started, digest, now(), tuple(command), jobs, names, kernel_entries(plan), surroundings, left_out=tuple(left_out))
+    run = open_run(results, manifest)
     if run.records:
         display.note(f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done")
     finished = False

@@ -47,7 +47,10 @@ class KernelEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One run. `plan` digests what it asks of whom; times are ISO 8601 in UTC, `finished` is empty until then."""
+    """One run. `plan` digests what it asks of whom; times are ISO 8601 in UTC, `finished` is empty until then.
+
+    `left_out` has the package versions of builds that belong to a range of the kernels asked for and are gone from their archive.
+    """
 
     run: str
     plan: str
@@ -58,6 +61,7 @@ class Manifest:
     kernels: tuple[KernelEntry, ...]
     surroundings: Surroundings
     finished: str = ""
+    left_out: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

@@ -33,7 +33,10 @@ from matrix.unstable import mark_unstable
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a night works with. `since_lock` names kernels that `matrix.lock` does not hold; if it is `locked` the plan has none of them."""
+    """What a night works with. `since_lock` names kernels that `matrix.lock` does not hold; if it is `locked` the plan has none of them.
+
+    `left_out` has the builds of ranges that are gone from their archive.
+    """
 
     plan: Plan
     catalogue: Mapping[str, Experiment]
@@ -44,6 +47,7 @@ class Workshop:
     display: Display
     since_lock: tuple[str, ...] = ()
     locked: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> Night:
@@ -95,7 +99,7 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
 
 
 def _run(shop: Workshop, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
-    result = run_matrix(plan, shop.catalogue, shop.guests, shop.results, shop.jobs, shop.command, shop.display)
+    result = run_matrix(plan, shop.catalogue, shop.guests, shop.results, shop.jobs, shop.command, shop.display, shop.left_out)
     return result.run, *read_finished(result.run)
 
 

@@ -4,6 +4,7 @@
     +-- UsageError              the user asked for something that does not exist or is malformed    exit code 2
     +-- HostError               this machine cannot do what is asked (tools, disk, network, QEMU)   exit code 3
         +-- FetchError          a kernel or package could not be had, or is not what it claims
+            +-- Vanished        its archive answers that it does not have it
         +-- Unbootable          a kernel lacks what a guest's boot needs
         +-- LostGuest           a guest did not boot, did not answer in time or went away
 
@@ -31,6 +32,10 @@ class HostError(MatrixError):
 
 class FetchError(HostError):
     """A kernel or package could not be fetched, or its bytes are not what its source signed."""
+
+
+class Vanished(FetchError):
+    """The archive answers that it does not have what its own lists name, as happens to a build once a newer one is out."""
 
 
 class Unbootable(HostError):

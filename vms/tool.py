@@ -6,13 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vms.deadline import Deadline
 from vms.errors import HostError
 
 # An ordinary user's PATH on Debian has no sbin, where depmod lives.
+_POLL = 0.02
 _PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
 
 
@@ -25,11 +27,18 @@ class ToolFailed(HostError):
         super().__init__(f"{doing}: {Path(command[0]).name} ended with status {status}: {last or 'it said nothing'}")
 
 
-def run(command: Sequence[str], deadline: Deadline, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(
+    command: Sequence[str],
+    deadline: Deadline,
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    enough: Callable[[], bool] | None = None,
+) -> str:
     """What the program prints, output and errors interleaved; its messages are in English.
 
-    `deadline.what` says what it is run for. Raises HostError if it is missing, not done in time or out of disk space,
-    ToolFailed if it fails.
+    `deadline.what` says what it is run for. As soon as `enough` says so it is ended, and what it printed is not told.
+    Raises HostError if it is missing, not done in time or out of disk space, ToolFailed if it fails.
     """
     if shutil.which(command[0], path=_PATH) is None:
         raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is needed")
@@ -45,6 +54,10 @@ def run(command: Sequence[str], deadline: Deadline, *, environment: Mapping[str,
         start_new_session=True,
     )
     try:
+        while enough and process.poll() is None and not deadline.expired:
+            if enough():
+                return ""
+            time.sleep(_POLL)
         output, _ = process.communicate(timeout=deadline.remaining)
     except subprocess.TimeoutExpired:
         raise HostError(f"{deadline.what}: {Path(command[0]).name} was not done after {deadline.seconds:g} s") from None

@@ -12,14 +12,14 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.errors import FetchError, HostError, UsageError
+from vms.errors import FetchError, HostError, UsageError, Vanished
 from vms.kernels.host_apt import host_apt
 from vms.kernels.kernel import Package
 from vms.settings import Debian, Suite
@@ -28,6 +28,7 @@ ARCHITECTURE = "amd64"
 _HELPER = "/usr/lib/apt/apt-helper"
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 _UPDATE_SECONDS = 300
+_ANSWER_SECONDS = 60
 _SILENCE_SECONDS = 20  # a mirror that sends nothing for so long, twice, is given up
 _SLOWEST_MIRROR = 100_000  # bytes per second; a slower download is given up and gone on with the next time
 # The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an error instead of a warning.
@@ -49,6 +50,8 @@ Acquire::Retries "1";
 Acquire::http::Timeout "%(timeout)d";
 Acquire::https::Timeout "%(timeout)d";
 """
+# 404 Not Found, 410 Gone (RFC 9110, section 15.5); apt says the same of a file that a `file:` archive lacks.
+_NOT_THERE = re.compile(r"(?<!\S)(?:404|410)(?!\S)|File not found")
 # What apt's words mean for the user, the more telling first.
 _MEANINGS = (
     ("No space left", "there is no space left on the cache's disk; `./invoke prune` frees some"),
@@ -60,7 +63,6 @@ _MEANINGS = (
     ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
     ("Clearsigned file isn't valid", "a Release file is damaged, or something else answers in the mirror's place"),
     ("does not have a Release file", "the mirror does not have one of the suites that matrix.toml names"),
-    ("404", "the mirror does not have it"),
     ("mismatch", "what the mirror sent is not what was signed"),
     ("unexpected size", "what the mirror sent is not what was signed"),
     ("Connection failed", "the mirror does not answer; `--offline` uses what is held"),
@@ -157,12 +159,34 @@ def download(package: Package, target: Path) -> None:
     return None
 
 
-def _with_options(command: Sequence[str], deadline: Deadline) -> str:
+def vanished(package: Package) -> bool:
+    """Whether the archive answers that it does not have the package: a download is begun, and ended with its first bytes.
+
+    Raises FetchError if it does not answer that.
+    """
+    deadline = Deadline(_ANSWER_SECONDS, f"asking the archive for {package.name} {package.version}")
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory) / "package"
+        try:
+            _with_options([_HELPER, "download-file", package.url, str(target)], deadline, lambda: _holds_anything(target))
+        except tool.ToolFailed as error:
+            failure = _failure(error, deadline.what)
+            if isinstance(failure, Vanished):
+                return True
+            raise failure from error
+    return False
+
+
+def _holds_anything(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _with_options(command: Sequence[str], deadline: Deadline, enough: Callable[[], bool] | None = None) -> str:
     # APT_CONFIG is read first, and its Dir::Etc keeps apt from reading the host's configuration.
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(_OPTIONS % {"timeout": _SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection))
         file.flush()
-        return tool.run(command, deadline, environment={"APT_CONFIG": file.name})
+        return tool.run(command, deadline, environment={"APT_CONFIG": file.name}, enough=enough)
 
 
 def source_line(settings: Debian, suite: Suite) -> str:
@@ -213,4 +237,6 @@ def _failure(error: tool.ToolFailed, doing: str) -> FetchError:
     for sign, meaning in _MEANINGS:
         if sign in words:
             return FetchError(f"{doing}: {meaning}. apt says: {words}")
+    if _NOT_THERE.search(words):
+        return Vanished(f"{doing}: the mirror does not have it. apt says: {words}")
     return FetchError(f"{doing}: apt says: {words}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +43,15 @@ class Incomplete:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds since the epoch)."""
+    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds since the epoch).
+
+    `gone` has the ids of builds that these lists name and that their archive does not have any more, as far as anybody asked.
+    """
 
     kernels: tuple[Kernel, ...]
     incomplete: tuple[Incomplete, ...] = ()
     updated: float = 0.0
+    gone: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, settings: Debian, cache: Cache, *, offline: bool = False, max_age: float = 6 * HOURS) -> Catalogue:
@@ -69,29 +73,68 @@ class Catalogue:
         return max((k for k in self.kernels if k.series == series and k.flavour == flavour), key=kernel_key, default=None)
 
 
+_Stamp = list[tuple[str, int, int]]
+
+
 class _Stored(msgspec.Struct):
     form: int
-    stamp: list[tuple[str, int, int]]
+    stamp: _Stamp
     kernels: list[Kernel]
     incomplete: list[Incomplete]
 
 
+class _Gone(msgspec.Struct):
+    stamp: _Stamp
+    gone: list[str]
+
+
+def remember_gone(settings: Debian, cache: Cache, ids: Iterable[str]) -> None:
+    """Makes `Catalogue.load` say that these builds are gone, until the lists change."""
+    apt = Apt(settings, cache)
+    with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
+        stamp = _stamp(apt)
+        _write(apt.root / "gone.json", _Gone(stamp, sorted(_gone(apt, stamp).union(ids))))
+
+
 def _read(apt: Apt) -> Catalogue:
     """Reads the lists, or what was read from the same lists before: they are 180 MB, the catalogue 0.3."""
-    lists = sorted((apt.root / "lists").glob("*_Packages"))
-    stamp = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in lists]
+    stamp = _stamp(apt)
+    gone = _gone(apt, stamp)
     path = apt.root / "catalogue.json"
     try:
         stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
         if (stored.form, stored.stamp) == (_FORM, stamp):
-            return Catalogue(tuple(stored.kernels), tuple(stored.incomplete), apt.updated)
+            return Catalogue(tuple(stored.kernels), tuple(stored.incomplete), apt.updated, gone)
     except (FileNotFoundError, msgspec.DecodeError):
         pass
     kernels, incomplete = _builds(package for source in apt.package_lists() for package in _packages(source))
-    with tempfile.NamedTemporaryFile(dir=apt.root, delete=False) as file:
-        file.write(msgspec.json.encode(_Stored(_FORM, stamp, kernels, incomplete)))
-    Path(file.name).rename(path)
-    return Catalogue(tuple(kernels), tuple(incomplete), apt.updated)
+    _write(path, _Stored(_FORM, stamp, kernels, incomplete))
+    return Catalogue(tuple(kernels), tuple(incomplete), apt.updated, gone)
+
+
+def _stamp(apt: Apt) -> _Stamp:
+    """Changes whenever the lists do."""
+    lists = sorted((apt.root / "lists").glob("*_Packages"))
+    return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in lists]
+
+
+def _gone(apt: Apt, stamp: _Stamp) -> frozenset[str]:
+    try:
+        stored = msgspec.json.decode((apt.root / "gone.json").read_bytes(), type=_Gone)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return frozenset()
+    return frozenset(stored.gone) if stored.stamp == stamp else frozenset()
+
+
+def _write(path: Path, what: msgspec.Struct) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+        try:
+            file.write(msgspec.json.encode(what))
+            file.flush()
+            Path(file.name).rename(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.errors import FetchError
+from vms.errors import FetchError, Vanished
 from vms.kernels import unpack
 from vms.kernels.apt import download
 from vms.kernels.catalogue import Catalogue
@@ -36,10 +36,10 @@ def fetch(kernel: Kernel, cache: Cache, *, offline: bool = False, catalogue: Cat
         raise FetchError(f"{kernel.name} is not in the cache; run once without --offline")
     try:
         entry = cache.ensure(KIND, key, lambda entry: _build(kernel, cache, entry), Deadline(_WAIT_SECONDS, f"fetching {kernel.name}"))
-    except FetchError as error:
-        if catalogue and "404" in str(error):
+    except Vanished as error:
+        if catalogue:
             near = ", ".join(k.version for k in nearest(kernel.release, catalogue, kernel.flavour) if k.id != kernel.id)
-            raise FetchError(f"{error}\n{kernel.version} was superseded and has vanished from its archive; near it are {near}") from error
+            raise Vanished(f"{error}\n{kernel.version} was superseded and has vanished from its archive; near it are {near}") from error
         raise
     about = json.loads((entry / "kernel.json").read_text())
     config = entry / "config"

@@ -38,6 +38,11 @@ class Lock:
     form: int = FORM
 
     @property
+    def specs(self) -> frozenset[str]:
+        """The specs that it answers."""
+        return frozenset(locked.spec for locked in self.locked)
+
+    @property
     def ids(self) -> frozenset[str]:
         """The ids of all kernels in it."""
         return frozenset(kernel.id for locked in self.locked for kernel in locked.kernels)

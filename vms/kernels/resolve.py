@@ -31,6 +31,9 @@ def resolve_all(texts: Iterable[str], catalogue: Catalogue, base: Path | None = 
 
     Paths in specs are relative to `base`, by default the current directory. Raises UsageError for a spec that is malformed, names
     nothing, or whose files are not what it says.
+
+    Builds that are gone from their archive are left out where a spec means whatever there is between two points; what a spec names itself,
+    or as the newest of one series, is given all the same.
     """
     return unique(kernel for text in texts for kernel in resolve_spec(parse(text), catalogue, base or Path()))
 
@@ -46,11 +49,31 @@ def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, 
             found = _word(spec.what, catalogue)
         case Builds():
             found = _between(spec.what, catalogue)
+    if _sweeps(spec.what):
+        found, listed = [kernel for kernel in found if kernel.id not in catalogue.gone], found
+        if not found:
+            raise UsageError(f"{spec.text}: {_no_longer(listed, catalogue)}")
     if spec.name:
         if len(found) != 1:
             raise UsageError(f"kernel spec {spec.text!r} gives one name to {len(found)} kernels")
         found = (replace(found[0], name=spec.name),)
     return tuple(sorted(found, key=kernel_key))
+
+
+def swept(texts: Iterable[str], catalogue: Catalogue) -> tuple[Kernel, ...]:
+    """The builds that specs pick up on the way between two points, each once, in kernel order, whether they are gone or not."""
+    whole = replace(catalogue, gone=frozenset())
+    parsed = [spec for spec in map(parse, texts) if _sweeps(spec.what)]
+    return unique(replace(kernel, name=own_name(kernel)) for spec in parsed for kernel in resolve_spec(spec, whole, Path()))
+
+
+def _sweeps(what: Builds | Word | Exact | Local) -> bool:
+    match what:
+        case Builds():
+            return what.low != what.high or what.low.every
+        case Word():
+            return what.word == "all"
+    return False
 
 
 def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
@@ -88,6 +111,27 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
     return tuple(named)
 
 
+def left_out(texts: Iterable[str], catalogue: Catalogue, chosen: Iterable[Kernel]) -> tuple[Kernel, ...]:
+    """The builds between the points of these specs that are not among the chosen, since they are gone."""
+    ids = {kernel.id for kernel in chosen}
+    return tuple(kernel for kernel in swept(texts, catalogue) if kernel.id in catalogue.gone and kernel.id not in ids)
+
+
+def left_out_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
+    """One line about builds that were left out."""
+    return f"left out: {_no_longer(kernels, catalogue)}"
+
+
+def _no_longer(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
+    near = sorted({near for kernel in kernels for near in nearest(kernel.release, catalogue, kernel.flavour)}, key=kernel_key)
+    several = len(kernels) > 1
+    return (
+        f"{len(kernels)} {'builds' if several else 'build'} that the package lists still name and of which the archive answers that "
+        f"{'they are' if several else 'it is'} gone: {', '.join(kernel.version for kernel in kernels)}; "
+        f"near {'them' if several else 'it'} {'are' if len(near) > 1 else 'is'} {', '.join(kernel.version for kernel in near) or 'none'}"
+    )
+
+
 def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
     """What a kernel is called unless the user named it: a Debian build by its release, and its flavour unless that is `cloud`; the
     running kernel `host`; any other by its version."""
@@ -100,7 +144,7 @@ def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
 
 def nearest(release: str, catalogue: Catalogue, flavour: str = "cloud") -> tuple[Kernel, ...]:
     """The newest builds of the releases next to one that does not exist: up to two older and two newer."""
-    return _neighbours(release, [k for k in catalogue.kernels if k.flavour == flavour], lambda kernel: kernel.release)
+    return _neighbours(release, [k for k in _at_hand(catalogue) if k.flavour == flavour], lambda kernel: kernel.release)
 
 
 def _neighbours(place: str, kernels: Iterable[Kernel], part: Callable[[Kernel], str]) -> tuple[Kernel, ...]:
@@ -108,6 +152,10 @@ def _neighbours(place: str, kernels: Iterable[Kernel], part: Callable[[Kernel], 
     ordered = sorted(newest, key=release_key)
     middle = bisect_left([release_key(text) for text in ordered], release_key(place))
     return tuple(newest[text] for text in ordered[max(0, middle - _NEAR) : middle + _NEAR])
+
+
+def _at_hand(catalogue: Catalogue) -> Sequence[Kernel]:
+    return [kernel for kernel in catalogue.kernels if kernel.id not in catalogue.gone]
 
 
 def _word(what: Word, catalogue: Catalogue) -> Sequence[Kernel]:

@@ -88,3 +88,9 @@ def test_an_interrupted_run_is_kept_and_said_to_go_on(tmp_path: Path, monkeypatc
     assert any("going on with run" in note and "1 of 2 cells are done" in note for note in seen.notes)
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
     assert sum(result.table.counts.values()) == 2
+
+
+def test_builds_that_were_left_out_are_in_the_manifest_and_change_nothing_else(tmp_path: Path) -> None:
+    result = run_matrix(PLAN, CATALOGUE, FakeGuests(), tmp_path, 2, ["matrix"], Seen(), ["5.15.7-1"])
+    assert result.exit_code == 0
+    assert json.loads((result.run / "manifest.json").read_bytes())["left_out"] == ["5.15.7-1"]

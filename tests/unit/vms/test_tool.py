@@ -86,3 +86,19 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.wait(timeout=5)
     assert gone(int(note.read_text()))
+
+
+def test_what_has_done_enough_is_ended(tmp_path: Path) -> None:
+    sign, pid = tmp_path / "sign", tmp_path / "pid"
+    start = time.monotonic()
+    assert tool.run(["sh", "-c", f"echo $$ > {pid}; echo said; touch {sign}; sleep 60"], soon(), enough=sign.exists) == ""
+    assert time.monotonic() - start < 4
+    assert gone(int(pid.read_text()))
+
+
+def test_what_ends_before_it_was_enough_is_as_ever() -> None:
+    assert tool.run(["echo", "said"], soon(), enough=lambda: False) == "said\n"
+    with pytest.raises(tool.ToolFailed):
+        tool.run(["false"], soon(), enough=lambda: False)
+    with pytest.raises(HostError, match=r"was not done after 0\.1 s"):
+        tool.run(["sleep", "60"], Deadline(0.1, "trying it"), enough=lambda: False)

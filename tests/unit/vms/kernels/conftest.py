@@ -136,7 +136,7 @@ class Repository:
     """A Debian repository with one suite, `stable`, served from `root` at `url`.
 
     `requests` lists what was asked for (path, Range header). `hang`: a request is accepted and never answered.
-    `cut`: an answer ends after that many bytes.
+    `cut`: an answer ends after that many bytes; with `stall` the connection stays open then. `fail`: the status of every answer.
     """
 
     root: Path
@@ -145,6 +145,8 @@ class Repository:
     requests: list[tuple[str, str]] = field(default_factory=list)
     hang: bool = False
     cut: int | None = None
+    stall: bool = False
+    fail: int = 0
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -199,6 +201,9 @@ def repository(tmp_path: Path, keys: tuple[Key, Key]) -> Iterator[Repository]:
             if repository.hang:
                 repository.released.wait(60)
                 return
+            if repository.fail:
+                self.send_error(repository.fail)
+                return
             path = root / unquote(self.path).lstrip("/")
             if not path.is_file():
                 self.send_error(404)
@@ -212,6 +217,9 @@ def repository(tmp_path: Path, keys: tuple[Key, Key]) -> Iterator[Repository]:
             self.send_header("Last-Modified", formatdate(path.stat().st_mtime, usegmt=True))
             self.end_headers()
             self.wfile.write(content[start : start + repository.cut] if repository.cut is not None else content[start:])
+            if repository.stall:
+                self.wfile.flush()
+                repository.released.wait(60)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
