@@ -32,7 +32,7 @@ from matrix.progress import Display, KernelProgress, Phase
 from matrix.record import Record, Status
 from matrix.store import RunDirectory
 from vms.deadline import Deadline
-from vms.errors import LostGuest, MatrixError
+from vms.errors import LostGuest, MatrixError, Unbootable
 from vms.kernels.kernel import BootFiles, Kernel
 
 ATTEMPTS = 3
@@ -235,7 +235,7 @@ class _Run:
             try:
                 files = future.result()
             except Exception as error:
-                self._give_up(state, state.cells, f"could not fetch {state.kernel.name}: {_words(error)}")
+                self._give_up(state, state.cells, _why_not(error, f"could not fetch {state.kernel.name}"))
                 return
             self._amend(state.kernel, uname=files.version, sha256=files.sha256)
             for cpus in sorted({cell.experiment.cpus for cell in state.cells}):
@@ -255,7 +255,7 @@ class _Run:
                 if isinstance(error, LostGuest) and state.attempts[cpus] < ATTEMPTS:
                     self._boot(state, files, cpus)
                 else:
-                    self._give_up(state, cells, f"could not boot {state.kernel.name}: {_words(error)}")
+                    self._give_up(state, cells, _why_not(error, f"could not boot {state.kernel.name}"))
                 return
             for cell in cells:
                 self._ask(state, template, cell)
@@ -304,6 +304,11 @@ class _Run:
         manifest = self._run.manifest
         kernels = tuple(replace(entry, **fields) if entry.name == kernel.name else entry for entry in manifest.kernels)
         self._run.update(replace(manifest, kernels=kernels))
+
+
+def _why_not(error: Exception, failed: str) -> str:
+    """What failed and why; for a kernel that lacks what a guest's boot needs, only that: nothing has failed yet."""
+    return str(error) if isinstance(error, Unbootable) else f"{failed}: {_words(error)}"
 
 
 def _words(error: Exception) -> str:

@@ -14,7 +14,7 @@ from matrix.record import Status
 from matrix.run import ATTEMPTS, execute
 from matrix.store import RunDirectory, now, open_run, read_run
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
-from vms.errors import FetchError, LostGuest
+from vms.errors import FetchError, LostGuest, Unbootable
 
 KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]
 PLAN = make_plan(KERNELS, [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), make_experiment("other")])
@@ -149,6 +149,26 @@ def test_a_kernel_that_does_not_boot_is_tried_again_and_then_our_error(tmp_path:
     assert guests.templates.count(("5.10.1", 1)) == ATTEMPTS
     assert directory.records["5.10.1", "other", ""].status is Status.ERROR
     assert "VFS: cannot" in directory.records["5.10.1", "other", ""].reason
+
+
+@pytest.mark.parametrize("known", ["fetch_error", "boot_error"])
+def test_a_kernel_that_is_known_not_to_boot_is_not_tried_again(tmp_path: Path, known: str) -> None:
+    tried = []
+
+    def lacking(kernel: str) -> Exception | None:
+        tried.append(kernel)
+        said = "5.10.1 cannot boot a guest; its configuration lacks\n    CONFIG_VIRTIO_BLK, for the disks"
+        return Unbootable(said) if kernel == "5.10.1" else None
+
+    guests = FakeGuests()
+    setattr(guests, known, lacking)
+    directory, seen = run(guests, tmp_path)
+    assert tried.count("5.10.1") == 1
+    assert {key[0]: status for key, status in statuses(directory).items()} == {"5.10.1": Status.ERROR, "6.1.2": Status.PASS}
+    record = directory.records["5.10.1", "other", ""]
+    assert record.reason == "5.10.1 cannot boot a guest; its configuration lacks\n    CONFIG_VIRTIO_BLK, for the disks"
+    assert record.attempts == 0
+    assert ("5.10.1", "failed") in seen.phases
 
 
 def test_a_bug_of_ours_is_an_error_with_its_traceback(tmp_path: Path) -> None:
