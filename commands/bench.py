@@ -9,7 +9,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import complain, console, reported
+from commands.shell import complain, console, reported, tidy
 
 # What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
 
@@ -26,6 +26,7 @@ from commands.shell import complain, console, reported
 def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:
     """Measure what cells, runs and reports cost, as ratios within one run, with what is the least they could cost."""
     from bench.figure import as_json, chosen, measure, names
+    from bench.guests import config
     from bench.table import bench_table
     from matrix.store import write_whole
     from vms.errors import MatrixError
@@ -46,5 +47,6 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
             complain(f"measured {one} in {time.monotonic() - began:.0f} s")
     if json:
         write_whole(Path(json).resolve(), encoder.dumps(as_json(results), indent=1).encode() + b"\n")
+    tidy(config().cache.size)
     console().print(bench_table(results))
     return code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, keep, print_json, reported
+from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, keep, print_json, reported, tidy
 
 if TYPE_CHECKING:
     from matrix.guests import Guests
@@ -96,6 +96,7 @@ def matrix(
             jobs = workers.slots
         result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, [k.version for k in absent])
     keep(config.history, result.run)
+    tidy(config.cache.size)
     if json:
         print_json(result.records)
     else:
@@ -167,6 +168,7 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
     if night.run:
         keep(config.history, RESULTS / night.run)
+    tidy(config.cache.size)
     print_json(night) if json else print(summary(night))
     return night.exit_code
 

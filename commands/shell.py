@@ -89,6 +89,23 @@ def keep(setting: str, run: Path) -> None:
         complain(complaint)
 
 
+def tidy(keep: int) -> None:
+    """Removes from the cache the templates that were used longest ago if it holds more than `keep` bytes, and says so."""
+    from vms.cache import Cache
+    from vms.prune import MADE_HERE, prune
+
+    cache = Cache.default()
+    try:
+        removed = prune(cache, keep, MADE_HERE).removed
+    except OSError as error:
+        complain(f"{cache.root} could not be made smaller: {error}")
+        return
+    if removed:
+        complain(
+            f"the cache held more than {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB that was used longest ago"
+        )
+
+
 def complain(text: str) -> None:
     """Says what went wrong without ending the task."""
     print(text, file=sys.stderr)

@@ -14,7 +14,26 @@ from typing import Any
 import msgspec
 
 from vms.errors import UsageError
+from vms.prune import parse_size
 from vms.settings import Debian
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What the cache may hold. Beyond `keep`, a size like 20GB, a run removes at its end the templates that were used longest ago."""
+
+    keep: str = "20GB"
+
+    def __post_init__(self) -> None:
+        try:
+            parse_size(self.keep)
+        except UsageError as error:
+            raise ValueError(f"keep = {error}") from error
+
+    @property
+    def size(self) -> int:
+        """`keep` in bytes."""
+        return parse_size(self.keep)
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,7 @@ class Config:
     experiments: tuple[str, ...] = ("*",)
     own_experiments: str = ""
     history: str = ""
+    cache: Keeping = dataclasses.field(default_factory=Keeping)
     debian: Debian = dataclasses.field(default_factory=Debian)
 
 

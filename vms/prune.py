@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from vms.cache import Cache
 from vms.errors import UsageError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+MADE_HERE = ("templates", "initramfs")
+"""Kinds of entries that are made on this machine within seconds, without asking any archive."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,17 @@ def held(cache: Cache) -> tuple[Held, ...]:
     return tuple(sorted((entry for entry in entries if entry), key=lambda entry: (entry.used, entry.kind, entry.key)))
 
 
-def prune(cache: Cache, keep: int) -> Pruned:
+def prune(cache: Cache, keep: int, kinds: Container[str] | None = None) -> Pruned:
     """Removes what was used longest ago until at most `keep` bytes are held, and whatever killed processes left half made.
 
-    What a process uses is never removed, so more than `keep` may remain.
+    Only entries of these `kinds` are removed, by default of all. What a process uses never is, so more than `keep` may remain.
     """
     before = held(cache)
     total = sum(entry.size for entry in before)
     removed = []
     for entry in before:
-        if (total > keep or entry.key.startswith(".")) and _remove(cache.path(entry.kind, entry.key)):
+        wanted = total > keep and (kinds is None or entry.kind in kinds)
+        if (wanted or entry.key.startswith(".")) and _remove(cache.path(entry.kind, entry.key)):
             total -= entry.size
             removed.append(entry)
     for kind in _directories(cache.root):

@@ -83,3 +83,22 @@ def test_bytes_that_are_no_text_say_so(tmp_path: Path) -> None:
     (tmp_path / "matrix.toml").write_bytes(b"kernels = ['\xff']")
     with pytest.raises(UsageError, match="not UTF-8 text"):
         read_config(tmp_path / "matrix.toml")
+
+
+def test_how_much_the_cache_keeps(tmp_path: Path) -> None:
+    assert read(tmp_path, "").cache.size == 20_000_000_000
+    assert read(tmp_path, '[cache]\nkeep = "1.5 TB"\n').cache.size == 1_500_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('\n[cache]\nkeep = "much"\n', "line 2, `cache`: keep = 'much' is not a size; write for example 20GB"),
+        ("\n[cache]\nkeep = 20\n", "line 3, `cache.keep`: expected `str`, got `int`"),
+        ('\n[cache]\nkeeps = "20GB"\n', "line 3, `cache.keeps`: unknown field; did you mean `keep`?"),
+    ],
+)
+def test_a_bound_that_is_none(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text)
+    assert said in str(caught.value)

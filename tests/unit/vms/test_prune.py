@@ -10,7 +10,7 @@ from tests.unit.vms.test_cache import end, holder
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import UsageError
-from vms.prune import held, parse_size, prune
+from vms.prune import MADE_HERE, held, parse_size, prune
 
 
 def fill(root: Path, kind: str, key: str, size: int, age: float) -> None:
@@ -48,6 +48,11 @@ def test_the_longest_unused_goes_first(cache: Cache) -> None:
     assert [entry.key for entry in pruned.removed] == ["old"]
     assert keys(cache) == ["middle", "new"]
     assert [entry.key for entry in pruned.held] == ["middle", "new"]
+
+
+def test_only_the_kinds_that_are_named_go(cache: Cache) -> None:
+    assert [entry.key for entry in prune(cache, 0, MADE_HERE).removed] == ["middle"]
+    assert keys(cache) == ["old", "new"]
 
 
 def test_nothing_goes_while_there_is_room(cache: Cache) -> None:
