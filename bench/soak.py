@@ -48,13 +48,15 @@ def measure() -> list[Figure]:
     first = {record_key(record): record.facts for record in run(plan, machines(), processors())[1]}
     before = left()
     statuses: Counter[Status] = Counter()
-    differing = again = 0
+    differing = again = halfway = 0
     began = time.perf_counter()
     while statuses.total() < CELLS:
         for record in run(plan, machines(), processors())[1]:
             statuses[record.status] += 1
             differing += record.facts != first[record_key(record)]
             again += record.attempts > 1
+        if not halfway and statuses.total() >= CELLS / 2:
+            halfway = left().memory
     cells = statuses.total()
     each = (time.perf_counter() - began) / cells
     after = left()
@@ -73,7 +75,7 @@ def measure() -> list[Figure]:
             "memory",
             (after.memory - before.memory) / 1e6,
             "MB",
-            f"more after {what}: {before.memory / 1e6:.1f}, then {after.memory / 1e6:.1f}",
+            f"more after {what}: {before.memory / 1e6:.1f} before, {halfway / 1e6:.1f} half way, {after.memory / 1e6:.1f} after",
             goal="about 0",
         ),
     ]
