@@ -49,14 +49,15 @@ class Cache:
 
         `build` gets an empty directory on the cache's file system; what it leaves there is published. If it raises,
         nothing is. An entry that `whole` denies is damaged, and built anew. Raises HostError when another process holds the entry
-        beyond the deadline or the disk is full.
+        beyond the deadline, or nothing can be written because the disk is full or it is not ours.
         """
-        final = self._ensure(kind, key, build, deadline)
-        if whole and not whole(final):
-            self.discard(kind, key, lambda path: not whole(path), deadline)
+        with self._written(f"{deadline.what}: "):
             final = self._ensure(kind, key, build, deadline)
-            if not whole(final):
-                raise HostError(f"{deadline.what}: {final} was damaged right after it was made; is the disk sound?")
+            if whole and not whole(final):
+                self.discard(kind, key, lambda path: not whole(path), deadline)
+                final = self._ensure(kind, key, build, deadline)
+                if not whole(final):
+                    raise HostError(f"{deadline.what}: {final} was damaged right after it was made; is the disk sound?")
         return final
 
     def _ensure(self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline) -> Path:
@@ -106,18 +107,26 @@ class Cache:
             build(staging)
             staging.chmod(0o755)
             staging.rename(final)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise HostError(f"{deadline.what}: no space left under {self.root}; `./invoke prune` frees some") from error
-            raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
     @contextmanager
     def lock(self, kind: str, key: str, deadline: Deadline) -> Iterator[None]:
-        """Holds the entry's lock alone. The entry need not exist yet."""
-        with _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline):
+        """Holds the entry's lock alone. The entry need not exist yet. Raises HostError if what is done then finds no room on the disk."""
+        with self._written(), _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline):
             yield
+
+    @contextmanager
+    def _written(self, doing: str = "") -> Iterator[None]:
+        """Says it plainly if nothing can be written."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise HostError(f"{doing}no space left under {self.root}; `./invoke prune` frees some") from error
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise HostError(f"{doing}{error.filename or self.root}: {error.strerror}; is the cache under {self.root} yours?") from error
+            raise
 
     def _lock_path(self, kind: str, key: str) -> Path:
         return self.root / kind / f"{key}.lock"

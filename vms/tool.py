@@ -67,7 +67,7 @@ def run(
             process.communicate()
     text = output.decode(errors="replace")
     if process.returncode != 0:
-        if "No space left on device" in text:
+        if "No space left on device" in text or "Disk quota exceeded" in text:
             raise HostError(f"{deadline.what}: no space left on the disk; `./invoke prune` frees some of the cache")
         raise ToolFailed(command, process.returncode, text, deadline.what)
     return text

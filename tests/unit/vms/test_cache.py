@@ -86,6 +86,18 @@ def test_a_full_disk_is_said_plainly(cache: Cache) -> None:
         cache.ensure("kind", "key", build, soon())
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_cache_that_cannot_be_written_is_said_plainly(cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(HostError, match=f"the test: {cache.root}/kind: {os.strerror(number)}; is the cache under {cache.root} yours?"):
+        cache.ensure("kind", "key", lambda entry: None, soon())
+    with pytest.raises(HostError, match=os.strerror(number)), cache.lock("kind", "key", soon()):
+        pass
+
+
 def test_threads_build_an_entry_once(cache: Cache) -> None:
     built = []
 

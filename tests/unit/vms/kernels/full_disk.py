@@ -1,0 +1,60 @@
+"""Run by `test_full_disk.py` in a mount namespace of its own: fills the disk that the cache lies on, and then makes it large enough.
+
+argv: where to mount it, how large (`size=1m`, `nr_inodes=9`: see tmpfs(5)), what is made there (`kernel`, `initramfs`), and what that
+needs. Prints a JSON list: what came of it while the disk was full, what was published then, and what came of it once there was room.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from vms.cache import Cache
+from vms.deadline import Deadline
+from vms.errors import MatrixError
+from vms.image import Image
+from vms.initramfs import prepare
+from vms.kernels import BootFiles, Catalogue, Kernel, fetch, resolve
+from vms.settings import Debian, Suite
+
+
+def mount(place: str, options: str) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
+
+
+def kernel(cache: Cache, url: str, keyring: str) -> None:
+    (found,) = resolve("6.12", Catalogue.load(Debian(suites=(Suite("stable", url, keyring=keyring),)), cache))
+    fetch(found, cache)
+
+
+def initramfs(cache: Cache, modules: str, busybox: str) -> None:
+    of = Kernel("6.1.1", "debian:6.1.1", "6.1", "6.1.1", "cloud", "6.1.1-1", "sid", ())
+    files = BootFiles(of, "6.1.0-cloud", Path("vmlinuz"), Path(modules), None, {"vmlinuz": "00"})
+    prepare(files, Image(Path("no"), Path(busybox), "ab" * 32, {}), cache, Deadline(30, "making what boots 6.1.1"))
+
+
+def outcome(make: str, cache: Cache, arguments: list[str]) -> str:
+    try:
+        {"kernel": kernel, "initramfs": initramfs}[make](cache, *arguments)
+    except MatrixError as error:
+        return f"{type(error).__name__}: {error}"
+    return "made"
+
+
+def published(root: Path) -> list[str]:
+    return sorted(f"{path.parent.name}/{path.name}" for path in root.glob("*/*") if path.is_dir() and path.parent.name != "apt")
+
+
+def main(place: str, room: str, make: str, *arguments: str) -> None:
+    mount(place, room)
+    cache = Cache(Path(place) / "cache")
+    full = outcome(make, cache, list(arguments))
+    held = published(cache.root)
+    mount(place, "remount,size=200m,nr_inodes=100k")
+    print(json.dumps([full, held, outcome(make, cache, list(arguments))]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

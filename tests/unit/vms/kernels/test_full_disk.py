@@ -1,0 +1,68 @@
+"""Wherever a disk is full, the user reads so, nothing half made is published, and there is nothing to clean up before it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.vms.kernels import full_disk
+from tests.unit.vms.kernels.conftest import Repository, image_deb
+from vms.initramfs import NEEDED
+
+_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "--"]
+_ALLOWED = subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+
+pytestmark = pytest.mark.skipif(not _ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted")
+
+
+def on_a_disk_of(room: str, make: str, place: Path, *arguments: str | Path) -> tuple[str, list[str], str]:
+    """What came of it, what was published, and what came of it once there was room."""
+    place.mkdir()
+    command = [*_NAMESPACE, sys.executable, "-m", full_disk.__name__, str(place), room, make, *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+    assert done.returncode == 0, done.stderr
+    full, published, then = json.loads(done.stdout)
+    return full, published, then
+
+
+# On its way a kernel needs room for the package lists, apt's cache of them, the package (1.1 MB), what is in it, and modules.dep.
+# With few inodes the disk is full already for directories, locks and empty files.
+@pytest.mark.parametrize(
+    "room",
+    [
+        *(f"size={size}" for size in ("4k", "64k", "1m", "1600k", "2200k")),
+        *(f"nr_inodes={number}" for number in (2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 18, 19, 24)),
+    ],
+)
+def test_while_a_kernel_is_listed_downloaded_and_unpacked(repository: Repository, tmp_path: Path, room: str) -> None:
+    repository.add(image_deb(tmp_path, "6.12.117+deb13", "6.12.117-1"))
+    repository.publish()
+    full, published, then = on_a_disk_of(room, "kernel", tmp_path / "disk", repository.url, repository.key.public)
+    assert full.startswith(("HostError: ", "FetchError: "))
+    assert "no space left" in full
+    assert "`./invoke prune`" in full
+    assert published == []
+    assert then == "made"
+
+
+@pytest.mark.parametrize("size", ["4k", "150k", "300k"])
+def test_while_an_initramfs_is_made(tmp_path: Path, size: str) -> None:
+    modules = tmp_path / "lib/modules/6.1.0-cloud"
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("")
+    (modules / "modules.builtin").write_text("".join(f"kernel/{name}.ko\n" for name in NEEDED))
+    (modules / "large.ko").write_bytes(random.Random(1).randbytes(300_000))
+    full, published, then = on_a_disk_of(f"size={size}", "initramfs", tmp_path / "disk", modules, "/bin/true")
+    assert full.startswith("HostError: ")
+    assert "no space left" in full
+    assert "`./invoke prune`" in full
+    assert published == []
+    assert then == "made"
