@@ -8,6 +8,7 @@ from guest.lab.packets import parse
 
 _FAMILIES = ("ipv4", "ipv6")
 _CLOSE = "net/netfilter/nf_conntrack_tcp_timeout_close"
+_ESTABLISHED = "net/netfilter/nf_conntrack_tcp_timeout_established"
 _IGNORE = "net/netfilter/nf_conntrack_tcp_ignore_invalid_rst"
 _STATE = Fact("state", str, "the entry's TCP state afterwards, or gone")
 _LIFETIME = Fact("lifetime", str, "which of the usual timeouts the entry is left with")
@@ -46,7 +47,12 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
 
 
 @experiment(
-    facts=[Fact("rst", str, "conntrack state of the reset as it is forwarded"), _STATE, _LIFETIME],
+    facts=[
+        Fact("rst", str, "conntrack state of the reset as it is forwarded"),
+        _STATE,
+        _LIFETIME,
+        Fact("short_lifetime", str, "the same of a connection that had a minute left"),
+    ],
     variants={"family": _FAMILIES, "offset": ("exact", "inside", "outside")},
     invariants=[
         Invariant(
@@ -64,16 +70,23 @@ def inwindow_rst(lab: Lab) -> Facts:
 
     An established connection through a router, data acknowledged both ways. The server sends a RST at its exact next sequence number, 500
     beyond it (inside the window of 64240), or a million beyond it. RFC 5961 has the receiver answer the second with a challenge ACK: the
-    connection lives on, and if the router has closed its entry it is cut ten seconds later.
+    connection lives on, and if the router has closed its entry it is cut ten seconds later. The same with
+    nf_conntrack_tcp_timeout_established at 60 s: a reset should not give an entry more time than it had.
     """
     router = lab.router(family=lab.family)
-    client, server = router.handshake()
-    client.data(100)
-    server.data(100)
-    client.ack()
     offset = {"exact": 0, "inside": 500, "outside": 1_000_000}[lab.variant["offset"]]
-    rst = server.rst(seq=server.next + offset)
-    return _after(lab, client.me) | {"rst": rst}
+
+    def reset(port: int) -> tuple[str, Facts]:
+        client, server = router.handshake(port)
+        client.data(100)
+        server.data(100)
+        client.ack()
+        return server.rst(seq=server.next + offset), _after(lab, client.me)
+
+    rst, after = reset(40000)
+    lab.sysctl(_ESTABLISHED, 60)
+    _, short = reset(40001)
+    return after | {"rst": rst, "short_lifetime": short["lifetime"]}
 
 
 @experiment(
