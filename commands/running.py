@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     help={
         "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
         "experiment": "a name or a glob, 'table-full[scope=root]' for some variants (repeatable; default: those of matrix.toml)",
-        "jobs": "guests at a time (default: one per processor; fewer while memory is short)",
+        "jobs": "guests that compute at a time (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what the cache holds",
         "locked": "use exactly the kernels of matrix.lock",
@@ -109,7 +109,7 @@ def matrix(
 
 @task(
     help={
-        "jobs": "guests at a time (default: one per processor; fewer while memory is short)",
+        "jobs": "guests that compute at a time (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what the cache holds",
         "locked": "use the kernels of matrix.lock instead of the newest",

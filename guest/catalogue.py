@@ -57,6 +57,7 @@ class Experiment:
     modules: tuple[str, ...]
     seconds: float
     cpus: int
+    waits: bool = False
 
     def combinations(self) -> list[dict[str, str]]:
         """Every variant of this experiment, one dict per cell; a single empty dict when it has none."""
@@ -75,13 +76,14 @@ def experiment(
     modules: Sequence[str] = (),
     seconds: float = 60.0,
     cpus: int = 1,
+    waits: bool = False,
 ) -> Callable[[Callable[[Lab], Facts]], Callable[[Lab], Facts]]:
     """Declares a function as an experiment.
 
     The function's name with dashes is the experiment's, its module the topic, its docstring's first line the question. `modules` are
     kernel modules without which the question makes no sense: where one cannot be loaded the cell is `unsupported` with modprobe's own
-    words. `seconds` bounds one run, generously: a busy host slows
-    a guest down ten times. `cpus` is more than 1 only for experiments about races.
+    words. `seconds` bounds one run, generously: a busy host slows a guest down ten times. `cpus` is more than 1 only for experiments about
+    races. `waits` says that nearly all of its time nothing happens in the guest, which then needs no processor to itself.
     """
 
     def declare(function: Callable[[Lab], Facts]) -> Callable[[Lab], Facts]:
@@ -103,6 +105,7 @@ def experiment(
             modules=tuple(modules),
             seconds=seconds,
             cpus=cpus,
+            waits=waits,
         )
         return function
 

@@ -10,6 +10,7 @@ from vms.capacity import GUEST, children, free_memory, resident
 from vms.interrupt import interrupt
 
 _DOWNLOADS = 3  # kernels fetched at a time
+_WAITING = 16  # guests that only wait; they start by turns, and each takes memory
 _STOP_SECONDS = 2.0
 
 P = ParamSpec("P")
@@ -25,8 +26,11 @@ class Crew(Protocol):
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job that runs a guest, on the machine where its first argument came from if there are several."""
 
-    def room(self, working: int) -> bool:
-        """Whether to hand over another job while `working` are under way. What is held back can still be overtaken by a longer one."""
+    def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
+        """Whether to hand over another job while so many compute and so many only wait; `waits` says that this one will only wait.
+
+        What is held back can still be overtaken by a longer one.
+        """
 
     def begun(self, future: Future[Any]) -> bool:
         """Whether a job that is not done is being worked on, as far as one can tell."""
@@ -45,12 +49,12 @@ class Crew(Protocol):
 
 
 class Here:
-    """Threads on this machine, `jobs` guests at a time, or fewer while there is no memory for so many."""
+    """Threads on this machine: `jobs` guests that compute, some more that only wait, or fewer while there is no memory for so many."""
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._fetching = ThreadPoolExecutor(_DOWNLOADS, "fetch")
-        self._working = ThreadPoolExecutor(jobs, "guest")
+        self._working = ThreadPoolExecutor(jobs + _WAITING, "guest")
         self._largest = 0
 
     def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
@@ -61,11 +65,12 @@ class Here:
         """Starts a job that runs a guest."""
         return self._working.submit(job, *arguments, **named)
 
-    def room(self, working: int) -> bool:
+    def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
         """Whether a thread is free, and memory for a guest as large as the largest so far. One guest may always run."""
+        working = computing + waiting
         if working == 0:
             return True
-        if working >= self._jobs:
+        if waiting >= _WAITING if waits else computing >= self._jobs:
             return False
         each = self._largest or GUEST
         # Those under way may have just begun, and free memory does not show yet what they will take.

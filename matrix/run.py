@@ -126,7 +126,7 @@ def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
 
 
 def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
-    """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time.
+    """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time that do more than wait.
 
     A kernel that cannot be had or does not boot gives `error` for each of its cells, and the others go on. On KeyboardInterrupt
     everything under way is ended within seconds, what is done stays, and the exception goes on.
@@ -161,6 +161,7 @@ class _Job:
     then: Callable[[Future[Any]], None]
     run: Callable[..., Any]
     arguments: tuple[Any, ...]
+    waits: bool = False
 
 
 class _Run:
@@ -173,8 +174,9 @@ class _Run:
         self._display = display
         self._expected = expected_seconds(run.path)
         self._ready: list[tuple[float, int, _Job]] = []
+        self._ready_to_wait: list[tuple[float, int, _Job]] = []
         self._count = itertools.count()
-        self._working = 0
+        self._computing = self._waiting = 0
         self._pending: dict[Future[Any], _Job] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._kernels = []
@@ -192,13 +194,14 @@ class _Run:
             else:
                 self._enter(state, Phase.DONE)
         ticked = 0.0
-        while self._pending or self._ready:
+        while self._pending or self._ready or self._ready_to_wait:
             self._hand_over()
             with contextlib.suppress(queue.Empty):
                 future = self._ended.get(timeout=_TICK)
                 self._crew.check()
                 job = self._pending.pop(future)
-                self._working -= job.phase is not Phase.FETCHING
+                self._computing -= job.phase is not Phase.FETCHING and not job.waits
+                self._waiting -= job.waits
                 job.then(future)
             if time.monotonic() - ticked > _TICK:
                 ticked = time.monotonic()
@@ -213,13 +216,15 @@ class _Run:
         self._crew.stop(self._pending)
 
     def _get_ready(self, seconds: float, job: _Job) -> None:
-        heapq.heappush(self._ready, (-seconds, next(self._count), job))
+        heapq.heappush(self._ready_to_wait if job.waits else self._ready, (-seconds, next(self._count), job))
 
     def _hand_over(self) -> None:
-        while self._ready and self._crew.room(self._working):
-            _, _, job = heapq.heappop(self._ready)
-            self._working += 1
-            self._begin(self._crew.work(job.run, *job.arguments), job)
+        for ready, waits in ((self._ready_to_wait, True), (self._ready, False)):
+            while ready and self._crew.room(self._computing, self._waiting, waits=waits):
+                _, _, job = heapq.heappop(ready)
+                self._computing += not waits
+                self._waiting += waits
+                self._begin(self._crew.work(job.run, *job.arguments), job)
 
     def _begin(self, future: Future[Any], job: _Job) -> None:
         self._pending[future] = job
@@ -283,7 +288,7 @@ class _Run:
 
         name = f"{cell.experiment.name} on {cell.kernel.name}"
         question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
-        self._get_ready(self._expected(cell), _Job(state, Phase.RUNNING, then, ask, (template, question)))
+        self._get_ready(self._expected(cell), _Job(state, Phase.RUNNING, then, ask, (template, question), cell.experiment.waits))
 
     def _give_up(self, state: _KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason

@@ -63,7 +63,7 @@ class Crowd:
         worker = first.worker if isinstance(first, Fetched | RemoteTemplate) else ""
         return self._submit(self._executor(worker), job, *arguments, **named)
 
-    def room(self, working: int) -> bool:
+    def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
         """Dask has its own queues."""
         return True
 

@@ -21,6 +21,7 @@ _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
         Fact("counts", bool, "whether expired flows are counted until then"),
     ],
     seconds=480,
+    waits=True,
 )
 def gc_latency(lab: Lab) -> Facts:
     """How long do expired flows linger, and still count towards the limit, on an idle machine?

@@ -34,6 +34,7 @@ def make_experiment(
     invariants: tuple[Invariant, ...] = (),
     variants: Mapping[str, tuple[str, ...]] | None = None,
     cpus: int = 1,
+    waits: bool = False,
 ) -> Experiment:
     declared = {"flows": int} if facts is None else facts
     return Experiment(
@@ -48,6 +49,7 @@ def make_experiment(
         modules=(),
         seconds=30.0,
         cpus=cpus,
+        waits=waits,
     )
 
 

@@ -65,6 +65,25 @@ def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:
     assert max(guests.most) == 2
 
 
+def test_a_cell_that_only_waits_takes_no_place_from_others(tmp_path: Path) -> None:
+    others = threading.Event()
+    asked = []
+
+    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+        if request["experiment"] == "waits":
+            assert others.wait(5), "with one guest at a time, the other cells did not run beside those that wait"
+        else:
+            asked.append(request["experiment"])
+            if len(asked) == 2:
+                others.set()
+        return answer(request)
+
+    directory, _ = run(
+        FakeGuests(behave), tmp_path, make_plan(KERNELS, [make_experiment("waits", waits=True), make_experiment("other")]), jobs=1
+    )
+    assert set(statuses(directory).values()) == {Status.PASS}
+
+
 def test_kernels_boot_first_and_then_the_longest_cells_go(tmp_path: Path) -> None:
     (tmp_path / "20200101-000000").mkdir()
     seconds = {"short": 0.1, "middle": 2.0, "long": 5.0}
