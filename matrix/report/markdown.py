@@ -41,6 +41,8 @@ def markdown(table: Table, ledger: Ledger, *, evidence: bool = True) -> str:
     parts += changes(table, ledger)
     parts += ["", "## Kernels", "", "| kernel | package version | suite | `uname -r` |", "| --- | --- | --- | --- |"]
     parts += [f"| {plain(k.name)} | {plain(k.version)} | {plain(k.suite)} | {plain(k.uname)} |" for k in table.kernels]
+    if manifest.left_out:
+        parts += ["", f"Left out, since their archive no longer has them: {plain(', '.join(manifest.left_out))}."]
     parts += _reasons(table)
     return "\n".join(parts) + "\n"
 

@@ -267,6 +267,7 @@ def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         ("host CPU", around.cpu),
         ("image", around.image),
         ("agent", around.agent),
+        *((("left out", f"gone from their archive: {', '.join(manifest.left_out)}"),) if manifest.left_out else ()),
     )
 
 

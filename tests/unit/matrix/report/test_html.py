@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,9 @@ def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
     page = html_report(table, catalogue, synthetic.ledger(table), tmp_path)
     assert '<body class="dense">' in page
     assert 'class="lines"' not in page
+
+
+def test_builds_that_are_gone_are_named(tmp_path: Path) -> None:
+    whole = sample.table()
+    lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1",)))
+    assert "<dt>left out<dd>gone from their archive: 6.12.90-1" in html_report(lacking, {}, Ledger({}, (), {}), tmp_path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from matrix.ledger.model import Ledger
@@ -38,3 +39,10 @@ def test_what_changed_is_listed_with_what_nobody_explained() -> None:
 def test_without_evidence_nothing_links_to_cells() -> None:
     assert "](../cells/" in markdown(table(), LEDGER)
     assert "](../cells/" not in markdown(table(), LEDGER, evidence=False)
+
+
+def test_builds_that_are_gone_are_said_to_be_left_out() -> None:
+    whole = table()
+    assert "Left out" not in markdown(whole, LEDGER)
+    lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1", "6.12.91-<b>1")))
+    assert "Left out, since their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(lacking, LEDGER)
