@@ -33,14 +33,15 @@ _REASON_CHARACTERS = 500
 def print_table(table: Table, console: Console) -> None:
     """The matrix: kernels across, experiments down, what differs from its left neighbour marked with `<`.
 
-    A terminal too narrow for all kernels gets several tables. Where the output is no terminal nothing is folded.
+    A terminal too narrow for all kernels gets several tables. Where the output is no terminal nothing is folded: a line stays one line,
+    and a value wider than its column moves those behind it to the right.
     """
     rows = [lines(row) for row in table.rows]
-    widths = _widths(table, rows, folded=console.is_terminal)
+    widths = _widths(table, rows)
     for number, columns in enumerate(_fitting(widths, console.width)):
-        console.print(_grid([("experiment", [table.kernels[column].name for column in columns], "bold")], widths, columns))
+        _print_lines([("experiment", [table.kernels[column].name for column in columns], "bold")], widths, columns, console)
         for row in rows:
-            console.print(_grid(_lines(row, columns), widths, columns))
+            _print_lines(_lines(row, columns), widths, columns, console)
             if row.everywhere and number == 0:
                 same = Text("everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere), "dim")
                 if console.is_terminal:
@@ -93,8 +94,17 @@ def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | 
     return found
 
 
-def _grid(rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int]) -> RichTable:
+def _print_lines(rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int], console: Console) -> None:
     """Some lines of the matrix; each has the same widths, so that they stand under one another."""
+    if console.is_terminal:
+        console.print(_grid(rows, widths, columns))
+        return
+    for label, words, _ in rows:
+        cells = [f"{'':{_GAP}}{word!s:>{widths[column + 1]}}" for word, column in zip(words, columns, strict=True)]
+        console.print(Text(f"{label!s:<{widths[0]}}{''.join(cells)}".rstrip()), soft_wrap=True)
+
+
+def _grid(rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int]) -> RichTable:
     grid = RichTable.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(width=widths[0], overflow="fold")
     for column in columns:
@@ -110,15 +120,15 @@ def _text(word: Word) -> Text:
     return Text(text, "bold yellow" if word.changed else STYLES[word.status] if word.status else "")
 
 
-def _widths(table: Table, rows: list[Lines], *, folded: bool) -> list[int]:
+def _widths(table: Table, rows: list[Lines]) -> list[int]:
     """The label's width, then each kernel's."""
     labels = [10, *(len(row.heading.label) for row in rows), *(len("/".join(row.counts)) + 2 for row in rows)]
     labels += [len(line.label) + 2 for row in rows for line in row.differing]
-    widths = [min(max(labels), _WIDEST_LABEL) if folded else max(labels)]
+    widths = [min(max(labels), _WIDEST_LABEL)]
     for column, kernel in enumerate(table.kernels):
         words = [len(_text(line.words[column])) for row in rows for line in (row.heading, *row.differing)]
         width = max([len(kernel.name), *words])
-        widths.append(min(width, max(_WIDEST, len(kernel.name))) if folded else width)
+        widths.append(min(width, max(_WIDEST, len(kernel.name))))
     return widths
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from matrix.record import Record, Status
 from matrix.report.terminal import print_failures, print_surprises, print_table, summary
 from matrix.surprises import Surprise
-from tests.unit.matrix.report.sample import table
+from matrix.table import make_table
+from tests.unit.matrix.report.sample import CATALOGUE, KERNELS, manifest, table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -32,6 +34,17 @@ def test_a_narrow_terminal_gets_several_tables_and_loses_nothing() -> None:
         assert kernel in narrow
     words = {word for line in printed(10_000).split("\nfail ")[0].splitlines() for word in line.split() if len(word) < 50}
     assert words <= set(narrow.split())
+
+
+def test_in_a_pipe_a_long_value_makes_only_its_own_line_long() -> None:
+    long = "spread over " + "a great many ports " * 20
+    found = [Record(kernel, "race", {}, Status.PASS, {"resolved": long if kernel == "6.12.10" else "none"}) for kernel in KERNELS]
+    console = Console(file=io.StringIO(), width=10_000)
+    print_table(make_table(manifest(), found, CATALOGUE), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert sum(long.strip() in line for line in lines) == 1
+    assert sorted(map(len, lines))[-2] < 200
 
 
 def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
