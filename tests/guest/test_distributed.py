@@ -32,7 +32,7 @@ CONFIG = read_config(ROOT / "matrix.toml")
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     kernels = resolve_all(("6.1", "6.12"), Catalogue.load(CONFIG.debian, Cache.default()), ROOT)
-    return plan_choices(kernels, choose(["baseline", "table-full"], load()))
+    return plan_choices(kernels, choose(["baseline[family=ipv4]", "table-full[family=ipv4]"], load()))
 
 
 def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
@@ -77,7 +77,7 @@ def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -
         assert seen.orphans, "the worker was not killed"
         assert not [pid for pid in seen.orphans if Path(f"/proc/{pid}").exists()]
     near = run_matrix(plan, load(), Machines(CONFIG.debian, Cache.default()), tmp_path / "near", 1, ["matrix"], Seen())
-    assert len(far.records) == 16
+    assert len(far.records) == len(plan.cells)
     assert {record.status for record in far.records} == {Status.PASS}
     assert answers(far) == answers(near)
 
