@@ -52,8 +52,10 @@ def test_names_and_kernels_stay_in_sight_while_scrolling(page: Page, dense_run: 
     page.goto(dense_run.as_uri())
     page.evaluate("window.scrollTo(1500, 3000)")
     page.wait_for_function("scrollX > 1000 && scrollY > 2500")
-    name = page.evaluate("document.elementFromPoint(60, 500).closest('tr').querySelector('.name').getBoundingClientRect().x")
-    assert 0 < name < 60
+    # A topic that has just come into sight is drawn a little later; and between two topics there is no row.
+    row = "[500, 550, 600].map((y) => document.elementFromPoint(60, y)?.closest('tr.r')).find(Boolean)"
+    page.wait_for_function(row)
+    assert 0 < page.evaluate(f"{row}.querySelector('.name').getBoundingClientRect().x") < 60
     assert page.evaluate("document.elementFromPoint(700, document.querySelector('.toolbar').offsetHeight + 40).closest('thead') !== null")
 
 
