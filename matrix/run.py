@@ -173,10 +173,10 @@ class _Run:
         self._crew = crew
         self._display = display
         self._expected = expected_seconds(run.path)
-        self._ready: list[tuple[float, int, _Job]] = []
-        self._ready_to_wait: list[tuple[float, int, _Job]] = []
+        # By whether they only wait: the jobs that wait to be handed over, and how many are under way. Those that wait go first.
+        self._ready: dict[bool, list[tuple[float, int, _Job]]] = {True: [], False: []}
+        self._working = {True: 0, False: 0}
         self._count = itertools.count()
-        self._computing = self._waiting = 0
         self._pending: dict[Future[Any], _Job] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._kernels = []
@@ -194,14 +194,13 @@ class _Run:
             else:
                 self._enter(state, Phase.DONE)
         ticked = 0.0
-        while self._pending or self._ready or self._ready_to_wait:
+        while self._pending or any(self._ready.values()):
             self._hand_over()
             with contextlib.suppress(queue.Empty):
                 future = self._ended.get(timeout=_TICK)
                 self._crew.check()
                 job = self._pending.pop(future)
-                self._computing -= job.phase is not Phase.FETCHING and not job.waits
-                self._waiting -= job.waits
+                self._working[job.waits] -= job.phase is not Phase.FETCHING
                 job.then(future)
             if time.monotonic() - ticked > _TICK:
                 ticked = time.monotonic()
@@ -216,14 +215,13 @@ class _Run:
         self._crew.stop(self._pending)
 
     def _get_ready(self, seconds: float, job: _Job) -> None:
-        heapq.heappush(self._ready_to_wait if job.waits else self._ready, (-seconds, next(self._count), job))
+        heapq.heappush(self._ready[job.waits], (-seconds, next(self._count), job))
 
     def _hand_over(self) -> None:
-        for ready, waits in ((self._ready_to_wait, True), (self._ready, False)):
-            while ready and self._crew.room(self._computing, self._waiting, waits=waits):
+        for waits, ready in self._ready.items():
+            while ready and self._crew.room(self._working[False], self._working[True], waits=waits):
                 _, _, job = heapq.heappop(ready)
-                self._computing += not waits
-                self._waiting += waits
+                self._working[waits] += 1
                 self._begin(self._crew.work(job.run, *job.arguments), job)
 
     def _begin(self, future: Future[Any], job: _Job) -> None:
