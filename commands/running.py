@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,11 @@ from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, kee
 
 if TYPE_CHECKING:
     from matrix.guests import Guests
+    from vms.cache import Cache
     from vms.kernels import Catalogue
     from vms.kernels.kernel import Kernel
+    from vms.kernels.lock import Lock
+    from vms.settings import Debian
 
 # What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
 
@@ -60,7 +63,7 @@ def matrix(
     from vms.cache import Cache
     from vms.capacity import processors
     from vms.errors import UsageError
-    from vms.kernels import Catalogue, at_hand, left_out, left_out_text, lock, resolve_all
+    from vms.kernels import Catalogue, lock
 
     if jobs < 0:
         raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
@@ -73,12 +76,7 @@ def matrix(
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline)
     specs = kernel or config.kernels
-    if not (locked or offline):
-        builds = at_hand(specs, builds, config.debian, cache)
-    kernels = lock.kernels(lock.read(LOCK), specs, ROOT, builds) if locked else resolve_all(specs, builds, ROOT)
-    absent = () if locked else left_out(specs, builds, kernels)
-    if absent:
-        complain(left_out_text(absent, builds))
+    builds, kernels, absent = _kernels(specs, builds, config.debian, cache, lock.read(LOCK) if locked else None, offline=offline)
     plan = plan_choices(kernels, chosen)
     machines = Machines(config.debian, cache, accel, offline, builds, own)
     if dry_run:
@@ -94,7 +92,7 @@ def matrix(
             source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
-        result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, [k.version for k in absent])
+        result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, absent)
     keep(config.history, result.run)
     tidy(config.cache.size)
     if json:
@@ -134,20 +132,15 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     from matrix.report.progress import display
     from vms.cache import Cache
     from vms.capacity import processors
-    from vms.kernels import Catalogue, at_hand, left_out, left_out_text, lock, resolve_all
+    from vms.kernels import Catalogue, lock
 
     config = read_config(ROOT / "matrix.toml")
     own = own_directory(config.own_experiments, ROOT)
     catalogue = read_catalogue(own)
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
-    if not (locked or offline):
-        builds = at_hand(config.kernels, builds, config.debian, cache)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
-    kernels = lock.kernels(held, config.kernels, ROOT, builds) if held and locked else resolve_all(config.kernels, builds, ROOT)
-    absent = () if locked else left_out(config.kernels, builds, kernels)
-    if absent:
-        complain(left_out_text(absent, builds))
+    builds, kernels, absent = _kernels(config.kernels, builds, config.debian, cache, held if locked else None, offline=offline)
     since = tuple(kernel.name for kernel in lock.new_since(held, _meant(config.kernels, builds) if locked else kernels)) if held else ()
     plan = plan_choices(kernels, choose(config.experiments, catalogue))
     # What is printed may become a mail, so the progress goes elsewhere.
@@ -163,14 +156,34 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
             shown,
             since,
             locked,
-            tuple(k.version for k in absent),
+            absent,
         )
         night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
     if night.run:
         keep(config.history, RESULTS / night.run)
-    tidy(config.cache.size)
+        tidy(config.cache.size)
     print_json(night) if json else print(summary(night))
     return night.exit_code
+
+
+def _kernels(
+    specs: Sequence[str], builds: Catalogue, settings: Debian, cache: Cache, held: Lock | None, *, offline: bool
+) -> tuple[Catalogue, tuple[Kernel, ...], tuple[str, ...]]:
+    """The builds as far as is known now, the kernels to ask, and the versions of those left out because they are gone, which is said.
+
+    With a lock `held` the kernels are the lock's, and nobody is asked what there is.
+    """
+    from vms.kernels import at_hand, left_out, left_out_text, lock, resolve_all
+
+    if held:
+        return builds, lock.kernels(held, specs, ROOT, builds), ()
+    if not offline:
+        builds = at_hand(specs, builds, settings, cache)
+    kernels = resolve_all(specs, builds, ROOT)
+    absent = left_out(specs, builds, kernels)
+    if absent:
+        complain(left_out_text(absent, builds))
+    return builds, kernels, tuple(kernel.version for kernel in absent)
 
 
 def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
