@@ -13,17 +13,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from bench.figure import Figure
 from bench.guests import answered, machines, question, template
-from vms.command import Memory
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.guest import running
 from vms.qemu import Qemu
-from vms.template import Template
+from vms.template import Template, clone_of
 
 KERNEL = "6.12-generic"  # virtme-ng cannot boot a cloud kernel
 CLONES, BASELINES, BOOTS = 15, 7, 3
@@ -71,7 +69,7 @@ def measure() -> list[Figure]:
 
 def clone_parts(cloned: Template) -> dict[str, float]:
     """Where the time of one cloned cell goes, in seconds. SSH is not on its way."""
-    machine = replace(cloned.machine, vmlinuz=cloned.path / "kernel", memory_file=Memory(cloned.path / "memory", shared=False))
+    machine = clone_of(cloned.machine, cloned.path)
     state = (cloned.path / "state").read_bytes()
     request = question("nothing", number="0").line("1")
     deadline = Deadline(_SOON, "an answer")

@@ -206,14 +206,18 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
     def intact() -> bool:
         return _signature(saved.path) == saved.signature
 
-    clone = replace(machine, vmlinuz=saved.path / "kernel", memory_file=Memory(saved.path / "memory", shared=False))
-    with running(clone, name, intact) as guest:
+    with running(clone_of(machine, saved.path), name, intact) as guest:
         deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start")
         # Connected before it runs, the clone sees the host where the template saw it, and is woken by the first byte.
         guest.attach(deadline)
         find_qemu()  # raises if what has just been executed may be another QEMU than the one that saved the state
         guest.qemu.load(saved.state, deadline)
         yield guest
+
+
+def clone_of(machine: Machine, path: Path) -> Machine:
+    """What the machine is when it goes on from the template that lies at `path`."""
+    return replace(machine, vmlinuz=path / "kernel", memory_file=Memory(path / "memory", shared=False))
 
 
 def _verify(path: Path) -> _Saved | None:
