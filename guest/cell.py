@@ -204,7 +204,7 @@ def _ready(scope: str, root: Asking) -> Lab | Answer:
     """A lab in fresh namespaces, or the answer to whatever is asked if the kernel gives none."""
     try:
         _enter(scope)
-        return Lab({}, root)
+        return Lab(root)
     except Unsupported as refusal:
         return {"outcome": "unsupported", "reason": str(refusal)}
     except Exception:

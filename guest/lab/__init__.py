@@ -22,10 +22,10 @@ class Lab(Namespace):
     applies to the cell's own namespace; `another()` makes more of them.
     """
 
-    def __init__(self, variant: Mapping[str, str], root: Asking) -> None:
-        super().__init__(Journal(), variant.get("frontend", "nft"))
-        self.variant = dict(variant)
+    def __init__(self, root: Asking) -> None:
+        super().__init__(Journal(), "")
         self.root = root
+        self.begin({})
 
     def begin(self, variant: Mapping[str, str]) -> None:
         """Becomes the lab of a cell with these parameters that begins now."""

@@ -82,7 +82,7 @@ def waiting(lab: Lab) -> dict[str, Any]:
 def main() -> None:
     """Prints one JSON document."""
     # Nothing here asks root.
-    lab = Lab({}, None)  # type: ignore[arg-type]
+    lab = Lab(None)  # type: ignore[arg-type]
     found = {
         "host": host(lab), "router": router(lab, 4), "router6": router(lab, 6), "sysctls": sysctls(lab),
         "namespaces": namespaces(lab), "waiting": waiting(lab),
