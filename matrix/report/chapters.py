@@ -9,6 +9,7 @@ from matrix.bearing import Bearing
 from matrix.ledger.model import ANSWERED, Commit
 from matrix.manifest import KernelEntry
 from matrix.record import FactValue
+from matrix.report.brief import without_common
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.upgrade import Chapter, Evidence, Story, Weight
 from vms.kernels.order import release_key, series_of
@@ -199,20 +200,17 @@ def _seen(evidence: Evidence) -> str:
 def _was_is(before: FactValue | None, after: FactValue | None) -> str:
     """The two values; of long lists and maps what differs between them."""
     was, now = _value(before), _value(after)
-    if max(len(was), len(now)) > _WHOLE_CHARACTERS:
+    if before is not None and after is not None and max(len(was), len(now)) > _WHOLE_CHARACTERS:
         parts: list[str] = []
-        if isinstance(before, dict) and isinstance(after, dict):
-            moved = [f"{key} {before[key]} -> {after[key]}" for key in before if key in after and before[key] != after[key]]
+        left, right = (without_common(value, (before, after)) for value in (before, after))
+        if isinstance(left, dict) and isinstance(right, dict):
             parts = [
-                _listed("", moved),
-                _listed("without", [f"{key} {number}" for key, number in before.items() if key not in after]),
-                _listed("with", [f"{key} {number}" for key, number in after.items() if key not in before]),
+                _listed("", [f"{key} {left[key]} -> {right[key]}" for key in left if key in right]),
+                _listed("without", [f"{key} {number}" for key, number in left.items() if key not in right]),
+                _listed("with", [f"{key} {number}" for key, number in right.items() if key not in left]),
             ]
-        elif isinstance(before, list) and isinstance(after, list) and set(before) & set(after):
-            parts = [
-                _listed("without", [item for item in before if item not in after]),
-                _listed("with", [item for item in after if item not in before]),
-            ]
+        elif isinstance(left, list) and isinstance(right, list) and left != before:
+            parts = [_listed("without", left), _listed("with", right)]
         if any(parts):
             return f"is now {'; '.join(part for part in parts if part)}"
     return f"was {was}{';' if ',' in was + now else ','} is {now}"
