@@ -13,8 +13,8 @@ from pathlib import Path
 from vms.deadline import Deadline
 from vms.errors import HostError
 
-# An ordinary user's PATH on Debian has no sbin, where depmod lives.
 _POLL = 0.02
+# An ordinary user's PATH on Debian has no sbin, where depmod lives.
 _PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
 
 
