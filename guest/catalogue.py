@@ -42,6 +42,10 @@ class Invariant:
     holds: Callable[[Facts, Mapping[str, str]], bool]
 
 
+FAMILIES = ("ipv4", "ipv6")
+"""The values of the parameter `family`, for a question that both have."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One question asked of a kernel, as declared by `@experiment`."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, echo, endpoint, parse, protocol, udp, with_ports
 from guest.lab.router import Peer
 
-_FAMILIES = ("ipv4", "ipv6")
 _UDP = "net/netfilter/nf_conntrack_udp_timeout"
 _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
 
@@ -54,7 +53,7 @@ def gc_latency(lab: Lab) -> Facts:
         Fact("stream_at_once", str, "lifetime after ten packets each way within the first two seconds"),
         Fact("stream_later", str, "lifetime after one more packet each way two seconds later"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def udp_timeouts_assured(lab: Lab) -> Facts:
     """When does a UDP flow get the long timeout of a stream, and when is it spared by early drop?
@@ -96,7 +95,7 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
         Fact("after_delete", str, "where the client's packets go once the entry is deleted: new or old backend"),
     ],
     seconds=40,
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
@@ -141,7 +140,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
         Fact("by_server", str, "conntrack state of a SYN from the server's side with a higher number"),
         Fact("by_server_state", str, "the entry's state after it"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def timewait_reuse(lab: Lab) -> Facts:
     """Can a connection in TIME_WAIT be opened again at once, from either side?
@@ -174,7 +173,7 @@ def timewait_reuse(lab: Lab) -> Facts:
         Fact("ladder", dict, "per step of a connection: the entry's timeout in seconds, rounded up to the usual rungs"),
         Fact("states", list, "per step: the entry's state"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def tcp_timeouts(lab: Lab) -> Facts:
     """How long does an entry live in each state of a TCP connection?
@@ -211,7 +210,7 @@ def tcp_timeouts(lab: Lab) -> Facts:
         Fact("state", str, "the entry's state after five SYNs"),
         Fact("forwarded", list, "conntrack states of the five SYNs"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def syn_retransmit_no_renew(lab: Lab) -> Facts:
     """Does a retransmitted SYN renew the entry of a connection nobody answers?
@@ -237,7 +236,7 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
         Fact("lifetimes", dict, "per protocol: seconds the entry has left after one packet, rounded up to the usual rungs"),
         Fact("answered", dict, "per protocol: the same after one packet each way"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def generic_timeouts(lab: Lab) -> Facts:
     """How long do entries of protocols other than TCP live, unanswered and answered?

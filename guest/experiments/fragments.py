@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
 
-_FAMILIES = ("ipv4", "ipv6")
 _TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
 _COUNT = """
     table inet count {
@@ -58,7 +57,7 @@ def _ours(router: Router) -> int:
         ),
         Invariant("nothing of an incomplete datagram leaves", lambda facts, variant: facts["missing"] == 0),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def fragments(lab: Lab) -> Facts:
     """How do fragments pass a router that tracks connections?
@@ -105,7 +104,7 @@ def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool
         ),
         Invariant("other namespaces are not affected", lambda facts, variant: facts["other_namespace"] == "forwarded"),
     ],
-    variants={"family": _FAMILIES, "scope": ("user", "root")},
+    variants={"family": FAMILIES, "scope": ("user", "root")},
 )
 def defrag_sticky(lab: Lab) -> Facts:
     """Does defragmentation go away with the last rule that asked for connection tracking?
@@ -133,7 +132,7 @@ def defrag_sticky(lab: Lab) -> Facts:
         Fact("two_links", int, "fragments that left when the first came in by another interface than the rest"),
     ],
     invariants=[Invariant("what comes in by one interface is forwarded", lambda facts, variant: facts["one_link"] == 3)],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def fragments_two_links(lab: Lab) -> Facts:
     """Are fragments of one datagram put together when they come in by two interfaces?

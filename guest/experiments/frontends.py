@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, Unsupported, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, Unsupported, experiment
 from guest.lab import Lab
 from guest.lab.nftables import attempt
 from guest.lab.packets import tcp
@@ -22,7 +22,7 @@ _TABLES = ("filter", "nat", "mangle", "raw", "security")
             "where there is a filter table its rules work", lambda facts, variant: facts["counted"] == 3 * ("filter" in facts["tables"])
         )
     ],
-    variants={"frontend": ("legacy", "nft"), "family": ("ipv4", "ipv6")},
+    variants={"frontend": ("legacy", "nft"), "family": FAMILIES},
 )
 def iptables_legacy(lab: Lab) -> Facts:
     """Can iptables still be used, table by table, in its legacy form and over nf_tables?

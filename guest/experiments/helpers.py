@@ -6,12 +6,11 @@ import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, endpoint, parse, ports, tcp
 from guest.lab.router import Peer, Router
 
-_FAMILIES = ("ipv4", "ipv6")
 _KNOB = "net/netfilter/nf_conntrack_helper"
 _TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
 _HELPER = """
@@ -113,7 +112,7 @@ def _control(router: Router, family: int) -> tuple[Peer, Peer]:
         ),
         Invariant("expectations end with their master", lambda facts, variant: facts["after_control"] == 0),
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": FAMILIES},
     modules=("nf_conntrack_ftp",),
 )
 def ftp_expectation(lab: Lab) -> Facts:
@@ -179,7 +178,7 @@ def ftp_expectation(lab: Lab) -> Facts:
         )
     ],
     modules=("nf_conntrack_ftp", "nf_nat_ftp"),
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def ftp_nat(lab: Lab) -> Facts:
     """Does active FTP work through masquerading?

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import Packet, echo, endpoint, parse, udp
 
@@ -119,7 +119,7 @@ def icmpv6_errors(lab: Lab) -> Facts:
             ),
         )
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": FAMILIES},
 )
 def icmp_error_through_nat(lab: Lab) -> Facts:
     """Is an ICMP error about a masqueraded flow translated back, outside and inside?
@@ -200,7 +200,7 @@ def icmpv6_untracked(lab: Lab) -> Facts:
             lambda facts, variant: facts["replies"][0] == "ESTABLISHED" and facts["unasked"] == facts["other_identifier"] == "INVALID",
         )
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": FAMILIES},
 )
 def icmp_echo(lab: Lab) -> Facts:
     """How are echo requests and other ICMP queries tracked?

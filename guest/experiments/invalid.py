@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import echo, endpoint, tcp, udp
 from guest.root import Refused
@@ -31,7 +31,7 @@ def _wrong(packet: bytes, place: int) -> bytes:
         Invariant("with the check on a wrong checksum is INVALID", lambda facts, variant: set(facts["checked"]) == {"INVALID"}),
         Invariant("with the check off it is not looked at", lambda facts, variant: set(facts["unchecked"]) == {"NEW"}),
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": FAMILIES},
 )
 def bad_checksum(lab: Lab) -> Facts:
     """Are packets with a wrong checksum INVALID?

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from guest import netlink
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import endpoint, udp, with_ports
 from guest.linux import errno_name
@@ -191,7 +191,7 @@ def zone_dump_flush(lab: Lab) -> Facts:
         Fact("port", str, "flows that a dump filtered by one destination port gives, or the errno"),
         Fact("flush", str, "flows that a flush filtered by one source leaves, or the errno"),
     ],
-    variants={"family": ("ipv4", "ipv6"), "scope": ("user", "root")},
+    variants={"family": FAMILIES, "scope": ("user", "root")},
 )
 def dump_filter(lab: Lab) -> Facts:
     """Does the kernel itself filter a dump by address and port?

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import echo, parse, udp
 from guest.lab.rules import tool
@@ -132,7 +132,7 @@ def masquerade_route_change(lab: Lab) -> Facts:
             "each reply finds its own client", lambda facts, variant: facts["answers"] == ["client", "other client"] and not facts["second"]
         )
     ],
-    variants={"family": ("ipv4", "ipv6")},
+    variants={"family": FAMILIES},
 )
 def masqueraded_ping(lab: Lab) -> Facts:
     """Can two masqueraded clients ping the same server with the same id?

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, endpoint, parse, ports, tcp, udp, with_ports
 
-_FAMILIES = ("ipv4", "ipv6")
 _OPTIONS = ("none", "random", "fully-random", "persistent")
 
 
@@ -64,7 +63,7 @@ def _spread(chosen: Counter[int]) -> str:
         Fact("sixth_lower", str, "a sixth SYN with a lower sequence number then"),
         Fact("insert_failed", bool, "whether the table's statistics count a failure"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def snat_exhaustion(lab: Lab) -> Facts:
     """When the range of ports is used up, does a new connection get one that is only waiting to die?
@@ -114,7 +113,7 @@ def _fate(state: str) -> str:
         Fact("low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"),
         Fact("random", bool, "whether masquerade random changes a free port (six times in eight at least)"),
     ],
-    variants={"family": _FAMILIES, "protocol": ("tcp", "udp")},
+    variants={"family": FAMILIES, "protocol": ("tcp", "udp")},
 )
 def snat_port_preserve(lab: Lab) -> Facts:
     """Does masquerading keep the source port where it can, and what does it choose where it cannot?
@@ -160,7 +159,7 @@ def snat_port_preserve(lab: Lab) -> Facts:
         Fact("answer_without", str, "what the client sees as the source of the server's answer: the server itself or the public address"),
         Fact("answer_with", str, "the same with masquerading of such traffic"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def hairpin(lab: Lab) -> Facts:
     """Can two machines behind the same router talk over its public address?

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, echo, ip, parse
 from guest.lab.router import Router
 
-_FAMILIES = ("ipv4", "ipv6")
 _RULES = {
     "legacy": "*raw\n-A PREROUTING {match} -j CT --notrack",
     "nft": "*raw\n-A PREROUTING {match} -j CT --notrack",
@@ -46,7 +45,7 @@ def _unreachable(router: Router, original: bytes) -> str:
             lambda facts, variant: facts["states"] == ["UNTRACKED"] * 3 and facts["flows"] == 1 and facts["source"] == "client",
         )
     ],
-    variants={"family": _FAMILIES, "frontend": ("legacy", "nft", "native")},
+    variants={"family": FAMILIES, "frontend": ("legacy", "nft", "native")},
 )
 def notrack(lab: Lab) -> Facts:
     """What happens to packets that a NOTRACK rule exempts?

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, endpoint, tcp
 
-_FAMILIES = ("ipv4", "ipv6")
 _TIMEOUTS = """
     table {ip} policies {{
         ct timeout long-udp {{ protocol udp; l3proto {ip}; policy = {{ unreplied : 250, replied : 280 }}; }}
@@ -28,7 +27,7 @@ _TIMEOUTS = """
         Fact("removed", str, "which timeout applies to the next UDP packet of the flow once the rule and the policy are gone"),
     ],
     invariants=[Invariant("a flow without the policy keeps the default", lambda facts, variant: facts["other_port"] == "default")],
-    variants={"family": _FAMILIES, "scope": ("user", "root")},
+    variants={"family": FAMILIES, "scope": ("user", "root")},
 )
 def ct_timeout_policy(lab: Lab) -> Facts:
     """Can a rule give some flows timeouts of their own, also in an unprivileged container?
@@ -87,7 +86,7 @@ _EXPECT = """
             lambda facts, variant: facts["related"] == "RELATED" and "RELATED" not in (facts["other_port"], facts["other_server"]),
         ),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def ct_expectation_policy(lab: Lab) -> Facts:
     """Can a rule, without a helper, let a connection back in as RELATED?

@@ -6,12 +6,10 @@ import ipaddress
 import struct
 from pathlib import Path
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import Packet, beside, protocol
 from guest.observe.ctnetlink import Flow
-
-_FAMILIES = ("ipv4", "ipv6")
 
 
 def _checksum(source: str, destination: str, number: int, payload: bytes) -> int:
@@ -50,7 +48,7 @@ def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, ackn
         Fact("truncated", str, "conntrack state of a packet shorter than a DCCP header"),
         Fact("knobs", int, "how many nf_conntrack_dccp_* sysctls there are"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def dccp(lab: Lab) -> Facts:
     """Is DCCP tracked by its ports and states, or as a protocol without any?
@@ -89,7 +87,7 @@ def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int =
         Fact("entry", str, "the entry these leave: ports, timeout"),
         Fact("two_ports", int, "flows between two hosts after a datagram from another port"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def udplite(lab: Lab) -> Facts:
     """Is UDP-Lite tracked by its ports, or as a protocol without any?

@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import udp
 
-_FAMILIES = ("ipv4", "ipv6")
 _FRONTENDS = ("legacy", "nft")
 
 
@@ -84,7 +83,7 @@ _REFERENCES: dict[str, str | None] = {
             lambda facts, variant: facts["ct"] == facts["state"] == facts["connmark"] == facts["nat"] == 1,
         ),
     ],
-    variants={"family": _FAMILIES, "frontend": _FRONTENDS},
+    variants={"family": FAMILIES, "frontend": _FRONTENDS},
 )
 def conntrack_on_reference(lab: Lab) -> Facts:
     """Which rules switch connection tracking on in a network namespace?

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import parse, tcp, with_ports
@@ -76,7 +76,7 @@ def _ten_syns(family: int = 4) -> list[bytes]:
             ),
         )
     ],
-    variants={"family": ("ipv4", "ipv6"), **_VARIANTS},
+    variants={"family": FAMILIES, **_VARIANTS},
 )
 def baseline(lab: Lab) -> Facts:
     """Do ten SYNs to a port nobody listens on make ten flows?
@@ -112,7 +112,7 @@ def baseline(lab: Lab) -> Facts:
             ),
         )
     ],
-    variants={"family": ("ipv4", "ipv6"), **_VARIANTS},
+    variants={"family": FAMILIES, **_VARIANTS},
 )
 def table_full(lab: Lab) -> Facts:
     """Where and how are packets lost when the table is full?

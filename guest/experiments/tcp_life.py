@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, endpoint, parse
 from guest.lab.router import LOST, Peer, Router
 
-_FAMILIES = ("ipv4", "ipv6")
 _Steps = list[tuple[str, Callable[[], str]]]
 _SERVICE = 100
 
@@ -27,7 +26,7 @@ def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
         ),
         Fact("closed", list, "the same, the router having seen both FINs and the last ACK, which the server did not get"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def reuse_while_closing(lab: Lab) -> Facts:
     """Can a client use a port again whose former connection the server has not closed yet?
@@ -84,7 +83,7 @@ def _answer(router: Router, server: Peer) -> list[str]:
             lambda facts, variant: facts["client_first"] == ["NEW", "ESTABLISHED", "the service's"],
         )
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def flush_dnat(lab: Lab) -> Facts:
     """What becomes of a connection through DNAT when the table is flushed and the server speaks first?

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 
-_FAMILIES = {"family": ("ipv4", "ipv6")}
+FAMILIES = {"family": FAMILIES}
 
 
 @experiment(
@@ -21,7 +21,7 @@ _FAMILIES = {"family": ("ipv4", "ipv6")}
             lambda facts, variant: facts["state"] == "ESTABLISHED" and "INVALID" not in facts["states"],
         )
     ],
-    variants=_FAMILIES,
+    variants=FAMILIES,
 )
 def simultaneous_open(lab: Lab) -> Facts:
     """Does a simultaneous open (both sides send a SYN) make one good entry?

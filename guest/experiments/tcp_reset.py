@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import parse
 
-_FAMILIES = ("ipv4", "ipv6")
 _CLOSE = "net/netfilter/nf_conntrack_tcp_timeout_close"
 _ESTABLISHED = "net/netfilter/nf_conntrack_tcp_timeout_established"
 _IGNORE = "net/netfilter/nf_conntrack_tcp_ignore_invalid_rst"
@@ -27,7 +26,7 @@ def _after(lab: Lab, source: str) -> Facts:
         _STATE,
         _LIFETIME,
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def syn_then_bogus_rst(lab: Lab) -> Facts:
     """Can a blind attacker's SYN and RST from one side end an established connection's entry?
@@ -53,7 +52,7 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
         _LIFETIME,
         Fact("short_lifetime", str, "the same of a connection that had a minute left"),
     ],
-    variants={"family": _FAMILIES, "offset": ("exact", "inside", "outside")},
+    variants={"family": FAMILIES, "offset": ("exact", "inside", "outside")},
     invariants=[
         Invariant(
             "a reset with the exact sequence number closes the entry",
@@ -95,7 +94,7 @@ def inwindow_rst(lab: Lab) -> Facts:
         Fact("rst", str, "conntrack state of the exact reset that follows it"),
         _STATE,
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def challenge_ack(lab: Lab) -> Facts:
     """Does the exact reset that follows a challenge ACK close the entry?
@@ -123,7 +122,7 @@ def challenge_ack(lab: Lab) -> Facts:
         _STATE,
     ],
     invariants=[Invariant("the exact reset closes the entry", lambda facts, variant: facts["state"] == "CLOSE")],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def rst_after_close(lab: Lab) -> Facts:
     """Do further resets keep a closed entry alive?
@@ -155,7 +154,7 @@ def rst_after_close(lab: Lab) -> Facts:
         _STATE,
         _LIFETIME,
     ],
-    variants={"family": _FAMILIES, "entry": ("established", "closing")},
+    variants={"family": FAMILIES, "entry": ("established", "closing")},
 )
 def rst_for_ignored_syn(lab: Lab) -> Facts:
     """Does a server's reset that answers a SYN the router did not take over end the entry?
@@ -183,7 +182,7 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
         Fact("states", list, "the entry's states after these resets, the knob at 0 and then at 1"),
     ],
     invariants=[Invariant("no such reset closes the entry", lambda facts, variant: set(facts["states"]) == {"ESTABLISHED"})],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def ignore_invalid_rst(lab: Lab) -> Facts:
     """Is there a knob that lets resets outside the window pass without being INVALID, and what does it do?
@@ -213,7 +212,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
         _STATE,
         _LIFETIME,
     ],
-    variants={"family": _FAMILIES, "frontend": ("legacy", "nft", "native")},
+    variants={"family": FAMILIES, "frontend": ("legacy", "nft", "native")},
     modules=("nft_reject_ipv4", "ipt_REJECT"),
 )
 def reject_reset(lab: Lab) -> Facts:
@@ -244,7 +243,7 @@ def reject_reset(lab: Lab) -> Facts:
         Fact("next_data", str, "conntrack state of the client's next data"),
         Fact("revived", str, "the entry's timeout after that was acknowledged"),
     ],
-    variants={"family": _FAMILIES, "segment": ("fin", "rst", "ack")},
+    variants={"family": FAMILIES, "segment": ("fin", "rst", "ack")},
     invariants=[Invariant("the connection can go on", lambda facts, variant: facts["next_data"] == "ESTABLISHED")],
 )
 def out_of_window_end(lab: Lab) -> Facts:

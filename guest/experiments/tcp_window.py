@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 
-_FAMILIES = ("ipv4", "ipv6")
 _LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
 _LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
 _UNACKNOWLEDGED = "net/netfilter/nf_conntrack_tcp_timeout_unacknowledged"
@@ -18,7 +17,7 @@ _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
         Fact("its_ack", str, "conntrack state of the receiver's answer to it"),
         Fact("state", str, "the entry's TCP state afterwards"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def delayed_segment(lab: Lab) -> Facts:
     """Is a segment that was delayed far behind the window INVALID?
@@ -49,7 +48,7 @@ def delayed_segment(lab: Lab) -> Facts:
         Fact("ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"),
         Fact("state", str, "the entry's TCP state afterwards"),
     ],
-    variants={"family": _FAMILIES, "liberal": ("0", "1")},
+    variants={"family": FAMILIES, "liberal": ("0", "1")},
     invariants=[
         Invariant("data inside the window is never INVALID", lambda facts, variant: facts["inside"] == "ESTABLISHED"),
         Invariant(
@@ -93,7 +92,7 @@ def window_overshoot(lab: Lab) -> Facts:
         Fact("after", str, "which timeout the entry has after six"),
     ],
     invariants=[Invariant("255 is a value", lambda facts, variant: facts["write_255"] == "ok")],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def max_retrans(lab: Lab) -> Facts:
     """Which values does tcp_max_retrans take, and what does it do?
@@ -133,7 +132,7 @@ _PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
         ),
         Fact("entries", list, "per segment: who made an entry (client, server, none) and its TCP state"),
     ],
-    variants={"family": _FAMILIES, "loose": ("0", "1")},
+    variants={"family": FAMILIES, "loose": ("0", "1")},
     invariants=[
         Invariant(
             "without tcp_loose nothing but a SYN makes an entry",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, endpoint, parse, ports, udp
 from guest.lab.router import LOST
-
-_FAMILIES = ("ipv4", "ipv6")
 
 
 @experiment(
@@ -19,7 +17,7 @@ _FAMILIES = ("ipv4", "ipv6")
         Fact("server_entry", str, "TCP state of an entry that segment left, or gone"),
         Fact("udp_server_first", str, "the same for UDP: forwarded, refused by the router (ICMP), or lost"),
     ],
-    variants={"family": _FAMILIES, "loose": ("0", "1")},
+    variants={"family": FAMILIES, "loose": ("0", "1")},
 )
 def flush_during_flow(lab: Lab) -> Facts:
     """What happens to masqueraded connections when the table is flushed under them?
@@ -69,7 +67,7 @@ def flush_during_flow(lab: Lab) -> Facts:
         Fact("clash_resolve", int, "clashes the statistics count as resolved"),
         Fact("insert_failed", int, "flows the statistics count as not insertable"),
     ],
-    variants={"family": _FAMILIES, "nat": ("none", "elsewhere")},
+    variants={"family": FAMILIES, "nat": ("none", "elsewhere")},
 )
 def udp_crossing(lab: Lab) -> Facts:
     """Do the first packets of two UDP peers that cross each other on the way make one flow?

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 from guest.lab.packets import beside, endpoint, ports, tcp, udp
 
-_FAMILIES = ("ipv4", "ipv6")
 _ZONED = """
     *raw
     -A PREROUTING -i tun0 -j CT {one}
@@ -58,7 +57,7 @@ def zones_same_tuple(lab: Lab) -> Facts:
         Fact("orig_zone", str, "the same when only the original direction has a zone, so that answers share zone 0"),
         Fact("answers", list, "per kind of zone: whether an answer to each tenant's port finds its way back: first, second, lost"),
     ],
-    variants={"family": _FAMILIES},
+    variants={"family": FAMILIES},
 )
 def zones_nat(lab: Lab) -> Facts:
     """Does masquerading keep the answers of two tenants with the same addresses apart?
