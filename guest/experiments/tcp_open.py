@@ -5,8 +5,6 @@ from __future__ import annotations
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 
-FAMILIES = {"family": FAMILIES}
-
 
 @experiment(
     facts=[
@@ -21,7 +19,7 @@ FAMILIES = {"family": FAMILIES}
             lambda facts, variant: facts["state"] == "ESTABLISHED" and "INVALID" not in facts["states"],
         )
     ],
-    variants=FAMILIES,
+    variants={"family": FAMILIES},
 )
 def simultaneous_open(lab: Lab) -> Facts:
     """Does a simultaneous open (both sides send a SYN) make one good entry?
