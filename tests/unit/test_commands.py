@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from commands.__main__ import with_flags
-from commands.running import _meant
-from commands.shell import ROOT
+from commands.running import _kernels, _meant
+from commands.shell import ROOT, tidy
 from tests.unit.matrix.fakes import make_kernel
+from tests.unit.vms.test_prune import fill
+from vms.cache import Cache
 from vms.kernels import Catalogue
+from vms.settings import Debian
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -45,3 +49,30 @@ def test_the_tasks_are_listed() -> None:
 )
 def test_positional_arguments_may_be_left_out(words: str, meant: str) -> None:
     assert with_flags(words.split()) == meant.split()
+
+
+def test_builds_of_a_range_that_are_gone_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = make_kernel("6.12.116"), make_kernel("6.12.118")
+    builds = Catalogue((old, new), gone=frozenset({old.id}))
+    _, kernels, absent = _kernels(["6.12.*"], builds, Debian(), Cache(tmp_path), None, offline=True)
+    assert (kernels, absent) == ((new,), (old.version,))
+    said = capsys.readouterr().err
+    assert said.startswith("left out: 1 build ")
+    assert f"gone: {old.version}; near it is {new.version}" in said
+    assert said.count("\n") == 1
+
+
+def test_a_run_ends_with_a_cache_within_its_bound_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    root = Cache.default().root
+    fill(root, "templates", "old", 3_000_000, 200)
+    fill(root, "kernels", "older", 3_000_000, 300)
+    tidy(10_000_000)
+    assert (root / "templates/old").is_dir()
+    assert not capsys.readouterr().err
+    tidy(1_000_000)
+    assert not (root / "templates/old").exists()
+    assert (root / "kernels/older").is_dir()
+    assert capsys.readouterr().err == "the cache held more than 0.001 GB: removed 0.0 GB that was used longest ago\n"

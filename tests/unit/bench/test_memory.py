@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +19,11 @@ class Ourselves:
     """In QEMU's place."""
 
     pid = os.getpid()
+
+
+_MAPPED = (
+    "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); sum(m[::4096]); print(); input()"
+)
 
 
 def now() -> Taken:
@@ -35,3 +42,17 @@ def test_written_pages_of_a_private_mapping_are_its_own_and_read_ones_are_not(tm
     assert read.proportional - before.proportional > SIZE * 3 // 4
     assert read.alone - before.alone < SIZE // 4
     assert SIZE // 4 < written.alone - read.alone < SIZE * 3 // 4
+
+
+def test_what_two_processes_read_is_half_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "memory"
+    path.write_bytes(os.urandom(SIZE))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), SIZE, mmap.MAP_PRIVATE) as memory:
+        assert sum(memory[::4096]) >= 0
+        before = now()
+        with subprocess.Popen([sys.executable, "-c", _MAPPED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout
+            other.stdout.readline()
+            shared = now()
+            other.communicate(b"\n")
+    assert SIZE // 4 < before.proportional - shared.proportional < SIZE * 3 // 4

@@ -114,7 +114,10 @@ def _in_a_row() -> dict[str, Any]:
     root.Root.modprobe = lambda *_: True  # type: ignore[method-assign]  # as if it had not been loaded yet
     looks_again = replace(looks, modules=("any",))
     answers.append(cells.run(looks_again, {"scope": "user", "frontend": "legacy"}, 20.0))
-    return {"ahead": ahead, "left": left, "after_module": len(children()), "facts": [answer["facts"] for answer in answers[:3]]}
+    found = {"ahead": ahead, "left": left, "after_module": len(children()), "facts": [answer["facts"] for answer in answers[:3]]}
+    real = random.seed
+    random.seed = lambda: real(7)  # type: ignore[assignment, misc]  # what a child does of its own accord when it is made goes another way
+    return found | {"drawn": cells.run(looks, {"scope": "root"}, 20.0)["facts"]["random"]}
 
 
 def children() -> list[str]:

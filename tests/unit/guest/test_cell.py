@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,10 @@ def test_a_child_made_ahead_runs_one_cell_as_a_new_one_would(cells: dict[str, An
     assert first["pid"] == 1
     assert first["frontend"] == "legacy"
     assert len({each["random"] for each in (first, *others)}) == 3
+
+
+def test_random_numbers_are_drawn_anew_when_the_cell_begins(cells: dict[str, Any]) -> None:
+    assert cells["row"]["drawn"] == random.Random(7).random()
 
 
 def test_namespaces_are_not_older_than_the_modules_an_experiment_needs(cells: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from vms.guest import Agent, Guest
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.kernels.kernel import BootFiles, Kernel
-from vms.template import Template, _memory_digest, _Turns, make_template
+from vms.template import Template, _memory_digest, _Turns, clone_of, make_template
 
 Fake = Callable[[str], None]
 KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
@@ -245,3 +245,13 @@ def test_the_digest_of_memory_sees_every_byte_and_no_holes(tmp_path: Path) -> No
     assert digest((3 << 20, bytes(4096))) == empty
     assert digest((0, b"x")) != empty
     assert len({empty, digest((5, b"x")), digest((6, b"x")), digest(((9 << 20) + 5, b"x")), digest((5, b"x"), size=63 << 20)}) == 5
+
+
+def test_a_clone_has_all_its_files_from_the_template(cache: Cache, agent: Agent) -> None:
+    template = make(cache, agent)
+    clone = clone_of(template.machine, template.path)
+    assert clone.memory_file
+    for path, about in ((clone.vmlinuz, "kernel"), (clone.memory_file.path, "memory")):
+        assert path == template.path / about
+        assert about in json.loads((template.path / "template.json").read_text())["sha256"]
+    assert not clone.memory_file.shared

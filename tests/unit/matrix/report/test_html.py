@@ -234,3 +234,11 @@ def test_builds_that_are_gone_are_named(tmp_path: Path) -> None:
     whole = sample.table()
     lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1",)))
     assert "<dt>left out<dd>gone from their archive: 6.12.90-1" in html_report(lacking, {}, Ledger({}, (), {}), tmp_path)
+
+
+def test_each_kernel_says_in_how_many_rows_it_differs_from_its_neighbour(page: str) -> None:
+    said = re.findall(r'class="into"[^>]*>(\d+) rows? differs?<', page)
+    table = sample.table()
+    differing = [sum(bool(row.changed[column]) for row in table.rows) for column in range(1, len(table.kernels))]
+    assert any(differing)
+    assert list(map(int, said)) == differing

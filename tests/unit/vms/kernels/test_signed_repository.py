@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vms.kernels.conftest import DAY, Key, Repository, image_deb
+from vms import tool
 from vms.cache import Cache
 from vms.errors import FetchError, UsageError, Vanished
 from vms.kernels import Catalogue, at_hand, fetch, left_out, left_out_text, resolve, resolve_all
@@ -290,3 +291,11 @@ def test_a_404_in_a_name_is_no_answer() -> None:
     with pytest.raises(FetchError) as caught:
         apt_module.vanished(package)
     assert not isinstance(caught.value, Vanished)
+
+
+@pytest.mark.parametrize(("answer", "gone"), [("404  Not Found", True), ("410  Gone", True), ("403  Forbidden", False)])
+def test_what_apt_says_of_an_archives_answer(answer: str, gone: bool) -> None:
+    said = f"E: Failed to fetch http://127.0.0.1:9/pool/404/a_404_b  {answer} [IP: 127.0.0.1 9]\n"
+    failure = apt_module._failure(tool.ToolFailed(["apt-helper"], 100, said, "asking"), "asking")
+    assert isinstance(failure, Vanished) is gone
+    assert answer.split()[0] in str(failure)
