@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def small(page: Page, small_run: Path) -> OpenPage:
         return page
 
     return go
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits until this holds on the page. `wait_for_function` would evaluate it there, which the page's own policy forbids."""
+    end = time.monotonic() + 10
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"waited 10 s for {expression}"
+        page.wait_for_timeout(20)
 
 
 def no_violations(page: Page) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import synthetic
-from tests.browser.conftest import no_violations, write_page
+from tests.browser.conftest import no_violations, until, write_page
 
 pytestmark = pytest.mark.browser
 
@@ -51,10 +51,10 @@ def test_a_cell_far_away_is_brought_into_sight_beside_the_panel(page: Page, dens
 def test_names_and_kernels_stay_in_sight_while_scrolling(page: Page, dense_run: Path) -> None:
     page.goto(dense_run.as_uri())
     page.evaluate("window.scrollTo(1500, 3000)")
-    page.wait_for_function("scrollX > 1000 && scrollY > 2500")
+    until(page, "scrollX > 1000 && scrollY > 2500")
     # A topic that has just come into sight is drawn a little later; and between two topics there is no row.
     row = "[500, 550, 600].map((y) => document.elementFromPoint(60, y)?.closest('tr.r')).find(Boolean)"
-    page.wait_for_function(row)
+    until(page, row)
     assert 0 < page.evaluate(f"{row}.querySelector('.name').getBoundingClientRect().x") < 60
     assert page.evaluate("document.elementFromPoint(700, document.querySelector('.toolbar').offsetHeight + 40).closest('thead') !== null")
 
@@ -72,7 +72,7 @@ def test_the_keyboard_reaches_the_last_row(page: Page, dense_run: Path) -> None:
 def test_hidden_rows_leave_no_gap(page: Page, dense_run: Path) -> None:
     """A topic's height is foretold while it is out of sight; once rows are hidden the foretold one must not stay."""
     page.goto(dense_run.as_uri() + "#q=topic:fragments")
-    page.wait_for_function("document.querySelectorAll('tbody:not([hidden])').length === 2")  # one topic, and the table of kernels
+    until(page, "document.querySelectorAll('tbody:not([hidden])').length === 2")  # one topic, and the table of kernels
     height = page.locator("#matrix").bounding_box()
     assert height
     assert height["height"] < 20 * 27 + 250

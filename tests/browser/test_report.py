@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from matrix.record import Record, Status
 from tests import synthetic
-from tests.browser.conftest import OpenPage, no_violations, write_page
+from tests.browser.conftest import OpenPage, no_violations, until, write_page
 from tests.unit.matrix.fakes import make_experiment
 
 pytestmark = pytest.mark.browser
@@ -251,7 +251,7 @@ def test_headers_stay_in_sight(small: OpenPage) -> None:
     page = small("")
     page.set_viewport_size({"width": 760, "height": 500})
     page.mouse.wheel(400, 700)
-    page.wait_for_function("scrollY > 300 && scrollX > 100")
+    until(page, "scrollY > 300 && scrollX > 100")
     bar = page.locator("#toolbar").bounding_box()
     head = page.locator(".kernels").bounding_box()
     name = page.locator("tr.r:visible > th").last.bounding_box()
