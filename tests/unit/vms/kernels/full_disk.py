@@ -21,6 +21,7 @@ from vms.settings import Debian, Suite
 
 
 def mount(place: str, options: str) -> None:
+    # With its source named mount(8) takes no option from the mount before: there an ordinary user's uid stands, which is none in here.
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
 
 
