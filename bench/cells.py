@@ -1,4 +1,6 @@
-"""What a cell costs beyond what its experiment does: cloned, booted cold, and as virtme-ng runs one command on the same kernel."""
+"""What a cell costs beyond what its experiment does: cloned, booted cold, and as virtme-ng runs one
+command on the same kernel.
+"""
 
 from __future__ import annotations
 
@@ -50,21 +52,49 @@ def measure() -> list[Figure]:
 
     vng = statistics.median(vng_seconds(cloned.machine.vmlinuz) for _ in range(BOOTS))
 
-    whole = [answered(template("6.12"), question("baseline", frontend="legacy", scope="user")).seconds for _ in range(BASELINES)]
+    whole = [
+        answered(template("6.12"), question("baseline", frontend="legacy", scope="user")).seconds
+        for _ in range(BASELINES)
+    ]
     return [
         Figure(
-            "clone_seconds", clone, "s", f"a cell that does nothing, cloned ({cloned.name})",
-            started, "QEMU from exec to running", "at most 0.2", medians(parts),
+            "clone_seconds",
+            clone,
+            "s",
+            f"a cell that does nothing, cloned ({cloned.name})",
+            started,
+            "QEMU from exec to running",
+            "at most 0.2",
+            medians(parts),
         ),
-        Figure("cold_seconds", cold, "s", "the same, booted cold", min(to_init, default=None), "the kernel's own way to init"),
-        Figure("vng_seconds", vng, "s", "virtme-ng, one command on the same kernel", min(to_init, default=None), "as above"),
+        Figure(
+            "cold_seconds",
+            cold,
+            "s",
+            "the same, booted cold",
+            min(to_init, default=None),
+            "the kernel's own way to init",
+        ),
+        Figure(
+            "vng_seconds",
+            vng,
+            "s",
+            "virtme-ng, one command on the same kernel",
+            min(to_init, default=None),
+            "as above",
+        ),
         Figure("cold_ratio", cold / clone, "x", "cold boot against clone", goal="at least 20"),
         Figure("vng_ratio", vng / clone, "x", "virtme-ng against clone", goal="at least 45"),
         Figure(
-            "baseline_seconds", statistics.median(whole), "s", "the seed's whole `baseline` cell, cloned (6.12)",
-            clone, "a cell that does nothing", "at most 0.8",
+            "baseline_seconds",
+            statistics.median(whole),
+            "s",
+            "the seed's whole `baseline` cell, cloned (6.12)",
+            clone,
+            "a cell that does nothing",
+            "at most 0.8",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def clone_parts(cloned: Template) -> dict[str, float]:
@@ -85,7 +115,13 @@ def clone_parts(cloned: Template) -> dict[str, float]:
         times.append(time.perf_counter())
         guest.console()
     times.append(time.perf_counter())
-    return dict(zip(("exec", "restore", "agent", "collect"), (b - a for a, b in itertools.pairwise(times)), strict=True))
+    return dict(
+        zip(
+            ("exec", "restore", "agent", "collect"),
+            (b - a for a, b in itertools.pairwise(times)),
+            strict=True,
+        )
+    )
 
 
 def running_now(qemu: Qemu, deadline: Deadline) -> bool:
@@ -100,8 +136,13 @@ def medians(parts: Iterable[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in listed) for name in listed[0]}
 
 
-def vng_seconds(vmlinuz: Path, run: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run) -> float:
-    """How long virtme-ng takes to boot the kernel, run one command and end. Raises HostError if the command did not run."""
+def vng_seconds(
+    vmlinuz: Path, run: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run
+) -> float:
+    """How long virtme-ng takes to boot the kernel, run one command and end.
+
+    Raises HostError if the command did not run.
+    """
     program = shutil.which("vng", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
         raise HostError("vng is not installed; `./invoke bench` installs it")
@@ -110,13 +151,19 @@ def vng_seconds(vmlinuz: Path, run: Callable[..., subprocess.CompletedProcess[st
         command = [program, "--run", str(vmlinuz), "--force-9p", "--cpus", "1", f"--rwdir={directory}"]
         if machines().accelerator([]).name == "tcg":
             command.append("--disable-kvm")
-        environment = {**os.environ, "PATH": f"{Path(program).parent}:{os.environ['PATH']}"}  # it calls its parts by name
+        # it calls its parts by name
+        environment = {**os.environ, "PATH": f"{Path(program).parent}:{os.environ['PATH']}"}
         began = time.perf_counter()
         try:
             done = run(
-                [*command, "--", f"uname -r >{told}"], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_VNG_SECONDS,
-            )  # fmt: skip
+                [*command, "--", f"uname -r >{told}"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=_VNG_SECONDS,
+            )
         except subprocess.TimeoutExpired as error:
             raise HostError(f"vng did not end within {_VNG_SECONDS} s") from error
         seconds = time.perf_counter() - began

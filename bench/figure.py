@@ -15,9 +15,11 @@ _ONLY_BY_NAME = {"matrix", "soak"}  # each takes as long as all others together
 
 @dataclass(frozen=True)
 class Figure:
-    """One number. `floor` is the least it could be (what the machine itself costs), in the same unit, and `floor_what` says what that is.
+    """One number. `floor` is the least it could be (what the machine itself costs), in the same
+    unit, and `floor_what` says what that is.
 
-    `shares` divides it into named parts of the same unit, for a stacked bar; `goal` is what it was meant to be.
+    `shares` divides it into named parts of the same unit, for a stacked bar; `goal` is what it was
+    meant to be.
     """
 
     key: str
@@ -33,12 +35,17 @@ class Figure:
 def names() -> list[str]:
     """Every measurement there is."""
     return [
-        module.name for module in pkgutil.iter_modules(importlib.import_module("bench").__path__) if module.name not in _NOT_MEASUREMENTS
+        module.name
+        for module in pkgutil.iter_modules(importlib.import_module("bench").__path__)
+        if module.name not in _NOT_MEASUREMENTS
     ]
 
 
 def chosen(wanted: Iterable[str]) -> list[str]:
-    """The wanted measurements, or all but the longest when none is named. Raises UsageError for a name that is none."""
+    """The wanted measurements, or all but the longest when none is named.
+
+    Raises UsageError for a name that is none.
+    """
     known = names()
     for name in wanted:
         if name not in known:
@@ -53,15 +60,22 @@ def measure(name: str) -> list[Figure]:
 
 
 def as_json(results: Mapping[str, list[Figure]]) -> dict[str, dict[str, object]]:
-    """The figures for machines: by measurement, then by key; each number under its own key, everything else under `about`."""
+    """The figures for machines: by measurement, then by key; each number under its own key,
+    everything else under `about`.
+    """
     return {
-        name: {**{figure.key: figure.value for figure in figures}, "about": [asdict(figure) for figure in figures]}
+        name: {
+            **{figure.key: figure.value for figure in figures},
+            "about": [asdict(figure) for figure in figures],
+        }
         for name, figures in results.items()
     }
 
 
 def bar(shares: Mapping[str, float], width: int = 40) -> str:
-    """A stacked bar of the shares in text, each part by its letter: `aaaabbc  a exec 0.040  b restore 0.020 ...`."""
+    """A stacked bar of the shares in text, each part by its letter: `aaaabbc  a exec 0.040  b
+    restore 0.020 ...`.
+    """
     total = sum(shares.values())
     letters = dict(zip(shares, "abcdefghijklmnopqrstuvwxyz", strict=False))
     if not total:

@@ -1,4 +1,6 @@
-"""What more work costs: more cells per kernel, more kernels, and a run of ten thousand cells without any guest."""
+"""What more work costs: more cells per kernel, more kernels, and a run of ten thousand cells
+without any guest.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,21 @@ def cells() -> list[Figure]:
     each = {number: seconds_of(cells_of(of, number), machines(), jobs) / number for number in CELLS}
     return [
         Figure(
-            f"cells_{number}", seconds, "s/cell", f"{number} cells on one kernel, {jobs} at a time", each[CELLS[-1]], f"{CELLS[-1]} cells"
+            f"cells_{number}",
+            seconds,
+            "s/cell",
+            f"{number} cells on one kernel, {jobs} at a time",
+            each[CELLS[-1]],
+            f"{CELLS[-1]} cells",
         )
         for number, seconds in each.items()
     ]
 
 
 def kernels_more_and_more() -> list[Figure]:
-    """A few cells on more and more kernels: on those that the cache holds, since downloading is not what is measured."""
+    """A few cells on more and more kernels: on those that the cache holds, since downloading is not
+    what is measured.
+    """
     held = held_kernels()[:MOST_KERNELS]
     make_templates(held, processors())
     each = {
@@ -45,7 +54,10 @@ def kernels_more_and_more() -> list[Figure]:
     }
     return [
         Figure(
-            f"kernels_{number}", seconds, "s/kernel", f"{CELLS_EACH} cells on each of {number} kernels: {seconds / each[1]:.2f} of one's"
+            f"kernels_{number}",
+            seconds,
+            "s/kernel",
+            f"{CELLS_EACH} cells on each of {number} kernels: {seconds / each[1]:.2f} of one's",
         )
         for number, seconds in each.items()
     ]
@@ -54,4 +66,6 @@ def kernels_more_and_more() -> list[Figure]:
 def held_kernels() -> tuple[Kernel, ...]:
     """Debian's cloud kernels in the cache, newest first."""
     cache = Cache.default()
-    return tuple(kernel for kernel in reversed(builds().kernels) if kernel.flavour == "cloud" and cached(kernel, cache))
+    return tuple(
+        kernel for kernel in reversed(builds().kernels) if kernel.flavour == "cloud" and cached(kernel, cache)
+    )

@@ -93,17 +93,25 @@ def seconds_of(plan: Plan, guests: Guests, jobs: int) -> float:
     seconds, records = run(plan, guests, jobs)
     wrong = [record for record in records if record.status is not Status.PASS]
     if wrong:
-        raise HostError(f"{len(wrong)} of {len(records)} cells did not pass, among them {wrong[0].kernel}: {wrong[0].reason}")
+        raise HostError(
+            f"{len(wrong)} of {len(records)} cells did not pass, among them {wrong[0].kernel}:"
+            f" {wrong[0].reason}"
+        )
     return seconds
 
 
 def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
-    """A run in a directory that is thrown away: seconds from the first fetch to the last record on disk, and the records."""
+    """A run in a directory that is thrown away: seconds from the first fetch to the last record on
+    disk, and the records.
+    """
     surroundings = guests.prepare(plan.kernels)
     names = tuple(experiment.name for experiment in plan.experiments)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         digest = plan_digest(plan, surroundings)
-        opened = open_run(Path(directory), Manifest("bench", digest, now(), (), jobs, names, kernel_entries(plan), surroundings))
+        opened = open_run(
+            Path(directory),
+            Manifest("bench", digest, now(), (), jobs, names, kernel_entries(plan), surroundings),
+        )
         began = time.perf_counter()
         execute(plan, guests, opened, jobs, Silent())
         seconds = time.perf_counter() - began
@@ -118,7 +126,10 @@ def make_templates(of: Iterable[Kernel], jobs: int) -> None:
 
 
 def elsewhere(module: str, seconds: float) -> str:
-    """What a module prints, last, that runs in a process of its own. Raises HostError if it fails or is not done in so many seconds."""
+    """What a module prints, last, that runs in a process of its own.
+
+    Raises HostError if it fails or is not done in so many seconds.
+    """
     said = tool.run([sys.executable, "-m", module], Deadline(seconds, f"measuring {module}"), cwd=ROOT)
     return said.splitlines()[-1]
 

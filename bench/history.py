@@ -1,8 +1,8 @@
 """A year of nightly runs in the history: how long a question takes.
 
-365 runs of 4,000 cells (100 kernels x 10 experiments x 4 variants, 8 facts each). Kernels answer like kernels do: mostly the same
-every night, a build differs from the one before it in some facts, and in one night of ten some kernel's cells end
-in `error` or answer something new for good.
+365 runs of 4,000 cells (100 kernels x 10 experiments x 4 variants, 8 facts each). Kernels answer
+like kernels do: mostly the same every night, a build differs from the one before it in some facts,
+and in one night of ten some kernel's cells end in `error` or answer something new for good.
 """
 
 from __future__ import annotations
@@ -41,11 +41,28 @@ def measure() -> list[Figure]:
             names = seconds(lambda: fact_names(engine))
         size = sum(file.stat().st_size for file in path.iterdir())
     return [
-        Figure("fact_seconds", one, "s", "one fact of one experiment across the year (400 cells)", goal="under 1 s"),
-        Figure("widest_seconds", all_of_them, "s", "a fact that every experiment has (all 4,000 cells)", goal="under 1 s"),
+        Figure(
+            "fact_seconds",
+            one,
+            "s",
+            "one fact of one experiment across the year (400 cells)",
+            goal="under 1 s",
+        ),
+        Figure(
+            "widest_seconds",
+            all_of_them,
+            "s",
+            "a fact that every experiment has (all 4,000 cells)",
+            goal="under 1 s",
+        ),
         Figure("names_seconds", names, "s", "the names of all facts"),
         Figure("record_seconds", filling / NIGHTS, "s", "recording one run of 4,000 cells"),
-        Figure("megabytes", size / 1e6, "MB", "the database file after a year of 1.46 million cells with 11.7 million facts"),
+        Figure(
+            "megabytes",
+            size / 1e6,
+            "MB",
+            "the database file after a year of 1.46 million cells with 11.7 million facts",
+        ),
     ]
 
 
@@ -79,7 +96,11 @@ def year() -> Iterator[tuple[Manifest, list[Record]]]:
             name = dice.choice(kernels).name
             lost = set(dice.sample(range(len(answers[name])), 5))
             broken = [
-                Record(one.kernel, one.experiment, one.variant, Status.ERROR, reason="lost") if at in lost else one
+                (
+                    Record(one.kernel, one.experiment, one.variant, Status.ERROR, reason="lost")
+                    if at in lost
+                    else one
+                )
                 for at, one in enumerate(answers[name])
             ]
             tonight[name] = broken

@@ -1,4 +1,6 @@
-"""A whole default `./invoke matrix`: with nothing but downloads in the cache, with everything in it, and the night after it."""
+"""A whole default `./invoke matrix`: with nothing but downloads in the cache, with everything in
+it, and the night after it.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +47,19 @@ def measure() -> list[Figure]:
     taken = msgspec.json.decode(elsewhere("bench.matrix", _SECONDS), type=Taken)
     return [
         Figure(
-            "cold_seconds", taken.cold, "s", f"{taken.cells} cells; kernels and image were downloaded and unpacked, nothing else was made"
+            "cold_seconds",
+            taken.cold,
+            "s",
+            f"{taken.cells} cells; kernels and image were downloaded and unpacked, nothing else was made",
         ),
         Figure("warm_seconds", taken.warm, "s", "the same with templates in the cache"),
         Figure("unchanged_seconds", taken.unchanged, "s", "a night in which nothing is new"),
-        Figure("warm_cell_seconds", taken.warm / taken.cells, "s", f"a cell of the warm run, {processors()} at a time"),
+        Figure(
+            "warm_cell_seconds",
+            taken.warm / taken.cells,
+            "s",
+            f"a cell of the warm run, {processors()} at a time",
+        ),
     ]
 
 
@@ -81,7 +91,10 @@ def take() -> Taken:
         night = nightly(shop, Baseline(), read_ledger(), datetime.now(UTC).date())
         times.append(time.perf_counter() - began)
     if night.run:
-        raise HostError(f"the night asked {sum(night.counts.values())} cells again: they had ended in `error`, or the day was over")
+        raise HostError(
+            f"the night asked {sum(night.counts.values())} cells again: they had ended in `error`, or the day"
+            " was over"
+        )
     cold, warm, unchanged = times
     return Taken(len(plan.cells), cold, warm, unchanged)
 

@@ -22,8 +22,9 @@ _SOON = 60
 class Taken:
     """Bytes of memory that QEMU processes have, from /proc/PID/smaps_rollup: proc(5).
 
-    `proportional` counts a page that n processes share as a page's nth part for each, so that the sum over all is what all of them take
-    together. `alone` is what each wrote: its own pages and no file's.
+    `proportional` counts a page that n processes share as a page's nth part for each, so that the
+    sum over all is what all of them take together. `alone` is what each wrote: its own pages and no
+    file's.
     """
 
     proportional: int
@@ -61,16 +62,25 @@ def measure() -> list[Figure]:
             "further_megabytes",
             further / 1e6,
             "MB",
-            f"each of {CLONES - 1} further clones beside it; each wrote {alone / 1e6:.1f} and shares the rest",
+            f"each of {CLONES - 1} further clones beside it; each wrote {alone / 1e6:.1f} and shares the"
+            " rest",
             idle / 1e6,
             "a clone that was asked nothing yet",
         ),
-        Figure("shared_ratio", booted / further, "x", f"the {booted >> 20} MiB that a guest has against what a further clone takes"),
+        Figure(
+            "shared_ratio",
+            booted / further,
+            "x",
+            f"the {booted >> 20} MiB that a guest has against what a further clone takes",
+        ),
     ]
 
 
 def taken(qemu: Qemu) -> Taken:
     """What one process has now."""
     text = Path(f"/proc/{qemu.pid}/smaps_rollup").read_text()
-    fields = {name: int(kilobytes) * 1024 for name, kilobytes in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
+    fields = {
+        name: int(kilobytes) * 1024
+        for name, kilobytes in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)
+    }
     return Taken(fields["Pss"], fields["Anonymous"])

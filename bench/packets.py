@@ -1,4 +1,6 @@
-"""How fast packets get into a guest's kernel, and how long a table of 262,144 flows takes to fill and to read."""
+"""How fast packets get into a guest's kernel, and how long a table of 262,144 flows takes to fill
+and to read.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def measure() -> list[Figure]:
             table["flows"] * speed["write_ns"] / 1e9,
             "as many packets that are dropped",
         ),
-        Figure("netlink_seconds", table["netlink_ms"] / 1000, "s", f"reading {flows} over netlink, not decoded"),
+        Figure(
+            "netlink_seconds", table["netlink_ms"] / 1000, "s", f"reading {flows} over netlink, not decoded"
+        ),
         Figure(
             "proc_seconds",
             table["proc_ms"] / 1000,
@@ -54,14 +58,21 @@ def measure() -> list[Figure]:
             "over netlink",
         ),
         Figure(
-            "conntrack_seconds", table["conntrack_ms"] / 1000, "s", f"conntrack -L of {flows}", table["netlink_ms"] / 1000, "over netlink"
+            "conntrack_seconds",
+            table["conntrack_ms"] / 1000,
+            "s",
+            f"conntrack -L of {flows}",
+            table["netlink_ms"] / 1000,
+            "over netlink",
         ),
     ]
 
 
 def facts(experiment: str) -> dict[str, int]:
     """What the guest answered."""
-    answer: dict[str, Any] = msgspec.json.decode(answered(template(KERNEL), question(experiment)).answer or b"")
+    answer: dict[str, Any] = msgspec.json.decode(
+        answered(template(KERNEL), question(experiment)).answer or b""
+    )
     found: dict[str, int] = answer["facts"]
     return found
 

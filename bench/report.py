@@ -1,4 +1,6 @@
-"""The page of 100 kernels x 200 experiments: what it takes to write, how large it is, how fast a browser shows, scrolls and searches it."""
+"""The page of 100 kernels x 200 experiments: what it takes to write, how large it is, how fast a
+browser shows, scrolls and searches it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from tests import synthetic
 _KERNELS, _EXPERIMENTS = 100, 200
 _CHROMIUM = "/usr/bin/chromium"
 
-# From the event to the frame after the next, by when what it changed was painted. The floor is the same with an event that changes nothing.
+# From the event to the frame after the next, by when what it changed was painted. The floor is the
+# same with an event that changes nothing.
 _TYPED = """async (text) => {
   const query = document.getElementById('query');
   const start = performance.now();
@@ -44,7 +47,14 @@ _SCROLLED = """async () => {
   }
   return frames.sort((a, b) => a - b);
 }"""
-_QUERIES = ("differs", "unexplained", "status:fail kernel>=6.12", "fact:flows=9", "fact:flows<10 or not status:pass", "")
+_QUERIES = (
+    "differs",
+    "unexplained",
+    "status:fail kernel>=6.12",
+    "fact:flows=9",
+    "fact:flows<10 or not status:pass",
+    "",
+)
 
 
 def measure() -> list[Figure]:
@@ -67,7 +77,11 @@ def measure() -> list[Figure]:
         seconds = {"table": tabled - start, "page": written - tabled}
         return [
             Figure(
-                "render_seconds", written - start, "s", f"from records to the page of {_KERNELS} x {_EXPERIMENTS} cells", shares=seconds
+                "render_seconds",
+                written - start,
+                "s",
+                f"from records to the page of {_KERNELS} x {_EXPERIMENTS} cells",
+                shares=seconds,
             ),
             Figure("megabytes", size / 1e6, "MB", "size of the page, evidence in it"),
             *_in_browser(target),
@@ -83,13 +97,25 @@ def _in_browser(target: Path) -> list[Figure]:
         floor = min(page.evaluate(_NOTHING) for _ in range(5))
         latencies = {query: min(page.evaluate(_TYPED, query) for _ in range(3)) for query in _QUERIES}
         frames = _frames(page)
-        page.set_content("<body style='width: 4000px; height: 7000px; background: linear-gradient(white, black)'>")
+        page.set_content(
+            "<body style='width: 4000px; height: 7000px; background: linear-gradient(white, black)'>"
+        )
         empty = _frames(page)
         chromium.close()
     slowest = max(latencies, key=lambda query: latencies[query])
     return [
-        Figure("first_paint_ms", min(paint["paint"] for paint in paints), "ms", "from navigation to the first contentful paint"),
-        Figure("ready_ms", min(paint["ready"] for paint in paints), "ms", "from navigation until the page answers"),
+        Figure(
+            "first_paint_ms",
+            min(paint["paint"] for paint in paints),
+            "ms",
+            "from navigation to the first contentful paint",
+        ),
+        Figure(
+            "ready_ms",
+            min(paint["ready"] for paint in paints),
+            "ms",
+            "from navigation until the page answers",
+        ),
         Figure(
             "filter_ms",
             latencies[slowest],

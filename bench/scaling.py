@@ -1,4 +1,6 @@
-"""How many cells a second: one, two and four guests at a time on this machine, and one and two Dask workers with a guest each."""
+"""How many cells a second: one, two and four guests at a time on this machine, and one and two Dask
+workers with a guest each.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,15 @@ def measure() -> list[Figure]:
 
 def _rate(what: str, number: int, rate: float, one: float) -> Figure:
     ideal = one * min(number, processors())
-    who = f"{number} guest{'s' * (number > 1)} at a time" if what == "guests" else f"{number} Dask worker{'s' * (number > 1)}, a guest each"
-    meaning = f"{who}: {rate / ideal:.0%} of ideal ({ideal:.2f}: one guest's rate times the processors they can use)"
+    who = (
+        f"{number} guest{'s' * (number > 1)} at a time"
+        if what == "guests"
+        else f"{number} Dask worker{'s' * (number > 1)}, a guest each"
+    )
+    meaning = (
+        f"{who}: {rate / ideal:.0%} of ideal ({ideal:.2f}: one guest's rate times the processors they can"
+        " use)"
+    )
     return Figure(f"{what}_{number}", rate, "cells/s", meaning)
 
 
@@ -70,7 +79,9 @@ def site(number: int) -> Iterator[str]:
 
 def _start(call: str) -> tuple[subprocess.Popen[str], str]:
     program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
     assert process.stdout
     said = process.stdout.readline()
     if not said:

@@ -27,7 +27,8 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True)
 class Left:
-    """What this process has: child processes, threads, open files, TCP ports that it listens on, bytes of memory.
+    """What this process has: child processes, threads, open files, TCP ports that it listens on,
+    bytes of memory.
 
     `directories` are private directories of guests that no process holds any more.
     """
@@ -41,7 +42,10 @@ class Left:
 
 
 def measure() -> list[Figure]:
-    """Runs the same cells round after round, each round a run of its own. The first is not counted: libraries are loaded in it."""
+    """Runs the same cells round after round, each round a run of its own.
+
+    The first is not counted: libraries are loaded in it.
+    """
     of = kernels(*KERNELS)
     make_templates(of, 1)
     plan = make_plan(of, [experiment(name) for name in EXPERIMENTS])
@@ -65,7 +69,13 @@ def measure() -> list[Figure]:
         Figure("cells", cells, "cells", f"asked, {processors()} at a time"),
         Figure("cell_seconds", each, "s", f"a cell of {', '.join(EXPERIMENTS)}, {processors()} at a time"),
         Figure("failed", cells - statuses[Status.PASS], "cells", f"of {what} did not pass", goal="0"),
-        Figure("differing", differing, "cells", f"of {what} gave other facts than the first of their kind", goal="0"),
+        Figure(
+            "differing",
+            differing,
+            "cells",
+            f"of {what} gave other facts than the first of their kind",
+            goal="0",
+        ),
         Figure("again", again, "cells", f"of {what} lost a guest and were asked again", goal="0"),
         *(
             _grown(name, getattr(before, name), getattr(after, name), what)
@@ -75,14 +85,17 @@ def measure() -> list[Figure]:
             "memory",
             (after.memory - before.memory) / 1e6,
             "MB",
-            f"more after {what}: {before.memory / 1e6:.1f} before, {halfway / 1e6:.1f} half way, {after.memory / 1e6:.1f} after",
+            f"more after {what}: {before.memory / 1e6:.1f} before, {halfway / 1e6:.1f} half way,"
+            f" {after.memory / 1e6:.1f} after",
             goal="about 0",
         ),
     ]
 
 
 def _grown(name: str, before: int, after: int, what: str) -> Figure:
-    return Figure(name, after - before, "more", f"{name} after {what}: {before} before, {after} after", goal="0")
+    return Figure(
+        name, after - before, "more", f"{name} after {what}: {before} before, {after} after", goal="0"
+    )
 
 
 def record_key(record: Record) -> tuple[str, ...]:
@@ -107,7 +120,11 @@ def left() -> Left:
 
 def _listening() -> list[str]:
     """The inodes of TCP sockets that listen."""
-    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
     return [row[9] for row in rows if row[3] == _LISTEN]
 
 

@@ -1,4 +1,6 @@
-"""Ten thousand cells that were never run: planning, storing and rendering them, in a process of its own so that its memory can be told."""
+"""Ten thousand cells that were never run: planning, storing and rendering them, in a process of its
+own so that its memory can be told.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,13 @@ def figures() -> list[Figure]:
     shares = {"planning": taken.planning, "storing": taken.storing, "rendering": taken.rendering}
     what = f"{KERNELS * EXPERIMENTS:,} synthetic cells"
     return [
-        Figure("synthetic_seconds", sum(shares.values()), "s", f"planning, storing and rendering {what}", shares=shares),
+        Figure(
+            "synthetic_seconds",
+            sum(shares.values()),
+            "s",
+            f"planning, storing and rendering {what}",
+            shares=shares,
+        ),
         Figure("synthetic_megabytes", taken.memory / 1e6, "MB", "the most memory that took"),
     ]
 

@@ -1,1 +1,3 @@
-"""The tasks of `./invoke`, by what they are about: each parses flags, calls one function and prints."""
+"""The tasks of `./invoke`, by what they are about: each parses flags, calls one function and
+prints.
+"""

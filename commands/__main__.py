@@ -1,4 +1,6 @@
-"""The real `invoke`, two habits changed: wrong use ends with 2, as 1 is a kernel's, and some positional arguments may be left out."""
+"""The real `invoke`, two habits changed: wrong use ends with 2, as 1 is a kernel's, and some
+positional arguments may be left out.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from invoke.program import Program
 from vms.errors import UsageError
 
 OPTIONAL = {"history": "--fact", "bench": "--name"}
-"""The tasks whose positional arguments may be left out, which invoke knows only as flags: `history FACT` is `history --fact FACT`."""
+"""The tasks whose positional arguments may be left out, which invoke knows only as flags: `history
+FACT` is `history --fact FACT`.
+"""
 
 
 class Invoke(Program):
@@ -35,7 +39,10 @@ def _wrong_use() -> Iterator[None]:
     try:
         yield
     except ParseError as error:
-        raise Exit(f"error: {error}; ./invoke --list shows the tasks, ./invoke TASK --help its flags", code=UsageError.exit_code) from error
+        raise Exit(
+            f"error: {error}; ./invoke --list shows the tasks, ./invoke TASK --help its flags",
+            code=UsageError.exit_code,
+        ) from error
 
 
 def with_flags(words: Sequence[str]) -> list[str]:
@@ -54,4 +61,6 @@ def with_flags(words: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    Invoke(name="Invoke", binary="./invoke", version=__version__).run([sys.argv[0], *with_flags(sys.argv[1:])])
+    Invoke(name="Invoke", binary="./invoke", version=__version__).run(
+        [sys.argv[0], *with_flags(sys.argv[1:])]
+    )

@@ -11,7 +11,8 @@ from invoke.tasks import task
 
 from commands.shell import complain, console, reported, tidy
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none
+# of them uses.
 
 
 @task(
@@ -24,7 +25,9 @@ from commands.shell import complain, console, reported, tidy
 )
 @reported
 def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:
-    """Measure what cells, runs and reports cost, as ratios within one run, with what is the least they could cost."""
+    """Measure what cells, runs and reports cost, as ratios within one run, with what is the least
+    they could cost.
+    """
     from bench.figure import as_json, chosen, measure, names
     from bench.guests import config
     from bench.table import bench_table

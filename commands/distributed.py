@@ -7,10 +7,16 @@ from invoke.tasks import task
 
 from commands.shell import complain, reported
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none
+# of them uses.
 
 
-@task(help={"host": "the address to listen on; whoever can reach it can run programs as you", "port": "the port to listen on"})
+@task(
+    help={
+        "host": "the address to listen on; whoever can reach it can run programs as you",
+        "port": "the port to listen on",
+    }
+)
 @reported
 def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> None:
     """Hand out the work of matrix runs to workers on several machines, until interrupted."""
@@ -21,7 +27,10 @@ def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> N
 
 @task(
     positional=["scheduler"],
-    help={"scheduler": "the scheduler's address, tcp://host:8786", "slots": "guests at a time (default: what processors and memory bear)"},
+    help={
+        "scheduler": "the scheduler's address, tcp://host:8786",
+        "slots": "guests at a time (default: what processors and memory bear)",
+    },
 )
 @reported
 def worker(_context: Context, scheduler: str, slots: int = 0) -> None:

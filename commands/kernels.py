@@ -14,13 +14,16 @@ from commands.shell import LOCK, ROOT, complain, print_json, print_table, report
 if TYPE_CHECKING:
     from vms.prune import Held
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none
+# of them uses.
 
 
 @task(help={"json": "print them as JSON", "offline": "use the package lists that the cache holds"})
 @reported
 def kernels(_context: Context, json: bool = False, offline: bool = False) -> None:
-    """List every kernel that the configured suites name; a run has found out that some are gone from their archive."""
+    """List every kernel that the configured suites name; a run has found out that some are gone
+    from their archive.
+    """
     from matrix.config import read_config
     from vms.cache import Cache
     from vms.kernels import Catalogue, cached
@@ -71,7 +74,9 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
 )
 @reported
 def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> None:
-    """Write to matrix.lock the exact packages, with versions and sha256, that the kernels of matrix.toml are."""
+    """Write to matrix.lock the exact packages, with versions and sha256, that the kernels of
+    matrix.toml are.
+    """
     from matrix.config import read_config
     from vms.cache import Cache
     from vms.kernels import Catalogue, left_out, left_out_text, resolve_all
@@ -85,7 +90,9 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
     specs = [spec for spec in config.kernels if old is None or spec not in old.specs]
     if not offline:
-        builds = ask_for((*swept(specs, builds), *resolve_all(specs, builds, ROOT)), builds, config.debian, cache)
+        builds = ask_for(
+            (*swept(specs, builds), *resolve_all(specs, builds, ROOT)), builds, config.debian, cache
+        )
     made = locks.make(config.kernels, builds, ROOT, old)
     locks.write(made, LOCK)
     chosen = [kernel for entry in made.locked if entry.spec in specs for kernel in entry.kernels]
@@ -93,8 +100,13 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
         complain(left_out_text(absent, builds))
     for kernel in chosen:
         if kernel.id in builds.gone:
-            complain(f"locked, but gone from its archive: {kernel.version}; a run with --locked will not get it")
-    print_table(["spec", "kernel", "package version"], [[entry.spec, k.name, k.version] for entry in made.locked for k in entry.kernels])
+            complain(
+                f"locked, but gone from its archive: {kernel.version}; a run with --locked will not get it"
+            )
+    print_table(
+        ["spec", "kernel", "package version"],
+        [[entry.spec, k.name, k.version] for entry in made.locked for k in entry.kernels],
+    )
     print(LOCK)
 
 
@@ -123,11 +135,23 @@ def prune(_context: Context, keep: str = "20GB") -> None:
 
     done = pruned(Cache.default(), parse_size(keep))
     _print_held(done.removed)
-    print(f"removed {sum(entry.size for entry in done.removed) / 1e9:.1f} GB, {sum(entry.size for entry in done.held) / 1e9:.1f} GB stay")
+    print(
+        f"removed {sum(entry.size for entry in done.removed) / 1e9:.1f} GB,"
+        f" {sum(entry.size for entry in done.held) / 1e9:.1f} GB stay"
+    )
 
 
 def _print_held(entries: Iterable[Held]) -> None:
-    rows = [[e.kind, e.what, f"{e.size / 1e6:.0f}", f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", _tick(e.in_use)] for e in entries]
+    rows = [
+        [
+            e.kind,
+            e.what,
+            f"{e.size / 1e6:.0f}",
+            f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}",
+            _tick(e.in_use),
+        ]
+        for e in entries
+    ]
     print_table(["kind", "what", "MB", "last used", "in use"], rows, right=("MB",))
 
 

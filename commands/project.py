@@ -10,7 +10,8 @@ from invoke.tasks import task
 
 from commands.shell import RESULTS, ROOT, print_json, print_table, reported
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none
+# of them uses.
 
 
 CHECKS = (
@@ -21,7 +22,12 @@ CHECKS = (
 )
 
 
-@task(help={"json": "print all that is declared as JSON", "new": "write the skeleton of an experiment of this name"})
+@task(
+    help={
+        "json": "print all that is declared as JSON",
+        "new": "write the skeleton of an experiment of this name",
+    }
+)
 @reported
 def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     """List every experiment with the question it asks."""
@@ -32,7 +38,10 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     own = own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT)
     found = read_catalogue(own)
     if new:
-        print(f"{write_skeleton(new, found, own or ROOT / 'guest' / 'experiments')}\nrun it with ./invoke matrix -k newest -e {new}")
+        print(
+            f"{write_skeleton(new, found, own or ROOT / 'guest' / 'experiments')}\nrun it with ./invoke"
+            f" matrix -k newest -e {new}"
+        )
         return
     known = found.values()
     if json:
@@ -43,7 +52,10 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
                     "topic": experiment.topic,
                     "question": experiment.question,
                     "doc": experiment.doc,
-                    "facts": [{"name": fact.name, "type": fact.type.__name__, "meaning": fact.meaning} for fact in experiment.facts],
+                    "facts": [
+                        {"name": fact.name, "type": fact.type.__name__, "meaning": fact.meaning}
+                        for fact in experiment.facts
+                    ],
                     "invariants": [invariant.text for invariant in experiment.invariants],
                     "variants": experiment.combinations(),
                     "modules": experiment.modules,
@@ -75,7 +87,12 @@ def catalogue(_context: Context) -> None:
 
 @task(
     iterable=["run"],
-    help={"run": "the run to publish, a directory under results/ (repeatable: later ones bring newer answers; default: the newest)"},
+    help={
+        "run": (
+            "the run to publish, a directory under results/ (repeatable: later ones bring newer answers;"
+            " default: the newest)"
+        )
+    },
 )
 @reported
 def reference(_context: Context, run: list[str]) -> None:
@@ -83,7 +100,9 @@ def reference(_context: Context, run: list[str]) -> None:
     from matrix.catalogue import read_catalogue
     from matrix.reference import publish
 
-    print(publish([RESULTS / name for name in run or ["latest"]], RESULTS / "reference", read_catalogue(None)))
+    print(
+        publish([RESULTS / name for name in run or ["latest"]], RESULTS / "reference", read_catalogue(None))
+    )
 
 
 @task(help={"accel": "auto, kvm or tcg"})
@@ -110,7 +129,9 @@ def test(_context: Context) -> int:
 
     for check in CHECKS:
         print(f"$ {' '.join(check)}", flush=True)
-        code = subprocess.run([Path(sys.executable).parent / check[0], *check[1:]], cwd=ROOT, check=False).returncode
+        code = subprocess.run(
+            [Path(sys.executable).parent / check[0], *check[1:]], cwd=ROOT, check=False
+        ).returncode
         if code:
             return code
     return 0

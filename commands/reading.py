@@ -10,19 +10,25 @@ from invoke.tasks import task
 
 from commands.shell import RESULTS, ROOT, console, print_json, reported
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none
+# of them uses.
 
 
 @task(
     help={
-        "fact": "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets; without one all are listed",
+        "fact": (
+            "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets;"
+            " without one all are listed"
+        ),
         "rebuild": "make the database anew from the run directories first",
         "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
         "json": "print the fact's way as JSON, draw nothing",
     },
 )
 @reported
-def history(_context: Context, fact: str = "", rebuild: bool = False, database: str = "", json: bool = False) -> None:
+def history(
+    _context: Context, fact: str = "", rebuild: bool = False, database: str = "", json: bool = False
+) -> None:
     """Show a fact across runs and builds."""
     from matrix.config import read_config
     from matrix.history import rebuild as files
@@ -32,10 +38,17 @@ def history(_context: Context, fact: str = "", rebuild: bool = False, database: 
     from matrix.history.show import table
     from matrix.store import write_whole
 
-    with open_database(database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), anew=rebuild) as engine:
+    with open_database(
+        database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), anew=rebuild
+    ) as engine:
         if rebuild:
             done = files.rebuild(engine, RESULTS)
-            print("\n".join([f"recorded {done.runs} runs", *(f"left out: {reason}" for reason in done.left_out)]), file=sys.stderr)
+            print(
+                "\n".join(
+                    [f"recorded {done.runs} runs", *(f"left out: {reason}" for reason in done.left_out)]
+                ),
+                file=sys.stderr,
+            )
         if not fact:
             names = fact_names(engine)
             print_json(names) if json else print("\n".join(names))
@@ -52,7 +65,10 @@ def history(_context: Context, fact: str = "", rebuild: bool = False, database: 
 
 @task(
     help={
-        "before": "a kernel (as the newest runs know it), a run (its name under results/ or its directory), or RUN:KERNEL",
+        "before": (
+            "a kernel (as the newest runs know it), a run (its name under results/ or its directory), or"
+            " RUN:KERNEL"
+        ),
         "after": "the same for the other side",
         "json": "print every fact as JSON, those that are the same too",
     },
@@ -81,7 +97,9 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
 )
 @reported
 def upgrade(_context: Context, older: str, newer: str, json: bool = False, markdown: bool = False) -> int:
-    """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs saw and the ledger knows."""
+    """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs
+    saw and the ledger knows.
+    """
     from matrix.catalogue import own_directory, read_catalogue
     from matrix.config import read_config
     from matrix.ledger.read import read_ledger

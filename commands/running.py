@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from vms.kernels.lock import Lock
     from vms.settings import Debian
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none of them uses.
+# What a task needs is imported within it: listing the tasks must not wait for libraries that none
+# of them uses.
 
 
 @task(
     iterable=["kernel", "experiment"],
     help={
         "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
-        "experiment": "a name or a glob, 'table-full[scope=root]' for some variants (repeatable; default: those of matrix.toml)",
+        "experiment": (
+            "a name or a glob, 'table-full[scope=root]' for some variants (repeatable; default: those of"
+            " matrix.toml)"
+        ),
         "jobs": "guests that compute at a time (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what the cache holds",
@@ -68,7 +72,10 @@ def matrix(
     if jobs < 0:
         raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
     if jobs and scheduler:
-        raise UsageError("--jobs with --scheduler: how many guests run on a machine is for its worker to say (./invoke worker --slots)")
+        raise UsageError(
+            "--jobs with --scheduler: how many guests run on a machine is for its worker to say (./invoke"
+            " worker --slots)"
+        )
     config = read_config(ROOT / "matrix.toml")
     own = own_directory(config.own_experiments, ROOT)
     catalogue = read_catalogue(own)
@@ -76,7 +83,9 @@ def matrix(
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline)
     specs = kernel or config.kernels
-    builds, kernels, absent = _kernels(specs, builds, config.debian, cache, lock.read(LOCK) if locked else None, offline=offline)
+    builds, kernels, absent = _kernels(
+        specs, builds, config.debian, cache, lock.read(LOCK) if locked else None, offline=offline
+    )
     plan = plan_choices(kernels, chosen)
     machines = Machines(config.debian, cache, accel, offline, builds, own)
     if dry_run:
@@ -92,7 +101,9 @@ def matrix(
             source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
-        result = run_matrix(plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, absent)
+        result = run_matrix(
+            plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, absent
+        )
     keep(config.history, result.run)
     tidy(config.cache.size)
     if json:
@@ -115,8 +126,17 @@ def matrix(
     }
 )
 @reported
-def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool = False, locked: bool = False, json: bool = False) -> int:
-    """Run what is new and a sample of the rest, compare with the accepted baseline, say in ten lines what came of it."""
+def nightly(
+    _context: Context,
+    jobs: int = 0,
+    accel: str = "auto",
+    offline: bool = False,
+    locked: bool = False,
+    json: bool = False,
+) -> int:
+    """Run what is new and a sample of the rest, compare with the accepted baseline, say in ten
+    lines what came of it.
+    """
     from datetime import UTC, datetime
 
     from matrix.baseline import read_baseline
@@ -140,8 +160,17 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
-    builds, kernels, absent = _kernels(config.kernels, builds, config.debian, cache, held if locked else None, offline=offline)
-    since = tuple(kernel.name for kernel in lock.new_since(held, _meant(config.kernels, builds) if locked else kernels)) if held else ()
+    builds, kernels, absent = _kernels(
+        config.kernels, builds, config.debian, cache, held if locked else None, offline=offline
+    )
+    since = (
+        tuple(
+            kernel.name
+            for kernel in lock.new_since(held, _meant(config.kernels, builds) if locked else kernels)
+        )
+        if held
+        else ()
+    )
     plan = plan_choices(kernels, choose(config.experiments, catalogue))
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
@@ -167,9 +196,16 @@ def nightly(_context: Context, jobs: int = 0, accel: str = "auto", offline: bool
 
 
 def _kernels(
-    specs: Sequence[str], builds: Catalogue, settings: Debian, cache: Cache, held: Lock | None, *, offline: bool
+    specs: Sequence[str],
+    builds: Catalogue,
+    settings: Debian,
+    cache: Cache,
+    held: Lock | None,
+    *,
+    offline: bool,
 ) -> tuple[Catalogue, tuple[Kernel, ...], tuple[str, ...]]:
-    """The builds as far as is known now, the kernels to ask, and the versions of those left out because they are gone, which is said.
+    """The builds as far as is known now, the kernels to ask, and the versions of those left out
+    because they are gone, which is said.
 
     With a lock `held` the kernels are the lock's, and nobody is asked what there is.
     """
@@ -187,7 +223,9 @@ def _kernels(
 
 
 def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
-    """What the specs mean now; none for one that means nothing any more, as a locked build that the archive has dropped."""
+    """What the specs mean now; none for one that means nothing any more, as a locked build that the
+    archive has dropped.
+    """
     from vms.errors import UsageError
     from vms.kernels import resolve_all
 
@@ -200,7 +238,10 @@ def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
 
 @task(
     help={
-        "run": "accept this run's answers (a directory under results/; default: all that nightly runs have answered)",
+        "run": (
+            "accept this run's answers (a directory under results/; default: all that nightly runs have"
+            " answered)"
+        ),
         "why": "why these answers are right",
         "who": "who says so (default: as git knows you)",
     },
@@ -214,7 +255,11 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     from matrix.store import now
 
     baseline = read_baseline(BASELINE)
-    known = Known().with_run(*read_finished(RESULTS / run)) if run else read_known(RESULTS, baseline.known, complain)
+    known = (
+        Known().with_run(*read_finished(RESULTS / run))
+        if run
+        else read_known(RESULTS, baseline.known, complain)
+    )
     moved = accepted(baseline, known, who or whoami(ROOT), now(), why)
     write_baseline(BASELINE, moved)
     last = moved.acceptances[-1]

@@ -21,7 +21,9 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 def reported(body: Callable[..., int | None]) -> Callable[..., None]:
-    """Turns errors into one message and an exit code, and whatever asks us to stop into the same quick end."""
+    """Turns errors into one message and an exit code, and whatever asks us to stop into the same
+    quick end.
+    """
 
     @functools.wraps(body)
     def run(*arguments: Any, **flags: Any) -> None:
@@ -54,7 +56,10 @@ def end_soon() -> None:
 
 
 def console(*, errors: bool = False) -> Any:
-    """Where people read: a terminal as wide as it is, or a pipe in which no line is cut. `errors` is standard error."""
+    """Where people read: a terminal as wide as it is, or a pipe in which no line is cut.
+
+    `errors` is standard error.
+    """
     from rich.console import Console
 
     terminal = Console(highlight=False, stderr=errors)
@@ -90,7 +95,9 @@ def keep(setting: str, run: Path) -> None:
 
 
 def tidy(keep: int) -> None:
-    """Removes from the cache the templates that were used longest ago if it holds more than `keep` bytes, and says so."""
+    """Removes from the cache the templates that were used longest ago if it holds more than `keep`
+    bytes, and says so.
+    """
     from vms.cache import Cache
     from vms.prune import MADE_HERE, prune
 
@@ -102,7 +109,8 @@ def tidy(keep: int) -> None:
         return
     if removed:
         complain(
-            f"the cache held more than {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB that was used longest ago"
+            f"the cache held more than {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB"
+            " that was used longest ago"
         )
 
 

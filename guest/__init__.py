@@ -1,1 +1,4 @@
-"""What runs inside a guest: the agent, the lab and the experiments. Standard library and scapy only."""
+"""What runs inside a guest: the agent, the lab and the experiments.
+
+Standard library and scapy only.
+"""

@@ -1,7 +1,9 @@
-"""The agent: answers the host's requests, one JSON line each, over the virtio-serial port named `agent`.
+"""The agent: answers the host's requests, one JSON line each, over the virtio-serial port named
+`agent`.
 
-Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that whatever is cloned from this guest has it in
-memory, and then goes on in the background. The host counts as untrusted input too: a line that is no request is ignored.
+Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that whatever
+is cloned from this guest has it in memory, and then goes on in the background. The host counts as
+untrusted input too: a line that is no request is ignored.
 """
 
 from __future__ import annotations
@@ -30,19 +32,26 @@ _CHUNK = 32 << 10  # a virtio port takes no more at once
 _NO_HOST_SECONDS = 0.005
 _RNDADDENTROPY, _RNDRESEEDCRNG = 0x40085203, 0x5207
 
-# What cells use. Loading a module under emulation costs 0.1 s and more, in a template once. A module that a kernel lacks is left out here:
-# experiments that cannot do without it declare it.
+# What cells use. Loading a module under emulation costs 0.1 s and more, in a template once. A
+# module that a kernel lacks is left out here: experiments that cannot do without it declare it.
 _MODULES = (
-    "tun", "nf_conntrack", "nf_conntrack_netlink", "nf_defrag_ipv4", "nf_defrag_ipv6", "nf_nat", "nf_tables", "nft_compat", "nft_ct",
-    "nft_counter", "nft_nat", "nft_objref", "nft_chain_nat", "nft_masq", "nft_limit", "x_tables", "ip_tables", "ip6_tables", "iptable_raw",
-    "iptable_mangle", "iptable_filter", "iptable_nat", "ip6table_raw", "ip6table_mangle", "ip6table_filter", "ip6table_nat", "xt_CT",
-    "xt_conntrack", "xt_state", "xt_comment", "xt_tcpudp", "xt_mark", "xt_connmark", "xt_nat", "xt_MASQUERADE", "xt_NFQUEUE",
+    "tun", "nf_conntrack", "nf_conntrack_netlink", "nf_defrag_ipv4", "nf_defrag_ipv6", "nf_nat",
+    "nf_tables", "nft_compat", "nft_ct",
+    "nft_counter", "nft_nat", "nft_objref", "nft_chain_nat", "nft_masq", "nft_limit", "x_tables",
+    "ip_tables", "ip6_tables", "iptable_raw",
+    "iptable_mangle", "iptable_filter", "iptable_nat", "ip6table_raw", "ip6table_mangle", "ip6table_filter",
+    "ip6table_nat", "xt_CT",
+    "xt_conntrack", "xt_state", "xt_comment", "xt_tcpudp", "xt_mark", "xt_connmark", "xt_nat",
+    "xt_MASQUERADE", "xt_NFQUEUE",
     "ipt_REJECT", "nf_reject_ipv4", "nfnetlink_queue",
 )  # fmt: skip
 
 
 class Port:
-    """The agent's end of the port. A host that goes away is no error: the next one finds the agent listening."""
+    """The agent's end of the port.
+
+    A host that goes away is no error: the next one finds the agent listening.
+    """
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -53,7 +62,8 @@ class Port:
     def line(self) -> bytes:
         """The next line the host sends; waits for it as long as it takes."""
         while b"\n" not in self._buffer:
-            # A blocking poll wakes at once in a clone. Only without a host (POLLHUP) is there nothing to wait on but time.
+            # A blocking poll wakes at once in a clone. Only without a host (POLLHUP) is there
+            # nothing to wait on but time.
             self._poll.poll()
             try:
                 data = os.read(self._fd, _CHUNK)
@@ -111,11 +121,21 @@ def _run(request: dict[str, Any], cells: cell.Cells) -> dict[str, Any]:
     experiment = cells.experiments.get(request["experiment"])
     if experiment is None:
         return _error(f"there is no experiment {request['experiment']}")
-    return cells.run(experiment, request.get("variant", {}), float(request.get("seconds", experiment.seconds)))
+    return cells.run(
+        experiment, request.get("variant", {}), float(request.get("seconds", experiment.seconds))
+    )
 
 
 def _error(reason: str) -> dict[str, Any]:
-    return {"schema": cell.SCHEMA, "outcome": "error", "facts": {}, "reason": reason, "seconds": 0.0, "evidence": {}, "printed": ""}
+    return {
+        "schema": cell.SCHEMA,
+        "outcome": "error",
+        "facts": {},
+        "reason": reason,
+        "seconds": 0.0,
+        "evidence": {},
+        "printed": "",
+    }
 
 
 def _take_time_and_entropy(request: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What an experiment declares about itself, and how the catalogue of them is found.
 
-Both sides read this: the agent to run an experiment, the host to plan cells and to judge answers. Nothing here
-imports scapy, which would cost the host a second at every start.
+Both sides read this: the agent to run an experiment, the host to plan cells and to judge answers.
+Nothing here imports scapy, which would cost the host a second at every start.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ Facts = dict[str, Any]
 
 
 class Unsupported(Exception):
-    """The kernel (or modprobe, or iptables) said that it cannot; the message holds its own words. The cell is `unsupported`."""
+    """The kernel (or modprobe, or iptables) said that it cannot; the message holds its own words.
+
+    The cell is `unsupported`.
+    """
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One named outcome. `type` is bool, int, str, list (of str) or dict (str to int); `meaning` is for the reader."""
+    """One named outcome.
+
+    `type` is bool, int, str, list (of str) or dict (str to int); `meaning` is for the reader.
+    """
 
     name: str
     type: type
@@ -36,7 +42,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Invariant:
-    """What must hold on every kernel. `holds` is given the facts and the variant; a cell where it does not is `fail`."""
+    """What must hold on every kernel.
+
+    `holds` is given the facts and the variant; a cell where it does not is `fail`.
+    """
 
     text: str
     holds: Callable[[Facts, Mapping[str, str]], bool]
@@ -64,9 +73,13 @@ class Experiment:
     waits: bool = False
 
     def combinations(self) -> list[dict[str, str]]:
-        """Every variant of this experiment, one dict per cell; a single empty dict when it has none."""
+        """Every variant of this experiment, one dict per cell; a single empty dict when it has
+        none.
+        """
         names = list(self.variants)
-        return [dict(zip(names, values, strict=True)) for values in itertools.product(*self.variants.values())]
+        return [
+            dict(zip(names, values, strict=True)) for values in itertools.product(*self.variants.values())
+        ]
 
 
 _found: dict[str, Experiment] = {}
@@ -84,23 +97,31 @@ def experiment(
 ) -> Callable[[Callable[[Lab], Facts]], Callable[[Lab], Facts]]:
     """Declares a function as an experiment.
 
-    The function's name with dashes is the experiment's, its module the topic, its docstring's first line the question. `modules` are
-    kernel modules without which the question makes no sense: where one cannot be loaded the cell is `unsupported` with modprobe's own
-    words. `seconds` bounds one run, generously: a busy host slows a guest down ten times. `cpus` is more than 1 only for experiments about
-    races. `waits` says that nearly all of its time nothing happens in the guest, which then needs no processor to itself.
+    The function's name with dashes is the experiment's, its module the topic, its docstring's first
+    line the question. `modules` are kernel modules without which the question makes no sense: where
+    one cannot be loaded the cell is `unsupported` with modprobe's own words. `seconds` bounds one
+    run, generously: a busy host slows a guest down ten times. `cpus` is more than 1 only for
+    experiments about races. `waits` says that nearly all of its time nothing happens in the guest,
+    which then needs no processor to itself.
     """
 
     def declare(function: Callable[[Lab], Facts]) -> Callable[[Lab], Facts]:
         doc = inspect.getdoc(function)
         if not doc:
-            raise ValueError(f"{function.__module__}.{function.__name__}: an experiment needs a docstring that asks its question")
+            raise ValueError(
+                f"{function.__module__}.{function.__name__}: an experiment needs a docstring that asks its"
+                " question"
+            )
         name = function.__name__.replace("_", "-")
         if name in _found and _found[name].run.__module__ != function.__module__:
-            raise ValueError(f"{function.__module__}: an experiment called {name} is already in {_found[name].run.__module__}")
+            raise ValueError(
+                f"{function.__module__}: an experiment called {name} is already in"
+                f" {_found[name].run.__module__}"
+            )
         _found[name] = Experiment(
             name=name,
             topic=function.__module__.rpartition(".")[2].replace("_", "-"),
-            question=doc.splitlines()[0],
+            question=" ".join(doc.split("\n\n")[0].split()),
             doc=doc,
             run=function,
             facts=tuple(facts),
@@ -117,7 +138,9 @@ def experiment(
 
 
 def load(own: Path | None = None) -> dict[str, Experiment]:
-    """Every experiment of `guest/experiments/` and of the user's own directory, by name, in the order of modules and of definition."""
+    """Every experiment of `guest/experiments/` and of the user's own directory, by name, in the
+    order of modules and of definition.
+    """
     package = importlib.import_module("guest.experiments")
     if own and str(own) not in package.__path__:
         package.__path__.append(str(own))

@@ -1,8 +1,10 @@
 """One cell: a child in fresh namespaces runs the experiment, the agent watches over it.
 
-The child may print, loop, fork or die as it likes: its prints go to a pipe of their own, its answer comes over another one and is bounded,
-and it is the first process of a PID namespace, so that whatever it started ends with it. It knows every experiment and is told which it is
-to run. So a child is made ahead, in the template: in an emulated clone that would take as long as all the rest of a cell.
+The child may print, loop, fork or die as it likes: its prints go to a pipe of their own, its answer
+comes over another one and is bounded, and it is the first process of a PID namespace, so that
+whatever it started ends with it. It knows every experiment and is told which it is to run. So a
+child is made ahead, in the template: in an emulated clone that would take as long as all the rest
+of a cell.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Cells:
             self._ahead[scope].wait()
 
     def run(self, experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
-        """Runs one experiment with one variant and gives the answer to its request, without the id."""
+        """Runs one experiment with one variant and gives the answer to its request, without the
+        id.
+        """
         start = time.monotonic()
         root = Root()
         try:
@@ -62,7 +66,9 @@ class Cells:
                 answer = {"outcome": "unsupported", "reason": str(refusal)}
             lines = root.dmesg()
             if lines:
-                answer.setdefault("evidence", {})["dmesg.txt"] = {"text": "\n".join(lines)[:_MOST_PRINTED] + "\n"}
+                answer.setdefault("evidence", {})["dmesg.txt"] = {
+                    "text": "\n".join(lines)[:_MOST_PRINTED] + "\n"
+                }
         finally:
             root.restore()
         whole: Answer = {"schema": SCHEMA, "facts": {}, "reason": "", "evidence": {}, "printed": ""}
@@ -78,7 +84,9 @@ class Cells:
 
 
 class _Child:
-    """A process in fresh namespaces, waiting to be told what to run; our ends of what connects us to it."""
+    """A process in fresh namespaces, waiting to be told what to run; our ends of what connects us
+    to it.
+    """
 
     def __init__(self, scope: str, experiments: Mapping[str, Experiment]) -> None:
         self.answer, answer = os.pipe2(os.O_CLOEXEC)
@@ -113,21 +121,37 @@ class _Child:
         return status
 
 
-def _watch(child: _Child, experiment: Experiment, variant: Mapping[str, str], seconds: float, root: Root) -> Answer:
+def _watch(
+    child: _Child, experiment: Experiment, variant: Mapping[str, str], seconds: float, root: Root
+) -> Answer:
     try:
         child.tell(experiment, variant)
-        outcome, answer, printed = _listen(child.answer, child.printed, child.channel, root, time.monotonic() + seconds)
+        outcome, answer, printed = _listen(
+            child.answer, child.printed, child.channel, root, time.monotonic() + seconds
+        )
     finally:
         status = child.end()
     text = printed[-_MOST_PRINTED:].decode(errors="replace")
     if outcome == "timeout":
-        return {"outcome": "timeout", "reason": f"{experiment.name} did not end within {seconds:g} s", "printed": text}
+        return {
+            "outcome": "timeout",
+            "reason": f"{experiment.name} did not end within {seconds:g} s",
+            "printed": text,
+        }
     if outcome == "bounds":
-        return {"outcome": "error", "reason": f"{experiment.name} answered more than {_MOST_ANSWER} bytes", "printed": text}
+        return {
+            "outcome": "error",
+            "reason": f"{experiment.name} answered more than {_MOST_ANSWER} bytes",
+            "printed": text,
+        }
     try:
         return dict(json.loads(answer)) | {"printed": text}
     except ValueError:
-        return {"outcome": "error", "reason": f"the experiment's process ended without an answer, wait status {status}", "printed": text}
+        return {
+            "outcome": "error",
+            "reason": f"the experiment's process ended without an answer, wait status {status}",
+            "printed": text,
+        }
 
 
 def _fork_first_process() -> int:
@@ -135,13 +159,16 @@ def _fork_first_process() -> int:
     linux.unshare(linux.CLONE_NEWPID)
     child = os.fork()
     if child:
-        # Without this the next cell could not get a PID namespace: one may only be made from one's own.
+        # Without this the next cell could not get a PID namespace: one may only be made from one's
+        # own.
         linux.setns(own, linux.CLONE_NEWPID)
     os.close(own)
     return child
 
 
-def _listen(answer: int, printed: int, channel: socket.socket, root: Root, end: float) -> tuple[str, bytes, bytes]:
+def _listen(
+    answer: int, printed: int, channel: socket.socket, root: Root, end: float
+) -> tuple[str, bytes, bytes]:
     parts: list[bytes] = []
     size = 0
     words = b""
@@ -181,7 +208,9 @@ def _rest(printed: int) -> bytes:
         return b""
 
 
-def _live(scope: str, experiments: Mapping[str, Experiment], answer: int, printed: int, channel: socket.socket) -> NoReturn:
+def _live(
+    scope: str, experiments: Mapping[str, Experiment], answer: int, printed: int, channel: socket.socket
+) -> NoReturn:
     try:
         linux.die_with_parent(signal.SIGKILL)
         os.setsid()
@@ -191,7 +220,9 @@ def _live(scope: str, experiments: Mapping[str, Experiment], answer: int, printe
         channel.sendall(_READY)
         name, variant = json.loads(channel.recv(_MOST_TOLD))  # written at once, so it is read at once
         random.seed()  # not earlier: the kernel's entropy came with the request
-        data = json.dumps(_attempt(ready, experiments[name], variant) if isinstance(ready, Lab) else ready).encode()
+        data = json.dumps(
+            _attempt(ready, experiments[name], variant) if isinstance(ready, Lab) else ready
+        ).encode()
         while data:
             data = data[os.write(answer, data) :]
     except BaseException:  # nothing may return into the agent's own stack

@@ -30,13 +30,18 @@ def unshare(flags: int) -> None:
 
 
 def setns(fd: int, kind: int) -> None:
-    """setns(2): moves this process (for CLONE_NEWPID: its children) into the namespace behind `fd`."""
+    """setns(2): moves this process (for CLONE_NEWPID: its children) into the namespace behind
+    `fd`.
+    """
     _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
 
 
 def mount(source: str, target: str, kind: str) -> None:
     """mount(2) without flags or data."""
-    _checked(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(0), None), f"mount {target}")
+    _checked(
+        _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(0), None),
+        f"mount {target}",
+    )
 
 
 def die_with_parent(signal: int) -> None:
@@ -45,7 +50,9 @@ def die_with_parent(signal: int) -> None:
 
 
 def set_dumpable() -> None:
-    """Gives /proc/self back to this process after a change of user, so that it may write its own id maps."""
+    """Gives /proc/self back to this process after a change of user, so that it may write its own id
+    maps.
+    """
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 

@@ -1,7 +1,8 @@
 """Netlink in a few lines: messages, attributes, dumps and the kernel's own words when it refuses.
 
-Programs such as ip and conntrack cost 0.1 s each to start in an emulated guest; the same question over a netlink socket
-costs a millisecond. Source: netlink(7), include/uapi/linux/netlink.h and nfnetlink.h.
+Programs such as ip and conntrack cost 0.1 s each to start in an emulated guest; the same question
+over a netlink socket costs a millisecond. Source: netlink(7), include/uapi/linux/netlink.h and
+nfnetlink.h.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class Message:
 
 
 def attribute(kind: int, value: bytes | str | int) -> bytes:
-    """One attribute, padded. An int is a u32 in the host's byte order, as rtnetlink has it; a str ends in NUL."""
+    """One attribute, padded.
+
+    An int is a u32 in the host's byte order, as rtnetlink has it; a str ends in NUL.
+    """
     if isinstance(value, int):
         value = struct.pack("=I", value)
     elif isinstance(value, str):
@@ -67,7 +71,9 @@ def attributes(data: bytes) -> Attributes:
 
 
 class Netlink:
-    """A netlink socket in the network namespace where it was made; it stays there when the process moves on."""
+    """A netlink socket in the network namespace where it was made; it stays there when the process
+    moves on.
+    """
 
     def __init__(self, protocol: int, *, groups: int = 0, receive_buffer: int = 0) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
@@ -89,7 +95,8 @@ class Netlink:
     def ask(self, kind: int, payload: bytes, flags: int = ACK) -> list[Message]:
         """Sends one request and gives the messages of its answer.
 
-        Raises OSError with the kernel's errno and, where it gave one, its explanation; TimeoutError if no answer comes.
+        Raises OSError with the kernel's errno and, where it gave one, its explanation; TimeoutError
+        if no answer comes.
         """
         self.send(kind, payload, flags)
         messages: list[Message] = []
@@ -114,7 +121,10 @@ class Netlink:
         self._socket.send(header + payload)
 
     def events(self, seconds: float = 0.0) -> Iterator[Message]:
-        """What the kernel sent unasked; ends when nothing more comes within `seconds`. ENOBUFS (messages lost) is raised."""
+        """What the kernel sent unasked; ends when nothing more comes within `seconds`.
+
+        ENOBUFS (messages lost) is raised.
+        """
         for _, message in self._receive(seconds):
             yield message
 
@@ -136,7 +146,8 @@ def _raise_refusal(message: Message) -> None:
         return
     words = os.strerror(-number)
     if message.flags & _ACK_TLVS:
-        # Behind the errno stands our request's header, and our whole request unless the kernel capped it.
+        # Behind the errno stands our request's header, and our whole request unless the kernel
+        # capped it.
         (length,) = struct.unpack_from("=I", payload, 4)
         skip = 4 + (16 if message.flags & _CAPPED else (length + 3) & ~3)
         text = attributes(payload[skip:]).get(_EXT_ACK_TEXT)

@@ -1,7 +1,9 @@
-"""What the agent does for a cell as root of the guest's initial namespace, and undoes when the cell is over.
+"""What the agent does for a cell as root of the guest's initial namespace, and undoes when the cell
+is over.
 
-A cell lives in namespaces of its own. The table's limit, kernel modules and the kernel's log belong to the whole machine; a cell asks for
-them over a socket pair, JSON lines both ways, and gets what it asked for or the kernel's refusal.
+A cell lives in namespaces of its own. The table's limit, kernel modules and the kernel's log belong
+to the whole machine; a cell asks for them over a socket pair, JSON lines both ways, and gets what
+it asked for or the kernel's refusal.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ _TOOL_SECONDS = 20
 
 
 class Refused(Exception):
-    """The kernel refused what was asked of root. `code` is the errno's name, or empty where a program spoke."""
+    """The kernel refused what was asked of root.
+
+    `code` is the errno's name, or empty where a program spoke.
+    """
 
     def __init__(self, words: str, code: str = "") -> None:
         self.code = code
@@ -92,7 +97,9 @@ class Root:
         return self._log.lines()
 
     def restore(self) -> None:
-        """Puts back every value written and takes out every module loaded, as far as the kernel lets us."""
+        """Puts back every value written and takes out every module loaded, as far as the kernel
+        lets us.
+        """
         for path, value in reversed(self._before.items()):
             try:
                 Path(path).write_text(value)
@@ -104,7 +111,10 @@ class Root:
 
 
 class Asking:
-    """The cell's side of the socket pair. Every method raises Refused with the kernel's own words."""
+    """The cell's side of the socket pair.
+
+    Every method raises Refused with the kernel's own words.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._stream = channel.makefile("rwb")
@@ -118,7 +128,9 @@ class Asking:
         return answer["ok"]
 
     def sysctl(self, name: str, value: int | str) -> str:
-        """Sets a sysctl of the initial namespace until the cell is over: `ok`, or the errno's name if the kernel refuses the value."""
+        """Sets a sysctl of the initial namespace until the cell is over: `ok`, or the errno's name
+        if the kernel refuses the value.
+        """
         try:
             self._ask("write", f"/proc/sys/{name}", str(value))
         except Refused as refusal:
@@ -156,7 +168,13 @@ def _tool(*command: str) -> None:
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS, env=environment
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_TOOL_SECONDS,
+            env=environment,
         )
     except OSError as error:
         raise Refused(f"{command[0]}: {error.strerror}", errno_name(error)) from error

@@ -1,7 +1,9 @@
-"""The accepted baseline: for every cell the answer that somebody looked at and found right, with who, when and why.
+"""The accepted baseline: for every cell the answer that somebody looked at and found right, with
+who, when and why.
 
-It is one file beside `matrix.toml`, to be committed like a lock file: whoever checks it out, CI too, compares with the same answers.
-One cell is one line, so that a commit that moves the baseline shows what moved.
+It is one file beside `matrix.toml`, to be committed like a lock file: whoever checks it out, CI
+too, compares with the same answers. One cell is one line, so that a commit that moves the baseline
+shows what moved.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ FORM = 1
 
 @dataclass(frozen=True)
 class Acceptance:
-    """One move of the baseline. `when` is ISO 8601 in UTC; `cells` says how many were new or moved."""
+    """One move of the baseline.
+
+    `when` is ISO 8601 in UTC; `cells` says how many were new or moved.
+    """
 
     who: str
     when: str
@@ -58,7 +63,10 @@ class BaselineKernel(msgspec.Struct, omit_defaults=True):
 
 
 class BaselineCell(msgspec.Struct, omit_defaults=True):
-    """An accepted answer. `kernel` is the build's id, `seen` when the run that gave the answer was started."""
+    """An accepted answer.
+
+    `kernel` is the build's id, `seen` when the run that gave the answer was started.
+    """
 
     kernel: str
     experiment: str
@@ -79,12 +87,15 @@ class BaselineFile(msgspec.Struct):
 
 
 def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> Baseline:
-    """The baseline moved to what is known. A cell that is `unstable` now keeps what was accepted before.
+    """The baseline moved to what is known. A cell that is `unstable` now keeps what was accepted
+    before.
 
     Raises UsageError when no reason is given, or when nothing differs from what is accepted.
     """
     if not why.strip():
-        raise UsageError("accept: say why these answers are right, for example --why 'backport of b12fa46, see the ledger'")
+        raise UsageError(
+            "accept: say why these answers are right, for example --why 'backport of b12fa46, see the ledger'"
+        )
     answers = dict(baseline.known.answers)
     moved = 0
     for key, answer in known.answers.items():
@@ -93,20 +104,30 @@ def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> B
             moved += 1
     if not moved:
         raise UsageError("accept: nothing to accept, every known answer is the accepted one")
-    kernels = {**baseline.known.kernels, **{key: entry for key, entry in known.kernels.items() if any(key == cell[0] for cell in answers)}}
-    return Baseline(Known(kernels, answers), (*baseline.acceptances, Acceptance(who, when, why.strip(), moved)))
+    kernels = {
+        **baseline.known.kernels,
+        **{key: entry for key, entry in known.kernels.items() if any(key == cell[0] for cell in answers)},
+    }
+    return Baseline(
+        Known(kernels, answers), (*baseline.acceptances, Acceptance(who, when, why.strip(), moved))
+    )
 
 
 def whoami(checkout: Path) -> str:
     """Who accepts: as the checkout's git would sign a commit, else the login name."""
     try:
-        return tool.run(["git", "-C", str(checkout), "var", "GIT_AUTHOR_IDENT"], Deadline(10, "asking git who you are")).rsplit(" ", 2)[0]
+        return tool.run(
+            ["git", "-C", str(checkout), "var", "GIT_AUTHOR_IDENT"], Deadline(10, "asking git who you are")
+        ).rsplit(" ", 2)[0]
     except HostError:
         return getpass.getuser()
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The baseline in the file; an empty one if there is none yet. Raises UsageError if it is damaged."""
+    """The baseline in the file; an empty one if there is none yet.
+
+    Raises UsageError if it is damaged.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -116,17 +137,25 @@ def read_baseline(path: Path) -> Baseline:
     try:
         file = msgspec.json.decode(content, type=BaselineFile)
     except msgspec.DecodeError as error:
-        raise UsageError(f"the baseline {path} cannot be read: {error}; restore it from version control") from error
+        raise UsageError(
+            f"the baseline {path} cannot be read: {error}; restore it from version control"
+        ) from error
     if file.form != FORM:
         raise UsageError(f"the baseline {path} is of form {file.form}, this program reads form {FORM}")
-    kernels = {k.id: KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite) for k in file.kernels}
+    kernels = {
+        k.id: KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite)
+        for k in file.kernels
+    }
     answers: dict[Key, Answer] = {}
     for cell in file.cells:
         if cell.kernel not in kernels:
             raise UsageError(
-                f"the baseline {path} has a cell of {cell.kernel!r}, which is not among its kernels; restore it from version control"
+                f"the baseline {path} has a cell of {cell.kernel!r}, which is not among its kernels; restore"
+                " it from version control"
             )
-        record = Record(kernels[cell.kernel].name, cell.experiment, cell.variant, cell.status, cell.facts, cell.reason)
+        record = Record(
+            kernels[cell.kernel].name, cell.experiment, cell.variant, cell.status, cell.facts, cell.reason
+        )
         answers[cell.kernel, cell.experiment, variant_name(cell.variant)] = Answer(record, cell.seen)
     return Baseline(Known(kernels, answers), tuple(file.acceptances))
 
@@ -139,7 +168,10 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
             BaselineKernel(k.id, k.name, k.series, k.release, k.flavour, k.version, k.suite)
             for k in sorted(baseline.known.kernels.values(), key=lambda entry: entry.id)
         ],
-        "cells": [_cell(key, answer) for key, answer in sorted(baseline.known.answers.items(), key=lambda item: item[0])],
+        "cells": [
+            _cell(key, answer)
+            for key, answer in sorted(baseline.known.answers.items(), key=lambda item: item[0])
+        ],
     }
     lines = [f'"form": {FORM}', *(f'"{name}": [\n{_lines(items)}\n]' for name, items in parts.items())]
     write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
@@ -151,7 +183,9 @@ def _lines(items: Sequence[object]) -> str:
 
 def _cell(key: Key, answer: Answer) -> BaselineCell:
     record = answer.record
-    return BaselineCell(key[0], record.experiment, record.status, answer.seen, record.variant, record.facts, record.reason)
+    return BaselineCell(
+        key[0], record.experiment, record.status, answer.seen, record.variant, record.facts, record.reason
+    )
 
 
 def _same(accepted: Answer | None, now: Answer) -> bool:

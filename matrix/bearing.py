@@ -1,4 +1,6 @@
-"""What a change of a fact means to whoever runs the kernel, as far as its values tell: what to look at after an upgrade."""
+"""What a change of a fact means to whoever runs the kernel, as far as its values tell: what to look
+at after an upgrade.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from matrix.record import FactValue
 class Bearing(StrEnum):
     """What is touched, the most consequential first.
 
-    `stops`: packets that came through no longer do. `refused`: settings and rules that were taken no longer are. `judged`: packets are
-    in another state, or come through now. `lives`: how long entries live. `offers`: new settings and rules. `tells`: what is listed,
-    counted and logged.
+    `stops`: packets that came through no longer do. `refused`: settings and rules that were taken
+    no longer are. `judged`: packets are in another state, or come through now. `lives`: how long
+    entries live. `offers`: new settings and rules. `tells`: what is listed, counted and logged.
     """
 
     STOPS = "stops"
@@ -41,12 +43,17 @@ _FAILED = ("drop", "drops", "insert_failed")
 def bearing(fact: str, meaning: str, before: FactValue | None, after: FactValue | None) -> Bearing:
     """How the change bears on whoever runs the kernel.
 
-    A first sorting for the reader by what the values say, such as `lost`, an errno or seconds; no verdict rests on it.
+    A first sorting for the reader by what the values say, such as `lost`, an errno or seconds; no
+    verdict rests on it.
     """
     was, now = _items(before), _items(after)
     gone, new = " ".join(was - now), " ".join(now - was)
     fewer = _total(after) - _total(before)
-    if (_LOST.search(new) and not _LOST.search(gone)) or (fact in _ARRIVED and fewer < 0) or (fact in _FAILED and fewer > 0):
+    if (
+        (_LOST.search(new) and not _LOST.search(gone))
+        or (fact in _ARRIVED and fewer < 0)
+        or (fact in _FAILED and fewer > 0)
+    ):
         return Bearing.STOPS
     if fact.startswith("write") and fewer < 0:
         return Bearing.REFUSED
@@ -54,7 +61,12 @@ def bearing(fact: str, meaning: str, before: FactValue | None, after: FactValue 
         return Bearing.REFUSED if _REFUSED.search(new) else Bearing.OFFERS
     if fact == "accepted":
         return Bearing.REFUSED if was - now else Bearing.OFFERS
-    if _STATE.search(f"{gone} {new}") or _LOST.search(gone) or fact.lower() in ("invalid", "untracked") or fact in _ARRIVED:
+    if (
+        _STATE.search(f"{gone} {new}")
+        or _LOST.search(gone)
+        or fact.lower() in ("invalid", "untracked")
+        or fact in _ARRIVED
+    ):
         return Bearing.JUDGED
     if _SECONDS.search(f"{gone} {new}") or (_TCP.search(gone) and _TCP.search(new)):
         return Bearing.LIVES

@@ -1,4 +1,6 @@
-"""The experiments of this run: those of `guest/experiments/` and those of the user's own directory."""
+"""The experiments of this run: those of `guest/experiments/` and those of the user's own
+directory.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ from guest.lab.packets import tcp
 def {function}(lab: Lab) -> Facts:
     """What does the kernel do with one SYN?
 
-    One SYN from 198.18.0.2:10000 arrives for 192.0.2.1:80 through a tun, where nobody listens. Say here what a reader must know to
-    judge whether the answer applies to them.
+    One SYN from 198.18.0.2:10000 arrives for 192.0.2.1:80 through a tun, where nobody listens. Say
+    here what a reader must know to judge whether the answer applies to them.
     """
     wire = lab.host()
     lab.iptables("""
@@ -42,17 +44,26 @@ def {function}(lab: Lab) -> Facts:
 
 
 def own_directory(setting: str, base: Path) -> Path | None:
-    """The directory that `own_experiments` names, relative to `matrix.toml`. Raises UsageError if it is none."""
+    """The directory that `own_experiments` names, relative to `matrix.toml`.
+
+    Raises UsageError if it is none.
+    """
     if not setting:
         return None
     directory = (base / setting).resolve()
     if not directory.is_dir():
-        raise UsageError(f"{base / 'matrix.toml'}, `own_experiments`: {directory} is not a directory; make it, or take the line out")
+        raise UsageError(
+            f"{base / 'matrix.toml'}, `own_experiments`: {directory} is not a directory; make it, or take the"
+            " line out"
+        )
     return directory
 
 
 def read_catalogue(own: Path | None) -> dict[str, Experiment]:
-    """Every experiment by name. Raises UsageError, naming the line, for a module of the user's that cannot be imported."""
+    """Every experiment by name.
+
+    Raises UsageError, naming the line, for a module of the user's that cannot be imported.
+    """
     try:
         return load(own)
     except Exception as error:
@@ -66,12 +77,22 @@ def read_catalogue(own: Path | None) -> dict[str, Experiment]:
 
 
 def write_skeleton(name: str, catalogue: dict[str, Experiment], directory: Path) -> Path:
-    """Writes an experiment that runs as it is, for its author to change. Raises UsageError for a bad name or one that is taken."""
+    """Writes an experiment that runs as it is, for its author to change.
+
+    Raises UsageError for a bad name or one that is taken.
+    """
     function = name.replace("-", "_")
     if not function.isidentifier() or function != function.lower():
-        raise UsageError(f"{name!r} cannot be an experiment's name: use small letters, digits and dashes, beginning with a letter")
+        raise UsageError(
+            f"{name!r} cannot be an experiment's name: use small letters, digits and dashes, beginning with a"
+            " letter"
+        )
     path = directory / f"{function}.py"
     if name in catalogue or path.exists():
-        raise UsageError(f"there is an experiment called {name} already" if name in catalogue else f"{path} is there already")
+        raise UsageError(
+            f"there is an experiment called {name} already"
+            if name in catalogue
+            else f"{path} is there already"
+        )
     path.write_text(SKELETON.format(title=name.replace("-", " ").capitalize(), function=function))
     return path

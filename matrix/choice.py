@@ -1,4 +1,6 @@
-"""Which experiments, in which variants: `table-full`, `table-*`, `table-full[frontend=legacy/nft,scope=root]`."""
+"""Which experiments, in which variants: `table-full`, `table-*`,
+`table-full[frontend=legacy/nft,scope=root]`.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,26 @@ _SELECTED = re.compile(r"(?P<glob>.+)\[(?P<selector>[^\[\]]*)\]")
 
 
 def choose(specs: Iterable[str], catalogue: Mapping[str, Experiment]) -> tuple[Choice, ...]:
-    """The experiments that any spec names, in the catalogue's order, each in the variants that any spec asks.
+    """The experiments that any spec names, in the catalogue's order, each in the variants that any
+    spec asks.
 
-    A spec is a name or a glob; in brackets may follow what a variant must have, a parameter's values parted by `/`. A parameter that is
-    left out may have any value. Raises UsageError for a spec that names nothing.
+    A spec is a name or a glob; in brackets may follow what a variant must have, a parameter's
+    values parted by `/`. A parameter that is left out may have any value. Raises UsageError for a
+    spec that names nothing.
     """
     chosen: dict[str, set[str]] = {}
     for text in specs:
         for experiment, variants in _named(_parse(text, catalogue), text, catalogue):
             chosen.setdefault(experiment.name, set()).update(map(variant_name, variants))
     if not chosen:
-        raise UsageError("no experiments are chosen: `experiments` in matrix.toml is empty and no -e is given")
+        raise UsageError(
+            "no experiments are chosen: `experiments` in matrix.toml is empty and no -e is given"
+        )
     return tuple(
-        Choice(experiment, tuple(variant for variant in experiment.combinations() if variant_name(variant) in chosen[name]))
+        Choice(
+            experiment,
+            tuple(variant for variant in experiment.combinations() if variant_name(variant) in chosen[name]),
+        )
         for name, experiment in catalogue.items()
         if name in chosen
     )
@@ -44,20 +53,29 @@ class _Spec:
 
 def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
     found = _SELECTED.fullmatch(text)
-    if not found or ("=" not in text and fnmatch.filter(catalogue, text)):  # brackets are a glob's as well: *-[ef]ull
+    # brackets are a glob's as well: *-[ef]ull
+    if not found or ("=" not in text and fnmatch.filter(catalogue, text)):
         return _Spec(text, {})
     wanted: dict[str, tuple[str, ...]] = {}
     for part in found["selector"].split(","):
         parameter, equals, values = (word.strip() for word in part.partition("="))
         if not parameter or not equals or not all(values.split("/")):
-            raise UsageError(f"{text!r}: {part.strip()!r} is not parameter=value, as in 'table-full[frontend=legacy/nft,scope=root]'")
+            raise UsageError(
+                f"{text!r}: {part.strip()!r} is not parameter=value, as in"
+                " 'table-full[frontend=legacy/nft,scope=root]'"
+            )
         if parameter in wanted:
-            raise UsageError(f"{text!r}: {parameter} is there twice; {parameter}={'/'.join(wanted[parameter])}/{values} means either")
+            raise UsageError(
+                f"{text!r}: {parameter} is there twice; {parameter}={'/'.join(wanted[parameter])}/{values}"
+                " means either"
+            )
         wanted[parameter] = tuple(values.split("/"))
     return _Spec(found["glob"], wanted)
 
 
-def _named(spec: _Spec, text: str, catalogue: Mapping[str, Experiment]) -> list[tuple[Experiment, list[dict[str, str]]]]:
+def _named(
+    spec: _Spec, text: str, catalogue: Mapping[str, Experiment]
+) -> list[tuple[Experiment, list[dict[str, str]]]]:
     """The experiments with their variants, those left out that have no such variant."""
     names = fnmatch.filter(catalogue, spec.glob)
     if not names:
@@ -67,7 +85,10 @@ def _named(spec: _Spec, text: str, catalogue: Mapping[str, Experiment]) -> list[
     found = [(catalogue[name], _matching(catalogue[name], spec)) for name in names]
     asked = [(experiment, variants) for experiment, variants in found if variants]
     if not asked:
-        raise UsageError(f"{text!r}: no experiment has all of that at once; `./invoke experiments` lists the variants of each")
+        raise UsageError(
+            f"{text!r}: no experiment has all of that at once; `./invoke experiments` lists the variants of"
+            " each"
+        )
     return asked
 
 
@@ -80,15 +101,22 @@ def _matching(experiment: Experiment, spec: _Spec) -> list[dict[str, str]]:
 
 
 def _refuse_unknown(text: str, parameter: str, values: Iterable[str], experiments: list[Experiment]) -> None:
-    """Raises UsageError for a parameter or a value that none of the experiments has: left out in silence, it would look as if asked."""
+    """Raises UsageError for a parameter or a value that none of the experiments has: left out in
+    silence, it would look as if asked.
+    """
     which = experiments[0].name if len(experiments) == 1 else "none of these experiments"
     parameters = dict.fromkeys(name for experiment in experiments for name in experiment.variants)
     if not parameters:
-        raise UsageError(f"{text!r}: {which} has {'no variants' if len(experiments) == 1 else 'any variants'}; leave the brackets out")
+        raise UsageError(
+            f"{text!r}: {which} has {'no variants' if len(experiments) == 1 else 'any variants'}; leave the"
+            " brackets out"
+        )
     if parameter not in parameters:
         has = f"{which} has {'no' if len(experiments) == 1 else 'a'} parameter {parameter!r}"
         raise UsageError(f"{text!r}: {has}; {_meant(parameter, list(parameters))}")
-    known = list(dict.fromkeys(value for experiment in experiments for value in experiment.variants.get(parameter, ())))
+    known = list(
+        dict.fromkeys(value for experiment in experiments for value in experiment.variants.get(parameter, ()))
+    )
     for value in values:
         if value not in known:
             raise UsageError(f"{text!r}: {parameter} is never {value!r}; {_meant(value, known)}")
@@ -96,4 +124,8 @@ def _refuse_unknown(text: str, parameter: str, values: Iterable[str], experiment
 
 def _meant(word: str, known: list[str]) -> str:
     near = difflib.get_close_matches(word, known, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else f"there {'are' if len(known) > 1 else 'is'} {', '.join(known)}"
+    return (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"there {'are' if len(known) > 1 else 'is'} {', '.join(known)}"
+    )

@@ -1,7 +1,7 @@
 """What differs between two kernels, fact by fact.
 
-Only what a kernel really said is compared. A cell that ended in our `error`, or was never run, is `lost`; one that disagreed with itself
-is `unstable`; neither is ever a change.
+Only what a kernel really said is compared. A cell that ended in our `error`, or was never run, is
+`lost`; one that disagreed with itself is `unstable`; neither is ever a change.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from matrix.record import FactValue, Record, Status
 class Kind(StrEnum):
     """What became of a fact between two cells.
 
-    `appeared` and `disappeared`: only one side has the fact, because the other lacks it, crashed or did not end. `unsupported`: the
-    later kernel says that it cannot.
+    `appeared` and `disappeared`: only one side has the fact, because the other lacks it, crashed or
+    did not end. `unsupported`: the later kernel says that it cannot.
     """
 
     SAME = "same"
@@ -37,7 +37,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One fact on two sides. `fact` is empty where a side has no facts to compare: then the statuses are all there is."""
+    """One fact on two sides.
+
+    `fact` is empty where a side has no facts to compare: then the statuses are all there is.
+    """
 
     fact: str
     kind: Kind
@@ -61,15 +64,25 @@ def compare_cells(before: Record | None, after: Record | None) -> tuple[Differen
     if Status.UNSTABLE in (before.status, after.status):
         return _all(before, after, Kind.UNSTABLE)
     if not before.facts and not after.facts:
-        return (Difference("", Kind.SAME if before.status is after.status else Kind.CHANGED, before.status.value, after.status.value),)
+        return (
+            Difference(
+                "",
+                Kind.SAME if before.status is after.status else Kind.CHANGED,
+                before.status.value,
+                after.status.value,
+            ),
+        )
     gone = Kind.UNSUPPORTED if after.status is Status.UNSUPPORTED else Kind.DISAPPEARED
     return tuple(
-        Difference(fact, _kind(fact, before, after, gone), before.facts.get(fact), after.facts.get(fact)) for fact in _facts(before, after)
+        Difference(fact, _kind(fact, before, after, gone), before.facts.get(fact), after.facts.get(fact))
+        for fact in _facts(before, after)
     )
 
 
 def differences(before: Record, after: Record) -> list[Difference]:
-    """What differs, for whoever tells it: where only one side has facts, that it has and the other has not, instead of each of them."""
+    """What differs, for whoever tells it: where only one side has facts, that it has and the other
+    has not, instead of each of them.
+    """
     found = [difference for difference in compare_cells(before, after) if difference.kind.is_change]
     if found and bool(before.facts) != bool(after.facts):
         one, other = (ANSWERED if record.facts else record.status.value for record in (before, after))
@@ -83,7 +96,9 @@ def comparable(record: Record | None) -> bool:
 
 
 def left_neighbours(records: Sequence[Record | None]) -> tuple[Record | None, ...]:
-    """For each cell of one row the nearest comparable one to its left; None if there is none or the cell is not comparable itself."""
+    """For each cell of one row the nearest comparable one to its left; None if there is none or the
+    cell is not comparable itself.
+    """
     neighbours: list[Record | None] = []
     last: Record | None = None
     for record in records:
@@ -93,12 +108,19 @@ def left_neighbours(records: Sequence[Record | None]) -> tuple[Record | None, ..
 
 
 def changes(rows: Iterable[Sequence[Record | None]]) -> tuple[Change, ...]:
-    """Every change between neighbours in every row. Cells that cannot be compared are stepped over."""
+    """Every change between neighbours in every row.
+
+    Cells that cannot be compared are stepped over.
+    """
     found = []
     for records in rows:
         for before, after in zip(left_neighbours(records), records, strict=True):
             if before is not None and after is not None:
-                found += [Change(before, after, difference) for difference in compare_cells(before, after) if difference.kind.is_change]
+                found += [
+                    Change(before, after, difference)
+                    for difference in compare_cells(before, after)
+                    if difference.kind.is_change
+                ]
     return tuple(found)
 
 
@@ -109,7 +131,10 @@ def _facts(before: Record | None, after: Record | None) -> list[str]:
 def _all(before: Record | None, after: Record | None, kind: Kind) -> tuple[Difference, ...]:
     facts = _facts(before, after) or [""]
     return tuple(
-        Difference(fact, kind, before.facts.get(fact) if before else None, after.facts.get(fact) if after else None) for fact in facts
+        Difference(
+            fact, kind, before.facts.get(fact) if before else None, after.facts.get(fact) if after else None
+        )
+        for fact in facts
     )
 
 

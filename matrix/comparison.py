@@ -33,7 +33,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: kernels by id, and by kernel the records by experiment and variant. `one` if it is a single kernel."""
+    """One side of a comparison: kernels by id, and by kernel the records by experiment and variant.
+
+    `one` if it is a single kernel.
+    """
 
     label: str
     kernels: Mapping[str, KernelEntry]
@@ -43,7 +46,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Compared:
-    """One fact in the variants (`label`, empty for all) in which the same became of it. `commits` are the titles that the ledger names."""
+    """One fact in the variants (`label`, empty for all) in which the same became of it.
+
+    `commits` are the titles that the ledger names.
+    """
 
     experiment: str
     label: str
@@ -56,7 +62,10 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was compared, what is the same as well. `one_sided` are the kernels and cells that only one side has."""
+    """Everything that was compared, what is the same as well.
+
+    `one_sided` are the kernels and cells that only one side has.
+    """
 
     before: str
     after: str
@@ -67,18 +76,27 @@ class Comparison:
     @property
     def counts(self) -> dict[Kind, int]:
         """How many facts became what, those of equal variants counted once."""
-        return {kind: number for kind in Kind if (number := sum(fact.difference.kind is kind for fact in self.facts))}
+        return {
+            kind: number
+            for kind in Kind
+            if (number := sum(fact.difference.kind is kind for fact in self.facts))
+        }
 
     @property
     def exit_code(self) -> int:
-        """1 if a change is not explained or something now fails that did not, else 3 if we lost a cell, else 0."""
-        if self.broken or any(fact.verdict in (Verdict.UNEXPLAINED, Verdict.CONTRADICTED) for fact in self.facts):
+        """1 if a change is not explained or something now fails that did not, else 3 if we lost a
+        cell, else 0.
+        """
+        if self.broken or any(
+            fact.verdict in (Verdict.UNEXPLAINED, Verdict.CONTRADICTED) for fact in self.facts
+        ):
             return 1
         return 3 if Kind.LOST in self.counts else 0
 
 
 def read_side(spec: str, results: Path) -> Side:
-    """What a side's name means: a run (its directory or its name under results), a kernel as the newest runs know it, or RUN:KERNEL.
+    """What a side's name means: a run (its directory or its name under results), a kernel as the
+    newest runs know it, or RUN:KERNEL.
 
     Raises UsageError if it means nothing.
     """
@@ -95,16 +113,24 @@ def read_side(spec: str, results: Path) -> Side:
         entry = Answers(Known().with_run(manifest, records_of_run)).pick(kernel)
         kernels = {entry.id: entry}
     by_kernel = {
-        entry.id: {(r.experiment, variant_name(r.variant)): r for r in records_of_run if r.kernel == entry.name}
+        entry.id: {
+            (r.experiment, variant_name(r.variant)): r for r in records_of_run if r.kernel == entry.name
+        }
         for entry in kernels.values()
     }
     return Side(spec if kernel else manifest.run, kernels, by_kernel, one=bool(kernel))
 
 
 def compare(before: Side, after: Side, ledger: Ledger) -> Comparison:
-    """What became of every fact. Two single kernels are compared with one another, runs kernel by kernel."""
+    """What became of every fact.
+
+    Two single kernels are compared with one another, runs kernel by kernel.
+    """
     if before.one != after.one:
-        raise UsageError(f"{before.label} and {after.label}: one is a kernel and the other a run; RUN:KERNEL is a kernel of a run")
+        raise UsageError(
+            f"{before.label} and {after.label}: one is a kernel and the other a run; RUN:KERNEL is a kernel"
+            " of a run"
+        )
     facts: list[Compared] = []
     one_sided = (
         []
@@ -119,7 +145,9 @@ def compare(before: Side, after: Side, ledger: Ledger) -> Comparison:
     broken = []
     for left, right in _pairs(before, after):
         old, new = before.records[left.id], after.records[right.id]
-        one_sided += [f"{_cell(key)} on {left.name if key in old else right.name}" for key in old.keys() ^ new.keys()]
+        one_sided += [
+            f"{_cell(key)} on {left.name if key in old else right.name}" for key in old.keys() ^ new.keys()
+        ]
         both = [key for key in old if key in new]
         broken += [
             f"{_cell(key)} on {right.name}: {new[key].status}"
@@ -136,7 +164,9 @@ def _pairs(before: Side, after: Side) -> list[tuple[KernelEntry, KernelEntry]]:
     return [(entry, after.kernels[key]) for key, entry in before.kernels.items() if key in after.kernels]
 
 
-def _facts(cells: list[tuple[Record, Record]], left: KernelEntry, right: KernelEntry, ledger: Ledger) -> Iterator[Compared]:
+def _facts(
+    cells: list[tuple[Record, Record]], left: KernelEntry, right: KernelEntry, ledger: Ledger
+) -> Iterator[Compared]:
     """Each fact of two kernels' cells, variants in which the same became of it put together."""
     variants: dict[str, list[Mapping[str, str]]] = {}
     alike: dict[str, list[tuple[Record, Record, Difference]]] = {}
@@ -151,7 +181,9 @@ def _facts(cells: list[tuple[Record, Record]], left: KernelEntry, right: KernelE
         yield Compared(new.experiment, label, left.name, right.name, difference, verdict, commits)
 
 
-def _verdict(change: Change, left: KernelEntry, right: KernelEntry, ledger: Ledger) -> tuple[Verdict, tuple[str, ...]]:
+def _verdict(
+    change: Change, left: KernelEntry, right: KernelEntry, ledger: Ledger
+) -> tuple[Verdict, tuple[str, ...]]:
     if not change.difference.kind.is_change:
         return Verdict.NONE, ()
     found = explain_change(ledger, change, left, right)

@@ -20,7 +20,11 @@ from vms.settings import Debian
 
 @dataclass(frozen=True)
 class Keeping:
-    """What the cache may hold. Beyond `keep`, a size like 20GB, a run removes at its end the templates that were used longest ago."""
+    """What the cache may hold.
+
+    Beyond `keep`, a size like 20GB, a run removes at its end the templates that were used longest
+    ago.
+    """
 
     keep: str = "20GB"
 
@@ -38,10 +42,12 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Config:
-    """The default matrix: kernel specs, globs of experiments, and the archives that kernels come from.
+    """The default matrix: kernel specs, globs of experiments, and the archives that kernels come
+    from.
 
-    `own_experiments` is a directory with experiments of the user's own, relative to the file; empty means none.
-    `history` is the URL of the PostgreSQL that several machines record their runs in; empty means a file of this checkout's.
+    `own_experiments` is a directory with experiments of the user's own, relative to the file; empty
+    means none. `history` is the URL of the PostgreSQL that several machines record their runs in;
+    empty means a file of this checkout's.
     """
 
     kernels: tuple[str, ...] = ()
@@ -53,7 +59,10 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in the file. Raises UsageError that names file, line and field of whatever is wrong."""
+    """The configuration in the file.
+
+    Raises UsageError that names file, line and field of whatever is wrong.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -88,10 +97,11 @@ def _place(path: Path, text: str, keys: Keys) -> str:
 
 
 def _line(text: str, keys: Keys) -> int:
-    """The line on which the field's last name is written, searched name by name from the top; 0 if it is not found.
+    """The line on which the field's last name is written, searched name by name from the top; 0 if
+    it is not found.
 
-    TOML has several ways to write one thing, so this is where a reader would look, not a parse. An index n
-    skips n further lines that look like the start of an element.
+    TOML has several ways to write one thing, so this is where a reader would look, not a parse. An
+    index n skips n further lines that look like the start of an element.
     """
     lines = text.splitlines()
     at = 0
@@ -104,7 +114,9 @@ def _line(text: str, keys: Keys) -> int:
             starts = [number for number, line in enumerate(lines) if number >= at and element.match(line)]
             at = starts[key] if key < len(starts) else at
         else:
-            name = re.compile(rf"^\s*(\[+[^\]]*)?\b{re.escape(key)}\b[\w.]*\s*(=|\])|[{{,]\s*{re.escape(key)}\s*=")
+            name = re.compile(
+                rf"^\s*(\[+[^\]]*)?\b{re.escape(key)}\b[\w.]*\s*(=|\])|[{{,]\s*{re.escape(key)}\s*="
+            )
             at = next((number for number, line in enumerate(lines) if number >= at and name.search(line)), at)
             last = key
         found = at + 1
@@ -112,7 +124,9 @@ def _line(text: str, keys: Keys) -> int:
 
 
 def _refuse_unknown(raw: Any, kind: Any, keys: Keys, path: Path, text: str) -> None:
-    """Raises UsageError for a field nobody reads: a misspelt one would otherwise be ignored in silence."""
+    """Raises UsageError for a field nobody reads: a misspelt one would otherwise be ignored in
+    silence.
+    """
     if typing.get_origin(kind) is tuple and isinstance(raw, list):
         for number, item in enumerate(raw):
             _refuse_unknown(item, typing.get_args(kind)[0], (*keys, number), path, text)
@@ -122,6 +136,10 @@ def _refuse_unknown(raw: Any, kind: Any, keys: Keys, path: Path, text: str) -> N
     for key, value in raw.items():
         if key not in types:
             near = difflib.get_close_matches(key, types, n=1)
-            meant = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(f'`{name}`' for name in types)}"
+            meant = (
+                f"did you mean `{near[0]}`?"
+                if near
+                else f"there are {', '.join(f'`{name}`' for name in types)}"
+            )
             raise UsageError(f"{_place(path, text, (*keys, key))}: unknown field; {meant}")
         _refuse_unknown(value, types[key], (*keys, key), path, text)

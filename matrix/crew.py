@@ -24,10 +24,13 @@ class Crew(Protocol):
         """Starts a job that fetches a kernel."""
 
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Starts a job that runs a guest, on the machine where its first argument came from if there are several."""
+        """Starts a job that runs a guest, on the machine where its first argument came from if
+        there are several.
+        """
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
-        """Whether to hand over another job while so many compute and so many only wait; `waits` says that this one will only wait.
+        """Whether to hand over another job while so many compute and so many only wait; `waits`
+        says that this one will only wait.
 
         What is held back can still be overtaken by a longer one.
         """
@@ -49,7 +52,9 @@ class Crew(Protocol):
 
 
 class Here:
-    """Threads on this machine: `jobs` guests that compute, some more that only wait, or fewer while there is no memory for so many."""
+    """Threads on this machine: `jobs` guests that compute, some more that only wait, or fewer while
+    there is no memory for so many.
+    """
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
@@ -66,14 +71,18 @@ class Here:
         return self._working.submit(job, *arguments, **named)
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
-        """Whether a thread is free, and memory for a guest as large as the largest so far. One guest may always run."""
+        """Whether a thread is free, and memory for a guest as large as the largest so far.
+
+        One guest may always run.
+        """
         working = computing + waiting
         if working == 0:
             return True
         if waiting >= _WAITING if waits else computing >= self._jobs:
             return False
         each = self._largest or GUEST
-        # Those under way may have just begun, and free memory does not show yet what they will take.
+        # Those under way may have just begun, and free memory does not show yet what they will
+        # take.
         still_growing = max(0, working * each - sum(map(resident, children())))
         return free_memory() - still_growing > each
 
@@ -89,7 +98,9 @@ class Here:
         """Threads end."""
 
     def stop(self, under_way: Iterable[Future[Any]]) -> None:
-        """Ends every guest and every tool, and gives the threads a moment to clean up behind them."""
+        """Ends every guest and every tool, and gives the threads a moment to clean up behind
+        them.
+        """
         begun = [future for future in under_way if not future.cancel()]
         interrupt()
         wait(begun, timeout=_STOP_SECONDS)

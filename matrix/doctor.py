@@ -15,7 +15,10 @@ from vms.kernels import Catalogue, resolve_all
 
 
 def examine(root: Path, config: Config, accelerator: str) -> Iterator[Finding]:
-    """One finding after the other. `root` is the checkout. Proving KVM may have to fetch a kernel and build the image first."""
+    """One finding after the other.
+
+    `root` is the checkout. Proving KVM may have to fetch a kernel and build the image first.
+    """
     cache = Cache.default()
     yield from examine_host(root / "debian-packages.txt", config.debian, cache)
     machines = Machines(config.debian, cache, accelerator)

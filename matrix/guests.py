@@ -1,4 +1,6 @@
-"""What a run needs of the machines: the seam between `matrix/` and `vms/`, and where tests put fake guests."""
+"""What a run needs of the machines: the seam between `matrix/` and `vms/`, and where tests put fake
+guests.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +39,27 @@ class Template(Protocol):
         """Makes sure that a guest can start at once. Raises HostError."""
 
     def start(self) -> AbstractContextManager[Guest]:
-        """A new guest, ended with the context: a clone where cloning works, else a cold boot. Raises LostGuest."""
+        """A new guest, ended with the context: a clone where cloning works, else a cold boot.
+
+        Raises LostGuest.
+        """
 
 
 class Guests(Protocol):
-    """Where guests come from. `fetch` and `template` are jobs for the crew; they may take minutes, bound them and raise HostError."""
+    """Where guests come from.
+
+    `fetch` and `template` are jobs for the crew; they may take minutes, bound them and raise
+    HostError.
+    """
 
     def crew(self, jobs: int) -> Crew:
         """Who runs them, at most `jobs` guests at a time on this machine."""
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets what all guests share: image and accelerator. One of the kernels may be booted to prove the accelerator."""
+        """Gets what all guests share: image and accelerator.
+
+        One of the kernels may be booted to prove the accelerator.
+        """
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         """The kernel's files, verified."""

@@ -25,7 +25,9 @@ _UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its directory, its page, its records in the plan's order, its table, what nobody explained, and its exit code."""
+    """A finished run: its directory, its page, its records in the plan's order, its table, what
+    nobody explained, and its exit code.
+    """
 
     run: Path
     page: Path
@@ -45,9 +47,11 @@ def run_matrix(
     display: Display,
     left_out: Sequence[str] = (),
 ) -> Result:
-    """Runs the plan, or what an interrupted run of the same plan left of it, and writes its reports.
+    """Runs the plan, or what an interrupted run of the same plan left of it, and writes its
+    reports.
 
-    `left_out` goes into the manifest. On KeyboardInterrupt what is done is on disk, and the next call goes on with it.
+    `left_out` goes into the manifest. On KeyboardInterrupt what is done is on disk, and the next
+    call goes on with it.
     """
     display.note("preparing the guests' image and accelerator")
     surroundings = guests.prepare(plan.kernels)
@@ -55,10 +59,22 @@ def run_matrix(
     digest = plan_digest(plan, surroundings)
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names = tuple(experiment.name for experiment in plan.experiments)
-    manifest = Manifest(started, digest, now(), tuple(command), jobs, names, kernel_entries(plan), surroundings, left_out=tuple(left_out))
+    manifest = Manifest(
+        started,
+        digest,
+        now(),
+        tuple(command),
+        jobs,
+        names,
+        kernel_entries(plan),
+        surroundings,
+        left_out=tuple(left_out),
+    )
     run = open_run(results, manifest)
     if run.records:
-        display.note(f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done")
+        display.note(
+            f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"
+        )
     finished = False
     try:
         execute(plan, guests, run, jobs, display)
@@ -73,7 +89,8 @@ def run_matrix(
 
 
 def exit_code(records: Sequence[Record], unexplained: Sequence[Surprise]) -> int:
-    """1 if a kernel did what none should or what nobody explained, else 3 if we failed anywhere, else 0.
+    """1 if a kernel did what none should or what nobody explained, else 3 if we failed anywhere,
+    else 0.
 
     In this order, because what a kernel did stays true whatever we missed.
     """

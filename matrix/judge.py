@@ -1,4 +1,7 @@
-"""From what a guest answered to a record. The guest is not trusted: everything it says is bounded and checked here."""
+"""From what a guest answered to a record.
+
+The guest is not trusted: everything it says is bounded and checked here.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,8 @@ class _BadAnswerError(Exception):
 def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
     """The verdict on one answer.
 
-    An answer that is malformed, or whose facts are not the declared ones, is our `error`, not the kernel's `fail`.
+    An answer that is malformed, or whose facts are not the declared ones, is our `error`, not the
+    kernel's `fail`.
     """
     blank = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR)
     try:
@@ -75,9 +79,16 @@ def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
             if not invariant.holds(facts, cell.variant):
                 broken.append(invariant.text)
         except Exception as error:  # whatever an experiment's author got wrong is not the kernel's failure
-            return Judged(replace(blank, reason=f"the invariant {invariant.text!r} raised {type(error).__name__}: {error}"), evidence)
+            return Judged(
+                replace(
+                    blank, reason=f"the invariant {invariant.text!r} raised {type(error).__name__}: {error}"
+                ),
+                evidence,
+            )
     if broken:
-        return Judged(replace(blank, status=Status.FAIL, reason="does not hold: " + "; ".join(broken)), evidence)
+        return Judged(
+            replace(blank, status=Status.FAIL, reason="does not hold: " + "; ".join(broken)), evidence
+        )
     return Judged(replace(blank, status=Status.PASS), evidence)
 
 
@@ -116,7 +127,9 @@ def _checked_facts(facts: dict[str, FactValue], experiment: Experiment) -> dict[
             raise _BadAnswerError(f"the fact {name[:64]!r} is not declared")
         # `type(...) is`, since True is an int and a flag is not a count.
         if type(value) is not declared[name]:
-            raise _BadAnswerError(f"the fact {name!r} is declared as {declared[name].__name__}, not {type(value).__name__}")
+            raise _BadAnswerError(
+                f"the fact {name!r} is declared as {declared[name].__name__}, not {type(value).__name__}"
+            )
         if _too_large(value):
             raise _BadAnswerError(f"the fact {name!r} is too large to be a fact")
     return {name: facts[name] for name in declared}
@@ -128,5 +141,7 @@ def _too_large(value: FactValue) -> bool:
     if isinstance(value, str):
         return len(value) > _FACT_CHARACTERS
     if isinstance(value, dict):
-        return len(value) > _FACT_ITEMS or any(_too_large(key) or _too_large(item) for key, item in value.items())
+        return len(value) > _FACT_ITEMS or any(
+            _too_large(key) or _too_large(item) for key, item in value.items()
+        )
     return len(value) > _FACT_ITEMS or any(_too_large(item) for item in value)

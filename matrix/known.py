@@ -1,4 +1,6 @@
-"""The newest answer of every cell, put together from runs: a night runs only some cells, the rest is known from before."""
+"""The newest answer of every cell, put together from runs: a night runs only some cells, the rest
+is known from before.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from matrix.store import read_run
 from vms.errors import UsageError
 
 Key = tuple[str, str, str]
-"""The id of a kernel, an experiment, a variant's name. The id, since what a run calls a kernel depends on which others it has."""
+"""The id of a kernel, an experiment, a variant's name.
+
+The id, since what a run calls a kernel depends on which others it has.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,23 @@ class Known:
         answers = dict(self.answers)
         for record in records:
             if record.kernel not in ids:
-                raise UsageError(f"the run {manifest.run} holds cells of {record.kernel[:64]!r}, a kernel that its manifest does not name")
+                raise UsageError(
+                    f"the run {manifest.run} holds cells of {record.kernel[:64]!r}, a kernel that its"
+                    " manifest does not name"
+                )
             key = (ids[record.kernel], record.experiment, variant_name(record.variant))
-            if record.status is not Status.ERROR and (key not in answers or answers[key].seen <= manifest.started):
+            if record.status is not Status.ERROR and (
+                key not in answers or answers[key].seen <= manifest.started
+            ):
                 answers[key] = Answer(record, manifest.started)
-        return replace(self, kernels={**self.kernels, **{entry.id: entry for entry in manifest.kernels}}, answers=answers)
+        return replace(
+            self, kernels={**self.kernels, **{entry.id: entry for entry in manifest.kernels}}, answers=answers
+        )
 
     def answer_to(self, cell: Cell) -> Answer | None:
-        """What is known of a planned cell: None as well if the experiment now declares other facts than those that were answered."""
+        """What is known of a planned cell: None as well if the experiment now declares other facts
+        than those that were answered.
+        """
         answer = self.answers.get((cell.kernel.id, cell.experiment.name, variant_name(cell.variant)))
         if answer is None or not answer.record.facts:
             return answer
@@ -54,7 +68,10 @@ class Known:
 
 
 def read_known(results: Path, start: Known, complain: Callable[[str], None]) -> Known:
-    """`start` with the answers of every finished nightly run. Runs that cannot be read are left out and complained of."""
+    """`start` with the answers of every finished nightly run.
+
+    Runs that cannot be read are left out and complained of.
+    """
     known = start
     for marker in sorted(results.glob("*/nightly.json")):
         if marker.parent.is_symlink():
@@ -67,7 +84,10 @@ def read_known(results: Path, start: Known, complain: Callable[[str], None]) -> 
 
 
 def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
-    """As `store.read_run`, but of a finished run from two files instead of its thousands. Raises UsageError if it is damaged."""
+    """As `store.read_run`, but of a finished run from two files instead of its thousands.
+
+    Raises UsageError if it is damaged.
+    """
     try:
         manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
         if manifest.finished:

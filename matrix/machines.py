@@ -33,8 +33,8 @@ _GUEST = Path(__file__).parents[1] / "guest"
 class Machines:
     """Guests on this machine. `requested` is the accelerator the user asked for: auto, kvm or tcg.
 
-    With a `catalogue`, a kernel that has vanished from its archive is answered with the nearest that exist.
-    `own` is the directory of the user's own experiments.
+    With a `catalogue`, a kernel that has vanished from its archive is answered with the nearest
+    that exist. `own` is the directory of the user's own experiments.
     """
 
     def __init__(
@@ -63,7 +63,10 @@ class Machines:
         return Here(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets image and accelerator. Kernels that are not held are fetched meanwhile: both take a minute, of different things."""
+        """Gets image and accelerator.
+
+        Kernels that are not held are fetched meanwhile: both take a minute, of different things.
+        """
         ahead = ThreadPoolExecutor(_AHEAD, "ahead")
         for kernel in kernels:
             if not cached(kernel, self._cache):
@@ -86,11 +89,16 @@ class Machines:
             ahead.shutdown(wait=False, cancel_futures=True)
 
     def accelerator(self, kernels: Sequence[Kernel]) -> Accelerator:
-        """What executes the guests' instructions. Where KVM has to be proven, the newest of these kernels that is Debian's is booted."""
+        """What executes the guests' instructions.
+
+        Where KVM has to be proven, the newest of these kernels that is Debian's is booted.
+        """
         if self._accelerator is None:
             tried = sorted(kernels, key=lambda kernel: kernel.scheme == "debian")[-1]
             tcg = Accelerator("tcg", "", "")
-            self._accelerator = choose_accelerator(self._requested, self._cache, lambda: self._machine(self.fetch(tried), 1, tcg))
+            self._accelerator = choose_accelerator(
+                self._requested, self._cache, lambda: self._machine(self.fetch(tried), 1, tcg)
+            )
         return self._accelerator
 
     def fetch(self, kernel: Kernel) -> BootFiles:
@@ -102,26 +110,52 @@ class Machines:
     def template(self, files: BootFiles, cpus: int) -> Template:
         """Boots the kernel once, or takes the template of an earlier boot."""
         bootable = self._bootable(files)
-        return make_template(bootable, self.image, self.accelerator([files.kernel]), self._agent, self._cache, Hardware(cpus=cpus))
+        return make_template(
+            bootable,
+            self.image,
+            self.accelerator([files.kernel]),
+            self._agent,
+            self._cache,
+            Hardware(cpus=cpus),
+        )
 
     def command(self, kernel: Kernel, cpus: int) -> str:
-        """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the guest's own, made when it starts."""
+        """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the
+        guest's own, made when it starts.
+        """
         if not cached(kernel, self._cache):
-            return f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB first"
+            return (
+                f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB"
+                " first"
+            )
         machine = self._machine(self.fetch(kernel), cpus, self.accelerator([kernel]))
         return render(command_line(find_qemu().path, machine, Path("DIRECTORY")))
 
     def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine:
         bootable = self._bootable(files)
-        return Machine(accelerator, Hardware(cpus=cpus), files.vmlinuz, bootable.initramfs, self.image.squashfs, bootable.modules)
+        return Machine(
+            accelerator,
+            Hardware(cpus=cpus),
+            files.vmlinuz,
+            bootable.initramfs,
+            self.image.squashfs,
+            bootable.modules,
+        )
 
     def _bootable(self, files: BootFiles) -> Bootable:
-        return prepare(files, self.image, self._cache, Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"))
+        return prepare(
+            files,
+            self.image,
+            self._cache,
+            Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"),
+        )
 
     @cached_property
     def image(self) -> Image:
         """The userland of all guests; built now if it is neither given nor held."""
-        return self._given or build_image(self._cache, self._debian, Deadline(_IMAGE_SECONDS, "building the guests' image"))
+        return self._given or build_image(
+            self._cache, self._debian, Deadline(_IMAGE_SECONDS, "building the guests' image")
+        )
 
 
 def _host_cpu() -> str:

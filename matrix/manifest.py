@@ -12,7 +12,8 @@ from matrix.record import SCHEMA
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all guests of a run share. `why` says why this accelerator was chosen; `cpu` is the host's CPU model.
+    """What all guests of a run share. `why` says why this accelerator was chosen; `cpu` is the
+    host's CPU model.
 
     `image` and `agent` are the sha256s of the userland and of the pushed `guest/` directory.
     """
@@ -28,7 +29,8 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class KernelEntry:
-    """One kernel of a run. `uname` is its `uname -r`; `sha256` maps file names to digests. Both are empty until it was fetched.
+    """One kernel of a run. `uname` is its `uname -r`; `sha256` maps file names to digests. Both are
+    empty until it was fetched.
 
     `seconds` says how long its phases took: `fetching`, `booting`, `running`.
     """
@@ -47,9 +49,11 @@ class KernelEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One run. `plan` digests what it asks of whom; times are ISO 8601 in UTC, `finished` is empty until then.
+    """One run. `plan` digests what it asks of whom; times are ISO 8601 in UTC, `finished` is empty
+    until then.
 
-    `left_out` has the package versions of builds that belong to a range of the kernels asked for and are gone from their archive.
+    `left_out` has the package versions of builds that belong to a range of the kernels asked for
+    and are gone from their archive.
     """
 
     run: str
@@ -69,9 +73,13 @@ def plan_digest(plan: Plan, surroundings: Surroundings) -> str:
     """The same for two runs exactly when cells of one may stand in the other."""
     shared = (surroundings.image, surroundings.agent, surroundings.qemu, surroundings.accelerator)
     kernels = [[kernel.id, *(package.sha256 for package in kernel.packages)] for kernel in plan.kernels]
-    return hashlib.sha256(json.dumps([SCHEMA, shared, kernels, [cell.key for cell in plan.cells]]).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([SCHEMA, shared, kernels, [cell.key for cell in plan.cells]]).encode()
+    ).hexdigest()
 
 
 def kernel_entries(plan: Plan) -> tuple[KernelEntry, ...]:
     """The plan's kernels, nothing of which was fetched yet."""
-    return tuple(KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite) for k in plan.kernels)
+    return tuple(
+        KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite) for k in plan.kernels
+    )

@@ -1,4 +1,6 @@
-"""What the known answers hold that the baseline does not: the changes and failures that somebody has to look at."""
+"""What the known answers hold that the baseline does not: the changes and failures that somebody
+has to look at.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,9 @@ class Explanation:
 class News:
     """A fact that is not what it was.
 
-    Between two kernels: `later` is not in the baseline (or the experiment is not) and differs from its left neighbour `earlier`. Within
-    one (`earlier` is `later`): the build itself answers differently than was accepted, which no commit explains.
+    Between two kernels: `later` is not in the baseline (or the experiment is not) and differs from
+    its left neighbour `earlier`. Within one (`earlier` is `later`): the build itself answers
+    differently than was accepted, which no commit explains.
     """
 
     earlier: KernelEntry
@@ -85,7 +88,10 @@ class Standing:
 
 
 def explanation(ledger: Ledger, news: News) -> Explanation:
-    """What the ledger says to the news. That one build answers differently than it did is no commit's doing."""
+    """What the ledger says to the news.
+
+    That one build answers differently than it did is no commit's doing.
+    """
     if news.moved:
         return Explanation(Verdict.UNEXPLAINED, "the same build answers differently than was accepted")
     told = explain_change(ledger, Change(news.before, news.after, news.difference), news.earlier, news.later)
@@ -93,9 +99,13 @@ def explanation(ledger: Ledger, news: News) -> Explanation:
         case Explained():
             return Explanation(Verdict.EXPLAINED, _sentences(told.entries))
         case Contradicted():
-            return Explanation(Verdict.CONTRADICTED, f"which is not what the ledger expects: {_sentences(told.entries)}")
+            return Explanation(
+                Verdict.CONTRADICTED, f"which is not what the ledger expects: {_sentences(told.entries)}"
+            )
         case Unexplained():
-            return Explanation(Verdict.UNEXPLAINED, f"left over: {', '.join(told.items)}" if told.entries else "")
+            return Explanation(
+                Verdict.UNEXPLAINED, f"left over: {', '.join(told.items)}" if told.entries else ""
+            )
 
 
 def _sentences(entries: Iterable[LedgerEntry]) -> str:
@@ -106,8 +116,8 @@ def _sentences(entries: Iterable[LedgerEntry]) -> str:
 def standing(baseline: Baseline, known: Known) -> Standing:
     """Compares what is known, which includes the baseline, with what is accepted.
 
-    A new build is compared with its left neighbour of the same flavour among all builds known, so what an accepted predecessor did
-    already is not reported again.
+    A new build is compared with its left neighbour of the same flavour among all builds known, so
+    what an accepted predecessor did already is not reported again.
     """
     rows: dict[tuple[str, str, str], list[KernelEntry]] = defaultdict(list)
     for key, experiment, variant in known.answers:
@@ -134,7 +144,10 @@ def standing(baseline: Baseline, known: Known) -> Standing:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A kernel's answer to compare with. `expected`: if it is a failure, it was accepted, here or in those it goes on from."""
+    """A kernel's answer to compare with.
+
+    `expected`: if it is a failure, it was accepted, here or in those it goes on from.
+    """
 
     kernel: KernelEntry
     record: Record
@@ -143,8 +156,11 @@ class _Seen:
 
 def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
     for difference in differences(earlier.record, now):
-        # Two answers of which only one has the fact were given to different questions: the experiment was rewritten in between.
-        rewritten = earlier.record.facts and now.facts and difference.kind in (Kind.APPEARED, Kind.DISAPPEARED)
+        # Two answers of which only one has the fact were given to different questions: the
+        # experiment was rewritten in between.
+        rewritten = (
+            earlier.record.facts and now.facts and difference.kind in (Kind.APPEARED, Kind.DISAPPEARED)
+        )
         if not rewritten:
             yield News(earlier.kernel, kernel, earlier.record, now, difference)
 

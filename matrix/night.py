@@ -11,7 +11,8 @@ from matrix.record import FactValue, Status
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of news. Variants with the same news are one item; `label` names them in short and is empty if they are all there are.
+    """One piece of news. Variants with the same news are one item; `label` names them in short and
+    is empty if they are all there are.
 
     `earlier` is empty if the build itself moved.
     """
@@ -43,9 +44,10 @@ class FailedCell:
 class Night:
     """What came of a night; `nightly.json` in its run's directory.
 
-    `news` and `failures` are tonight's, `waiting` counts those of earlier nights that are still not accepted. `run` is empty if there
-    was nothing to run. `since_lock` names kernels that `matrix.toml` means now and `matrix.lock` does not hold; `locked` says that those
-    were therefore not asked.
+    `news` and `failures` are tonight's, `waiting` counts those of earlier nights that are still not
+    accepted. `run` is empty if there was nothing to run. `since_lock` names kernels that
+    `matrix.toml` means now and `matrix.lock` does not hold; `locked` says that those were therefore
+    not asked.
     """
 
     day: str

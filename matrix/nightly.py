@@ -1,4 +1,6 @@
-"""One night: run what is new and a sample, compare with the accepted baseline, say in ten lines what somebody has to look at."""
+"""One night: run what is new and a sample, compare with the accepted baseline, say in ten lines
+what somebody has to look at.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ from matrix.unstable import mark_unstable
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a night works with. `since_lock` names kernels that `matrix.lock` does not hold; if it is `locked` the plan has none of them.
+    """What a night works with. `since_lock` names kernels that `matrix.lock` does not hold; if it
+    is `locked` the plan has none of them.
 
     `left_out` has the builds of ranges that are gone from their archive.
     """
@@ -53,7 +56,8 @@ class Workshop:
 def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> Night:
     """Runs the night. `today` (UTC) decides whose turn it is in the sample.
 
-    Every change and failure is asked for a second time before it counts: what disagrees with itself is `unstable`.
+    Every change and failure is asked for a second time before it counts: what disagrees with itself
+    is `unstable`.
     """
     begun = time.monotonic()
     before = read_known(shop.results, baseline.known, shop.display.note)
@@ -79,7 +83,9 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
         new_kernels=tuple(kernel.name for kernel in tonight.kernels),
         new_experiments=tonight.experiments,
         sample=tuple(kernel.name for kernel in tonight.sample),
-        counts={str(status): number for status, number in Counter(record.status for record in records).items()},
+        counts={
+            str(status): number for status, number in Counter(record.status for record in records).items()
+        },
         news=fresh_items,
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
@@ -99,20 +105,30 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
 
 
 def _run(shop: Workshop, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
-    result = run_matrix(plan, shop.catalogue, shop.guests, shop.results, shop.jobs, shop.command, shop.display, shop.left_out)
+    result = run_matrix(
+        plan, shop.catalogue, shop.guests, shop.results, shop.jobs, shop.command, shop.display, shop.left_out
+    )
     return result.run, *read_finished(result.run)
 
 
 def _disagreeing(shop: Workshop, plan: Plan, after: Known, suspects: Standing) -> dict[Key, Record]:
-    """Asks the cells with news again and gives the other answers of those that answered differently."""
+    """Asks the cells with news again and gives the other answers of those that answered
+    differently.
+    """
     wanted = {news.key[0] for news in suspects.news} | {one.key for one in suspects.failures}
-    again = only(plan, lambda cell: (cell.kernel.id, cell.experiment.name, variant_name(cell.variant)) in wanted)
+    again = only(
+        plan, lambda cell: (cell.kernel.id, cell.experiment.name, variant_name(cell.variant)) in wanted
+    )
     if not again.cells:
         return {}
     shop.display.note(f"asking {len(again.cells)} cells again that changed or failed")
     _, manifest, records = _run(shop, again)
     second = Known().with_run(manifest, records).answers
-    return {key: answer.record for key, answer in second.items() if not _agree(answer.record, after.answers[key].record)}
+    return {
+        key: answer.record
+        for key, answer in second.items()
+        if not _agree(answer.record, after.answers[key].record)
+    }
 
 
 def _agree(one: Record, other: Record) -> bool:
@@ -125,15 +141,25 @@ def _fresh(old: Standing, now: Standing) -> Standing:
     failures = {(one.key, one.record.status, repr(one.record.facts)) for one in old.failures}
     return Standing(
         tuple(one for one in now.news if (one.key, one.earlier.id, repr(one.difference)) not in news),
-        tuple(one for one in now.failures if (one.key, one.record.status, repr(one.record.facts)) not in failures),
+        tuple(
+            one
+            for one in now.failures
+            if (one.key, one.record.status, repr(one.record.facts)) not in failures
+        ),
     )
 
 
 def _items(news: Iterable[News], ledger: Ledger, catalogue: Mapping[str, Experiment]) -> tuple[Item, ...]:
-    """The news with their explanations, those that are the same in several variants put together, unexplained ones first."""
+    """The news with their explanations, those that are the same in several variants put together,
+    unexplained ones first.
+    """
     alike: dict[str, list[News]] = defaultdict(list)
     for one in news:
-        alike[repr((one.earlier.id, one.later.id, one.after.experiment, one.difference, explanation(ledger, one)))].append(one)
+        alike[
+            repr(
+                (one.earlier.id, one.later.id, one.after.experiment, one.difference, explanation(ledger, one))
+            )
+        ].append(one)
     items = [_item(group, explanation(ledger, group[0]), catalogue) for group in alike.values()]
     return tuple(sorted(items, key=lambda item: item.verdict is Verdict.EXPLAINED))
 
@@ -158,11 +184,15 @@ def _item(news: list[News], told: Explanation, catalogue: Mapping[str, Experimen
 
 def _failed(failure: Failure) -> FailedCell:
     record = failure.record
-    return FailedCell(failure.kernel.name, record.experiment, variant_name(record.variant), record.status, record.reason)
+    return FailedCell(
+        failure.kernel.name, record.experiment, variant_name(record.variant), record.status, record.reason
+    )
 
 
 def _exit_code(items: Iterable[Item], now: Standing, records: Iterable[Record]) -> int:
-    """1 as long as a failure or a change that nobody explained waits, tonight's or an earlier night's; else 3 if we failed tonight."""
+    """1 as long as a failure or a change that nobody explained waits, tonight's or an earlier
+    night's; else 3 if we failed tonight.
+    """
     if now.failures or any(item.verdict is not Verdict.EXPLAINED for item in items):
         return 1
     return 3 if any(record.status is Status.ERROR for record in records) else 0

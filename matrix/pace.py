@@ -12,9 +12,11 @@ from matrix.plan import Cell, variant_name
 
 
 def expected_seconds(run: Path) -> Callable[[Cell], float]:
-    """Seconds that a cell of this run will likely take: the median of its experiment and variant over the kernels of the newest other run.
+    """Seconds that a cell of this run will likely take: the median of its experiment and variant
+    over the kernels of the newest other run.
 
-    For a cell that run did not have, the experiment's own limit: what is not known could be long, and is better done early.
+    For a cell that run did not have, the experiment's own limit: what is not known could be long,
+    and is better done early.
     """
     measured = defaultdict(list)
     for path in sorted(run.parent.glob("*/results.json"), reverse=True):
@@ -22,8 +24,15 @@ def expected_seconds(run: Path) -> Callable[[Cell], float]:
             continue
         try:
             for record in json.loads(path.read_bytes()):
-                measured[record["experiment"], variant_name(record["variant"])].append(float(record["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):  # what another version of this project wrote is no measure
+                measured[record["experiment"], variant_name(record["variant"])].append(
+                    float(record["seconds"])
+                )
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # what another version of this project wrote is no measure
             measured.clear()
             continue
         break

@@ -25,7 +25,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a run, and its kernels and experiments in the order in which tables show them."""
+    """The cells of a run, and its kernels and experiments in the order in which tables show
+    them.
+    """
 
     kernels: tuple[Kernel, ...]
     experiments: tuple[Experiment, ...]
@@ -37,7 +39,9 @@ class Plan:
 
 
 def variant_name(variant: Mapping[str, str]) -> str:
-    """A variant as tables and directories show it: `frontend=legacy,scope=user`; empty if the experiment has none."""
+    """A variant as tables and directories show it: `frontend=legacy,scope=user`; empty if the
+    experiment has none.
+    """
     return ",".join(f"{name}={value}" for name, value in variant.items())
 
 
@@ -51,10 +55,17 @@ class Choice:
 
 def make_plan(kernels: Sequence[Kernel], experiments: Iterable[Experiment]) -> Plan:
     """Every variant of every experiment on every kernel."""
-    return plan_choices(kernels, [Choice(experiment, tuple(experiment.combinations())) for experiment in experiments])
+    return plan_choices(
+        kernels, [Choice(experiment, tuple(experiment.combinations())) for experiment in experiments]
+    )
 
 
 def plan_choices(kernels: Sequence[Kernel], choices: Sequence[Choice]) -> Plan:
     """The chosen variants on every kernel."""
-    cells = [Cell(kernel, choice.experiment, variant) for kernel in kernels for choice in choices for variant in choice.variants]
+    cells = [
+        Cell(kernel, choice.experiment, variant)
+        for kernel in kernels
+        for choice in choices
+        for variant in choice.variants
+    ]
     return Plan(tuple(kernels), tuple(choice.experiment for choice in choices), tuple(cells))

@@ -29,7 +29,10 @@ class Phase(StrEnum):
 
 @dataclass
 class KernelProgress:
-    """One kernel's way through a run. `seconds` says how long each phase took or, for the current one, has taken since `since`."""
+    """One kernel's way through a run.
+
+    `seconds` says how long each phase took or, for the current one, has taken since `since`.
+    """
 
     name: str
     cells: int

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SCHEMA = 1
-"""Version of the record's JSON form; raised when a reader of the old form would misread the new one."""
+"""Version of the record's JSON form; raised when a reader of the old form would misread the new
+one.
+"""
 
 FactValue = bool | int | str | list[str] | dict[str, int]
 """What a fact may be. Measured durations never are: they become classes (`str`) or counts."""
@@ -15,9 +17,10 @@ FactValue = bool | int | str | list[str] | dict[str, int]
 class Status(StrEnum):
     """How a cell ended.
 
-    `fail`: the kernel broke an invariant. `error`: we failed (boot, SSH, download, a bug in an experiment); such a cell
-    is retried and never enters a comparison. `unsupported`: the kernel said it cannot, and `reason` holds its words.
-    `unstable`: repeats of the cell disagreed. `crash`: the guest's kernel panicked or oopsed. `timeout`: the experiment did not end.
+    `fail`: the kernel broke an invariant. `error`: we failed (boot, SSH, download, a bug in an
+    experiment); such a cell is retried and never enters a comparison. `unsupported`: the kernel
+    said it cannot, and `reason` holds its words. `unstable`: repeats of the cell disagreed.
+    `crash`: the guest's kernel panicked or oopsed. `timeout`: the experiment did not end.
     """
 
     PASS = "pass"
@@ -31,9 +34,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One cell's outcome. `variant` maps a parameter's name to its value, in the order the experiment declares them.
+    """One cell's outcome. `variant` maps a parameter's name to its value, in the order the
+    experiment declares them.
 
-    `evidence` names files in the cell's directory. `attempts` counts how often the cell was run to get here.
+    `evidence` names files in the cell's directory. `attempts` counts how often the cell was run to
+    get here.
     """
 
     kernel: str

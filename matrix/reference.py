@@ -1,4 +1,7 @@
-"""The reference: one finished run, kept in git for people who only browse. Records and tables, without captures and logs."""
+"""The reference: one finished run, kept in git for people who only browse.
+
+Records and tables, without captures and logs.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,28 @@ from vms.errors import UsageError
 
 
 def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Experiment]) -> Path:
-    """Makes the reference from a run and gives its page; with several, experiments of a later run take the place of an earlier's.
+    """Makes the reference from a run and gives its page; with several, experiments of a later run
+    take the place of an earlier's.
 
-    Raises UsageError if the runs are of different kernels, or if together they have an `error` or lack a cell.
+    Raises UsageError if the runs are of different kernels, or if together they have an `error` or
+    lack a cell.
     """
     manifest, records = together([read_finished(run) for run in runs])
-    lost = [f"{record.experiment} on {record.kernel} is error" for record in records if record.status is Status.ERROR]
+    lost = [
+        f"{record.experiment} on {record.kernel} is error"
+        for record in records
+        if record.status is Status.ERROR
+    ]
     if wrong := lost + lacking(records, catalogue):
-        raise UsageError(f"{', '.join(map(str, runs))} cannot be the reference: {', '.join(wrong)}; run ./invoke matrix for these")
+        raise UsageError(
+            f"{', '.join(map(str, runs))} cannot be the reference: {', '.join(wrong)}; run ./invoke matrix"
+            " for these"
+        )
     records = [record for record in records if record.experiment in catalogue]
     write_whole(reference / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-    write_whole(reference / "results.json", b"[\n" + b",\n".join(map(msgspec.json.encode, records)) + b"\n]\n")
+    write_whole(
+        reference / "results.json", b"[\n" + b",\n".join(map(msgspec.json.encode, records)) + b"\n]\n"
+    )
     page = reference / "README.md"
     write_whole(page, reference_page(manifest, records, catalogue).encode())
     return page
@@ -43,20 +57,27 @@ def reference_page(manifest: Manifest, records: Sequence[Record], catalogue: Map
 
 
 def together(runs: Sequence[tuple[Manifest, list[Record]]]) -> tuple[Manifest, list[Record]]:
-    """Several runs of the same kernels as one: the newest manifest, named after all, and each experiment's newest answers."""
+    """Several runs of the same kernels as one: the newest manifest, named after all, and each
+    experiment's newest answers.
+    """
     manifest, _ = runs[-1]
     newest: dict[str, list[Record]] = {}
     for other, records in runs:
         if {kernel.id for kernel in other.kernels} != {kernel.id for kernel in manifest.kernels}:
             raise UsageError(f"runs {other.run} and {manifest.run} are of different kernels")
-        newest |= {name: [record for record in records if record.experiment == name] for name in {r.experiment for r in records}}
+        newest |= {
+            name: [record for record in records if record.experiment == name]
+            for name in {r.experiment for r in records}
+        }
     names = tuple(dict.fromkeys(name for other, _ in runs for name in other.experiments))
     whole = replace(manifest, run=" and ".join(other.run for other, _ in runs), experiments=names)
     return whole, [record for name in sorted(newest) for record in newest[name]]
 
 
 def lacking(records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> list[str]:
-    """What the catalogue asks and these records do not answer: cells that no kernel was asked, and facts that no answer has."""
+    """What the catalogue asks and these records do not answer: cells that no kernel was asked, and
+    facts that no answer has.
+    """
     answered: dict[tuple[str, str], set[str]] = {}
     for record in records:
         answered.setdefault((record.experiment, variant_name(record.variant)), set()).update(record.facts)

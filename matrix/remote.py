@@ -1,7 +1,7 @@
 """What a worker on another machine does for a run: all here is sent there by name, and runs there.
 
-A job brings settings, a kernel's description and, once, the image. The worker has its own cache, gets the kernel itself and boots a
-template of its own; only answers travel back.
+A job brings settings, a kernel's description and, once, the image. The worker has its own cache,
+gets the kernel itself and boots a template of its own; only answers travel back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WorkersMachines:
-    """A worker's guests are its own machine's. The settings are those of the run; its cache, mirror and experiments the worker's own."""
+    """A worker's guests are its own machine's.
+
+    The settings are those of the run; its cache, mirror and experiments the worker's own.
+    """
 
     debian: Debian
     accelerator: str
@@ -50,7 +53,9 @@ class WorkersMachines:
 
 @dataclass(frozen=True)
 class Found:
-    """What a worker has: its address, its surroundings, and a digest of this project's code there."""
+    """What a worker has: its address, its surroundings, and a digest of this project's code
+    there.
+    """
 
     worker: str
     surroundings: Surroundings
@@ -66,7 +71,10 @@ class Fetched(BootFiles):
 
 @dataclass(frozen=True)
 class Site:
-    """Where jobs find guests. All that could change an answer is the same everywhere: `image`, `agent` and `code` are digests."""
+    """Where jobs find guests.
+
+    All that could change an answer is the same everywhere: `image`, `agent` and `code` are digests.
+    """
 
     source: Source
     image: str
@@ -98,9 +106,15 @@ class Site:
     def differs(self, found: Found) -> str:
         """In what the worker is not like the others, and what to do; empty if it is like them."""
         if found.code != self.code:
-            return f"the worker {found.worker} has another version of this project; put the same on every machine and start it again"
+            return (
+                f"the worker {found.worker} has another version of this project; put the same on every"
+                " machine and start it again"
+            )
         if found.surroundings.agent != self.agent:
-            return f"the worker {found.worker} has other experiments; make `own_experiments` the same on every machine and start it again"
+            return (
+                f"the worker {found.worker} has other experiments; make `own_experiments` the same on every"
+                " machine and start it again"
+            )
         return ""
 
 
@@ -123,7 +137,9 @@ class RemoteTemplate:
 
     def _here(self) -> Template:
         guests = self.site.guests(self.kernel)
-        return _once((self.site, self.kernel, self.cpus), lambda: guests.template(guests.fetch(self.kernel), self.cpus))
+        return _once(
+            (self.site, self.kernel, self.cpus), lambda: guests.template(guests.fetch(self.kernel), self.cpus)
+        )
 
 
 def find(source: Source, image: str, kernels: Sequence[Kernel]) -> Found:
@@ -167,7 +183,10 @@ _made: dict[Hashable, object] = {}
 
 
 def _once(key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` gave in this process; threads that want the same wait for each other. A failure is not remembered."""
+    """What `make` gave in this process; threads that want the same wait for each other.
+
+    A failure is not remembered.
+    """
     with _lock:
         lock = _locks.setdefault(key, Lock())
     with lock:

@@ -1,8 +1,9 @@
 """Runs a plan: every cell in a guest of its own, and its record on disk as soon as it is there.
 
-The work goes to the `concurrent.futures` executors of a crew, on this machine or on others. They only compute; every decision and all that
-is kept happens here, in the thread that called `execute`. The longest work that is ready goes first: kernels to boot, then cells by how
-long they took in an earlier run.
+The work goes to the `concurrent.futures` executors of a crew, on this machine or on others. They
+only compute; every decision and all that is kept happens here, in the thread that called `execute`.
+The longest work that is ready goes first: kernels to boot, then cells by how long they took in an
+earlier run.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ _TICK = 0.25
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of one guest; all a worker needs to know of a cell. `seconds` bounds the experiment."""
+    """What is asked of one guest; all a worker needs to know of a cell.
+
+    `seconds` bounds the experiment.
+    """
 
     what: str
     experiment: str
@@ -52,7 +56,9 @@ class Question:
     seconds: float
 
     def line(self, request_id: str) -> bytes:
-        """The request to the agent, with the time it is now and entropy of its own, since clones must share neither."""
+        """The request to the agent, with the time it is now and entropy of its own, since clones
+        must share neither.
+        """
         fields = {
             "id": request_id,
             "do": "run",
@@ -69,7 +75,8 @@ class Question:
 class Outcome:
     """What came of one attempt at a cell: an answer, or else why there is none.
 
-    `seconds` is from the guest's start to its end, `resident` the bytes of memory it took for itself.
+    `seconds` is from the guest's start to its end, `resident` the bytes of memory it took for
+    itself.
     """
 
     request_id: str
@@ -91,7 +98,9 @@ def ask(template: Template, question: Question) -> Outcome:
         begun = time.monotonic()
         with template.start() as guest:
             try:
-                answer = guest.ask(question.line(request_id), Deadline(question.seconds + _ANSWER_GRACE, question.what))
+                answer = guest.ask(
+                    question.line(request_id), Deadline(question.seconds + _ANSWER_GRACE, question.what)
+                )
             except LostGuest as error:
                 lost = str(error)
             crashed, console, resident = guest.crashed, guest.console(), guest.resident
@@ -101,10 +110,18 @@ def ask(template: Template, question: Question) -> Outcome:
 
 
 def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
-    """The record of one attempt: a crash is the kernel's, a lost guest is our error, an answer is judged."""
+    """The record of one attempt: a crash is the kernel's, a lost guest is our error, an answer is
+    judged.
+    """
     seconds = round(outcome.seconds, 3)
     blank = Record(
-        cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR, reason=outcome.lost, seconds=seconds, attempts=attempts
+        cell.kernel.name,
+        cell.experiment.name,
+        dict(cell.variant),
+        Status.ERROR,
+        reason=outcome.lost,
+        seconds=seconds,
+        attempts=attempts,
     )
     if outcome.crashed is not None:
         return Judged(replace(blank, status=Status.CRASH, reason=outcome.crashed), {})
@@ -115,9 +132,11 @@ def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
 
 
 def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
-    """The record of a cell that may have crashed before. Only a kernel that crashes again has crashed of what was asked.
+    """The record of a cell that may have crashed before. Only a kernel that crashes again has
+    crashed of what was asked.
 
-    A crash that does not come again may be a race of the kernel's or a mistake of the emulator's; the cell is `unstable` then.
+    A crash that does not come again may be a race of the kernel's or a mistake of the emulator's;
+    the cell is `unstable` then.
     """
     if crashed is None or judged.record.status in (Status.CRASH, Status.ERROR):
         return judged
@@ -126,10 +145,12 @@ def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
 
 
 def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
-    """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time that do more than wait.
+    """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time
+    that do more than wait.
 
-    A kernel that cannot be had or does not boot gives `error` for each of its cells, and the others go on. On KeyboardInterrupt
-    everything under way is ended within seconds, what is done stays, and the exception goes on.
+    A kernel that cannot be had or does not boot gives `error` for each of its cells, and the others
+    go on. On KeyboardInterrupt everything under way is ended within seconds, what is done stays,
+    and the exception goes on.
     """
     crew = guests.crew(jobs)
     going = _Run(plan, guests, run, crew, display)
@@ -173,7 +194,8 @@ class _Run:
         self._crew = crew
         self._display = display
         self._expected = expected_seconds(run.path)
-        # By whether they only wait: the jobs that wait to be handed over, and how many are under way. Those that wait go first.
+        # By whether they only wait: the jobs that wait to be handed over, and how many are under
+        # way. Those that wait go first.
         self._ready: dict[bool, list[tuple[float, int, _Job]]] = {True: [], False: []}
         self._working = {True: 0, False: 0}
         self._count = itertools.count()
@@ -183,8 +205,12 @@ class _Run:
         for kernel in plan.kernels:
             cells = plan.of(kernel)
             left = [cell for cell in cells if cell.key not in run.records]
-            state = _KernelState(kernel, KernelProgress(kernel.name, len(cells), done=len(cells) - len(left)), left)
-            state.progress.statuses.update(record.status for key, record in run.records.items() if key[0] == kernel.name)
+            state = _KernelState(
+                kernel, KernelProgress(kernel.name, len(cells), done=len(cells) - len(left)), left
+            )
+            state.progress.statuses.update(
+                record.status for key, record in run.records.items() if key[0] == kernel.name
+            )
             self._kernels.append(state)
 
     def all(self) -> None:
@@ -286,12 +312,22 @@ class _Run:
 
         name = f"{cell.experiment.name} on {cell.kernel.name}"
         question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
-        self._get_ready(self._expected(cell), _Job(state, Phase.RUNNING, then, ask, (template, question), cell.experiment.waits))
+        self._get_ready(
+            self._expected(cell),
+            _Job(state, Phase.RUNNING, then, ask, (template, question), cell.experiment.waits),
+        )
 
     def _give_up(self, state: _KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason
         for cell in cells:
-            record = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR, reason=reason, attempts=0)
+            record = Record(
+                cell.kernel.name,
+                cell.experiment.name,
+                dict(cell.variant),
+                Status.ERROR,
+                reason=reason,
+                attempts=0,
+            )
             self._keep(state, Judged(record, {}), "")
 
     def _keep(self, state: _KernelState, judged: Judged, console: str) -> None:
@@ -301,16 +337,23 @@ class _Run:
         self._display.finished(record)
         if state.progress.done == state.progress.cells:
             self._enter(state, Phase.FAILED if state.progress.message else Phase.DONE)
-            self._amend(state.kernel, seconds={phase: round(seconds, 3) for phase, seconds in state.progress.seconds.items()})
+            self._amend(
+                state.kernel,
+                seconds={phase: round(seconds, 3) for phase, seconds in state.progress.seconds.items()},
+            )
 
     def _amend(self, kernel: Kernel, **fields: Any) -> None:
         manifest = self._run.manifest
-        kernels = tuple(replace(entry, **fields) if entry.name == kernel.name else entry for entry in manifest.kernels)
+        kernels = tuple(
+            replace(entry, **fields) if entry.name == kernel.name else entry for entry in manifest.kernels
+        )
         self._run.update(replace(manifest, kernels=kernels))
 
 
 def _why_not(error: Exception, failed: str) -> str:
-    """What failed and why; for a kernel that lacks what a guest's boot needs, only that: nothing has failed yet."""
+    """What failed and why; for a kernel that lacks what a guest's boot needs, only that: nothing
+    has failed yet.
+    """
     return str(error) if isinstance(error, Unbootable) else f"{failed}: {_words(error)}"
 
 

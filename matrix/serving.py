@@ -1,4 +1,5 @@
-"""The processes of several machines: a Dask scheduler, and workers that run guests. See docs/distributed.md.
+"""The processes of several machines: a Dask scheduler, and workers that run guests. See
+docs/distributed.md.
 
 Neither opens the HTTP server that Dask would, and each listens on one address only.
 """
@@ -38,7 +39,10 @@ class _Worker(Worker):  # type: ignore[misc]
 
 
 def serve_scheduler(host: str, port: int, say: Said) -> None:
-    """Runs a scheduler on this address until it is interrupted. Raises HostError if the address cannot be had."""
+    """Runs a scheduler on this address until it is interrupted.
+
+    Raises HostError if the address cannot be had.
+    """
 
     async def serve() -> None:
         try:
@@ -55,7 +59,8 @@ def serve_scheduler(host: str, port: int, say: Said) -> None:
 
 
 def serve_worker(address: str, slots: int, say: Said) -> None:
-    """Runs guests for the scheduler at `address`, `slots` at a time, until interrupted or until the scheduler goes away.
+    """Runs guests for the scheduler at `address`, `slots` at a time, until interrupted or until the
+    scheduler goes away.
 
     Raises UsageError for an address that is none, HostError if no scheduler answers there.
     """
@@ -64,17 +69,30 @@ def serve_worker(address: str, slots: int, say: Said) -> None:
         # Of the interface by which it reaches the scheduler; by itself it would listen on all.
         host = get_ip(get_address_host(address))
     except ValueError as error:
-        raise UsageError(f"{address} is no address of a scheduler; it looks like tcp://host:{PORT}") from error
+        raise UsageError(
+            f"{address} is no address of a scheduler; it looks like tcp://host:{PORT}"
+        ) from error
 
     async def serve() -> None:
-        worker = _Worker(address, host=host, nthreads=slots, resources={SLOTS: slots}, death_timeout=_CONNECT_SECONDS, memory_limit=0)
+        worker = _Worker(
+            address,
+            host=host,
+            nthreads=slots,
+            resources={SLOTS: slots},
+            death_timeout=_CONNECT_SECONDS,
+            memory_limit=0,
+        )
         try:
             await worker
         except (OSError, ValueError) as error:
             raise HostError(
-                f"no Dask scheduler answered at {address} within {_CONNECT_SECONDS} s; start one with `./invoke scheduler`"
+                f"no Dask scheduler answered at {address} within {_CONNECT_SECONDS} s; start one with"
+                " `./invoke scheduler`"
             ) from error
-        say(f"worker: {slots} guest{'s' if slots > 1 else ''} at a time for {address}, listening on {worker.address}")
+        say(
+            f"worker: {slots} guest{'s' if slots > 1 else ''} at a time for {address}, listening on"
+            f" {worker.address}"
+        )
         try:
             await worker.finished()
             say("worker: the scheduler went away")
@@ -82,14 +100,21 @@ def serve_worker(address: str, slots: int, say: Said) -> None:
             # Threads cannot be stopped, but all they wait for can.
             interrupt()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(worker.close(timeout=_CLOSE_SECONDS, executor_wait=False), _CLOSE_SECONDS + 1)
+                await asyncio.wait_for(
+                    worker.close(timeout=_CLOSE_SECONDS, executor_wait=False), _CLOSE_SECONDS + 1
+                )
 
     _run(serve())
 
 
 def _protocol() -> str:
     """TLS if Dask is configured for it."""
-    return "tls" if dask.config.get("distributed.comm.require-encryption") or dask.config.get("distributed.comm.tls.ca-file") else "tcp"
+    return (
+        "tls"
+        if dask.config.get("distributed.comm.require-encryption")
+        or dask.config.get("distributed.comm.tls.ca-file")
+        else "tcp"
+    )
 
 
 def _run(serving: Coroutine[None, None, None]) -> None:

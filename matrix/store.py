@@ -1,4 +1,5 @@
-"""The run directory: written as cells finish, whole at every moment, and where an interrupted run goes on.
+"""The run directory: written as cells finish, whole at every moment, and where an interrupted run
+goes on.
 
     results/<run>/manifest.json
                   results.json
@@ -6,8 +7,8 @@
                   report/
     results/latest -> <run>
 
-A file appears by one rename, and so does a cell's directory. A lock on the run directory itself, which dies with its holder, keeps two
-processes from writing one run.
+A file appears by one rename, and so does a cell's directory. A lock on the run directory itself,
+which dies with its holder, keeps two processes from writing one run.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class RunDirectory:
         write_whole(self.path / "manifest.json", _json(manifest))
 
     def close(self, *, finished: bool) -> None:
-        """Writes `results.json`, closes the manifest if the run is finished, and lets others have the directory."""
+        """Writes `results.json`, closes the manifest if the run is finished, and lets others have
+        the directory.
+        """
         write_whole(self.path / "results.json", _json(sorted(self.records.values(), key=record_key)))
         if finished:
             self.update(replace(self.manifest, finished=now()))
@@ -87,7 +90,8 @@ class RunDirectory:
 def open_run(results: Path, manifest: Manifest) -> RunDirectory:
     """The newest unfinished run with the same plan, with the records it has, or else a new one.
 
-    Cells that ended in `error` are not among the records: they are to be run again. `results/latest` points to the run from now on.
+    Cells that ended in `error` are not among the records: they are to be run again.
+    `results/latest` points to the run from now on.
     """
     with _disk_errors(results):
         results.mkdir(parents=True, exist_ok=True)
@@ -101,7 +105,10 @@ def open_run(results: Path, manifest: Manifest) -> RunDirectory:
 
 
 def read_run(path: Path) -> tuple[Manifest, list[Record]]:
-    """The manifest and the records of a run directory. Raises UsageError if it is none or is damaged."""
+    """The manifest and the records of a run directory.
+
+    Raises UsageError if it is none or is damaged.
+    """
     try:
         manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
         return manifest, _records(path)
@@ -122,7 +129,10 @@ def record_key(record: Record) -> Key:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all. Raises HostError when the disk is full."""
+    """Writes a file so that it is there whole or not at all.
+
+    Raises HostError when the disk is full.
+    """
     with _disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
@@ -151,7 +161,8 @@ def _disk_errors(where: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         raise HostError(
-            f"cannot write the run under {where}: {os.strerror(error.errno)}; free some space or make it writable, and run again"
+            f"cannot write the run under {where}: {os.strerror(error.errno)}; free some space or make it"
+            " writable, and run again"
         ) from error
 
 
@@ -169,7 +180,9 @@ def _unfinished(results: Path, plan: str) -> RunDirectory | None:
         if lock is None:
             continue
         run = RunDirectory(path, manifest, lock)
-        run.records = {record_key(record): record for record in _records(path) if record.status is not Status.ERROR}
+        run.records = {
+            record_key(record): record for record in _records(path) if record.status is not Status.ERROR
+        }
         return run
     return None
 
@@ -201,7 +214,10 @@ def _locked(path: Path) -> int | None:
 
 
 def _records(path: Path) -> list[Record]:
-    return [msgspec.json.decode(file.read_bytes(), type=Record) for file in sorted((path / "cells").rglob("record.json"))]
+    return [
+        msgspec.json.decode(file.read_bytes(), type=Record)
+        for file in sorted((path / "cells").rglob("record.json"))
+    ]
 
 
 def _json(value: object) -> bytes:

@@ -11,7 +11,8 @@ from matrix.table import Table
 
 @dataclass(frozen=True)
 class Surprise:
-    """A fact that differs between two kernels, and the ledger does not say why (`unexplained`) or says otherwise (`contradicted`).
+    """A fact that differs between two kernels, and the ledger does not say why (`unexplained`) or
+    says otherwise (`contradicted`).
 
     `fact` is empty where the cell as a whole differs.
     """

@@ -17,8 +17,9 @@ from vms.kernels.order import release_key
 class Row:
     """One experiment in the variants that gave the same on every kernel.
 
-    `label` names those variants, empty if they are all there are. `records` has one per kernel, the first variant's, None where the cell
-    was not run; `changed` says which facts differ from the nearest comparable kernel to the left.
+    `label` names those variants, empty if they are all there are. `records` has one per kernel, the
+    first variant's, None where the cell was not run; `changed` says which facts differ from the
+    nearest comparable kernel to the left.
     """
 
     experiment: str
@@ -50,20 +51,36 @@ class Table:
 
 
 def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping[str, Experiment]) -> Table:
-    """The table of a run; experiments that the catalogue no longer has come last, without their question."""
+    """The table of a run; experiments that the catalogue no longer has come last, without their
+    question.
+    """
     kernels = tuple(
-        sorted(manifest.kernels, key=lambda entry: (release_key(entry.release), entry.flavour, release_key(entry.version), entry.name))
+        sorted(
+            manifest.kernels,
+            key=lambda entry: (
+                release_key(entry.release),
+                entry.flavour,
+                release_key(entry.version),
+                entry.name,
+            ),
+        )
     )
     by_cell: dict[str, dict[str, dict[str, Record]]] = {}
     counts = dict.fromkeys(Status, 0)
     for record in records:
-        by_cell.setdefault(record.experiment, {}).setdefault(variant_name(record.variant), {})[record.kernel] = record
+        by_cell.setdefault(record.experiment, {}).setdefault(variant_name(record.variant), {})[
+            record.kernel
+        ] = record
         counts[record.status] += 1
     order = {name: number for number, name in enumerate(catalogue)}
     rows: list[Row] = []
     for name in sorted(by_cell, key=lambda name: (order.get(name, len(order)), name)):
         experiment = catalogue.get(name)
-        rows += _rows(name, experiment, [[cells.get(kernel.name) for kernel in kernels] for cells in by_cell[name].values()])
+        rows += _rows(
+            name,
+            experiment,
+            [[cells.get(kernel.name) for kernel in kernels] for cells in by_cell[name].values()],
+        )
     return Table(manifest, kernels, tuple(rows), counts)
 
 
@@ -71,7 +88,10 @@ def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | No
     """The variants of one experiment, those that gave the same on every kernel as one row."""
     groups: list[list[list[Record | None]]] = []
     for line in lines:
-        group = next((group for group in groups if all(_equal(a, b) for a, b in zip(group[0], line, strict=True))), None)
+        group = next(
+            (group for group in groups if all(_equal(a, b) for a, b in zip(group[0], line, strict=True))),
+            None,
+        )
         if group is None:
             groups.append([line])
         else:
@@ -80,14 +100,22 @@ def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | No
     rows = []
     for group in groups:
         variants = tuple(_variant(line) for line in group)
-        changed = tuple(_changed(before, after) for before, after in zip(left_neighbours(group[0]), group[0], strict=True))
+        changed = tuple(
+            _changed(before, after) for before, after in zip(left_neighbours(group[0]), group[0], strict=True)
+        )
         question = experiment.question if experiment else ""
-        rows.append(Row(name, question, variants_label(variants, everything), variants, tuple(group[0]), changed))
+        rows.append(
+            Row(name, question, variants_label(variants, everything), variants, tuple(group[0]), changed)
+        )
     return rows
 
 
-def _everything(experiment: Experiment | None, asked: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
-    """All variants there are, so that a run of some names them: the catalogue's, unless the experiment had others when it was run."""
+def _everything(
+    experiment: Experiment | None, asked: Sequence[Mapping[str, str]]
+) -> Sequence[Mapping[str, str]]:
+    """All variants there are, so that a run of some names them: the catalogue's, unless the
+    experiment had others when it was run.
+    """
     declared = experiment.combinations() if experiment else []
     return declared if all(variant in declared for variant in asked) else asked
 
@@ -105,11 +133,15 @@ def _equal(one: Record | None, other: Record | None) -> bool:
 def _changed(before: Record | None, after: Record | None) -> frozenset[str]:
     if before is None or after is None:
         return frozenset()
-    return frozenset(difference.fact for difference in compare_cells(before, after) if difference.kind.is_change)
+    return frozenset(
+        difference.fact for difference in compare_cells(before, after) if difference.kind.is_change
+    )
 
 
 def variants_label(variants: Sequence[Mapping[str, str]], everything: Sequence[Mapping[str, str]]) -> str:
-    """`frontend=nft` for a group of all variants with that frontend, `frontend=legacy/nft,scope=user` and so on; else each by its name."""
+    """`frontend=nft` for a group of all variants with that frontend,
+    `frontend=legacy/nft,scope=user` and so on; else each by its name.
+    """
     if len(variants) == len(everything):
         return ""
     parts, product = [], 1
@@ -119,4 +151,8 @@ def variants_label(variants: Sequence[Mapping[str, str]], everything: Sequence[M
         product *= len(values)
         if set(values) != {variant.get(parameter) for variant in everything}:
             parts.append(f"{parameter}={'/'.join(values)}")
-    return ",".join(parts) if product == len(variants) and parts else "; ".join(variant_name(variant) for variant in variants)
+    return (
+        ",".join(parts)
+        if product == len(variants) and parts
+        else "; ".join(variant_name(variant) for variant in variants)
+    )

@@ -16,7 +16,9 @@ ROUND = 14
 
 @dataclass(frozen=True)
 class Tonight:
-    """The cells to run: of kernels nothing was known of, of experiments that no kernel had answered, left over, and of the sample."""
+    """The cells to run: of kernels nothing was known of, of experiments that no kernel had
+    answered, left over, and of the sample.
+    """
 
     plan: Plan
     kernels: tuple[Kernel, ...]
@@ -27,8 +29,9 @@ class Tonight:
 def choose(plan: Plan, known: Known, today: date) -> Tonight:
     """What of the plan has to be run, the same for the same inputs.
 
-    New is a cell without an answer: of a new kernel, a new or rewritten experiment, or one that so far only ended in `error`. The sample
-    is whole kernels, since booting one costs more than its cells; one that has answered everything today is not asked again.
+    New is a cell without an answer: of a new kernel, a new or rewritten experiment, or one that so
+    far only ended in `error`. The sample is whole kernels, since booting one costs more than its
+    cells; one that has answered everything today is not asked again.
     """
     new = [cell for cell in plan.cells if known.answer_to(cell) is None]
     ids = {kernel for kernel, _, _ in known.answers}
@@ -50,7 +53,9 @@ def choose(plan: Plan, known: Known, today: date) -> Tonight:
 
 
 def _sample(kernels: tuple[Kernel, ...], today: date) -> list[Kernel]:
-    """The kernels whose turn it is: as many each night as it takes to come round in `ROUND` nights, going on where the last night ended."""
+    """The kernels whose turn it is: as many each night as it takes to come round in `ROUND` nights,
+    going on where the last night ended.
+    """
     count = -(-len(kernels) // ROUND)
     start = today.toordinal() * count
     return [kernels[place % len(kernels)] for place in range(start, start + count)]

@@ -15,7 +15,8 @@ from matrix.store import cell_path, write_whole
 
 
 def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:
-    """Makes the run's records of these cells `unstable`, keeping their facts, and gives all records of the run.
+    """Makes the run's records of these cells `unstable`, keeping their facts, and gives all records
+    of the run.
 
     `disagreeing` maps a cell to the other answer it gave.
     """

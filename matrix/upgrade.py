@@ -1,4 +1,6 @@
-"""What changes for somebody who goes from one kernel to another: every difference, told by the commit behind it, gravest first."""
+"""What changes for somebody who goes from one kernel to another: every difference, told by the
+commit behind it, gravest first.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ class Weight(StrEnum):
 class Evidence:
     """One fact that differs, in the variants in which it does (`label` is empty for all).
 
-    The paths are the cells' directories, none if their run has only its results, as results/reference.
+    The paths are the cells' directories, none if their run has only its results, as
+    results/reference.
     """
 
     experiment: str
@@ -60,7 +63,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One thing that changes: by these commits, or if there are none by nobody knows what. `against` names entries it contradicts."""
+    """One thing that changes: by these commits, or if there are none by nobody knows what.
+
+    `against` names entries it contradicts.
+    """
 
     weight: Weight
     bearing: Bearing
@@ -71,7 +77,11 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Story:
-    """An upgrade. `unseen_gained` and `unseen_lost` are commits that only the right or only the left kernel holds, which no cell shows."""
+    """An upgrade.
+
+    `unseen_gained` and `unseen_lost` are commits that only the right or only the left kernel holds,
+    which no cell shows.
+    """
 
     left: KernelEntry
     right: KernelEntry
@@ -85,21 +95,27 @@ class Story:
     @property
     def exit_code(self) -> int:
         """1 if something breaks or changes without a known reason, else 0."""
-        return 1 if any(chapter.weight in (Weight.BREAKS, Weight.UNEXPLAINED) for chapter in self.chapters) else 0
+        return (
+            1
+            if any(chapter.weight in (Weight.BREAKS, Weight.UNEXPLAINED) for chapter in self.chapters)
+            else 0
+        )
 
 
 @dataclass(frozen=True)
 class Answers:
     """Everything that the runs on this machine know.
 
-    `runs` maps the start of a run to its directory, as seen from the checkout, if the evidence of its cells is there.
+    `runs` maps the start of a run to its directory, as seen from the checkout, if the evidence of
+    its cells is there.
     """
 
     known: Known = field(default_factory=Known)
     runs: Mapping[str, Path] = field(default_factory=dict)
 
     def pick(self, spec: str) -> KernelEntry:
-        """The newest build that answered and has this name, id, release, version or series, a cloud one if there is.
+        """The newest build that answered and has this name, id, release, version or series, a cloud
+        one if there is.
 
         Raises UsageError if there is none.
         """
@@ -109,13 +125,21 @@ class Answers:
         found = found or [entry for entry in builds if entry.series == spec]
         if not found:
             have = ", ".join(entry.name for entry in sorted(builds, key=_order)) or "none yet"
-            raise UsageError(f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}` asks it")
+            raise UsageError(
+                f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}`"
+                " asks it"
+            )
         return max(found, key=lambda entry: (entry.flavour == "cloud", _order(entry)))
 
     def of(self, kernel: KernelEntry) -> dict[tuple[str, str], _Seen]:
-        """The kernel's records by experiment and variant, each with its cell's directory if it was kept."""
+        """The kernel's records by experiment and variant, each with its cell's directory if it was
+        kept.
+        """
         return {
-            (experiment, variant): (answer.record, cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None)
+            (experiment, variant): (
+                answer.record,
+                cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None,
+            )
             for (key, experiment, variant), answer in self.known.answers.items()
             if key == kernel.id
         }
@@ -124,7 +148,9 @@ class Answers:
 def read_answers(results: Path) -> Answers:
     """The newest answer of every cell in any run, `results/reference` included."""
     known, runs = Known(), dict[str, Path]()
-    for path in sorted(path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()):
+    for path in sorted(
+        path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
+    ):
         try:
             manifest, records = read_finished(path)
         except UsageError:
@@ -135,10 +161,18 @@ def read_answers(results: Path) -> Answers:
     return Answers(known, runs)
 
 
-def upgrade(answers: Answers, left: KernelEntry, right: KernelEntry, ledger: Ledger, catalogue: Mapping[str, Experiment]) -> Story:
+def upgrade(
+    answers: Answers,
+    left: KernelEntry,
+    right: KernelEntry,
+    ledger: Ledger,
+    catalogue: Mapping[str, Experiment],
+) -> Story:
     """The story of going from `left` to `right`."""
     before, after = (_asked_now(answers.of(kernel), catalogue) for kernel in (left, right))
-    both = [key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])]
+    both = [
+        key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])
+    ]
     seen: dict[tuple[Weight, tuple[Commit, ...], tuple[Commit, ...], str], list[_Sight]] = defaultdict(list)
     differing = 0
     for key in both:
@@ -156,15 +190,28 @@ def upgrade(answers: Answers, left: KernelEntry, right: KernelEntry, ledger: Led
         _chapter(weight, commits, against, _evidence(sights, everything, catalogue))
         for (weight, commits, against, _), sights in seen.items()
     ]
-    chapters.sort(key=lambda chapter: (list(Weight).index(chapter.weight), list(Bearing).index(chapter.bearing), -_breadth(chapter)))
+    chapters.sort(
+        key=lambda chapter: (
+            list(Weight).index(chapter.weight),
+            list(Bearing).index(chapter.bearing),
+            -_breadth(chapter),
+        )
+    )
     shown = {commit.key for chapter in chapters for commit in (*chapter.commits, *chapter.against)}
     gained, lost = _between(ledger, left, right, shown)
-    return Story(left, right, len(both), differing, len({*before, *after}) - len(both), tuple(chapters), gained, lost)
+    return Story(
+        left, right, len(both), differing, len({*before, *after}) - len(both), tuple(chapters), gained, lost
+    )
 
 
-def _asked_now(cells: Mapping[tuple[str, str], _Seen], catalogue: Mapping[str, Experiment]) -> dict[tuple[str, str], _Seen]:
+def _asked_now(
+    cells: Mapping[tuple[str, str], _Seen], catalogue: Mapping[str, Experiment]
+) -> dict[tuple[str, str], _Seen]:
     """Without the cells of variants that their experiment no longer has."""
-    asked = {name: {variant_name(variant) for variant in experiment.combinations()} for name, experiment in catalogue.items()}
+    asked = {
+        name: {variant_name(variant) for variant in experiment.combinations()}
+        for name, experiment in catalogue.items()
+    }
     return {key: seen for key, seen in cells.items() if key[0] not in asked or key[1] in asked[key[0]]}
 
 
@@ -177,7 +224,9 @@ class _Sight:
     after: _Seen
 
 
-def _weigh(ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry) -> tuple[Weight, tuple[Commit, ...], tuple[Commit, ...]]:
+def _weigh(
+    ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry
+) -> tuple[Weight, tuple[Commit, ...], tuple[Commit, ...]]:
     verdict = explain_change(ledger, change, left, right)
     commits = tuple(dict.fromkeys(entry.commit for entry in verdict.entries))
     explained = commits if isinstance(verdict, Explained) else ()
@@ -196,13 +245,17 @@ def _weigh(ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry
     return weight, explained, against
 
 
-def _chapter(weight: Weight, commits: tuple[Commit, ...], against: tuple[Commit, ...], evidence: tuple[Evidence, ...]) -> Chapter:
+def _chapter(
+    weight: Weight, commits: tuple[Commit, ...], against: tuple[Commit, ...], evidence: tuple[Evidence, ...]
+) -> Chapter:
     bearings = [bearing(one.fact, one.meaning, one.before, one.after) for one in evidence]
     return Chapter(weight, min(bearings, key=list(Bearing).index), commits, against, evidence)
 
 
 def _evidence(
-    sights: Sequence[_Sight], everything: Mapping[str, list[Mapping[str, str]]], catalogue: Mapping[str, Experiment]
+    sights: Sequence[_Sight],
+    everything: Mapping[str, list[Mapping[str, str]]],
+    catalogue: Mapping[str, Experiment],
 ) -> tuple[Evidence, ...]:
     """The sights, those of one experiment that saw the same put together."""
     alike: dict[str, list[_Sight]] = defaultdict(list)
@@ -218,7 +271,9 @@ def _evidence(
             Evidence(
                 experiment=record.experiment,
                 question=experiment.question if experiment else "",
-                label=variants_label([sight.after[0].variant for sight in group], everything[record.experiment]),
+                label=variants_label(
+                    [sight.after[0].variant for sight in group], everything[record.experiment]
+                ),
                 fact=difference.fact,
                 meaning=meanings.get(difference.fact, ""),
                 before=difference.before,
@@ -234,8 +289,12 @@ def _breadth(chapter: Chapter) -> int:
     return len({evidence.experiment for evidence in chapter.evidence}) * 1000 + len(chapter.evidence)
 
 
-def _between(ledger: Ledger, left: KernelEntry, right: KernelEntry, shown: Iterable[str]) -> tuple[tuple[Commit, ...], tuple[Commit, ...]]:
-    """The other commits that the right kernel alone holds, and those that the left one alone does."""
+def _between(
+    ledger: Ledger, left: KernelEntry, right: KernelEntry, shown: Iterable[str]
+) -> tuple[tuple[Commit, ...], tuple[Commit, ...]]:
+    """The other commits that the right kernel alone holds, and those that the left one alone
+    does.
+    """
     gained, lost = [], []
     for commit in ledger.commits.values():
         held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)

@@ -1,7 +1,8 @@
 """Guests on other machines: the run's side of a Dask scheduler and its workers.
 
-Dask decides which worker does what. Cells prefer the worker that booted their kernel; an idle one may take them over and boots the kernel
-itself. When a worker dies, Dask gives what it had not finished to others. See docs/distributed.md.
+Dask decides which worker does what. Cells prefer the worker that booted their kernel; an idle one
+may take them over and boots the kernel itself. When a worker dies, Dask gives what it had not
+finished to others. See docs/distributed.md.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Crowd:
         return self._submit(self._executor(""), job, *arguments, **named)
 
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Starts a job that runs a guest, on the worker where its first argument came from if it is still there and not too busy."""
+        """Starts a job that runs a guest, on the worker where its first argument came from if it is
+        still there and not too busy.
+        """
         first = arguments[0]
         worker = first.worker if isinstance(first, Fetched | RemoteTemplate) else ""
         return self._submit(self._executor(worker), job, *arguments, **named)
@@ -84,34 +87,45 @@ class Crowd:
             self._seen = time.monotonic()
         elif now - self._seen > _ALONE_SECONDS:
             raise HostError(
-                f"the Dask scheduler {self._address} has had no worker with guest slots for {_ALONE_SECONDS} s; start one with "
-                f"`./invoke worker {self._address}` and run again: what is done is kept"
+                f"the Dask scheduler {self._address} has had no worker with guest slots for {_ALONE_SECONDS}"
+                f" s; start one with `./invoke worker {self._address}` and run again: what is done is kept"
             )
 
     def stop(self, under_way: Iterable[Future[Any]]) -> None:
-        """When the connection is closed Dask drops what is queued; a cell that a worker is at ends there, and nobody reads it."""
+        """When the connection is closed Dask drops what is queued; a cell that a worker is at ends
+        there, and nobody reads it.
+        """
 
     def close(self) -> None:
         """The connection is closed by whoever opened it."""
 
     def only(self, worker: str, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job on this very worker."""
-        executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False)
+        executor = self._client.get_executor(
+            pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False
+        )
         return self._submit(executor, job, *arguments, **named)
 
     def slots(self) -> dict[str, int]:
-        """The workers that declare guest slots, by address, and how many each has, once there are any."""
+        """The workers that declare guest slots, by address, and how many each has, once there are
+        any.
+        """
         while not (found := slots(self._client, self._address)):
             self.check()
             time.sleep(_TICK)
         return found
 
-    def _submit(self, executor: Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+    def _submit(
+        self, executor: Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs
+    ) -> Future[T]:
         # Where the job runs, the future of the image has become the image.
         return executor.submit(with_image, self._image_there(), job, *arguments, **named)  # type: ignore[arg-type]
 
     def _image_there(self) -> Any:
-        """Dask's future of the image, which workers hand on to those that come later. If all that had it are gone, it is sent again."""
+        """Dask's future of the image, which workers hand on to those that come later.
+
+        If all that had it are gone, it is sent again.
+        """
         while self._sent is None or self._sent.status != "finished":
             self.slots()
             with contextlib.suppress(OSError):  # the worker that was there is gone
@@ -145,11 +159,16 @@ class Workers:
         return self._prepared[1]
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets the image, here, and every worker ready. Raises HostError if there are no workers, or they are not alike."""
+        """Gets the image, here, and every worker ready.
+
+        Raises HostError if there are no workers, or they are not alike.
+        """
         image = self._image()
         deadline = Deadline(_PREPARE_SECONDS, "the workers to get ready")
         crew = Crowd(self._client, self._address, copy_image(image))
-        under_way = {crew.only(worker, find, self._source, image.sha256, kernels): worker for worker in crew.slots()}
+        under_way = {
+            crew.only(worker, find, self._source, image.sha256, kernels): worker for worker in crew.slots()
+        }
         ended: set[Future[Found]] = set()
         while len(ended) < len(under_way):
             crew.check()
@@ -157,7 +176,9 @@ class Workers:
                 late = ", ".join(worker for future, worker in under_way.items() if future not in ended)
                 raise HostError(f"waited {deadline.seconds:g} s for the workers {late} to get ready")
             alive = slots(self._client, self._address)
-            under_way = {future: worker for future, worker in under_way.items() if future.done() or worker in alive}
+            under_way = {
+                future: worker for future, worker in under_way.items() if future.done() or worker in alive
+            }
             ended = wait(under_way, timeout=_TICK).done
         found = [future.result() for future in ended]
         if not found:
@@ -187,7 +208,8 @@ class Workers:
 
 @contextmanager
 def connected(address: str, source: Source, image: Callable[[], Image]) -> Iterator[Workers]:
-    """The workers of the Dask scheduler at `address` (tcp://host:8786). `image` gives what their guests' userland is to be.
+    """The workers of the Dask scheduler at `address` (tcp://host:8786). `image` gives what their
+    guests' userland is to be.
 
     Raises HostError if nobody answers there.
     """
@@ -197,8 +219,15 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
     try:
         client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # a timeout is an OSError, wanting TLS a RuntimeError
-        raise HostError(f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`") from error
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # a timeout is an OSError, wanting TLS a RuntimeError
+        raise HostError(
+            f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`"
+        ) from error
     try:
         yield Workers(client, address, source, image)
     finally:
@@ -206,14 +235,24 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
 
 
 def slots(client: Client, address: str) -> dict[str, int]:
-    """The scheduler's workers that declare guest slots, by address, and how many each has. Raises HostError if the scheduler is gone."""
+    """The scheduler's workers that declare guest slots, by address, and how many each has.
+
+    Raises HostError if the scheduler is gone.
+    """
     try:
         if client.status != "running":
             raise OSError("it closed the connection")  # noqa: TRY301
         workers = client.scheduler_info(n_workers=-1)["workers"]
     except OSError as error:
-        raise HostError(f"the Dask scheduler {address} is gone ({error}); start it again and run again: what is done is kept") from error
-    return {address: int(about["resources"][SLOTS]) for address, about in workers.items() if about["resources"].get(SLOTS)}
+        raise HostError(
+            f"the Dask scheduler {address} is gone ({error}); start it again and run again: what is done is"
+            " kept"
+        ) from error
+    return {
+        address: int(about["resources"][SLOTS])
+        for address, about in workers.items()
+        if about["resources"].get(SLOTS)
+    }
 
 
 def _together(all_of_them: list[Surroundings]) -> Surroundings:

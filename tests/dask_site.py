@@ -13,7 +13,10 @@ _ROOT = Path(__file__).parents[1]
 
 
 class Site:
-    """The scheduler runs from the start, each worker from when it is asked for. `held` ends them all."""
+    """The scheduler runs from the start, each worker from when it is asked for.
+
+    `held` ends them all.
+    """
 
     def __init__(self, held: ExitStack, protocol: str = "tcp") -> None:
         with socket.socket() as free:
@@ -29,7 +32,11 @@ class Site:
     def _start(self, call: str, **environment: str) -> subprocess.Popen[str]:
         program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
         process = subprocess.Popen(
-            [sys.executable, "-c", program], cwd=_ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+            [sys.executable, "-c", program],
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
         )
         self._held.enter_context(process)
         self._held.callback(process.kill)

@@ -1,4 +1,6 @@
-"""Runs that no kernel ever gave, for what must be tried at a size or with a malice that real runs do not have."""
+"""Runs that no kernel ever gave, for what must be tried at a size or with a malice that real runs
+do not have.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +49,20 @@ def kernels(count: int) -> tuple[KernelEntry, ...]:
 
 def manifest(entries: tuple[KernelEntry, ...], experiments: tuple[str, ...]) -> Manifest:
     """A finished run of these."""
-    around = Surroundings("1" * 64, "2" * 64, "QEMU 7.2.22", "tcg", "/dev/kvm boots no kernel", "a synthetic CPU")
+    around = Surroundings(
+        "1" * 64, "2" * 64, "QEMU 7.2.22", "tcg", "/dev/kvm boots no kernel", "a synthetic CPU"
+    )
     command = ("matrix",)
     return Manifest(
-        "2026-11-25-0900", "3" * 64, "2026-11-25T09:00:00+00:00", command, 2, experiments, entries, around, "2026-11-25T09:31:00+00:00"
+        "2026-11-25-0900",
+        "3" * 64,
+        "2026-11-25T09:00:00+00:00",
+        command,
+        2,
+        experiments,
+        entries,
+        around,
+        "2026-11-25T09:31:00+00:00",
     )
 
 
@@ -65,7 +77,10 @@ def experiments(count: int) -> dict[str, Experiment]:
             name=name,
             topic=topic,
             question=f"Does {name.replace('-', ' ')} do what it did?",
-            doc=f"Does {name.replace('-', ' ')} do what it did?\n\nMade for a measurement; no kernel was asked.",
+            doc=(
+                f"Does {name.replace('-', ' ')} do what it did?\n\nMade for a measurement; no kernel was"
+                " asked."
+            ),
             run=_never,
             facts=(
                 Fact("packets", int, "packets that were sent"),
@@ -84,7 +99,9 @@ def experiments(count: int) -> dict[str, Experiment]:
 
 
 def ledger(table: Table) -> Ledger:
-    """A ledger that explains every change of every third row, says of every third's what is not so, and nothing of the others."""
+    """A ledger that explains every change of every third row, says of every third's what is not so,
+    and nothing of the others.
+    """
     commits, changes = {}, []
     for number, row in enumerate(table.rows):
         for column, (before, after) in enumerate(zip(left_neighbours(row.records), row.records, strict=True)):
@@ -96,18 +113,35 @@ def ledger(table: Table) -> Ledger:
                 if not difference.kind.is_change:
                     continue
                 title = f"netfilter: conntrack: do otherwise what {row.experiment} sees"
-                commits[key] = Commit(key, title, Confirmed.CHANGELOG, "Flows are counted otherwise.", "0123456789ab", build.release)
+                commits[key] = Commit(
+                    key,
+                    title,
+                    Confirmed.CHANGELOG,
+                    "Flows are counted otherwise.",
+                    "0123456789ab",
+                    build.release,
+                )
                 told = difference.after if number % 3 == 0 else "something else"
-                changes.append(Change(row.experiment, commits[key], difference.fact, before=difference.before, after=told))
-    return Ledger(commits, tuple(changes), {kernel.series: f"{kernel.series}.9999" for kernel in table.kernels})
+                changes.append(
+                    Change(
+                        row.experiment, commits[key], difference.fact, before=difference.before, after=told
+                    )
+                )
+    return Ledger(
+        commits, tuple(changes), {kernel.series: f"{kernel.series}.9999" for kernel in table.kernels}
+    )
 
 
 def records(entries: tuple[KernelEntry, ...], names: tuple[str, ...]) -> Iterator[Record]:
-    """Rows as they are: most never change, some change once, some were fixed, broken and fixed again, a few do not answer."""
+    """Rows as they are: most never change, some change once, some were fixed, broken and fixed
+    again, a few do not answer.
+    """
     chance = random.Random(2)
     for name in names:
         kind = chance.choices(("same", "once", "thrice", "many"), (60, 22, 14, 4))[0]
-        breaks = sorted(chance.sample(range(1, len(entries)), {"same": 0, "once": 1, "thrice": 3, "many": 9}[kind]))
+        breaks = sorted(
+            chance.sample(range(1, len(entries)), {"same": 0, "once": 1, "thrice": 3, "many": 9}[kind])
+        )
         for column, entry in enumerate(entries):
             behaviour = sum(column >= place for place in breaks)
             behaviour = behaviour % 2 if kind == "thrice" else behaviour
@@ -115,12 +149,15 @@ def records(entries: tuple[KernelEntry, ...], names: tuple[str, ...]) -> Iterato
 
 
 def _record(kernel: str, name: str, behaviour: int, chance: random.Random) -> Record:
-    status = chance.choices((None, Status.UNSUPPORTED, Status.ERROR, Status.UNSTABLE, Status.CRASH, Status.TIMEOUT), (1000, 4, 3, 3, 1, 1))[
-        0
-    ]
+    status = chance.choices(
+        (None, Status.UNSUPPORTED, Status.ERROR, Status.UNSTABLE, Status.CRASH, Status.TIMEOUT),
+        (1000, 4, 3, 3, 1, 1),
+    )[0]
     evidence = ("capture.pcap", "conntrack.txt", "counters.txt")
     if status is not None and status is not Status.UNSTABLE:
-        return Record(kernel, name, {}, status, {}, "modprobe: FATAL: Module nf_conntrack_synthetic not found", 0.4, ())
+        return Record(
+            kernel, name, {}, status, {}, "modprobe: FATAL: Module nf_conntrack_synthetic not found", 0.4, ()
+        )
     flows = 10 - behaviour
     facts: dict[str, FactValue] = {
         "packets": 10,
@@ -132,7 +169,14 @@ def _record(kernel: str, name: str, behaviour: int, chance: random.Random) -> Re
     broken = behaviour > 0 and hash_of(name) % 3 == 0
     reason = "does not hold: packets are ten" if broken else ""
     return Record(
-        kernel, name, {}, status or (Status.FAIL if broken else Status.PASS), facts, reason, round(chance.uniform(0.2, 2), 2), evidence
+        kernel,
+        name,
+        {},
+        status or (Status.FAIL if broken else Status.PASS),
+        facts,
+        reason,
+        round(chance.uniform(0.2, 2), 2),
+        evidence,
     )
 
 
@@ -154,13 +198,14 @@ def content(record: Record) -> dict[str, bytes]:
     """Evidence of a record, of the size that real evidence has."""
     flows = record.facts.get("flows", 0)
     dump = "".join(
-        f"tcp      6 {100 + number} SYN_SENT src=198.18.0.2 dst=192.0.2.1 sport={10000 + number} dport=80 [UNREPLIED] "
-        f"src=192.0.2.1 dst=198.18.0.2 sport=80 dport={10000 + number} mark=0 use=1\n"
+        f"tcp      6 {100 + number} SYN_SENT src=198.18.0.2 dst=192.0.2.1 sport={10000 + number} dport=80"
+        f" [UNREPLIED] src=192.0.2.1 dst=198.18.0.2 sport=80 dport={10000 + number} mark=0 use=1\n"
         for number in range(flows if isinstance(flows, int) else 0)
     )
+    rules = "*raw\n:PREROUTING ACCEPT [0:0]\n[10:400] -A PREROUTING -j CT\nCOMMIT\n"
     return {
         "conntrack.txt": dump.encode(),
-        "counters.txt": f"*raw\n:PREROUTING ACCEPT [0:0]\n[10:400] -A PREROUTING -j CT\nCOMMIT\n# {record.kernel}\n".encode(),
+        "counters.txt": f"{rules}# {record.kernel}\n".encode(),
         "capture.pcap": capture(10),
     }
 

@@ -1,8 +1,8 @@
 """Which accelerator really boots a kernel here: KVM or TCG.
 
-A /dev/kvm that opens, makes a virtual machine and even runs a virtual CPU may still boot no kernel, and `accel=kvm:tcg` does not fall back
-then. Only a kernel that reaches user space within a short deadline proves KVM. The verdict is remembered for this boot of this host and
-this QEMU.
+A /dev/kvm that opens, makes a virtual machine and even runs a virtual CPU may still boot no kernel,
+and `accel=kvm:tcg` does not fall back then. Only a kernel that reaches user space within a short
+deadline proves KVM. The verdict is remembered for this boot of this host and this QEMU.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from vms.interrupt import interrupted
 from vms.qemu import find_qemu
 
 REQUESTS = ("auto", "kvm", "tcg")
-# On some hosts within virtual machines KVM knows registers it cannot set, and `host` aborts where a plain model may run.
+# On some hosts within virtual machines KVM knows registers it cannot set, and `host` aborts where a
+# plain model may run.
 KVM_CPUS = ("host", "qemu64")
-# Without what only some hosts have, so that a guest is the same everywhere; rdrand, so that old kernels need not wait for entropy. Not
-# `max`: its AVX makes the C library choose code that TCG translates badly; a boot takes a tenth longer.
-# No cx16: once in some thousand guests QEMU 7.2 left the flags register full of an operand's bits after a cmpxchg16b of the slab
-# allocator, and the kernel died of a double fault. Without it kernels take the lock they also have.
+# Without what only some hosts have, so that a guest is the same everywhere; rdrand, so that old
+# kernels need not wait for entropy. Not `max`: its AVX makes the C library choose code that TCG
+# translates badly; a boot takes a tenth longer. No cx16: once in some thousand guests QEMU 7.2 left
+# the flags register full of an operand's bits after a cmpxchg16b of the slab allocator, and the
+# kernel died of a double fault. Without it kernels take the lock they also have.
 TCG_CPU = "qemu64,+rdrand,-cx16"
 PROOF_SECONDS = 4.0
 """How long a kernel may take with each CPU model; with KVM it takes one."""
@@ -44,7 +46,9 @@ _POLL = 0.02
 
 @dataclass(frozen=True)
 class Verdict:
-    """The CPU model with which KVM boots a kernel here, empty if there is none, and what was tried and seen."""
+    """The CPU model with which KVM boots a kernel here, empty if there is none, and what was tried
+    and seen.
+    """
 
     cpu: str
     seen: str
@@ -53,8 +57,9 @@ class Verdict:
 def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machine]) -> Accelerator:
     """The accelerator to use; its `why` says what decided.
 
-    `requested` is one of REQUESTS. `machine` gives one that can boot, of whatever accelerator; it is called only if KVM has to be
-    proven. Raises UsageError for another request, HostError if KVM was asked for and does not boot a kernel.
+    `requested` is one of REQUESTS. `machine` gives one that can boot, of whatever accelerator; it
+    is called only if KVM has to be proven. Raises UsageError for another request, HostError if KVM
+    was asked for and does not boot a kernel.
     """
     if requested not in REQUESTS:
         raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
@@ -65,7 +70,8 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
         verdict = Verdict("", closed)
     else:
         recalled = _recalled(cache)
-        # What is remembered against KVM does not bind somebody who asks for it: the host may have been mended.
+        # What is remembered against KVM does not bind somebody who asks for it: the host may have
+        # been mended.
         if recalled and (recalled.cpu or requested == "auto"):
             verdict = recalled
         else:
@@ -79,14 +85,19 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
 
 
 def prove_kvm(machine: Machine) -> Verdict:
-    """Boots the machine's kernel with KVM until it starts the initramfs' first program, with each of KVM_CPUS until one works."""
+    """Boots the machine's kernel with KVM until it starts the initramfs' first program, with each
+    of KVM_CPUS until one works.
+    """
     seen = []
     for cpu in KVM_CPUS:
         began = time.monotonic()
         wrong = _try(machine, cpu)
         seconds = time.monotonic() - began
         if not wrong:
-            return Verdict(cpu, f"{machine.vmlinuz.name} reached user space with -accel kvm -cpu {cpu} in {seconds:.1f} s")
+            return Verdict(
+                cpu,
+                f"{machine.vmlinuz.name} reached user space with -accel kvm -cpu {cpu} in {seconds:.1f} s",
+            )
         seen.append(f"with -cpu {cpu}, after {seconds:.1f} s, {wrong}")
     return Verdict("", f"tried {machine.vmlinuz.name}: {'; '.join(seen)}")
 
@@ -111,7 +122,11 @@ def _watch(guest: Guest, deadline: Deadline) -> str:
         console = guest.console()
         if _USER_SPACE in console:
             return ""
-        last = f", the last on its console was: {console.splitlines()[-1]}" if console.strip() else ", its console stayed empty"
+        last = (
+            f", the last on its console was: {console.splitlines()[-1]}"
+            if console.strip()
+            else ", its console stayed empty"
+        )
         if guest.qemu.ended:
             return guest.qemu.epitaph + last
         if deadline.expired:

@@ -1,8 +1,9 @@
 """The user's cache: content-addressed, shared between checkouts, safe under several runs at once.
 
-An entry is `<kind>/<key>`, a directory that is built under a temporary name and published by one rename, so an entry that exists is
-whole, and a published key never changes its content. Beside it lies `<key>.lock`: an exclusive flock while it is built or removed, a
-shared one from its first use to the end of the process. Such locks die with their holder.
+An entry is `<kind>/<key>`, a directory that is built under a temporary name and published by one
+rename, so an entry that exists is whole, and a published key never changes its content. Beside it
+lies `<key>.lock`: an exclusive flock while it is built or removed, a shared one from its first use
+to the end of the process. Such locks die with their holder.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ _in_use: dict[Path, IO[str]] = {}
 
 
 class Cache:
-    """The cache under one root directory. Everything in it can be deleted at any time and is made anew."""
+    """The cache under one root directory.
+
+    Everything in it can be deleted at any time and is made anew.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @classmethod
     def default(cls) -> Cache:
-        """The cache of this user: `$XDG_CACHE_HOME/conntrack-matrix`, by default under `~/.cache`."""
+        """The cache of this user: `$XDG_CACHE_HOME/conntrack-matrix`, by default under
+        `~/.cache`.
+        """
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return cls(Path(base).expanduser() / "conntrack-matrix")
 
@@ -43,13 +49,20 @@ class Cache:
         return self.root / kind / key
 
     def ensure(
-        self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline, whole: Callable[[Path], bool] | None = None
+        self,
+        kind: str,
+        key: str,
+        build: Callable[[Path], None],
+        deadline: Deadline,
+        whole: Callable[[Path], bool] | None = None,
     ) -> Path:
-        """The entry's directory, built first if it is not there, and in use by this process from now on.
+        """The entry's directory, built first if it is not there, and in use by this process from
+        now on.
 
-        `build` gets an empty directory on the cache's file system; what it leaves there is published. If it raises,
-        nothing is. An entry that `whole` denies is damaged, and built anew. Raises HostError when another process holds the entry
-        beyond the deadline, or nothing can be written because the disk is full or it is not ours.
+        `build` gets an empty directory on the cache's file system; what it leaves there is
+        published. If it raises, nothing is. An entry that `whole` denies is damaged, and built
+        anew. Raises HostError when another process holds the entry beyond the deadline, or nothing
+        can be written because the disk is full or it is not ours.
         """
         with self._written(f"{deadline.what}: "):
             final = self._ensure(kind, key, build, deadline)
@@ -57,14 +70,17 @@ class Cache:
                 self.discard(kind, key, lambda path: not whole(path), deadline)
                 final = self._ensure(kind, key, build, deadline)
                 if not whole(final):
-                    raise HostError(f"{deadline.what}: {final} was damaged right after it was made; is the disk sound?")
+                    raise HostError(
+                        f"{deadline.what}: {final} was damaged right after it was made; is the disk sound?"
+                    )
         return final
 
     def _ensure(self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline) -> Path:
         final, lock = self.path(kind, key), self._lock_path(kind, key)
         # Once it is marked as in use nobody removes it; before that somebody may.
         while not self._use(kind, key, deadline):
-            # Whoever else builds it goes on to use it, so what is waited for is the entry, not its lock.
+            # Whoever else builds it goes on to use it, so what is waited for is the entry, not its
+            # lock.
             handle = _try(lock, fcntl.LOCK_EX)
             if handle:
                 with handle:
@@ -76,14 +92,18 @@ class Cache:
         return final
 
     def discard(self, kind: str, key: str, unwanted: Callable[[Path], bool], deadline: Deadline) -> None:
-        """Removes the entry if it is there and `unwanted` says so once no other process uses it. Ours must not use it any more."""
+        """Removes the entry if it is there and `unwanted` says so once no other process uses it.
+
+        Ours must not use it any more.
+        """
         used = _in_use.pop(self._lock_path(kind, key), None)
         if used:
             used.close()
         final = self.path(kind, key)
         with self.lock(kind, key, deadline):
             if final.is_dir() and unwanted(final):
-                # Renamed first, so that what a crash on the way leaves is never taken for a whole entry.
+                # Renamed first, so that what a crash on the way leaves is never taken for a whole
+                # entry.
                 shutil.rmtree(final.rename(final.with_name(f".{final.name}-removed")))
 
     def _use(self, kind: str, key: str, deadline: Deadline) -> bool:
@@ -112,7 +132,11 @@ class Cache:
 
     @contextmanager
     def lock(self, kind: str, key: str, deadline: Deadline) -> Iterator[None]:
-        """Holds the entry's lock alone. The entry need not exist yet. Raises HostError if what is done then finds no room on the disk."""
+        """Holds the entry's lock alone.
+
+        The entry need not exist yet. Raises HostError if what is done then finds no room on the
+        disk.
+        """
         with self._written(), _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline):
             yield
 
@@ -123,9 +147,14 @@ class Cache:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise HostError(f"{doing}no space left under {self.root}; `./invoke prune` frees some") from error
+                raise HostError(
+                    f"{doing}no space left under {self.root}; `./invoke prune` frees some"
+                ) from error
             if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise HostError(f"{doing}{error.filename or self.root}: {error.strerror}; is the cache under {self.root} yours?") from error
+                raise HostError(
+                    f"{doing}{error.filename or self.root}: {error.strerror}; is the cache under {self.root}"
+                    " yours?"
+                ) from error
             raise
 
     def _lock_path(self, kind: str, key: str) -> Path:
@@ -146,7 +175,8 @@ def _try(path: Path, how: int) -> IO[str] | None:
     handle = path.open("a")
     try:
         fcntl.flock(handle, how | fcntl.LOCK_NB)
-        # Whoever removes an entry removes its lock file as well; then this would be a lock on nothing.
+        # Whoever removes an entry removes its lock file as well; then this would be a lock on
+        # nothing.
         if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
             return handle
     except (BlockingIOError, FileNotFoundError):
@@ -160,5 +190,8 @@ def _try(path: Path, how: int) -> IO[str] | None:
 
 def _wait(path: Path, deadline: Deadline) -> None:
     if deadline.expired:
-        raise HostError(f"waited {deadline.seconds:g} s for another process that holds {path} while waiting for {deadline.what}")
+        raise HostError(
+            f"waited {deadline.seconds:g} s for another process that holds {path} while waiting for"
+            f" {deadline.what}"
+        )
     time.sleep(_POLL)

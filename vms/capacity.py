@@ -1,7 +1,8 @@
-"""What this machine can bear: how many processors we may use, and how much memory is free for another guest right now.
+"""What this machine can bear: how many processors we may use, and how much memory is free for
+another guest right now.
 
-Both are less than the machine's where a control group says so, as in a container: cgroups(7), Documentation/admin-guide/cgroup-v2.rst in
-the kernel's source.
+Both are less than the machine's where a control group says so, as in a container: cgroups(7),
+Documentation/admin-guide/cgroup-v2.rst in the kernel's source.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ GUEST = 640 << 20
 
 
 def processors() -> int:
-    """How many guests can compute at the same time: the processors this process may run on, or fewer if its time is limited."""
+    """How many guests can compute at the same time: the processors this process may run on, or
+    fewer if its time is limited.
+    """
     usable = len(os.sched_getaffinity(0))
     for group in _groups():
         words = _read(group / "cpu.max").split()
@@ -28,7 +31,9 @@ def processors() -> int:
 
 
 def guests() -> int:
-    """How many guests can run at the same time: as many as can compute, fewer if there is no memory for so many, at least one."""
+    """How many guests can run at the same time: as many as can compute, fewer if there is no memory
+    for so many, at least one.
+    """
     return max(1, min(processors(), free_memory() // GUEST))
 
 
@@ -46,7 +51,8 @@ def free_memory() -> int:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has for itself alone; what it merely shares with a file, as a clone with its template, is not counted.
+    """Bytes of memory that a process has for itself alone; what it merely shares with a file, as a
+    clone with its template, is not counted.
 
     0 once it has ended.
     """

@@ -44,10 +44,18 @@ def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
 
 
 def _packages(listing: Path) -> Finding:
-    lines = [line.split() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    lines = [
+        line.split() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")
+    ]
     wanted = [words[0] for words in lines if words[1] == "-"]
     # Packages that are not known at all are not in its output, and make its exit status 1.
-    command = ["sh", "-c", 'dpkg-query --show --showformat="\\${db:Status-Status} \\${Package}\\n" "$@" 2>/dev/null; true', "sh", *wanted]
+    command = [
+        "sh",
+        "-c",
+        'dpkg-query --show --showformat="\\${db:Status-Status} \\${Package}\\n" "$@" 2>/dev/null; true',
+        "sh",
+        *wanted,
+    ]
     try:
         output = run(command, Deadline(20, "asking dpkg which packages are installed"))
     except MatrixError as error:
@@ -56,7 +64,10 @@ def _packages(listing: Path) -> Finding:
     missing = [name for name in wanted if name not in installed]
     if missing:
         return Finding(
-            "Debian packages", False, f"missing: {' '.join(missing)}", f"apt-get install --no-install-recommends {' '.join(missing)}"
+            "Debian packages",
+            False,
+            f"missing: {' '.join(missing)}",
+            f"apt-get install --no-install-recommends {' '.join(missing)}",
         )
     return Finding("Debian packages", True, f"all {len(wanted)} installed")
 
@@ -72,21 +83,33 @@ def _qemu() -> Finding:
 def _memory() -> Finding:
     available = free_memory() >> 20
     found = f"{available} MiB available, {processors()} processors"
-    return Finding("memory", available >= _GUEST_MEMORY, found, f"a guest takes up to {_GUEST_MEMORY} MiB; free some")
+    return Finding(
+        "memory", available >= _GUEST_MEMORY, found, f"a guest takes up to {_GUEST_MEMORY} MiB; free some"
+    )
 
 
 def _disk(cache: Cache) -> Finding:
     there = next(path for path in (cache.root, *cache.root.parents) if path.exists())
     free = shutil.disk_usage(there).free
     if not os.access(there, os.W_OK):
-        return Finding("cache", False, f"{cache.root} cannot be written", "set XDG_CACHE_HOME to a directory that can")
+        return Finding(
+            "cache", False, f"{cache.root} cannot be written", "set XDG_CACHE_HOME to a directory that can"
+        )
     found = f"{cache.root}, {free / 1e9:.1f} GB free"
     return Finding(
-        "cache", free >= _ROOMY_DISK, found, "the default matrix takes about 5 GB; `./invoke prune` frees what was not used for long"
+        "cache",
+        free >= _ROOMY_DISK,
+        found,
+        "the default matrix takes about 5 GB; `./invoke prune` frees what was not used for long",
     )
 
 
 def _mirror(debian: Debian) -> Finding:
     mirror = debian.mirror or host_apt().mirror
     said = "matrix.toml" if debian.mirror else "this host's apt"
-    return Finding("Debian mirror", bool(mirror), f"{mirror or 'none'} (from {said})", "set `mirror` under [debian] in matrix.toml")
+    return Finding(
+        "Debian mirror",
+        bool(mirror),
+        f"{mirror or 'none'} (from {said})",
+        "set `mirror` under [debian] in matrix.toml",
+    )

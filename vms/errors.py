@@ -1,12 +1,12 @@
 """What can go wrong outside an experiment.
 
-    MatrixError                 shown to the user as one message, never as a traceback
-    +-- UsageError              the user asked for something that does not exist or is malformed    exit code 2
-    +-- HostError               this machine cannot do what is asked (tools, disk, network, QEMU)   exit code 3
-        +-- FetchError          a kernel or package could not be had, or is not what it claims
-            +-- Vanished        its archive answers that it does not have it
-        +-- Unbootable          a kernel lacks what a guest's boot needs
-        +-- LostGuest           a guest did not boot, did not answer in time or went away
+    MatrixError              one message for the user, never a traceback; exit code 3 unless said
+    +-- UsageError           what the user asked for does not exist or is malformed; exit code 2
+    +-- HostError            this machine cannot do it (tools, disk, network, QEMU)
+        +-- FetchError       a kernel or package could not be had, or is not what it claims
+            +-- Vanished     its archive answers that it does not have it
+        +-- Unbootable       a kernel lacks what a guest's boot needs
+        +-- LostGuest        a guest did not boot, did not answer in time or went away
 
 A lost guest is never a kernel's verdict: the run retries it and then records `error`.
 """
@@ -15,7 +15,9 @@ from __future__ import annotations
 
 
 class MatrixError(Exception):
-    """Anything this project reports in one message: what was being done, what was found, what to do."""
+    """Anything this project reports in one message: what was being done, what was found, what to
+    do.
+    """
 
     exit_code = 3
 
@@ -35,7 +37,9 @@ class FetchError(HostError):
 
 
 class Vanished(FetchError):
-    """The archive answers that it does not have what its own lists name, as happens to a build once a newer one is out."""
+    """The archive answers that it does not have what its own lists name, as happens to a build once
+    a newer one is out.
+    """
 
 
 class Unbootable(HostError):

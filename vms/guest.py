@@ -1,4 +1,6 @@
-"""A running guest: asked over its agent port, reached over SSH, watched on its console, and ended with its context."""
+"""A running guest: asked over its agent port, reached over SSH, watched on its console, and ended
+with its context.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ _TAIL_LINES = 15
 _CHUNK = 1 << 18
 _END_SECONDS = 1.0  # from the moment that its sockets close
 _SLICE = 0.25  # seconds between two looks at the deadline
-# What the kernel prints when it is at an end, or when a sanitizer found that it should be. A lockup or stall may be a busy host's fault.
+# What the kernel prints when it is at an end, or when a sanitizer found that it should be. A lockup
+# or stall may be a busy host's fault.
 _CRASH = re.compile(
     r"^.*(Kernel panic - not syncing|Oops: |Oops \[|kernel BUG at|BUG: (?!soft lockup|workqueue lockup)"
     r"|general protection fault|stack-protector: |Unable to handle kernel).*$",
@@ -40,7 +43,8 @@ _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n\t\x20-\x7e\u00a0-\U0010f
 
 @dataclass(frozen=True)
 class Agent:
-    """What answers requests inside a guest: a Python package, pushed as it is, and the module in it that is started.
+    """What answers requests inside a guest: a Python package, pushed as it is, and the module in it
+    that is started.
 
     `own` is a directory of the user's that is pushed beside the package, under that name.
     """
@@ -81,11 +85,16 @@ class Guest:
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that its QEMU has for itself; what a clone shares with its template is not among them."""
+        """Bytes of memory that its QEMU has for itself; what a clone shares with its template is
+        not among them.
+        """
         return self.qemu.resident
 
     def console(self) -> str:
-        """What its console printed, the last MiB of it, without control characters. A clone's begins where the template's ended."""
+        """What its console printed, the last MiB of it, without control characters.
+
+        A clone's begins where the template's ended.
+        """
         path = self.qemu.directory / "console"
         if not path.exists():
             return ""
@@ -94,15 +103,18 @@ class Guest:
             return _UNPRINTABLE.sub("", file.read().decode(errors="replace"))
 
     def attach(self, deadline: Deadline) -> None:
-        """Connects to both ports, so that whoever waits on them inside is woken by the first byte."""
+        """Connects to both ports, so that whoever waits on them inside is woken by the first
+        byte.
+        """
         for name in ("ssh", "agent"):
             self._port(name, deadline)
 
     def ask(self, request: bytes, deadline: Deadline) -> bytes:
-        """Sends one line of JSON to the agent and returns the line that answers its `id`; other lines are stale and dropped.
+        """Sends one line of JSON to the agent and returns the line that answers its `id`; other
+        lines are stale and dropped.
 
-        Raises LostGuest if there is no answer in time, the guest ends, it answers more than LONGEST_ANSWER bytes, or what it was cloned
-        from was touched meanwhile.
+        Raises LostGuest if there is no answer in time, the guest ends, it answers more than
+        LONGEST_ANSWER bytes, or what it was cloned from was touched meanwhile.
         """
         wanted = json.loads(request)["id"]
         port = self._port("agent", deadline)
@@ -116,14 +128,18 @@ class Guest:
                         self._check_origin()
                         return line
         except TimeoutError:
-            raise self.lost(f"did not take a request within {deadline.seconds:g} s ({deadline.what})") from None
+            raise self.lost(
+                f"did not take a request within {deadline.seconds:g} s ({deadline.what})"
+            ) from None
         except OSError:
             pass  # its end of the socket is closed, as when there is nothing more to read
         self.qemu.wait(Deadline(_END_SECONDS, "QEMU to end"))
         raise self.lost(f"went away ({deadline.what})")
 
     def start_agent(self, agent: Agent, deadline: Deadline) -> None:
-        """Waits until the guest has booted, pushes the agent, starts it and waits until it is ready."""
+        """Waits until the guest has booted, pushes the agent, starts it and waits until it is
+        ready.
+        """
         with self.ssh(deadline) as ssh:
             target = f"/run/matrix/{agent.digest}"
             ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
@@ -131,12 +147,20 @@ class Guest:
                 ssh.push(agent.own, f"{target}/own", deadline)
             started = ssh.run(f"cd {target} && python3 -m {agent.module}", deadline)
         if started.status != 0:
-            raise HostError(f"{self.what}: {agent.module} did not start, exit status {started.status}: {started.output[-2000:]}")
+            raise HostError(
+                f"{self.what}: {agent.module} did not start, exit status {started.status}:"
+                f" {started.output[-2000:]}"
+            )
         self.ping(deadline)
 
     def ping(self, deadline: Deadline) -> None:
         """Waits until the agent says it is ready."""
-        fields = {"id": secrets.token_hex(8), "do": "ping", "time": time.time(), "entropy": secrets.token_hex(32)}
+        fields = {
+            "id": secrets.token_hex(8),
+            "do": "ping",
+            "time": time.time(),
+            "entropy": secrets.token_hex(32),
+        }
         answer = json.loads(self.ask(json.dumps(fields).encode(), deadline))
         if answer.get("ok") is not True or answer.get("ready") is not True:
             raise HostError(f"{self.what}: the agent is not ready: {json.dumps(answer)[:1000]}")
@@ -154,7 +178,9 @@ class Guest:
     def lost(self, what_happened: str) -> LostGuest:
         """The error for a guest of which no more can be had, with what there is to say about it."""
         ended = f"; {self.qemu.epitaph}" if self.qemu.ended else ""
-        return LostGuest(f"{self.what}: {what_happened}{ended}", "\n".join(self.console().splitlines()[-_TAIL_LINES:]))
+        return LostGuest(
+            f"{self.what}: {what_happened}{ended}", "\n".join(self.console().splitlines()[-_TAIL_LINES:])
+        )
 
     def close(self) -> None:
         """Lets go of the ports."""
@@ -164,7 +190,9 @@ class Guest:
 
     def _check_origin(self) -> None:
         if not self._intact():
-            raise self.lost("the template it was cloned from was changed while it ran, so its answer means nothing")
+            raise self.lost(
+                "the template it was cloned from was changed while it ran, so its answer means nothing"
+            )
 
     def _port(self, name: str, deadline: Deadline) -> socket.socket:
         if name not in self._ports:
@@ -190,7 +218,9 @@ class Guest:
                 data = port.recv(_CHUNK)
             except TimeoutError:
                 if deadline.expired:
-                    raise self.lost(f"did not answer within {deadline.seconds:g} s ({deadline.what})") from None
+                    raise self.lost(
+                        f"did not answer within {deadline.seconds:g} s ({deadline.what})"
+                    ) from None
                 continue
             if not data:
                 return
@@ -199,9 +229,11 @@ class Guest:
 
 @contextmanager
 def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: True) -> Iterator[Guest]:
-    """A guest whose QEMU was just started; it is ended, and all that was its own removed, with the context.
+    """A guest whose QEMU was just started; it is ended, and all that was its own removed, with the
+    context.
 
-    `intact` says whether the file its memory comes from is still what it was. A LostGuest on its way out gets the last console lines added.
+    `intact` says whether the file its memory comes from is still what it was. A LostGuest on its
+    way out gets the last console lines added.
     """
     with private_directory() as directory:
         qemu = Qemu(words(command_line(find_qemu().path, machine, directory)), directory, what)

@@ -1,10 +1,12 @@
 """The image: the userland every guest shares, byte for byte, whatever its kernel.
 
-One read-only squashfs, made by mmdebstrap from Debian stable. It holds packages only: what boots a guest and what
-talks to the host comes with the initramfs, so that a change there does not cost a new image.
+One read-only squashfs, made by mmdebstrap from Debian stable. It holds packages only: what boots a
+guest and what talks to the host comes with the initramfs, so that a change there does not cost a
+new image.
 
-An image is made once for its recipe and stays until it is pruned, so that a new package in Debian does not change what a table was
-measured with from one run to the next. Its digest and the versions of its packages belong to every result.
+An image is made once for its recipe and stays until it is pruned, so that a new package in Debian
+does not change what a table was measured with from one run to the next. Its digest and the versions
+of its packages belong to every result.
 """
 
 from __future__ import annotations
@@ -51,12 +53,13 @@ PACKAGES = (
 )
 # Nobody reads manuals in a guest; without them the image is a third smaller.
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-# lz4: a guest without KVM unpacks every page it reads in emulation, and lz4 is the cheapest to unpack.
-# Files keep their times: Python trusts compiled bytecode by its source's time.
+# lz4: a guest without KVM unpacks every page it reads in emulation, and lz4 is the cheapest to
+# unpack. Files keep their times: Python trusts compiled bytecode by its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
 _STATUS = "./var/lib/dpkg/status"
 _MMDEBSTRAP = "mmdebstrap"
-# mmdebstrap ends in order, with all it started, when its whole process group is told to; that is what happens when we are killed.
+# mmdebstrap ends in order, with all it started, when its whole process group is told to; that is
+# what happens when we are killed.
 _ENDED_WITH_US = (
     *("setpriv", "--pdeathsig", "TERM", "--"),
     *("sh", "-c", 'trap \'trap "" TERM; kill -TERM 0; wait\' TERM; "$@" & wait $!', "sh"),
@@ -67,7 +70,9 @@ _BUSYBOX = "./usr/bin/busybox"
 
 @dataclass(frozen=True)
 class Image:
-    """The built image: its squashfs, the static busybox in it, that squashfs' digest, and the version of each Debian package in it."""
+    """The built image: its squashfs, the static busybox in it, that squashfs' digest, and the
+    version of each Debian package in it.
+    """
 
     squashfs: Path
     busybox: Path
@@ -76,8 +81,13 @@ class Image:
 
 
 def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
-    """The image, from the cache or built now. Raises FetchError if packages cannot be had, HostError if this host cannot build it."""
-    return image_at(cache.ensure("images", _key(), lambda staging: _build(staging, debian, deadline), deadline, whole))
+    """The image, from the cache or built now.
+
+    Raises FetchError if packages cannot be had, HostError if this host cannot build it.
+    """
+    return image_at(
+        cache.ensure("images", _key(), lambda staging: _build(staging, debian, deadline), deadline, whole)
+    )
 
 
 def held_image(cache: Cache) -> Image | None:
@@ -114,9 +124,12 @@ def _build(staging: Path, debian: Debian, deadline: Deadline) -> None:
 
 def whole(entry: Path) -> bool:
     """Whether the image in this directory is the one that was put there."""
-    # A squashfs packed with lz4 has no checksums: a guest would read a damaged program without noticing.
+    # A squashfs packed with lz4 has no checksums: a guest would read a damaged program without
+    # noticing.
     try:
-        return bool(json.loads((entry / "image.json").read_text())["sha256"] == sha256_of(entry / "root.squashfs"))
+        return bool(
+            json.loads((entry / "image.json").read_text())["sha256"] == sha256_of(entry / "root.squashfs")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -137,20 +150,29 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
         source_line(debian, suite),
     ]
     if shutil.which(_MMDEBSTRAP) is None:
-        raise HostError(f"{deadline.what}: the program {_MMDEBSTRAP} is missing on this host; `./invoke` installs what is needed")
+        raise HostError(
+            f"{deadline.what}: the program {_MMDEBSTRAP} is missing on this host; `./invoke` installs what is"
+            " needed"
+        )
     with _scratch(tar.parent.parent, deadline.what) as scratch:
         try:
             tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:
-            said = [line for line in error.output.splitlines() if line.startswith("E:") or "newuidmap" in line or "subuid" in line]
+            said = [
+                line
+                for line in error.output.splitlines()
+                if line.startswith("E:") or "newuidmap" in line or "subuid" in line
+            ]
             raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
 
 
 @contextmanager
 def _scratch(images: Path, doing: str) -> Iterator[Path]:
-    """Where mmdebstrap unpacks. What a killed build left there is removed first: the lock on the image is held, so nobody uses it.
+    """Where mmdebstrap unpacks. What a killed build left there is removed first: the lock on the
+    image is held, so nobody uses it.
 
-    Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory need not let pass.
+    Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory
+    need not let pass.
     """
     whose = hashlib.sha256(str(images.resolve()).encode()).hexdigest()[:8]
     scratch = Path(tempfile.gettempdir()) / f"conntrack-matrix-image-{os.getuid()}-{whose}"
@@ -159,7 +181,9 @@ def _scratch(images: Path, doing: str) -> Iterator[Path]:
         scratch.mkdir()
         scratch.chmod(0o755)
     except OSError as error:
-        raise HostError(f"{doing}: cannot make {scratch}: {error.strerror}; remove it and run again") from error
+        raise HostError(
+            f"{doing}: cannot make {scratch}: {error.strerror}; remove it and run again"
+        ) from error
     try:
         yield scratch
     finally:
@@ -169,11 +193,16 @@ def _scratch(images: Path, doing: str) -> Iterator[Path]:
 def _remove(scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     if scratch.is_dir():
-        # A build that was killed leaves files of the users in its namespace; only in such a namespace can they be removed. This goes
-        # on when all else is interrupted, so it has no deadline to ask but a limit of its own.
+        # A build that was killed leaves files of the users in its namespace; only in such a
+        # namespace can they be removed. This goes on when all else is interrupted, so it has no
+        # deadline to ask but a limit of its own.
         for left in scratch.iterdir():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                subprocess.run([_MMDEBSTRAP, "--unshare-helper", "rm", "-rf", str(left)], capture_output=True, timeout=_REMOVE_SECONDS)
+                subprocess.run(
+                    [_MMDEBSTRAP, "--unshare-helper", "rm", "-rf", str(left)],
+                    capture_output=True,
+                    timeout=_REMOVE_SECONDS,
+                )
         shutil.rmtree(scratch, ignore_errors=True)
 
 

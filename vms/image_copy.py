@@ -1,4 +1,6 @@
-"""An image on its way to another machine, so that guests there have the same userland, byte for byte."""
+"""An image on its way to another machine, so that guests there have the same userland, byte for
+byte.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ def copy_image(image: Image) -> ImageCopy:
 
 
 def receive_image(copy: ImageCopy, cache: Cache) -> Image:
-    """The image, put into the cache unless it is there. Raises HostError if the copy is damaged or the disk is full."""
+    """The image, put into the cache unless it is there.
+
+    Raises HostError if the copy is damaged or the disk is full.
+    """
     own = held_image(cache)
     if own and own.sha256 == copy.sha256:
         return own
@@ -37,5 +42,7 @@ def receive_image(copy: ImageCopy, cache: Cache) -> Image:
             (staging / name).write_bytes(content)
         (staging / "busybox").chmod(0o755)
 
-    entry = cache.ensure("images", copy.sha256[:32], write, Deadline(_SECONDS, "receiving the guests' image"), whole)
+    entry = cache.ensure(
+        "images", copy.sha256[:32], write, Deadline(_SECONDS, "receiving the guests' image"), whole
+    )
     return image_at(entry)

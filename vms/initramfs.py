@@ -1,4 +1,6 @@
-"""What boots a kernel into the image: an initramfs with busybox and the modules the boot needs, and a disk with all the others."""
+"""What boots a kernel into the image: an initramfs with busybox and the modules the boot needs, and
+a disk with all the others.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,30 @@ from vms.kernels.kernel import BootFiles
 _FORM = 1  # raised when what lies in an entry changes its meaning
 _INITRAMFS, _MODULES = _FILES = ("initramfs", "modules.squashfs")
 USERLAND = Path(__file__).parent / "userland"
-# squashfs, overlay: the root. virtio_*: the disks, the two ports to the host, and entropy before the first key is drawn.
+# squashfs, overlay: the root. virtio_*: the disks, the two ports to the host, and entropy before
+# the first key is drawn.
 NEEDED = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "squashfs", "overlay")
-_SQUASHFS = ("-comp", "lz4", "-reproducible", "-all-time", "0", "-mkfs-time", "0", "-no-progress", "-quiet", "-noappend", "-all-root")
+_SQUASHFS = (
+    "-comp",
+    "lz4",
+    "-reproducible",
+    "-all-time",
+    "0",
+    "-mkfs-time",
+    "0",
+    "-no-progress",
+    "-quiet",
+    "-noappend",
+    "-all-root",
+)
 
 
 @dataclass(frozen=True)
 class Bootable:
-    """A kernel with all that boots it: initramfs and modules disk. `key` changes when any of their bytes could."""
+    """A kernel with all that boots it: initramfs and modules disk.
+
+    `key` changes when any of their bytes could.
+    """
 
     files: BootFiles
     initramfs: Path
@@ -38,10 +56,15 @@ class Bootable:
 
 
 def prepare(files: BootFiles, image: Image, cache: Cache, deadline: Deadline) -> Bootable:
-    """The initramfs and modules disk of a kernel, from the cache or built now. Raises Unbootable if the kernel lacks a needed module."""
+    """The initramfs and modules disk of a kernel, from the cache or built now.
+
+    Raises Unbootable if the kernel lacks a needed module.
+    """
     recipe = [_FORM, files.version, files.sha256, image.sha256, NEEDED, _SQUASHFS, _userland_digest()]
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
-    entry = cache.ensure("initramfs", key, lambda directory: _build(directory, files, image, deadline), deadline, _whole)
+    entry = cache.ensure(
+        "initramfs", key, lambda directory: _build(directory, files, image, deadline), deadline, _whole
+    )
     return Bootable(files, entry / _INITRAMFS, entry / _MODULES, key)
 
 
@@ -49,12 +72,16 @@ def _userland_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(USERLAND.rglob("*")):
         if path.is_file():
-            digest.update(f"{path.relative_to(USERLAND)} {path.stat().st_mode & 0o111}\n".encode() + path.read_bytes())
+            digest.update(
+                f"{path.relative_to(USERLAND)} {path.stat().st_mode & 0o111}\n".encode() + path.read_bytes()
+            )
     return digest.hexdigest()
 
 
 def needed_modules(modules: Path) -> list[Path]:
-    """The files of NEEDED and all they depend on, relative to `modules`, in loading order; those built in are left out."""
+    """The files of NEEDED and all they depend on, relative to `modules`, in loading order; those
+    built in are left out.
+    """
     dependencies = {}
     for line in (modules / "modules.dep").read_text().splitlines():
         path, _, others = line.partition(":")
@@ -66,7 +93,9 @@ def needed_modules(modules: Path) -> list[Path]:
         if name in builtin:
             continue
         if name not in by_name:
-            raise Unbootable(f"{modules.name} cannot boot a guest: {name} is neither built in nor a module of it")
+            raise Unbootable(
+                f"{modules.name} cannot boot a guest: {name} is neither built in nor a module of it"
+            )
         # modules.dep lists what a module needs nearest first; loading starts from the far end.
         for path in (*reversed(dependencies[by_name[name]]), by_name[name]):
             if Path(path) not in order:
@@ -79,7 +108,8 @@ def _name(path: str) -> str:
 
 
 def _unpack(module: Path, target: Path, deadline: Deadline) -> None:
-    # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without KVM.
+    # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without
+    # KVM.
     if module.suffix == ".xz":
         target.write_bytes(lzma.decompress(module.read_bytes()))
     elif module.suffix == ".gz":
@@ -104,11 +134,18 @@ def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) ->
     for path in root.rglob("*"):
         os.utime(path, (0, 0))
     # The same bytes whoever builds it, and whenever.
-    pack = 'find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --reproducible --quiet >"$1"'
+    pack = (
+        "find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0"
+        ' --reproducible --quiet >"$1"'
+    )
     tool.run(["sh", "-c", pack, "sh", str(staging / _INITRAMFS)], deadline, cwd=root)
     shutil.rmtree(root)
     tool.run(["mksquashfs", str(files.modules), str(staging / _MODULES), *_SQUASHFS], deadline)
-    about = {"kernel": files.kernel.id, "modules": order, "sha256": {name: sha256_of(staging / name) for name in _FILES}}
+    about = {
+        "kernel": files.kernel.id,
+        "modules": order,
+        "sha256": {name: sha256_of(staging / name) for name in _FILES},
+    }
     (staging / "initramfs.json").write_text(json.dumps(about, indent=1))
 
 

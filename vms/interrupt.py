@@ -1,7 +1,8 @@
 """Ends all that is under way, at once: for Ctrl-C, SIGTERM and SIGHUP.
 
-Threads cannot be interrupted, but all they ever wait for is a deadline or a child process. So every deadline expires and every
-child is killed; the threads see that, clean up behind them as after any failure, and end.
+Threads cannot be interrupted, but all they ever wait for is a deadline or a child process. So every
+deadline expires and every child is killed; the threads see that, clean up behind them as after any
+failure, and end.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _interrupted = threading.Event()
 
 
 def interrupt() -> None:
-    """Expires every deadline, those made later as well, and kills every child process with its process group."""
+    """Expires every deadline, those made later as well, and kills every child process with its
+    process group.
+    """
     _interrupted.set()
     for listing in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that ended meanwhile

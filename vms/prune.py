@@ -24,8 +24,9 @@ MADE_HERE = ("templates", "initramfs")
 
 @dataclass(frozen=True)
 class Held:
-    """One entry of the cache. `what` says what it is, `size` is the bytes it takes on disk, `used` when it was last used
-    (seconds since the epoch), `in_use` whether a process uses it now."""
+    """One entry of the cache. `what` says what it is, `size` is the bytes it takes on disk, `used`
+    when it was last used (seconds since the epoch), `in_use` whether a process uses it now.
+    """
 
     kind: str
     key: str
@@ -44,15 +45,24 @@ class Pruned:
 
 
 def held(cache: Cache) -> tuple[Held, ...]:
-    """All entries of the cache, the longest unused first. What killed processes left half made is listed as `left over`."""
-    entries = [_held(path) for kind in _directories(cache.root) for path in kind.iterdir() if path.suffix != ".lock"]
-    return tuple(sorted((entry for entry in entries if entry), key=lambda entry: (entry.used, entry.kind, entry.key)))
+    """All entries of the cache, the longest unused first.
+
+    What killed processes left half made is listed as `left over`.
+    """
+    entries = [
+        _held(path) for kind in _directories(cache.root) for path in kind.iterdir() if path.suffix != ".lock"
+    ]
+    return tuple(
+        sorted((entry for entry in entries if entry), key=lambda entry: (entry.used, entry.kind, entry.key))
+    )
 
 
 def prune(cache: Cache, keep: int, kinds: Container[str] | None = None) -> Pruned:
-    """Removes what was used longest ago until at most `keep` bytes are held, and whatever killed processes left half made.
+    """Removes what was used longest ago until at most `keep` bytes are held, and whatever killed
+    processes left half made.
 
-    Only entries of these `kinds` are removed, by default of all. What a process uses never is, so more than `keep` may remain.
+    Only entries of these `kinds` are removed, by default of all. What a process uses never is, so
+    more than `keep` may remain.
     """
     before = held(cache)
     total = sum(entry.size for entry in before)
@@ -70,7 +80,10 @@ def prune(cache: Cache, keep: int, kinds: Container[str] | None = None) -> Prune
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `20GB`, `1.5T`, `500 MB` or `0`; units are powers of 1000. Raises UsageError for anything else."""
+    """Bytes in `20GB`, `1.5T`, `500 MB` or `0`; units are powers of 1000.
+
+    Raises UsageError for anything else.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
     if not match:
         raise UsageError(f"{text!r} is not a size; write for example 20GB or 500MB")
@@ -83,7 +96,14 @@ def _directories(root: Path) -> list[Path]:
 
 def _held(path: Path) -> Held | None:
     try:
-        return Held(path.parent.name, path.name, _what(path), _size(path), path.stat().st_mtime, _used_by_another(_lock(path)))
+        return Held(
+            path.parent.name,
+            path.name,
+            _what(path),
+            _size(path),
+            path.stat().st_mtime,
+            _used_by_another(_lock(path)),
+        )
     except FileNotFoundError:  # it was finished or removed while we looked
         return None
 
@@ -99,7 +119,8 @@ def _what(path: Path) -> str:
 
 
 def _size(path: str | Path) -> int:
-    # At the end of every run, and a kernel has thousands of files: with Path objects it takes twice as long and more.
+    # At the end of every run, and a kernel has thousands of files: with Path objects it takes twice
+    # as long and more.
     status = os.lstat(path)
     size = status.st_blocks * 512
     if stat.S_ISDIR(status.st_mode):
@@ -126,7 +147,10 @@ def _used_by_another(lock: Path) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """Removes an entry and its lock file unless it is in use. A crash on the way leaves a left over, never half an entry."""
+    """Removes an entry and its lock file unless it is in use.
+
+    A crash on the way leaves a left over, never half an entry.
+    """
     lock = _lock(path)
     with lock.open("a") as handle:
         try:

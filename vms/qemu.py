@@ -47,12 +47,15 @@ class Binary:
 def find_qemu() -> Binary:
     """The QEMU on the PATH, the same for as long as this process lives.
 
-    Raises HostError if there is none, or it does not run, or is too old, and once it was replaced: what one QEMU saved another must not
-    load, and a run says which QEMU it had.
+    Raises HostError if there is none, or it does not run, or is too old, and once it was replaced:
+    what one QEMU saved another must not load, and a run says which QEMU it had.
     """
     found, stamp = _found()
     if _stamp(found.path) != stamp:
-        raise HostError(f"{found.path} was QEMU {found.version} and has been replaced meanwhile; start again with the one there is now")
+        raise HostError(
+            f"{found.path} was QEMU {found.version} and has been replaced meanwhile; start again with the one"
+            " there is now"
+        )
     return found
 
 
@@ -62,7 +65,14 @@ def _found() -> tuple[Binary, tuple[int, ...]]:
     if path is None or not (stamp := _stamp(path)):
         raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=20, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostError(f"{path} --version: {error}; is QEMU installed whole?") from error
     match = re.search(r"version ((\d+)\.(\d+)[^\n]*)", done.stdout)
@@ -95,7 +105,10 @@ class Qemu:
         self._process = _launch(command, directory / "stderr")
 
     def connect(self, name: str, deadline: Deadline) -> socket.socket:
-        """A connection to one of its sockets, as soon as it listens. Raises LostGuest with QEMU's own words if it ends before."""
+        """A connection to one of its sockets, as soon as it listens.
+
+        Raises LostGuest with QEMU's own words if it ends before.
+        """
         connection = socket.socket(socket.AF_UNIX)
         try:
             while True:
@@ -105,7 +118,9 @@ class Qemu:
                     if self.ended:
                         raise LostGuest(f"{self.what}: {self.epitaph}") from None
                     if deadline.expired:
-                        raise LostGuest(f"{self.what}: QEMU opened no socket for {name} within {deadline.seconds:g} s") from None
+                        raise LostGuest(
+                            f"{self.what}: QEMU opened no socket for {name} within {deadline.seconds:g} s"
+                        ) from None
                     time.sleep(_POLL)
                 else:
                     return connection
@@ -114,14 +129,19 @@ class Qemu:
             raise
 
     def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
-        """What QEMU returns for a QMP command. Raises HostError if it refuses, LostGuest if it is gone or silent."""
+        """What QEMU returns for a QMP command.
+
+        Raises HostError if it refuses, LostGuest if it is gone or silent.
+        """
         try:
             return self._run(self._execute(command, arguments, deadline), deadline, command)
         except ExecuteError as error:
             raise HostError(f"{self.what}: QEMU refused {command}: {error}") from error
 
     def save(self, deadline: Deadline) -> bytes:
-        """Stops the guest and returns the state of its devices and CPUs; its memory stays in its shared file."""
+        """Stops the guest and returns the state of its devices and CPUs; its memory stays in its
+        shared file.
+        """
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.directory / "state"))
             listener.listen(1)
@@ -134,17 +154,25 @@ class Qemu:
                     connection.settimeout(max(0.001, deadline.remaining))
                     state = b"".join(iter(lambda: connection.recv(_CHUNK), b""))
             except TimeoutError:
-                raise LostGuest(f"{self.what}: QEMU did not write its state within {deadline.seconds:g} s ({deadline.what})") from None
+                raise LostGuest(
+                    f"{self.what}: QEMU did not write its state within {deadline.seconds:g} s"
+                    f" ({deadline.what})"
+                ) from None
         while (status := self._migration(deadline)) in ("active", "device", "setup", "wait-unplug"):
             if deadline.expired:
-                raise LostGuest(f"{self.what}: saving its state was still {status!r} after {deadline.seconds:g} s ({deadline.what})")
+                raise LostGuest(
+                    f"{self.what}: saving its state was still {status!r} after {deadline.seconds:g} s"
+                    f" ({deadline.what})"
+                )
             time.sleep(_POLL)
         if status != "completed":
             raise HostError(f"{self.what}: QEMU could not save the guest's state: {status}")
         return state
 
     def load(self, state: bytes, deadline: Deadline) -> None:
-        """Makes a QEMU started with `-incoming defer` go on from where `save` stopped another one."""
+        """Makes a QEMU started with `-incoming defer` go on from where `save` stopped another
+        one.
+        """
         self._leave_memory_out(deadline)
         self.execute("migrate-incoming", deadline, uri=f"unix:{self.directory / 'state'}")
         with self.connect("state", deadline) as connection:
@@ -152,7 +180,9 @@ class Qemu:
             try:
                 connection.sendall(state)
             except OSError as error:
-                raise LostGuest(f"{self.what}: QEMU did not take the saved state: {error or type(error).__name__}") from error
+                raise LostGuest(
+                    f"{self.what}: QEMU did not take the saved state: {error or type(error).__name__}"
+                ) from error
 
     @property
     def ended(self) -> bool:
@@ -164,7 +194,11 @@ class Qemu:
         """How it ended, with the last it wrote to standard error."""
         status = self._process.wait()
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
-        said = (self.directory / "stderr").read_text(errors="replace").strip() if (self.directory / "stderr").exists() else ""
+        said = (
+            (self.directory / "stderr").read_text(errors="replace").strip()
+            if (self.directory / "stderr").exists()
+            else ""
+        )
         return f"QEMU ended with {how}" + (f": {said[-2000:]}" if said else "")
 
     @property
@@ -217,7 +251,9 @@ class Qemu:
         try:
             return self._loop.run_until_complete(asyncio.wait_for(work, deadline.remaining))  # type: ignore[arg-type]
         except TimeoutError:
-            raise LostGuest(f"{self.what}: QEMU did not answer {command} within {deadline.seconds:g} s ({deadline.what})") from None
+            raise LostGuest(
+                f"{self.what}: QEMU did not answer {command} within {deadline.seconds:g} s ({deadline.what})"
+            ) from None
         except ExecuteError:
             raise
         except (QMPError, OSError, EOFError) as error:
@@ -226,9 +262,9 @@ class Qemu:
 
 
 def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
-    # setpriv makes the kernel kill QEMU when we die, however we die. "We" is the thread that forked (prctl(2), PR_SET_PDEATHSIG),
-    # so all are started from one thread that lives as long as the process. In a session of its own Ctrl-C reaches us alone, and we
-    # end QEMU in order.
+    # setpriv makes the kernel kill QEMU when we die, however we die. "We" is the thread that forked
+    # (prctl(2), PR_SET_PDEATHSIG), so all are started from one thread that lives as long as the
+    # process. In a session of its own Ctrl-C reaches us alone, and we end QEMU in order.
     with _lock:
         launcher = _launchers.setdefault(os.getpid(), ThreadPoolExecutor(1, "qemu"))
     try:

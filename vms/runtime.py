@@ -21,8 +21,8 @@ _LONGEST_SOCKET_PATH = 107  # sun_path less its final NUL: unix(7)
 def private_directory() -> Iterator[Path]:
     """An empty directory that only this user can enter, removed at the end.
 
-    Its process holds it locked, so the next one can tell which were left by a process that was killed, and removes those. Raises
-    HostError where none can be made.
+    Its process holds it locked, so the next one can tell which were left by a process that was
+    killed, and removes those. Raises HostError where none can be made.
     """
     base = _base()
     _sweep(base)

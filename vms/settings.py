@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 class Suite:
     """One suite of a Debian archive.
 
-    `archive` is `debian` or `debian-security` (then the mirror is the host's own or `Debian.mirror`), or a whole URL.
-    `keyring` is a path to the archive's public keys; empty means Debian's own keyring package.
-    `check_valid_until`: whether a Release file past its Valid-Until date is an error. Unset, it is, except that for the host's own
-    mirror the host's apt configuration decides. False is for archives that stand still, like Debian's snapshots.
+    `archive` is `debian` or `debian-security` (then the mirror is the host's own or
+    `Debian.mirror`), or a whole URL. `keyring` is a path to the archive's public keys; empty means
+    Debian's own keyring package. `check_valid_until`: whether a Release file past its Valid-Until
+    date is an error. Unset, it is, except that for the host's own mirror the host's apt
+    configuration decides. False is for archives that stand still, like Debian's snapshots.
     """
 
     suite: str

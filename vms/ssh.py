@@ -1,7 +1,8 @@
 """SSH into a guest, over a virtio serial port instead of a network.
 
-QEMU's end of the port is a socket in a private directory, the guest's end a relay that starts an sshd for us (userland/.../relay.py). The
-keys are ours: one for this run, and a host key made for each session and pinned.
+QEMU's end of the port is a socket in a private directory, the guest's end a relay that starts an
+sshd for us (userland/.../relay.py). The keys are ours: one for this run, and a host key made for
+each session and pinned.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Ssh:
     """A session as the guest's root."""
 
     def __init__(self, connection: socket.socket, what: str, deadline: Deadline) -> None:
-        """Opens the session on a connection to the guest's `ssh` port, which it takes over. Raises LostGuest."""
+        """Opens the session on a connection to the guest's `ssh` port, which it takes over.
+
+        Raises LostGuest.
+        """
         self._what = what
         host_key = _make_key()
         _greet(connection, what, host_key, deadline)
@@ -79,7 +83,10 @@ class Ssh:
             raise LostGuest(f"{self._what}: another host key than the one we gave it answers over SSH")
 
     def run(self, command: str, deadline: Deadline) -> Finished:
-        """Runs a command of the guest's shell to its end. Raises LostGuest if that does not come in time."""
+        """Runs a command of the guest's shell to its end.
+
+        Raises LostGuest if that does not come in time.
+        """
         try:
             with self._transport.open_session(timeout=deadline.remaining) as channel:
                 channel.set_combine_stderr(True)
@@ -92,7 +99,8 @@ class Ssh:
                     except TimeoutError:
                         if deadline.expired:
                             raise LostGuest(
-                                f"{self._what}: `{command}` did not end within {deadline.seconds:g} s ({deadline.what})"
+                                f"{self._what}: `{command}` did not end within {deadline.seconds:g} s"
+                                f" ({deadline.what})"
                             ) from None
                         continue
                     if not data:
@@ -100,19 +108,25 @@ class Ssh:
                     output += data
                 status = channel.recv_exit_status()
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise LostGuest(f"{self._what}: SSH: {error or type(error).__name__} while running `{command}`") from error
+            raise LostGuest(
+                f"{self._what}: SSH: {error or type(error).__name__} while running `{command}`"
+            ) from error
         if status == _NO_STATUS:
             raise LostGuest(f"{self._what}: SSH: went away while running `{command}`")
         return Finished(status, output.decode(errors="replace"))
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
-        """Copies a directory with all below it, except compiled bytecode, to the directory `target`, which is made.
+        """Copies a directory with all below it, except compiled bytecode, to the directory
+        `target`, which is made.
 
-        It goes as one file over SFTP: for a hundred files, a message to and fro for each would cost seconds under TCG.
+        It goes as one file over SFTP: for a hundred files, a message to and fro for each would cost
+        seconds under TCG.
         """
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.add(directory, arcname=".", filter=lambda info: None if "__pycache__" in info.name else info)
+            archive.add(
+                directory, arcname=".", filter=lambda info: None if "__pycache__" in info.name else info
+            )
         try:
             with paramiko.SFTPClient.from_transport(self._transport) as sftp:  # type: ignore[union-attr]
                 sftp.get_channel().settimeout(deadline.remaining)  # type: ignore[union-attr]
@@ -122,11 +136,14 @@ class Ssh:
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise LostGuest(f"{self._what}: SFTP of {directory}: {error or type(error).__name__}") from error
         unpacked = self.run(
-            f"mkdir -p {target} && tar --extract --no-same-owner --file /run/pushed.tar --directory {target} && rm /run/pushed.tar",
+            f"mkdir -p {target} && tar --extract --no-same-owner --file /run/pushed.tar --directory {target}"
+            " && rm /run/pushed.tar",
             deadline,
         )
         if unpacked.status != 0:
-            raise LostGuest(f"{self._what}: unpacking {directory.name} in the guest failed: {unpacked.output}")
+            raise LostGuest(
+                f"{self._what}: unpacking {directory.name} in the guest failed: {unpacked.output}"
+            )
 
     def close(self) -> None:
         """Ends the session."""
@@ -136,8 +153,8 @@ class Ssh:
 def _greet(connection: socket.socket, what: str, host_key: _Key, deadline: Deadline) -> None:
     """Gives the relay the keys and waits until it is ready to start sshd.
 
-    It is told again and again: the first words may end in an earlier session's sshd if the guest has not noticed yet that its host
-    hung up.
+    It is told again and again: the first words may end in an earlier session's sshd if the guest
+    has not noticed yet that its host hung up.
     """
     session = secrets.token_hex(8).encode()
     encoded = (base64.b64encode(word) for word in (os.urandom(64), host_key.private, _run_key().public))
@@ -168,7 +185,8 @@ def _greet(connection: socket.socket, what: str, host_key: _Key, deadline: Deadl
 def _skip_to_banner(connection: socket.socket, what: str, deadline: Deadline) -> None:
     """Drops what comes before sshd's first line: the answer to each further hello.
 
-    paramiko would take those for lines of a banner, and give sshd only two seconds for the next one.
+    paramiko would take those for lines of a banner, and give sshd only two seconds for the next
+    one.
     """
     while not deadline.expired:
         connection.settimeout(max(0.001, deadline.remaining))

@@ -1,11 +1,12 @@
 """Templates: a guest is booted once, stopped when its agent is ready, and cloned from then on.
 
-The guest's memory is a file. While the template boots, QEMU maps it shared; then the state of CPUs and devices (0.4 MB) is saved
-beside it. A clone maps the same file copy-on-write, loads that state and goes on where the template stopped. Clones share all pages
-they do not write.
+The guest's memory is a file. While the template boots, QEMU maps it shared; then the state of CPUs
+and devices (0.4 MB) is saved beside it. A clone maps the same file copy-on-write, loads that state
+and goes on where the template stopped. Clones share all pages they do not write.
 
-A template lies in the cache under everything that could change it. It is published once a clone of it has answered, and its bytes are
-verified once per process and again whenever its files were touched; one that is damaged is made anew.
+A template lies in the cache under everything that could change it. It is published once a clone of
+it has answered, and its bytes are verified once per process and again whenever its files were
+touched; one that is damaged is made anew.
 """
 
 from __future__ import annotations
@@ -36,20 +37,23 @@ CLONE_SECONDS = 30.0
 _MAKE_SECONDS = 2 * BOOT_SECONDS + CLONE_SECONDS  # another process may be making it and fail
 _KIND = "templates"
 _FORM = 2  # raised when what lies in an entry changes its meaning
-# A clone boots nothing, but QEMU has the devices that `-kernel` makes only if it gets one, and reads all of it into memory that no other
-# clone shares: 12 MB, 10 ms. The beginning of a bzImage, its header and setup code (Documentation/arch/x86/boot.rst), is enough.
+# A clone boots nothing, but QEMU has the devices that `-kernel` makes only if it gets one, and
+# reads all of it into memory that no other clone shares: 12 MB, 10 ms. The beginning of a bzImage,
+# its header and setup code (Documentation/arch/x86/boot.rst), is enough.
 _KERNEL_BEGINNING = 1 << 16
 _MIB = 1 << 20
 _ZEROS = bytes(_MIB)
 _NEARLY_FULL = 16 * _MIB
-# Without KVM a boot begins with a burst (kernel and initramfs are read and unpacked, all code is translated for the first time). Boots that
-# begin a little apart do not all do that at once.
+# Without KVM a boot begins with a burst (kernel and initramfs are read and unpacked, all code is
+# translated for the first time). Boots that begin a little apart do not all do that at once.
 _BOOTS_APART = 0.3
 
 
 @dataclass(frozen=True)
 class _Saved:
-    """A verified template: where it lies, what its files looked like when they were verified, and its state."""
+    """A verified template: where it lies, what its files looked like when they were verified, and
+    its state.
+    """
 
     path: Path
     signature: tuple[tuple[int, ...], ...]
@@ -82,7 +86,8 @@ class _CannotClone(Exception):
 class Template:
     """A kernel of which guests can be started, each in the same pristine state.
 
-    `cold` is empty, or says why cloning does not work here, so that each guest is booted. `path` is its place in the cache.
+    `cold` is empty, or says why cloning does not work here, so that each guest is booted. `path` is
+    its place in the cache.
     """
 
     def __init__(self, name: str, machine: Machine, agent: Agent, cache: Cache, key: str) -> None:
@@ -98,7 +103,8 @@ class Template:
 
     @contextmanager
     def start(self) -> Iterator[Guest]:
-        """A guest whose agent is ready, ended with the context: a clone, or booted now where cloning does not work.
+        """A guest whose agent is ready, ended with the context: a clone, or booted now where
+        cloning does not work.
 
         Raises LostGuest, and HostError if a damaged template cannot be made anew.
         """
@@ -111,7 +117,9 @@ class Template:
                 yield guest
 
     def make(self) -> None:
-        """Makes the template unless the cache holds it whole, and finds out whether cloning works."""
+        """Makes the template unless the cache holds it whole, and finds out whether cloning
+        works.
+        """
         try:
             if not self.cold:
                 self._saved()
@@ -139,7 +147,8 @@ class Template:
             free = os.statvfs(staging)
             if "SIGBUS" in str(error) or free.f_bavail * free.f_frsize < _NEARLY_FULL:
                 raise HostError(
-                    f"making the template of {self.name}: no space left under {self._cache.root}; `./invoke prune` frees some"
+                    f"making the template of {self.name}: no space left under {self._cache.root}; `./invoke"
+                    " prune` frees some"
                 ) from error
             raise
 
@@ -149,13 +158,17 @@ class Template:
             (staging / "kernel").write_bytes(kernel.read(_KERNEL_BEGINNING))
         with memory.open("wb") as file:
             file.truncate(self.machine.hardware.memory * _MIB)
-        with _booted(replace(self.machine, memory_file=Memory(memory, shared=True)), self._agent, self.name) as guest:
+        with _booted(
+            replace(self.machine, memory_file=Memory(memory, shared=True)), self._agent, self.name
+        ) as guest:
             try:
                 state = guest.qemu.save(Deadline(CLONE_SECONDS, f"the state of {self.name} to be saved"))
             except HostError as error:
                 raise _CannotClone(str(error)) from error
         (staging / "state").write_bytes(state)
-        (staging / "template.json").write_text(json.dumps({"kernel": self.name, "sha256": _digests(staging, state)}, indent=1))
+        (staging / "template.json").write_text(
+            json.dumps({"kernel": self.name, "sha256": _digests(staging, state)}, indent=1)
+        )
         try:
             with _cloned(self.machine, _Saved(staging, _signature(staging), state), self.name) as clone:
                 clone.ping(Deadline(CLONE_SECONDS, f"the first clone of {self.name} to answer"))
@@ -165,22 +178,39 @@ class Template:
             raise _CannotClone(str(error)) from error
 
 
-def make_template(bootable: Bootable, image: Image, accelerator: Accelerator, agent: Agent, cache: Cache, hardware: Hardware) -> Template:
+def make_template(
+    bootable: Bootable, image: Image, accelerator: Accelerator, agent: Agent, cache: Cache, hardware: Hardware
+) -> Template:
     """The template of a kernel with this hardware, from the cache or made now.
 
-    Raises LostGuest if the kernel does not boot, HostError if the agent does not start or there is no room.
+    Raises LostGuest if the kernel does not boot, HostError if the agent does not start or there is
+    no room.
     """
     files = bootable.files
-    machine = Machine(accelerator, hardware, files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules)
+    machine = Machine(
+        accelerator, hardware, files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules
+    )
     template = Template(files.kernel.name, machine, agent, cache, _key(machine, bootable.key, agent))
     template.make()
     return template
 
 
 def _key(machine: Machine, bootable: str, agent: Agent) -> str:
-    anywhere = replace(machine, vmlinuz=Path("vmlinuz"), initramfs=Path("initramfs"), image=Path("image"), modules=Path("modules"))
+    anywhere = replace(
+        machine,
+        vmlinuz=Path("vmlinuz"),
+        initramfs=Path("initramfs"),
+        image=Path("image"),
+        modules=Path("modules"),
+    )
     # The command line holds machine, CPU, accelerator and memory.
-    parts = [_FORM, bootable, agent.digest, find_qemu().identity, words(command_line("qemu", anywhere, Path("directory")))]
+    parts = [
+        _FORM,
+        bootable,
+        agent.digest,
+        find_qemu().identity,
+        words(command_line("qemu", anywhere, Path("directory"))),
+    ]
     if machine.accelerator.name != "tcg":
         # What such a guest knows of its CPU is the host's, and so is part of its state.
         parts.append([Path("/etc/machine-id").read_text(), platform.release(), _host_cpu()])
@@ -189,7 +219,9 @@ def _key(machine: Machine, bootable: str, agent: Agent) -> str:
 
 def _host_cpu() -> list[str]:
     wanted = ("model name", "stepping", "microcode", "flags")
-    return sorted({line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(wanted)})
+    return sorted(
+        {line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(wanted)}
+    )
 
 
 @contextmanager
@@ -208,9 +240,12 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
 
     with running(clone_of(machine, saved.path), name, intact) as guest:
         deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start")
-        # Connected before it runs, the clone sees the host where the template saw it, and is woken by the first byte.
+        # Connected before it runs, the clone sees the host where the template saw it, and is woken
+        # by the first byte.
         guest.attach(deadline)
-        find_qemu()  # raises if what has just been executed may be another QEMU than the one that saved the state
+        # raises if what has just been executed may be another QEMU than the one that saved the
+        # state
+        find_qemu()
         guest.qemu.load(saved.state, deadline)
         yield guest
 
@@ -234,7 +269,9 @@ def _verify(path: Path) -> _Saved | None:
 
 
 def _signature(path: Path) -> tuple[tuple[int, ...], ...]:
-    """Changes whenever somebody writes to the template's files or replaces them; empty if one is missing."""
+    """Changes whenever somebody writes to the template's files or replaces them; empty if one is
+    missing.
+    """
     try:
         found = [(path / name).stat() for name in ("memory", "state", "kernel")]
     except FileNotFoundError:
@@ -251,7 +288,10 @@ def _digests(path: Path, state: bytes) -> dict[str, str]:
 
 
 def _memory_digest(path: Path) -> str:
-    """The sha256 of the size and of each MiB that holds anything, with its number. Most of a guest's memory was never written."""
+    """The sha256 of the size and of each MiB that holds anything, with its number.
+
+    Most of a guest's memory was never written.
+    """
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(str(size).encode())

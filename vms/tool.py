@@ -1,4 +1,6 @@
-"""Runs the system's own programs (apt, dpkg-deb, depmod, ...) so that none outlives its deadline or us."""
+"""Runs the system's own programs (apt, dpkg-deb, depmod, ...) so that none outlives its deadline or
+us.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class ToolFailed(HostError):
     def __init__(self, command: Sequence[str], status: int, output: str, doing: str) -> None:
         self.output = output
         last = "\n".join(output.strip().splitlines()[-5:])
-        super().__init__(f"{doing}: {Path(command[0]).name} ended with status {status}: {last or 'it said nothing'}")
+        super().__init__(
+            f"{doing}: {Path(command[0]).name} ended with status {status}: {last or 'it said nothing'}"
+        )
 
 
 def run(
@@ -37,11 +41,15 @@ def run(
 ) -> str:
     """What the program prints, output and errors interleaved; its messages are in English.
 
-    `deadline.what` says what it is run for. As soon as `enough` says so it is ended, and what it printed is not told.
-    Raises HostError if it is missing, not done in time or out of disk space, ToolFailed if it fails.
+    `deadline.what` says what it is run for. As soon as `enough` says so it is ended, and what it
+    printed is not told. Raises HostError if it is missing, not done in time or out of disk space,
+    ToolFailed if it fails.
     """
     if shutil.which(command[0], path=_PATH) is None:
-        raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is needed")
+        raise HostError(
+            f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is"
+            " needed"
+        )
     # It dies with us even if we are killed; the session of its own makes its helpers die with it.
     tied = ["setpriv", "--pdeathsig", "KILL", "--", *command]
     process = subprocess.Popen(
@@ -60,7 +68,9 @@ def run(
             time.sleep(_POLL)
         output, _ = process.communicate(timeout=deadline.remaining)
     except subprocess.TimeoutExpired:
-        raise HostError(f"{deadline.what}: {Path(command[0]).name} was not done after {deadline.seconds:g} s") from None
+        raise HostError(
+            f"{deadline.what}: {Path(command[0]).name} was not done after {deadline.seconds:g} s"
+        ) from None
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -68,6 +78,8 @@ def run(
     text = output.decode(errors="replace")
     if process.returncode != 0:
         if "No space left on device" in text or "Disk quota exceeded" in text:
-            raise HostError(f"{deadline.what}: no space left on the disk; `./invoke prune` frees some of the cache")
+            raise HostError(
+                f"{deadline.what}: no space left on the disk; `./invoke prune` frees some of the cache"
+            )
         raise ToolFailed(command, process.returncode, text, deadline.what)
     return text

@@ -1,4 +1,7 @@
-"""How fast packets get into a guest's kernel, and a large table filled and read. Durations are what is asked here, so they are facts."""
+"""How fast packets get into a guest's kernel, and a large table filled and read.
+
+Durations are what is asked here, so they are facts.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,17 @@ _CONNTRACK_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 @experiment(
     facts=[
         Fact("syscall_ns", int, "one write of a packet's bytes to /dev/null"),
-        Fact("write_ns", int, "one packet handed to the kernel by one write to a tun, and dropped in raw PREROUTING"),
-        Fact("ring_ns", int, "the same out of a ring shared with the kernel (PACKET_TX_RING), through a veth pair, 2048 packets a call"),
+        Fact(
+            "write_ns",
+            int,
+            "one packet handed to the kernel by one write to a tun, and dropped in raw PREROUTING",
+        ),
+        Fact(
+            "ring_ns",
+            int,
+            "the same out of a ring shared with the kernel (PACKET_TX_RING), through a veth pair, 2048"
+            " packets a call",
+        ),
         Fact("ring_packets", int, "how many of those arrived"),
     ],
     seconds=300,
@@ -42,7 +54,8 @@ _CONNTRACK_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 def injecting(lab: Lab) -> Facts:
     """How fast can packets be handed to the kernel?
 
-    All packets are the same prepared UDP datagram. A rule drops them before anything else happens to them.
+    All packets are the same prepared UDP datagram. A rule drops them before anything else happens
+    to them.
     """
     wire = lab.host()
     lab.iptables("*raw\n-A PREROUTING -m comment --comment all -j DROP")
@@ -54,7 +67,12 @@ def injecting(lab: Lab) -> Facts:
     before = lab.counters().packets("all")
     ring = _Ring(packets[0])
     shared = _per_packet(lambda: ring.flush(_PACKETS // _FRAMES), _PACKETS // _FRAMES * _FRAMES)
-    return {"syscall_ns": syscall, "write_ns": write, "ring_ns": shared, "ring_packets": lab.counters().packets("all") - before}
+    return {
+        "syscall_ns": syscall,
+        "write_ns": write,
+        "ring_ns": shared,
+        "ring_packets": lab.counters().packets("all") - before,
+    }
 
 
 @experiment(
@@ -82,15 +100,23 @@ def large_table(lab: Lab) -> Facts:
         silent.bind(("0.0.0.0", 80))
         fill = 0
         for number in range(_FLOWS // _PORTS):
-            packets = with_ports(udp(f"198.18.{number}.2:10000", "192.0.2.1:80"), range(10_000, 10_000 + _PORTS))
+            packets = with_ports(
+                udp(f"198.18.{number}.2:10000", "192.0.2.1:80"), range(10_000, 10_000 + _PORTS)
+            )
             fill += _milliseconds(lambda made=packets: wire.flood(made))  # type: ignore[misc]
         flows = lab.conntrack.count()
         return {
             "flows": flows,
             "fill_ms": fill,
-            "netlink_ms": _milliseconds(lambda: Netlink(netlink.NETFILTER).ask(_CONNTRACK_GET, struct.pack(">BBH", 2, 0, 0), netlink.DUMP)),
+            "netlink_ms": _milliseconds(
+                lambda: Netlink(netlink.NETFILTER).ask(
+                    _CONNTRACK_GET, struct.pack(">BBH", 2, 0, 0), netlink.DUMP
+                )
+            ),
             "proc_ms": _milliseconds(lambda: Path("/proc/net/nf_conntrack").read_bytes()),
-            "conntrack_ms": _milliseconds(lambda: subprocess.run(["conntrack", "-L"], capture_output=True, check=True)),
+            "conntrack_ms": _milliseconds(
+                lambda: subprocess.run(["conntrack", "-L"], capture_output=True, check=True)
+            ),
         }
 
 
@@ -105,7 +131,9 @@ class _Ring:
         self._socket.setsockopt(_SOL_PACKET, _VERSION, _V2)
         self._socket.setsockopt(_SOL_PACKET, _QDISC_BYPASS, 1)
         size = _FRAME * _FRAMES
-        self._socket.setsockopt(_SOL_PACKET, _TX_RING, struct.pack("IIII", _BLOCK, size // _BLOCK, _FRAME, _FRAMES))
+        self._socket.setsockopt(
+            _SOL_PACKET, _TX_RING, struct.pack("IIII", _BLOCK, size // _BLOCK, _FRAME, _FRAMES)
+        )
         self._socket.bind(("out", 0))
         self._ring = mmap.mmap(self._socket.fileno(), size)
         answer = fcntl.ioctl(self._socket, _SIOCGIFHWADDR, struct.pack("256s", b"in"))
@@ -119,7 +147,8 @@ class _Ring:
         """Sends every frame so many times."""
         all_of_them = bytes([_SEND_REQUEST]) * _FRAMES
         for _ in range(times):
-            # A little-endian word at the start of each: all are handed over by writing their lowest bytes.
+            # A little-endian word at the start of each: all are handed over by writing their lowest
+            # bytes.
             self._ring[::_FRAME] = all_of_them
             self._socket.send(b"")
 

@@ -6,7 +6,9 @@ from guest.catalogue import Fact, Facts, experiment
 from guest.lab import Lab
 
 
-@experiment(facts=[Fact("nothing", bool, "always true")], variants={"number": [str(number) for number in range(64)]})
+@experiment(
+    facts=[Fact("nothing", bool, "always true")], variants={"number": [str(number) for number in range(64)]}
+)
 def nothing(lab: Lab) -> Facts:
     """What does a cell cost?
 

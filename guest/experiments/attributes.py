@@ -13,7 +13,11 @@ from guest.lab.packets import udp
         Fact("masked", int, "the mark after a second rule set only the bits of 0xf0"),
         Fact("restored", int, "packets of the answer's direction that carry the restored mark"),
         Fact("label", str, "the entry's label bits after nft set label 3"),
-        Fact("after_delete", int, "the mark of the entry that the next packet makes after the first was deleted"),
+        Fact(
+            "after_delete",
+            int,
+            "the mark of the entry that the next packet makes after the first was deleted",
+        ),
     ],
     invariants=[
         Invariant(
@@ -26,19 +30,21 @@ from guest.lab.packets import udp
 def labels_marks(lab: Lab) -> Facts:
     """Do marks and labels stay with a connection, and do its answers see them?
 
-    A UDP packet from 10.0.1.2 sets mark 7, a second one sets 0x50 under the mask 0xf0; the server's answer has the mark restored to the
-    packet and is counted by it. Policy routing and traffic shaping hang on this. After deletion the next packet starts from nothing.
+    A UDP packet from 10.0.1.2 sets mark 7, a second one sets 0x50 under the mask 0xf0; the server's
+    answer has the mark restored to the packet and is counted by it. Policy routing and traffic
+    shaping hang on this. After deletion the next packet starts from nothing.
     """
-    router = lab.router("table ip labels { chain pre { type filter hook prerouting priority 0; ct label set 3; }; }", states=False)
-    lab.iptables(
-        """
+    router = lab.router(
+        "table ip labels { chain pre { type filter hook prerouting priority 0; ct label set 3; }; }",
+        states=False,
+    )
+    lab.iptables("""
         *mangle
         -A PREROUTING -i tun0 -m length --length 32 -j CONNMARK --set-mark 7
         -A PREROUTING -i tun0 -m length --length 40 -j CONNMARK --set-xmark 0x50/0xf0
         -A PREROUTING -i tun1 -j CONNMARK --restore-mark
         -A PREROUTING -i tun1 -m mark --mark 0x57 -m comment --comment restored
-        """
-    )
+        """)
 
     def mark() -> int:
         flow = lab.flow("10.0.1.2:40000")
@@ -66,7 +72,11 @@ def labels_marks(lab: Lab) -> Facts:
         Fact("packets", list, "packets of a new entry, its own direction and the answers'"),
         Fact("bytes", list, "bytes of that entry likewise, IP headers included"),
         Fact("started", bool, "whether a new entry says when it began"),
-        Fact("switched_off", list, "packets of that entry after accounting was switched off and one more went through"),
+        Fact(
+            "switched_off",
+            list,
+            "packets of that entry after accounting was switched off and one more went through",
+        ),
     ],
     invariants=[
         Invariant(
@@ -79,10 +89,13 @@ def labels_marks(lab: Lab) -> Facts:
 def accounting_timestamps(lab: Lab) -> Facts:
     """Are packets and bytes of a connection counted exactly, and from when on?
 
-    UDP packets of 32 bytes through a router, three out and two back, with nf_conntrack_acct and nf_conntrack_timestamp switched on before
-    the flow; another flow began before, and one packet follows after accounting is off again. Billing and flow exporters read these.
+    UDP packets of 32 bytes through a router, three out and two back, with nf_conntrack_acct and
+    nf_conntrack_timestamp switched on before the flow; another flow began before, and one packet
+    follows after accounting is off again. Billing and flow exporters read these.
     """
-    router = lab.router("table ip t { chain c { type filter hook forward priority 0; ct state new counter; }; }", states=False)
+    router = lab.router(
+        "table ip t { chain c { type filter hook forward priority 0; ct state new counter; }; }", states=False
+    )
     names = ("nf_conntrack_acct", "nf_conntrack_timestamp")
     facts: Facts = {"defaults": [f"{name} {lab.read_sysctl(f'net/netfilter/{name}')}" for name in names]}
 

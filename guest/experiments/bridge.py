@@ -60,17 +60,26 @@ def _segments(frames: list[bytes]) -> int:
         Fact("flow_state", str, "the TCP state of the flow"),
         Fact("forwarded", list, "frames that came out, there and back, in each of the three cases"),
     ],
-    invariants=[Invariant("no flow appears unless a rule asks for states", lambda facts, variant: facts["plain"] == facts["counted"] == 0)],
+    invariants=[
+        Invariant(
+            "no flow appears unless a rule asks for states",
+            lambda facts, variant: facts["plain"] == facts["counted"] == 0,
+        )
+    ],
     modules=("bridge", "nf_conntrack_bridge"),
     variants={"scope": ("user", "root")},
 )
 def bridge_conntrack(lab: Lab) -> Facts:
     """Does a bridge track the connections it forwards, without br_netfilter?
 
-    A SYN and its SYN+ACK between two ports of a bridge: with no rule, with a counter in nft's bridge family, and with `ct state` there,
-    which needs nf_conntrack_bridge (Linux 5.3). Hypervisors filter their guests' traffic this way.
+    A SYN and its SYN+ACK between two ports of a bridge: with no rule, with a counter in nft's
+    bridge family, and with `ct state` there, which needs nf_conntrack_bridge (Linux 5.3).
+    Hypervisors filter their guests' traffic this way.
     """
-    states = "ct state new counter comment new; ct state established counter comment established; ct state invalid counter comment invalid"
+    states = (
+        "ct state new counter comment new; ct state established counter comment established; ct state invalid"
+        " counter comment invalid"
+    )
     facts: Facts = {}
     forwarded = []
     for name, rules in (("plain", ""), ("counted", "counter"), ("with_state", states)):
@@ -103,8 +112,9 @@ def bridge_conntrack(lab: Lab) -> Facts:
 def br_netfilter(lab: Lab) -> Facts:
     """Does iptables see bridged packets, and who decides that?
 
-    br_netfilter hands bridged IP packets to iptables where bridge-nf-call-iptables is 1. One UDP packet crosses a bridge, past a state
-    match in FORWARD, with 0 and with 1. Kubernetes needs 1; virtual machine hosts usually want 0.
+    br_netfilter hands bridged IP packets to iptables where bridge-nf-call-iptables is 1. One UDP
+    packet crosses a bridge, past a state match in FORWARD, with 0 and with 1. Kubernetes needs 1;
+    virtual machine hosts usually want 0.
     """
     setting = "net/bridge/bridge-nf-call-iptables"
     facts: Facts = {"default": lab.read_sysctl(setting), "settable": lab.try_sysctl(setting, 1)}
@@ -125,7 +135,10 @@ def br_netfilter(lab: Lab) -> Facts:
         Fact("forwarded", int, "how many of them reached the other port nevertheless"),
     ],
     invariants=[
-        Invariant("a rejected datagram is answered", lambda facts, variant: facts["answered"]["udp"] == facts["answered"]["udp6"] == 1),
+        Invariant(
+            "a rejected datagram is answered",
+            lambda facts, variant: facts["answered"]["udp"] == facts["answered"]["udp6"] == 1,
+        ),
         Invariant("what is rejected does not pass", lambda facts, variant: facts["forwarded"] == 0),
     ],
     modules=("bridge", "nft_reject_bridge"),
@@ -133,16 +146,17 @@ def br_netfilter(lab: Lab) -> Facts:
 def reject_icmp_error(lab: Lab) -> Facts:
     """Does a bridge's reject answer an ICMP error with another one?
 
-    RFC 1122 forbids to answer an ICMP error with an ICMP error: two machines that do it could talk to each other for ever. A rule in nft's
-    bridge family rejects a UDP packet, an echo request and a port unreachable, over IPv4 and IPv6.
+    RFC 1122 forbids to answer an ICMP error with an ICMP error: two machines that do it could talk
+    to each other for ever. A rule in nft's bridge family rejects a UDP packet, an echo request and
+    a port unreachable, over IPv4 and IPv6.
     """
     from scapy.layers.inet import ICMP, IP
     from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, IPv6
 
     client, server = _bridge(lab)
     lab.nft(
-        "table bridge t { chain c { type filter hook prerouting priority 0; "
-        "ether type ip reject with icmp type admin-prohibited; ether type ip6 reject with icmpv6 type admin-prohibited; }; }"
+        "table bridge t { chain c { type filter hook prerouting priority 0; ether type ip reject with icmp"
+        " type admin-prohibited; ether type ip6 reject with icmpv6 type admin-prohibited; }; }"
     )
     one, other = "10.0.0.1", "10.0.0.2"
     one6, other6 = "2001:db8::1", "2001:db8::2"
@@ -152,7 +166,9 @@ def reject_icmp_error(lab: Lab) -> Facts:
         "error": IP(src=one, dst=other) / ICMP(type=3, code=3) / udp(f"{other}:53", f"{one}:40000"),
         "udp6": udp(f"[{one6}]:40000", f"[{other6}]:53"),
         "echo6": IPv6(src=one6, dst=other6) / ICMPv6EchoRequest(id=7),
-        "error6": IPv6(src=one6, dst=other6) / ICMPv6DestUnreach(code=4) / udp(f"[{other6}]:53", f"[{one6}]:40000"),
+        "error6": (
+            IPv6(src=one6, dst=other6) / ICMPv6DestUnreach(code=4) / udp(f"[{other6}]:53", f"[{one6}]:40000")
+        ),
     }
     sender = bytes.fromhex(_CLIENT.replace(":", ""))
     facts: Facts = {"answered": {}, "forwarded": 0}

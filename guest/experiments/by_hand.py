@@ -14,7 +14,9 @@ from guest.netlink import attribute, nested
 from guest.observe import ctnetlink
 from guest.observe.ctnetlink import NEW, Tuple, pack_tuple
 
-_TRACK = "\ntable ip nat { chain pre { type nat hook prerouting priority -100; udp dport 9 dnat to 10.0.2.9; }; }"
+_TRACK = (
+    "\ntable ip nat { chain pre { type nat hook prerouting priority -100; udp dport 9 dnat to 10.0.2.9; }; }"
+)
 _SEEN_REPLY, _ASSURED, _CONFIRMED = 2, 4, 8
 _NAT_DST, _NAT_MINIP, _NAT_MAXIP = 13, 1, 2
 
@@ -43,9 +45,22 @@ def _both(protocol: int, sport: int, dport: int, server: str = "10.0.2.2", seen:
         Fact("create_again", str, "... to the same entry once more"),
         Fact("no_timeout", str, "... to an entry without a timeout"),
         Fact("no_reply", str, "... to an entry without a reply tuple"),
-        Fact("replied", str, "conntrack state of the client's packet on an entry made as one that has seen a reply"),
-        Fact("established", str, "conntrack state of a segment in the middle of a TCP connection made as ESTABLISHED, tcp_loose off"),
-        Fact("translated", str, "whom a packet reaches whose entry was made with a destination NAT: backend, server or lost"),
+        Fact(
+            "replied",
+            str,
+            "conntrack state of the client's packet on an entry made as one that has seen a reply",
+        ),
+        Fact(
+            "established",
+            str,
+            "conntrack state of a segment in the middle of a TCP connection made as ESTABLISHED,"
+            " tcp_loose off",
+        ),
+        Fact(
+            "translated",
+            str,
+            "whom a packet reaches whose entry was made with a destination NAT: backend, server or lost",
+        ),
         Fact("mark", int, "the mark of an entry after it was set to 7"),
         Fact("timeout", str, "the timeout of an entry after it was set to an hour"),
         Fact("unconfirm", str, "what the kernel says when the bit CONFIRMED is taken away"),
@@ -53,16 +68,23 @@ def _both(protocol: int, sport: int, dport: int, server: str = "10.0.2.2", seen:
         Fact("delete_unknown", str, "... when an entry is deleted that is not there"),
     ],
     invariants=[
-        Invariant("an entry can be made once", lambda facts, variant: (facts["create"], facts["create_again"]) == ("ok", "EEXIST")),
-        Invariant("what was made carries traffic", lambda facts, variant: facts["replied"] == facts["established"] == "ESTABLISHED"),
+        Invariant(
+            "an entry can be made once",
+            lambda facts, variant: (facts["create"], facts["create_again"]) == ("ok", "EEXIST"),
+        ),
+        Invariant(
+            "what was made carries traffic",
+            lambda facts, variant: facts["replied"] == facts["established"] == "ESTABLISHED",
+        ),
     ],
     modules=("nf_conntrack_netlink",),
 )
 def entries_by_hand(lab: Lab) -> Facts:
     """Can entries be made, changed and deleted from user space, and do they carry traffic?
 
-    Over ctnetlink, as a standby firewall does when it takes over: UDP and TCP entries, one with destination NAT, changes of mark, timeout
-    and status. Then packets of these flows pass the router.
+    Over ctnetlink, as a standby firewall does when it takes over: UDP and TCP entries, one with
+    destination NAT, changes of mark, timeout and status. Then packets of these flows pass the
+    router.
     """
     router = lab.router(_TRACK)
     lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", 0)
@@ -81,16 +103,22 @@ def entries_by_hand(lab: Lab) -> Facts:
         "create": attempt(_both(17, 40000, 53), _timeout(100), _status(_SEEN_REPLY | _CONFIRMED)),
         "create_again": attempt(_both(17, 40000, 53), _timeout(100)),
         "no_timeout": attempt(_both(17, 40001, 53)),
-        "no_reply": attempt(pack_tuple(ctnetlink.TUPLE_ORIG, Tuple("10.0.1.2", "10.0.2.2", 17, 40002, 53)), _timeout(100)),
+        "no_reply": attempt(
+            pack_tuple(ctnetlink.TUPLE_ORIG, Tuple("10.0.1.2", "10.0.2.2", 17, 40002, 53)), _timeout(100)
+        ),
         "replied": router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53")),
     }
     attempt(_both(6, 40003, 80), _timeout(100), _status(_SEEN_REPLY | _ASSURED | _CONFIRMED), _tcp_state(3))
-    facts["established"] = router.from_client(tcp("10.0.1.2:40003", "10.0.2.2:80", "PA", seq=5, ack=6, data=b"x"))
+    facts["established"] = router.from_client(
+        tcp("10.0.1.2:40003", "10.0.2.2:80", "PA", seq=5, ack=6, data=b"x")
+    )
     backend = ipaddress.ip_address("10.0.2.9").packed
     translation = nested(_NAT_DST, attribute(_NAT_MINIP, backend), attribute(_NAT_MAXIP, backend))
     attempt(_both(17, 40004, 53, seen="10.0.2.2"), _timeout(100), translation)
     router.from_client(udp("10.0.1.2:40004", "10.0.2.2:53"))
-    facts["translated"] = {"10.0.2.9": "backend", "10.0.2.2": "server"}[parse(router.out[0]).dst] if router.out else "lost"
+    facts["translated"] = (
+        {"10.0.2.9": "backend", "10.0.2.2": "server"}[parse(router.out[0]).dst] if router.out else "lost"
+    )
     change(attribute(ctnetlink.MARK, struct.pack(">I", 7)))
     change(_timeout(3600))
     flow = lab.flow("10.0.1.2:40000")

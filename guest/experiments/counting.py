@@ -21,11 +21,16 @@ _HOSTS = (2, *range(100, 100 + _SOURCES))
 def _limit(place: Namespace, chain: str, interface: str, sources: Iterable[str]) -> None:
     """Drops what comes in from a source with more than three connections."""
     if place.frontend == "native":
-        # A rule per source and no dynamic set: a set's garbage collection, at times of its own, would have a hand in what is counted.
-        rules = "; ".join(f"iifname {interface} ip saddr {source} ct count over {_LIMIT} drop" for source in sources)
+        # A rule per source and no dynamic set: a set's garbage collection, at times of its own,
+        # would have a hand in what is counted.
+        rules = "; ".join(
+            f"iifname {interface} ip saddr {source} ct count over {_LIMIT} drop" for source in sources
+        )
         place.nft(f"table ip counting {{ chain c {{ type filter hook {chain} priority 0; {rules}; }}; }}")
     else:
-        place.iptables(f"*filter\n-A {chain.upper()} -i {interface} -m connlimit --connlimit-above {_LIMIT} -j DROP")
+        place.iptables(
+            f"*filter\n-A {chain.upper()} -i {interface} -m connlimit --connlimit-above {_LIMIT} -j DROP"
+        )
 
 
 def _limited(place: Namespace) -> Router:
@@ -45,7 +50,8 @@ def _through(router: Router, packets: list[bytes]) -> int:
 def _how_often(router: Router, packets: Callable[[str], list[bytes]]) -> str:
     """Whether any of twenty sources loses packets that it sends at once.
 
-    Where a flow counts more than once, it does so only within a tick of the kernel's clock: one train might straddle two.
+    Where a flow counts more than once, it does so only within a tick of the kernel's clock: one
+    train might straddle two.
     """
     lost = sum(_TRAIN - _through(router, packets(f"10.0.1.{host}")) for host in _HOSTS[1:])
     return "more than once" if lost else "once"
@@ -53,19 +59,29 @@ def _how_often(router: Router, packets: Callable[[str], list[bytes]]) -> str:
 
 @experiment(
     facts=[
-        Fact("udp", str, "how often a UDP flow counts that sends ten packets at once: once, or more than once"),
+        Fact(
+            "udp", str, "how often a UDP flow counts that sends ten packets at once: once, or more than once"
+        ),
         Fact("syn", str, "how often a connection counts whose SYN comes ten times at once"),
         Fact("data", str, "how often an established connection counts that sends ten segments at once"),
         Fact(
             "new_after",
             int,
-            "new connections, of five from the same source, that pass beside the established one; the limit is three in all",
+            "new connections, of five from the same source, that pass beside the established one; the limit"
+            " is three in all",
         ),
         Fact("after_close", int, "new connections, of five, that pass once all others were reset"),
-        Fact("loopback", int, "UDP flows over the loopback interface, of five, that pass a limit of three in INPUT"),
+        Fact(
+            "loopback",
+            int,
+            "UDP flows over the loopback interface, of five, that pass a limit of three in INPUT",
+        ),
     ],
     invariants=[
-        Invariant("connections that were reset no longer count", lambda facts, variant: facts["after_close"] == _LIMIT),
+        Invariant(
+            "connections that were reset no longer count",
+            lambda facts, variant: facts["after_close"] == _LIMIT,
+        ),
     ],
     variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
     modules=("xt_connlimit", "nft_connlimit"),
@@ -73,9 +89,10 @@ def _how_often(router: Router, packets: Callable[[str], list[bytes]]) -> str:
 def connlimit_train(lab: Lab) -> Facts:
     """Does a limit on connections count a connection once, however many packets it sends?
 
-    `-m connlimit --connlimit-above 3 -j DROP` (nft: a rule with `ct count over 3` for each source) in FORWARD, without any match on the
-    state, as many rule sets have it. A flow that counts more than once reaches the limit alone and loses packets. Twenty sources send ten
-    packets each, one after the other; each step has a namespace of its own.
+    `-m connlimit --connlimit-above 3 -j DROP` (nft: a rule with `ct count over 3` for each source)
+    in FORWARD, without any match on the state, as many rule sets have it. A flow that counts more
+    than once reaches the limit alone and loses packets. Twenty sources send ten packets each, one
+    after the other; each step has a namespace of its own.
     """
 
     def train(source: str) -> list[bytes]:
@@ -84,7 +101,9 @@ def connlimit_train(lab: Lab) -> Facts:
             return [bytes(udp(f"{source}:40000", "10.0.2.2:53"))] * _TRAIN
         if name == "data":
             _connect(lab, router, source)
-            return [bytes(tcp(f"{source}:40000", "10.0.2.2:80", "PA", seq=1001, ack=5001, data=b"x" * 100))] * _TRAIN
+            return [
+                bytes(tcp(f"{source}:40000", "10.0.2.2:80", "PA", seq=1001, ack=5001, data=b"x" * 100))
+            ] * _TRAIN
         return [bytes(tcp(f"{source}:40000", "10.0.2.2:80"))] * _TRAIN
 
     facts: Facts = {}
@@ -95,14 +114,18 @@ def connlimit_train(lab: Lab) -> Facts:
     new = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(41000, 41005))
     facts["new_after"] = _through(router, new)
     for port in (40000, *range(41000, 41005)):
-        router.from_server(tcp("10.0.2.2:80", f"10.0.1.2:{port}", "RA", seq=5001 if port == 40000 else 0, ack=1001))
+        router.from_server(
+            tcp("10.0.2.2:80", f"10.0.1.2:{port}", "RA", seq=5001 if port == 40000 else 0, ack=1001)
+        )
     _pause(lab)
     facts["after_close"] = _through(router, with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(42000, 42005)))
     return facts | {"loopback": _loopback(lab.another())}
 
 
 def _connect(lab: Lab, router: Router, source: str) -> None:
-    """A connection of a source, with time enough between its packets that each is counted by itself."""
+    """A connection of a source, with time enough between its packets that each is counted by
+    itself.
+    """
     client, server = router.tcp_between(f"{source}:40000", "10.0.2.2:80")
     client.syn()
     server.synack()
@@ -112,7 +135,9 @@ def _connect(lab: Lab, router: Router, source: str) -> None:
 
 
 def _pause(lab: Lab) -> None:
-    """Lets some ticks of the kernel's clock (of 4 ms) pass: what was counted is looked through at most once per tick."""
+    """Lets some ticks of the kernel's clock (of 4 ms) pass: what was counted is looked through at
+    most once per tick.
+    """
     end = time.monotonic() + 0.04
     lab.until("some clock ticks to pass", lambda: time.monotonic() > end, 1)
 
@@ -144,7 +169,8 @@ def _loopback(place: Namespace) -> int:
     ],
     invariants=[
         Invariant(
-            "three of eight new connections pass a limit of three", lambda facts, variant: facts["first"] == facts["flows"] == _LIMIT
+            "three of eight new connections pass a limit of three",
+            lambda facts, variant: facts["first"] == facts["flows"] == _LIMIT,
         ),
     ],
     variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
@@ -153,8 +179,9 @@ def _loopback(place: Namespace) -> int:
 def ct_count_syn(lab: Lab) -> Facts:
     """Do the connections that were let in under a limit stay in when their SYNs are sent again?
 
-    Eight SYNs from eight ports against a limit of three, and the same eight twice more, some ticks of the clock apart. The three
-    connections that the router knows should go on, the other five should not.
+    Eight SYNs from eight ports against a limit of three, and the same eight twice more, some ticks
+    of the clock apart. The three connections that the router knows should go on, the other five
+    should not.
     """
     router = _limited(lab)
     syns = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(40000, 40008))

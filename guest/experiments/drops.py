@@ -25,14 +25,27 @@ _DROPS = {
 
 
 @experiment(
-    facts=[Fact("flows", dict, "flows left by one UDP packet to the router itself and one through it, by where such packets are dropped")],
+    facts=[
+        Fact(
+            "flows",
+            dict,
+            "flows left by one UDP packet to the router itself and one through it, by where such packets are"
+            " dropped",
+        )
+    ],
     invariants=[
-        Invariant("accepted packets leave an entry each", lambda facts, variant: facts["flows"]["accepted"] == 2),
+        Invariant(
+            "accepted packets leave an entry each", lambda facts, variant: facts["flows"]["accepted"] == 2
+        ),
         Invariant(
             "a first packet that is dropped leaves none",
             lambda facts, variant: (
                 facts["flows"]["raw"] == facts["flows"]["mangle"] == 0
-                and all(facts["flows"][name] == 1 for name in _DROPS if name.startswith(("input", "forward", "postrouting")))
+                and all(
+                    facts["flows"][name] == 1
+                    for name in _DROPS
+                    if name.startswith(("input", "forward", "postrouting"))
+                )
             ),
         ),
     ],
@@ -41,9 +54,10 @@ _DROPS = {
 def input_drop_no_entry(lab: Lab) -> Facts:
     """Does a dropped first packet leave an entry in the table?
 
-    Two UDP packets, one for the router itself and one that it forwards, in a fresh namespace per place of the drop: raw or mangle
-    PREROUTING (which both pass), filter INPUT by rule, REJECT or policy, filter FORWARD by rule or policy, mangle POSTROUTING. An entry is
-    put into the table only when its packet has passed the last hook, so a flood that is dropped does not fill it.
+    Two UDP packets, one for the router itself and one that it forwards, in a fresh namespace per
+    place of the drop: raw or mangle PREROUTING (which both pass), filter INPUT by rule, REJECT or
+    policy, filter FORWARD by rule or policy, mangle POSTROUTING. An entry is put into the table
+    only when its packet has passed the last hook, so a flood that is dropped does not fill it.
     """
     flows = {}
     for name, rules in _DROPS.items():
@@ -63,9 +77,17 @@ def input_drop_no_entry(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("udp", str, "what sendto says to the sender of a new UDP flow: ok or an errno"),
-        Fact("tcp", str, "what connect says when it tries to send a SYN: ok or an errno (EINPROGRESS: nothing yet)"),
+        Fact(
+            "tcp",
+            str,
+            "what connect says when it tries to send a SYN: ok or an errno (EINPROGRESS: nothing yet)",
+        ),
         Fact("icmp", str, "what sendto says to the sender of an echo request on a raw socket"),
-        Fact("known_flow", str, "what sendto says to the sender of a flow that was in the table before it filled up"),
+        Fact(
+            "known_flow",
+            str,
+            "what sendto says to the sender of a flow that was in the table before it filled up",
+        ),
         Fact("sent", int, "packets that left, of these four"),
         Fact("drop", int, "packets the table's statistics count as dropped"),
         Fact("after", str, "what sendto says to the new UDP flow once there is room again"),
@@ -79,11 +101,16 @@ def input_drop_no_entry(lab: Lab) -> Facts:
 def table_full_local_send(lab: Lab) -> Facts:
     """What does a local program see when the table is full?
 
-    Six established connections through the router and one UDP flow of the machine's own fill a table of seven. Established connections are
-    assured and cannot be evicted. Then the machine itself sends: one more packet of its flow, a new UDP flow, a SYN, an echo request. The
-    errno EPERM of a DNS query or a ping is often the only sign of a full table that a program gets; a SYN is just sent again later.
+    Six established connections through the router and one UDP flow of the machine's own fill a
+    table of seven. Established connections are assured and cannot be evicted. Then the machine
+    itself sends: one more packet of its flow, a new UDP flow, a SYN, an echo request. The errno
+    EPERM of a DNS query or a ping is often the only sign of a full table that a program gets; a SYN
+    is just sent again later.
     """
-    router = lab.router("table ip track { chain out { type filter hook output priority 0; ct state new accept; }; }", states=False)
+    router = lab.router(
+        "table ip track { chain out { type filter hook output priority 0; ct state new accept; }; }",
+        states=False,
+    )
 
     def attempt(kind: int, data: bytes, port: int, protocol: int = 0) -> str:
         with socket.socket(socket.AF_INET, kind, protocol) as sender:

@@ -16,7 +16,9 @@ _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
 
 @experiment(
     facts=[
-        Fact("within", str, "how soon after a collection expired flows are collected: 90 s, 150 s, or longer"),
+        Fact(
+            "within", str, "how soon after a collection expired flows are collected: 90 s, 150 s, or longer"
+        ),
         Fact("counts", bool, "whether expired flows are counted until then"),
     ],
     seconds=480,
@@ -25,9 +27,9 @@ _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
 def gc_latency(lab: Lab) -> Facts:
     """How long do expired flows linger, and still count towards the limit, on an idle machine?
 
-    nf_conntrack_udp_timeout is 1 s. Three flows are made and the machine left alone until they are gone: now a collection has just run.
-    Then three more, and the time until these are gone is taken. Only the count is polled, for reading the table itself would evict what
-    has expired.
+    nf_conntrack_udp_timeout is 1 s. Three flows are made and the machine left alone until they are
+    gone: now a collection has just run. Then three more, and the time until these are gone is
+    taken. Only the count is polled, for reading the table itself would evict what has expired.
     """
     lab.nft("table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }")
     wire = lab.host()
@@ -49,7 +51,12 @@ def gc_latency(lab: Lab) -> Facts:
     facts=[
         Fact("one_way", str, "lifetime after packets in one direction only"),
         Fact("answered", str, "lifetime right after the first answer"),
-        Fact("assured_at", str, "how the flow became assured: by the first answer, by a later packet, later than 2 s only, or not at all"),
+        Fact(
+            "assured_at",
+            str,
+            "how the flow became assured: by the first answer, by a later packet, later than 2 s only, or not"
+            " at all",
+        ),
         Fact("stream_at_once", str, "lifetime after ten packets each way within the first two seconds"),
         Fact("stream_later", str, "lifetime after one more packet each way two seconds later"),
     ],
@@ -58,8 +65,9 @@ def gc_latency(lab: Lab) -> Facts:
 def udp_timeouts_assured(lab: Lab) -> Facts:
     """When does a UDP flow get the long timeout of a stream, and when is it spared by early drop?
 
-    A question, its answer, more of both at once, and again after two seconds. Timeouts are set to 30 s, and 120 s for streams. DNS-like
-    exchanges that are over at once should not occupy the table for two minutes.
+    A question, its answer, more of both at once, and again after two seconds. Timeouts are set to
+    30 s, and 120 s for streams. DNS-like exchanges that are over at once should not occupy the
+    table for two minutes.
     """
     router = lab.router(family=lab.family)
     lab.sysctl(_UDP, 30)
@@ -84,15 +92,25 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
     router.from_client(question)
     router.from_server(answer)
     stream_later, last = now()
-    when = "the first answer" if first else "a later packet" if later else "after 2 s" if last else "not at all"
-    return {"one_way": one_way, "answered": answered, "assured_at": when, "stream_at_once": at_once, "stream_later": stream_later}
+    when = (
+        "the first answer" if first else "a later packet" if later else "after 2 s" if last else "not at all"
+    )
+    return {
+        "one_way": one_way,
+        "answered": answered,
+        "assured_at": when,
+        "stream_at_once": at_once,
+        "stream_later": stream_later,
+    }
 
 
 @experiment(
     facts=[
         Fact("backend", dict, "packets that reached each backend"),
         Fact("entry_refreshed", bool, "whether one-way packets keep the entry to the vanished backend alive"),
-        Fact("after_delete", str, "where the client's packets go once the entry is deleted: new or old backend"),
+        Fact(
+            "after_delete", str, "where the client's packets go once the entry is deleted: new or old backend"
+        ),
     ],
     seconds=40,
     variants={"family": FAMILIES},
@@ -100,13 +118,17 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
 def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
 
-    DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and the client goes on from the same
-    port, more often than the timeout of 3 s, and gets no answer. Syslog and DNS clients of a restarted pod do this.
+    DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and
+    the client goes on from the same port, more often than the timeout of 3 s, and gets no answer.
+    Syslog and DNS clients of a restarted pod do this.
     """
     old = lab.ends[1]
     service, new = beside(old, 100), beside(old, 3)
     rule = f"{lab.ip} daddr {service} dnat to"
-    router = lab.router(f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}", lab.family)
+    router = lab.router(
+        f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}",
+        lab.family,
+    )
     lab.sysctl(_UDP, 3)
     client = endpoint(router.client_address, 5000)
     packet = udp(client, endpoint(service, 53))
@@ -133,7 +155,9 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("reopened", str, "conntrack state of a SYN with a higher sequence number on an entry in TIME_WAIT"),
+        Fact(
+            "reopened", str, "conntrack state of a SYN with a higher sequence number on an entry in TIME_WAIT"
+        ),
         Fact("reopened_state", str, "the entry's state after it"),
         Fact("lower", str, "conntrack state of a SYN with a lower sequence number"),
         Fact("lower_state", str, "the entry's state after it"),
@@ -145,8 +169,9 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
 def timewait_reuse(lab: Lab) -> Facts:
     """Can a connection in TIME_WAIT be opened again at once, from either side?
 
-    Three connections are closed in good order, the client first. Then comes a SYN on the same ports: with a higher sequence number, with
-    a lower one, and from the former server. Busy clients reuse ports within two minutes.
+    Three connections are closed in good order, the client first. Then comes a SYN on the same
+    ports: with a higher sequence number, with a lower one, and from the former server. Busy clients
+    reuse ports within two minutes.
     """
     router = lab.router(family=lab.family)
 
@@ -170,7 +195,11 @@ def timewait_reuse(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("ladder", dict, "per step of a connection: the entry's timeout in seconds, rounded up to the usual rungs"),
+        Fact(
+            "ladder",
+            dict,
+            "per step of a connection: the entry's timeout in seconds, rounded up to the usual rungs",
+        ),
         Fact("states", list, "per step: the entry's state"),
     ],
     variants={"family": FAMILIES},
@@ -178,8 +207,8 @@ def timewait_reuse(lab: Lab) -> Facts:
 def tcp_timeouts(lab: Lab) -> Facts:
     """How long does an entry live in each state of a TCP connection?
 
-    One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each segment. Defaults as the kernel has
-    them.
+    One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each
+    segment. Defaults as the kernel has them.
     """
     router = lab.router(family=lab.family)
     client, server = router.tcp()
@@ -215,7 +244,8 @@ def tcp_timeouts(lab: Lab) -> Facts:
 def syn_retransmit_no_renew(lab: Lab) -> Facts:
     """Does a retransmitted SYN renew the entry of a connection nobody answers?
 
-    Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that retries would hold its place for ever.
+    Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that
+    retries would hold its place for ever.
     """
     router = lab.router(family=lab.family)
     client, _ = router.tcp()
@@ -233,7 +263,11 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("lifetimes", dict, "per protocol: seconds the entry has left after one packet, rounded up to the usual rungs"),
+        Fact(
+            "lifetimes",
+            dict,
+            "per protocol: seconds the entry has left after one packet, rounded up to the usual rungs",
+        ),
         Fact("answered", dict, "per protocol: the same after one packet each way"),
     ],
     variants={"family": FAMILIES},
@@ -241,13 +275,17 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
 def generic_timeouts(lab: Lab) -> Facts:
     """How long do entries of protocols other than TCP live, unanswered and answered?
 
-    ICMP echo, UDP, GRE (without PPTP), ESP and protocol 253 through a router, defaults as the kernel has them.
+    ICMP echo, UDP, GRE (without PPTP), ESP and protocol 253 through a router, defaults as the
+    kernel has them.
     """
     router = lab.router(family=lab.family)
     one, other = router.client_address, router.server_address
     raw = {"gre": 47, "esp": 50, "experimental": 253}
     packets = {"echo": (echo(one, other), echo(other, one, reply=True))}
-    packets["udp"] = (udp(endpoint(one, 5000), endpoint(other, 53)), udp(endpoint(other, 53), endpoint(one, 5000)))
+    packets["udp"] = (
+        udp(endpoint(one, 5000), endpoint(other, 53)),
+        udp(endpoint(other, 53), endpoint(one, 5000)),
+    )
     for name, number in raw.items():
         packets[name] = (protocol(one, other, number, b"\0" * 16), protocol(other, one, number, b"\0" * 16))
     facts: Facts = {"lifetimes": {}, "answered": {}}

@@ -50,7 +50,9 @@ class _Fast:
         return f"{flow.state + ' ' if flow.state else ''}{flow.lifetime}" if flow else "gone"
 
     def settled(self, source: str) -> str:
-        """State and timeout of the entry once it is off the fast path, or `offloaded` if it stays there."""
+        """State and timeout of the entry once it is off the fast path, or `offloaded` if it stays
+        there.
+        """
         self.lab.until("the flow to leave the fast path", lambda: not self.offloaded(source), 12)
         return self.entry(source)
 
@@ -69,15 +71,21 @@ _FACTS = (
         Fact("entry", str, "state and timeout of the entry once it is off the fast path"),
         Fact("reopened", str, "state of the entry of a new connection with the same ports, or offloaded"),
     ],
-    invariants=[Invariant("data on the fast path skips the rules", lambda facts, variant: facts["offloaded"] and facts["past_rules"])],
+    invariants=[
+        Invariant(
+            "data on the fast path skips the rules",
+            lambda facts, variant: facts["offloaded"] and facts["past_rules"],
+        )
+    ],
     variants={"end": ("fin", "both-fins", "rst")},
     modules=("nf_flow_table", "nft_flow_offload", "nf_flow_table_inet"),
 )
 def flowtable_tcp(lab: Lab) -> Facts:
     """When does a TCP connection leave the fast path, and what is its entry left with?
 
-    A software flowtable on both interfaces of the router, data both ways, then an end: one FIN, both FINs with the last ACK, or a reset.
-    nf_flowtable_tcp_timeout, where it exists, is set to 2 s just before. An entry that is left ESTABLISHED stays for days.
+    A software flowtable on both interfaces of the router, data both ways, then an end: one FIN,
+    both FINs with the last ACK, or a reset. nf_flowtable_tcp_timeout, where it exists, is set to 2
+    s just before. An entry that is left ESTABLISHED stays for days.
     """
     fast = _Fast(lab)
     client, server = fast.router.handshake()
@@ -112,11 +120,16 @@ def flowtable_tcp(lab: Lab) -> Facts:
 @experiment(
     facts=[
         *_FACTS,
-        Fact("timeout_knob", str, "what the kernel says when the flowtable's own timeout is set to 2 s: ok or an errno"),
+        Fact(
+            "timeout_knob",
+            str,
+            "what the kernel says when the flowtable's own timeout is set to 2 s: ok or an errno",
+        ),
         Fact(
             "idle",
             str,
-            "state and timeout of the entry once the idle flow is off the fast path; not waited for where the knob is missing",
+            "state and timeout of the entry once the idle flow is off the fast path; not waited for where the"
+            " knob is missing",
         ),
         Fact("back", bool, "whether the flow's next packets are put on the fast path again"),
     ],
@@ -126,8 +139,9 @@ def flowtable_tcp(lab: Lab) -> Facts:
 def flowtable_idle(lab: Lab) -> Facts:
     """When does an idle flow leave the fast path, and does it come back?
 
-    A flow on the fast path falls silent. nf_flowtable_tcp_timeout and nf_flowtable_udp_timeout, where they exist, are set to 2 s;
-    where they do not, thirty seconds are built in, which is not waited for.
+    A flow on the fast path falls silent. nf_flowtable_tcp_timeout and nf_flowtable_udp_timeout,
+    where they exist, are set to 2 s; where they do not, thirty seconds are built in, which is not
+    waited for.
     """
     fast = _Fast(lab)
     protocol = lab.variant["protocol"]
@@ -147,7 +161,11 @@ def flowtable_idle(lab: Lab) -> Facts:
         exchange()
     fast.slow()
     exchange()
-    facts: Facts = {"offloaded": fast.offloaded(source), "ttl": parse(fast.router.out[0]).ttl, "past_rules": fast.slow() == 0}
+    facts: Facts = {
+        "offloaded": fast.offloaded(source),
+        "ttl": parse(fast.router.out[0]).ttl,
+        "past_rules": fast.slow() == 0,
+    }
     facts["timeout_knob"] = lab.try_sysctl(f"net/netfilter/nf_flowtable_{protocol}_timeout", 2)
     exchange()
     facts["idle"] = fast.settled(source) if facts["timeout_knob"] == "ok" else "not waited for"

@@ -12,20 +12,33 @@ from guest.lab.router import Router
 _TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
 _COUNT = """
     table inet count {
-        chain early { type filter hook prerouting priority -450; meta l4proto { udp, ipv6-frag } counter comment "before"; }
-        chain raw { type filter hook prerouting priority -300; meta l4proto { udp, ipv6-frag } counter comment "after"; }
+        chain early {
+            type filter hook prerouting priority -450
+            meta l4proto { udp, ipv6-frag } counter comment "before"
+        }
+        chain raw {
+            type filter hook prerouting priority -300
+            meta l4proto { udp, ipv6-frag } counter comment "after"
+        }
     }
 """
 
 
 def _fragments(router: Router, size: int, family: int = 4, identifier: int = 7) -> list[bytes]:
-    """A UDP datagram of `size` bytes from the client to the server in fragments of at most 1280 bytes."""
+    """A UDP datagram of `size` bytes from the client to the server in fragments of at most 1280
+    bytes.
+    """
     client, server = router.client_address, router.server_address
     if family == 6:
         from scapy.layers.inet import UDP
         from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 
-        packet = IPv6(src=client, dst=server) / IPv6ExtHdrFragment(id=identifier) / UDP(sport=40000, dport=53) / os.urandom(size)
+        packet = (
+            IPv6(src=client, dst=server)
+            / IPv6ExtHdrFragment(id=identifier)
+            / UDP(sport=40000, dport=53)
+            / os.urandom(size)
+        )
         return [bytes(piece) for piece in fragment6(packet, 1280)]
     from scapy.layers.inet import fragment
 
@@ -53,7 +66,8 @@ def _ours(router: Router) -> int:
     ],
     invariants=[
         Invariant(
-            "what comes in three fragments is one packet for raw PREROUTING", lambda facts, variant: facts["pieces"] == facts["before"] == 3
+            "what comes in three fragments is one packet for raw PREROUTING",
+            lambda facts, variant: facts["pieces"] == facts["before"] == 3,
         ),
         Invariant("nothing of an incomplete datagram leaves", lambda facts, variant: facts["missing"] == 0),
     ],
@@ -62,8 +76,9 @@ def _ours(router: Router) -> int:
 def fragments(lab: Lab) -> Facts:
     """How do fragments pass a router that tracks connections?
 
-    A UDP datagram of 3000 bytes in three fragments through the router: in order, reversed, incomplete, duplicated, overlapping. With
-    connection tracking on, they are put together before anything else sees them, and taken apart again when they leave.
+    A UDP datagram of 3000 bytes in three fragments through the router: in order, reversed,
+    incomplete, duplicated, overlapping. With connection tracking on, they are put together before
+    anything else sees them, and taken apart again when they leave.
     """
     router = lab.router(_TRACK + _COUNT, lab.family, states=False)
 
@@ -92,7 +107,9 @@ def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool
 
 @experiment(
     facts=[
-        Fact("before", str, "what becomes of a lone first fragment before there is any rule: forwarded or held"),
+        Fact(
+            "before", str, "what becomes of a lone first fragment before there is any rule: forwarded or held"
+        ),
         Fact("during", str, "... while a rule asks for connection tracking"),
         Fact("after", str, "... once that rule is gone again, five seconds at most after it went"),
         Fact("other_namespace", str, "... in another namespace, which never had a rule"),
@@ -102,15 +119,18 @@ def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool
             "without connection tracking fragments pass, with it they are held",
             lambda facts, variant: (facts["before"], facts["during"]) == ("forwarded", "held"),
         ),
-        Invariant("other namespaces are not affected", lambda facts, variant: facts["other_namespace"] == "forwarded"),
+        Invariant(
+            "other namespaces are not affected",
+            lambda facts, variant: facts["other_namespace"] == "forwarded",
+        ),
     ],
     variants={"family": FAMILIES, "scope": ("user", "root")},
 )
 def defrag_sticky(lab: Lab) -> Facts:
     """Does defragmentation go away with the last rule that asked for connection tracking?
 
-    The first fragment of a datagram, alone, through a router that has no rule, has one (`ct state`), and has it no more. A router that
-    holds fragments delays and sometimes loses them.
+    The first fragment of a datagram, alone, through a router that has no rule, has one (`ct
+    state`), and has it no more. A router that holds fragments delays and sometimes loses them.
     """
     router = lab.router(family=lab.family, states=False)
     words = {True: "forwarded", False: "held"}
@@ -119,7 +139,11 @@ def defrag_sticky(lab: Lab) -> Facts:
     facts["during"] = words[_first_fragment_passes(router, lab.family, 2)]
     lab.nft("delete table inet track")
     identifiers = iter(range(3, 10_000))
-    gone = lab.until("a lone first fragment to be forwarded", lambda: _first_fragment_passes(router, lab.family, next(identifiers)), 5)
+    gone = lab.until(
+        "a lone first fragment to be forwarded",
+        lambda: _first_fragment_passes(router, lab.family, next(identifiers)),
+        5,
+    )
     facts["after"] = words[gone]
     other = lab.another()
     elsewhere = other.router(family=lab.family, states=False)
@@ -129,16 +153,23 @@ def defrag_sticky(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("one_link", int, "fragments that left when all came in by one interface"),
-        Fact("two_links", int, "fragments that left when the first came in by another interface than the rest"),
+        Fact(
+            "two_links", int, "fragments that left when the first came in by another interface than the rest"
+        ),
     ],
-    invariants=[Invariant("what comes in by one interface is forwarded", lambda facts, variant: facts["one_link"] == 3)],
+    invariants=[
+        Invariant(
+            "what comes in by one interface is forwarded", lambda facts, variant: facts["one_link"] == 3
+        )
+    ],
     variants={"family": FAMILIES},
 )
 def fragments_two_links(lab: Lab) -> Facts:
     """Are fragments of one datagram put together when they come in by two interfaces?
 
-    A datagram in three fragments, once by one interface, once with its first fragment by a second one, as with two uplinks that share the
-    load packet by packet. Connection tracking has to put them together first; where it will not, such datagrams are lost.
+    A datagram in three fragments, once by one interface, once with its first fragment by a second
+    one, as with two uplinks that share the load packet by packet. Connection tracking has to put
+    them together first; where it will not, such datagrams are lost.
     """
     router = lab.router(_TRACK, lab.family, states=False)
     second = lab.tun("tun2", "2001:db8:3::1/64" if lab.family == 6 else "10.0.3.1/24")

@@ -15,11 +15,16 @@ _TABLES = ("filter", "nat", "mangle", "raw", "security")
     facts=[
         Fact("tables", list, "tables that can be used"),
         Fact("missing", list, "tables that cannot, with the frontend's words"),
-        Fact("counted", int, "packets of three that a rule in the filter table counts; 0 where there is no such table"),
+        Fact(
+            "counted",
+            int,
+            "packets of three that a rule in the filter table counts; 0 where there is no such table",
+        ),
     ],
     invariants=[
         Invariant(
-            "where there is a filter table its rules work", lambda facts, variant: facts["counted"] == 3 * ("filter" in facts["tables"])
+            "where there is a filter table its rules work",
+            lambda facts, variant: facts["counted"] == 3 * ("filter" in facts["tables"]),
         )
     ],
     variants={"frontend": ("legacy", "nft"), "family": FAMILIES},
@@ -27,8 +32,9 @@ _TABLES = ("filter", "nat", "mangle", "raw", "security")
 def iptables_legacy(lab: Lab) -> Facts:
     """Can iptables still be used, table by table, in its legacy form and over nf_tables?
 
-    Each table is listed once, then a rule is put into the filter table and three SYNs are sent. Distributions have begun to build kernels
-    without the legacy tables; what still calls iptables-legacy fails there.
+    Each table is listed once, then a rule is put into the filter table and three SYNs are sent.
+    Distributions have begun to build kernels without the legacy tables; what still calls
+    iptables-legacy fails there.
     """
     wire = lab.host(lab.family)
     tables, missing = [], []
@@ -42,7 +48,9 @@ def iptables_legacy(lab: Lab) -> Facts:
     facts: Facts = {"tables": tables, "missing": missing, "counted": 0}
     if "filter" in tables:
         lab.iptables("*filter\n-A INPUT -p tcp --dport 80 -m comment --comment rule", lab.family)
-        source, destination = ("[2001:db8:2::2]", "[2001:db8:2::1]") if lab.family == 6 else ("192.0.2.2", "192.0.2.1")
+        source, destination = (
+            ("[2001:db8:2::2]", "[2001:db8:2::1]") if lab.family == 6 else ("192.0.2.2", "192.0.2.1")
+        )
         wire.send(*[tcp(f"{source}:{port}", f"{destination}:80") for port in (40000, 40001, 40002)])
         facts["counted"] = lab.counters().packets("rule")
     return facts
@@ -51,10 +59,15 @@ def iptables_legacy(lab: Lab) -> Facts:
 _FEATURES = {
     "inet nat": "chain c { type nat hook postrouting priority 100; masquerade; }",
     "ct count": "chain c { type filter hook forward priority 0; ct count over 3 drop; }",
-    "synproxy": "chain c { type filter hook forward priority 0; tcp dport 80 synproxy mss 1460 wscale 7 timestamp sack-perm; }",
+    "synproxy": (
+        "chain c { type filter hook forward priority 0; tcp dport 80 synproxy mss 1460 wscale 7 timestamp"
+        " sack-perm; }"
+    ),
     "tproxy": "chain c { type filter hook prerouting priority -150; meta l4proto tcp tproxy to :50080; }",
     "socket wildcard": "chain c { type filter hook input priority 0; socket wildcard 0 counter; }",
-    "socket transparent": "chain c { type filter hook prerouting priority -150; socket transparent 1 accept; }",
+    "socket transparent": (
+        "chain c { type filter hook prerouting priority -150; socket transparent 1 accept; }"
+    ),
     "osf": 'chain c { type filter hook input priority 0; osf name "Linux" counter; }',
     "fib": "chain c { type filter hook prerouting priority 0; fib daddr type local accept; }",
     "numgen": "chain c { type filter hook prerouting priority 0; meta mark set numgen random mod 4; }",
@@ -65,10 +78,17 @@ _FEATURES = {
     "limit": "chain c { type filter hook forward priority 0; limit rate 10/second accept; }",
     "quota": "chain c { type filter hook forward priority 0; quota over 10 mbytes drop; }",
     "last": "chain c { type filter hook forward priority 0; last; }",
-    "dynamic set": "set s { type ipv4_addr; flags dynamic; }\nchain c { type filter hook forward priority 0; add @s { ip saddr }; }",
-    "concatenated interval": "set s { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80-90 }; }",
+    "dynamic set": (
+        "set s { type ipv4_addr; flags dynamic; }\nchain c { type filter hook forward priority 0; add @s { ip"
+        " saddr }; }"
+    ),
+    "concatenated interval": (
+        "set s { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80-90 }; }"
+    ),
     "counter in set": "set s { type ipv4_addr; counter; elements = { 10.0.0.1 }; }",
-    "inner vxlan": "chain c { type filter hook forward priority 0; udp dport 4789 vxlan ip saddr 10.0.0.1 counter; }",
+    "inner vxlan": (
+        "chain c { type filter hook forward priority 0; udp dport 4789 vxlan ip saddr 10.0.0.1 counter; }"
+    ),
     "mptcp option": "chain c { type filter hook forward priority 0; tcp option mptcp exists counter; }",
     "strip tcp option": "chain c { type filter hook forward priority 0; reset tcp option timestamp; }",
     "sctp chunk": "chain c { type filter hook forward priority 0; sctp chunk init exists counter; }",
@@ -76,7 +96,9 @@ _FEATURES = {
     "meta time": 'chain c { type filter hook forward priority 0; meta hour "10:00"-"11:00" counter; }',
     "cgroup": "chain c { type filter hook output priority 0; meta cgroup 5 counter; }",
     "ipsec": "chain c { type filter hook input priority 0; meta ipsec exists counter; }",
-    "bitwise by register": "chain c { type filter hook forward priority 0; meta mark set ct mark or meta mark; }",
+    "bitwise by register": (
+        "chain c { type filter hook forward priority 0; meta mark set ct mark or meta mark; }"
+    ),
     "flowtable": "flowtable f { hook ingress priority 0; devices = { lo }; }",
 }
 
@@ -84,9 +106,15 @@ _NETDEV = {
     "ingress": "table netdev t { chain c { type filter hook ingress device lo priority 0; }; }",
     "egress": "table netdev t { chain c { type filter hook egress device lo priority 0; }; }",
     "inet ingress": "table inet t { chain c { type filter hook ingress device lo priority 0; }; }",
-    "reject in ingress": "table netdev t { chain c { type filter hook ingress device lo priority 0; udp dport 9 reject; }; }",
-    "bridge ct": "table bridge t { chain c { type filter hook forward priority 0; ct state established accept; }; }",
-    "bridge reject": "table bridge t { chain c { type filter hook prerouting priority 0; udp dport 9 reject; }; }",
+    "reject in ingress": (
+        "table netdev t { chain c { type filter hook ingress device lo priority 0; udp dport 9 reject; }; }"
+    ),
+    "bridge ct": (
+        "table bridge t { chain c { type filter hook forward priority 0; ct state established accept; }; }"
+    ),
+    "bridge reject": (
+        "table bridge t { chain c { type filter hook prerouting priority 0; udp dport 9 reject; }; }"
+    ),
 }
 
 
@@ -94,18 +122,26 @@ _NETDEV = {
     facts=[
         Fact("accepted", list, "features that the kernel takes"),
         Fact("refused", list, "features that it refuses, with its words"),
-        Fact("list_hooks", str, "what `nft list hooks` tells while there is a chain: lists, nothing, or the kernel's words"),
+        Fact(
+            "list_hooks",
+            str,
+            "what `nft list hooks` tells while there is a chain: lists, nothing, or the kernel's words",
+        ),
     ],
     invariants=[
-        Invariant("limits and dynamic sets are everywhere", lambda facts, variant: {"limit", "dynamic set"} <= set(facts["accepted"]))
+        Invariant(
+            "limits and dynamic sets are everywhere",
+            lambda facts, variant: {"limit", "dynamic set"} <= set(facts["accepted"]),
+        )
     ],
     variants={"scope": ("user", "root")},
 )
 def nft_features(lab: Lab) -> Facts:
     """Which of nft's expressions, objects and hooks does this kernel take?
 
-    One small rule set per feature, each in a table that is deleted again, with the same nft on every kernel. A rule set is loaded whole
-    or not at all, so that one feature too many leaves a machine without a firewall.
+    One small rule set per feature, each in a table that is deleted again, with the same nft on
+    every kernel. A rule set is loaded whole or not at all, so that one feature too many leaves a
+    machine without a firewall.
     """
     accepted, refused = [], []
     scripts = {name: f"table inet t {{\n{body}\n}}" for name, body in _FEATURES.items()} | _NETDEV
@@ -117,4 +153,8 @@ def nft_features(lab: Lab) -> Facts:
             accepted.append(name)
     attempt("table inet t { chain c { type filter hook input priority 0; }; }")
     hooks, error = attempt("list hooks")
-    return {"accepted": accepted, "refused": refused, "list_hooks": error or ("lists" if "hook" in hooks else "nothing")}
+    return {
+        "accepted": accepted,
+        "refused": refused,
+        "list_hooks": error or ("lists" if "hook" in hooks else "nothing"),
+    }

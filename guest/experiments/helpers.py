@@ -30,14 +30,21 @@ def _by_rule(lab: Lab) -> None:
     if lab.frontend == "native":
         lab.nft(_HELPER)
     else:
-        lab.iptables("*raw\n" + "\n".join(f"-A PREROUTING -p tcp --dport {port} -j CT --helper ftp" for port in (21, 2121)), lab.family)
+        lab.iptables(
+            "*raw\n"
+            + "\n".join(f"-A PREROUTING -p tcp --dport {port} -j CT --helper ftp" for port in (21, 2121)),
+            lab.family,
+        )
 
 
 @experiment(
     facts=[
         Fact("default", str, "the sysctl nf_conntrack_helper as it is found: a value or absent"),
         Fact(
-            "by_default", str, "the helper of a connection to port 21 when nothing was done but loading the module; none if there is none"
+            "by_default",
+            str,
+            "the helper of a connection to port 21 when nothing was done but loading the module; none if"
+            " there is none",
         ),
         Fact("write", str, "what the kernel says when nf_conntrack_helper is set to 1: ok or an errno"),
         Fact("with_sysctl", str, "the helper of a new connection to port 21 after that"),
@@ -46,7 +53,10 @@ def _by_rule(lab: Lab) -> None:
         Fact("ports_parameter", bool, "whether the module nf_conntrack_ftp has a parameter `ports`"),
     ],
     invariants=[
-        Invariant("a rule assigns a helper on any port", lambda facts, variant: facts["by_rule"] == facts["by_rule_elsewhere"] == "ftp"),
+        Invariant(
+            "a rule assigns a helper on any port",
+            lambda facts, variant: facts["by_rule"] == facts["by_rule_elsewhere"] == "ftp",
+        ),
         Invariant("by default none attaches by itself", lambda facts, variant: facts["by_default"] == "none"),
     ],
     variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")},
@@ -55,8 +65,9 @@ def _by_rule(lab: Lab) -> None:
 def helper_autoassign(lab: Lab) -> Facts:
     """Does a helper attach to connections by itself, and can it be made to?
 
-    nf_conntrack_ftp is loaded. A connection to port 21 as things are, one with nf_conntrack_helper=1, one with a rule (`-j CT --helper
-    ftp`, nft `ct helper set`), and one to port 2121 with a rule. The helper is what the entry itself names.
+    nf_conntrack_ftp is loaded. A connection to port 21 as things are, one with
+    nf_conntrack_helper=1, one with a rule (`-j CT --helper ftp`, nft `ct helper set`), and one to
+    port 2121 with a rule. The helper is what the entry itself names.
     """
     router = lab.router(_TRACK, states=False)
     ports = iter(range(40000, 40010))
@@ -77,7 +88,11 @@ def helper_autoassign(lab: Lab) -> Facts:
 
 def _say(peer: Peer, words: bytes) -> bytes:
     """Sends a line of FTP; gives what reached the other side of it."""
-    peer.forward(tcp(peer.me, peer.other, "PA", seq=peer.next, ack=peer.partner.next if peer.partner else 0, data=words))
+    peer.forward(
+        tcp(
+            peer.me, peer.other, "PA", seq=peer.next, ack=peer.partner.next if peer.partner else 0, data=words
+        )
+    )
     peer.next += len(words)
     return words
 
@@ -99,8 +114,14 @@ def _control(router: Router, family: int) -> tuple[Peer, Peer]:
         Fact("again", str, "conntrack state of a second SYN to that port, from another port of the server's"),
         Fact("other_port", str, "conntrack state of a SYN to a port nobody announced"),
         Fact("other_host", str, "conntrack state of a SYN from another host to a newly announced port"),
-        Fact("passive", str, "conntrack state of the client's SYN to the port the server announced (227, IPv6: 229)"),
-        Fact("master", bool, "whether the data connection's entry names the control connection as its master"),
+        Fact(
+            "passive",
+            str,
+            "conntrack state of the client's SYN to the port the server announced (227, IPv6: 229)",
+        ),
+        Fact(
+            "master", bool, "whether the data connection's entry names the control connection as its master"
+        ),
         Fact("data_helper", str, "the helper of the data connection; none if there is none"),
         Fact("after_control", int, "expected connections once the control connection's entry is deleted"),
         Fact("data_after_control", str, "TCP state of the data connection then"),
@@ -108,7 +129,9 @@ def _control(router: Router, family: int) -> tuple[Peer, Peer]:
     invariants=[
         Invariant(
             "announced connections are RELATED, others are not",
-            lambda facts, variant: facts["active"] == facts["passive"] == "RELATED" and facts["other_port"] == "NEW",
+            lambda facts, variant: (
+                facts["active"] == facts["passive"] == "RELATED" and facts["other_port"] == "NEW"
+            ),
         ),
         Invariant("expectations end with their master", lambda facts, variant: facts["after_control"] == 0),
     ],
@@ -118,8 +141,9 @@ def _control(router: Router, family: int) -> tuple[Peer, Peer]:
 def ftp_expectation(lab: Lab) -> Facts:
     """Which connections does an FTP control connection make RELATED, and for how long?
 
-    A control connection with the helper assigned by a rule. The client announces a port (PORT or EPRT), the server connects to it; the
-    server announces one (227 or 229), the client connects. Then the control connection's entry is deleted.
+    A control connection with the helper assigned by a rule. The client announces a port (PORT or
+    EPRT), the server connects to it; the server announces one (227 or 229), the client connects.
+    Then the control connection's entry is deleted.
     """
     lab.frontend = "native"
     router = lab.router(_HELPER, lab.family)
@@ -145,7 +169,10 @@ def ftp_expectation(lab: Lab) -> Facts:
     facts["active"] = syn(router.from_server, other, 20, mine, 50000)
     facts["again"] = syn(router.from_server, other, 1020, mine, 50000)
     flow = lab.flow(endpoint(other, 20))
-    facts |= {"master": bool(flow and flow.master), "data_helper": (flow.helper or "none") if flow else "gone"}
+    facts |= {
+        "master": bool(flow and flow.master),
+        "data_helper": (flow.helper or "none") if flow else "gone",
+    }
     announce(50002)
     facts["other_host"] = syn(router.from_server, third, 20, mine, 50002)
     words = (
@@ -159,22 +186,42 @@ def ftp_expectation(lab: Lab) -> Facts:
     control = lab.flow(client.me)
     if control:
         lab.conntrack.delete(control)
-    return facts | {"after_control": len(lab.conntrack.expectations()), "data_after_control": lab.state(endpoint(mine, 40001))}
+    return facts | {
+        "after_control": len(lab.conntrack.expectations()),
+        "data_after_control": lab.state(endpoint(mine, 40001)),
+    }
 
 
 @experiment(
     facts=[
-        Fact("announced", str, "what the server reads after the client's PORT or EPRT: the router's address, the client's, or another"),
+        Fact(
+            "announced",
+            str,
+            "what the server reads after the client's PORT or EPRT: the router's address, the client's, or"
+            " another",
+        ),
         Fact("port_kept", bool, "whether it reads the client's own port"),
-        Fact("acknowledged", bool, "whether the server's ACK of what it read is translated to what the client sent"),
-        Fact("next_sequence", bool, "whether the client's next segment continues where the rewritten one ended"),
-        Fact("data", str, "whom the server's SYN to the announced address and port reaches: client, router, or lost"),
+        Fact(
+            "acknowledged",
+            bool,
+            "whether the server's ACK of what it read is translated to what the client sent",
+        ),
+        Fact(
+            "next_sequence", bool, "whether the client's next segment continues where the rewritten one ended"
+        ),
+        Fact(
+            "data",
+            str,
+            "whom the server's SYN to the announced address and port reaches: client, router, or lost",
+        ),
         Fact("data_state", str, "conntrack state of that SYN"),
     ],
     invariants=[
         Invariant(
             "the server is told an address it can reach, and reaches the client there",
-            lambda facts, variant: (facts["announced"], facts["data"], facts["data_state"]) == ("router", "client", "RELATED"),
+            lambda facts, variant: (
+                (facts["announced"], facts["data"], facts["data_state"]) == ("router", "client", "RELATED")
+            ),
         )
     ],
     modules=("nf_conntrack_ftp", "nf_nat_ftp"),
@@ -183,10 +230,13 @@ def ftp_expectation(lab: Lab) -> Facts:
 def ftp_nat(lab: Lab) -> Facts:
     """Does active FTP work through masquerading?
 
-    The helper has to write the router's address and a port of its own choice into the client's PORT (IPv6: EPRT), which can change the
-    segment's length and with it every sequence number after it.
+    The helper has to write the router's address and a port of its own choice into the client's PORT
+    (IPv6: EPRT), which can change the segment's length and with it every sequence number after it.
     """
-    masquerade = f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oifname tun1 masquerade; }}; }}\n"
+    masquerade = (
+        f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oifname tun1"
+        " masquerade; }; }\n"
+    )
     router = lab.router(_HELPER + masquerade, lab.family)
     own = beside(router.server_address, 1)
     client, server = router.tcp(40000, 21)
@@ -215,6 +265,10 @@ def ftp_nat(lab: Lab) -> Facts:
     facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.next
     _say(client, b"LIST\r\n")
     facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(words)
-    facts["data_state"] = router.from_server(tcp(endpoint(router.server_address, 20), endpoint(address, port)))
+    facts["data_state"] = router.from_server(
+        tcp(endpoint(router.server_address, 20), endpoint(address, port))
+    )
     reached = parse(router.out[0]).dst if router.out else ""
-    return facts | {"data": "client" if reached == router.client_address else "router" if router.back else "lost"}
+    return facts | {
+        "data": "client" if reached == router.client_address else "router" if router.back else "lost"
+    }

@@ -11,12 +11,22 @@ from guest.lab.packets import Packet, echo, endpoint, parse, udp
 _MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
 
 
-def _error(family: int, source: str, destination: str, kind: int, code: int, quoted: bytes, **fields: Any) -> Packet:
+def _error(
+    family: int, source: str, destination: str, kind: int, code: int, quoted: bytes, **fields: Any
+) -> Packet:
     """An ICMP or ICMPv6 error that quotes a packet."""
     if family == 6:
-        from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6
+        from scapy.layers.inet6 import (
+            ICMPv6DestUnreach,
+            ICMPv6PacketTooBig,
+            ICMPv6ParamProblem,
+            ICMPv6TimeExceeded,
+            IPv6,
+        )
 
-        layer = {1: ICMPv6DestUnreach, 2: ICMPv6PacketTooBig, 3: ICMPv6TimeExceeded, 4: ICMPv6ParamProblem}[kind]
+        layer = {1: ICMPv6DestUnreach, 2: ICMPv6PacketTooBig, 3: ICMPv6TimeExceeded, 4: ICMPv6ParamProblem}[
+            kind
+        ]
         return IPv6(src=source, dst=destination) / layer(code=code, **fields) / quoted
     from scapy.layers.inet import ICMP, IP
 
@@ -64,19 +74,27 @@ def _errors(lab: Lab, router: Any, kinds: dict[str, tuple[int, int]]) -> Facts:
     invariants=[
         Invariant(
             "unreachable and time exceeded about a flow are RELATED, about none INVALID",
-            lambda facts, variant: {"port unreachable", "time exceeded"} <= set(facts["related"]) and facts["unknown_flow"] == "INVALID",
+            lambda facts, variant: (
+                {"port unreachable", "time exceeded"} <= set(facts["related"])
+                and facts["unknown_flow"] == "INVALID"
+            ),
         ),
-        Invariant("errors make no entry and change none", lambda facts, variant: facts["flows"] == 1 and facts["entry"] == "unchanged"),
+        Invariant(
+            "errors make no entry and change none",
+            lambda facts, variant: facts["flows"] == 1 and facts["entry"] == "unchanged",
+        ),
     ],
 )
 def icmp_errors(lab: Lab) -> Facts:
     """Which ICMP errors about a flow are RELATED?
 
-    One UDP packet from the client; the server answers with every kind of ICMP error, quoting it. Then errors that quote an unknown flow or
-    no more than two bytes of the UDP header, and one from a router behind. Path MTU discovery lives on these passing.
+    One UDP packet from the client; the server answers with every kind of ICMP error, quoting it.
+    Then errors that quote an unknown flow or no more than two bytes of the UDP header, and one from
+    a router behind. Path MTU discovery lives on these passing.
     """
     kinds = {
-        "port unreachable": (3, 3), "fragmentation needed": (3, 4), "administratively prohibited": (3, 13), "time exceeded": (11, 0),
+        "port unreachable": (3, 3), "fragmentation needed": (3, 4), "administratively prohibited": (3, 13),
+        "time exceeded": (11, 0),
         "parameter problem": (12, 0), "redirect": (5, 1), "source quench": (4, 0),
     }  # fmt: skip
     return _errors(lab, lab.router(), kinds)
@@ -87,9 +105,14 @@ def icmp_errors(lab: Lab) -> Facts:
     invariants=[
         Invariant(
             "packet too big about a flow is RELATED, about none INVALID",
-            lambda facts, variant: "packet too big" in facts["related"] and facts["unknown_flow"] == "INVALID",
+            lambda facts, variant: (
+                "packet too big" in facts["related"] and facts["unknown_flow"] == "INVALID"
+            ),
         ),
-        Invariant("errors make no entry and change none", lambda facts, variant: facts["flows"] == 1 and facts["entry"] == "unchanged"),
+        Invariant(
+            "errors make no entry and change none",
+            lambda facts, variant: facts["flows"] == 1 and facts["entry"] == "unchanged",
+        ),
     ],
 )
 def icmpv6_errors(lab: Lab) -> Facts:
@@ -98,7 +121,8 @@ def icmpv6_errors(lab: Lab) -> Facts:
     As `icmp-errors` with IPv6, where packet too big must pass: no router fragments.
     """
     lab.variant["family"] = "ipv6"
-    kinds = {"port unreachable": (1, 4), "administratively prohibited": (1, 1), "packet too big": (2, 0), "time exceeded": (3, 0),
+    kinds = {"port unreachable": (1, 4), "administratively prohibited": (1, 1), "packet too big": (2, 0),
+             "time exceeded": (3, 0),
              "parameter problem": (4, 0)}  # fmt: skip
     return _errors(lab, lab.router(family=6), kinds)
 
@@ -109,13 +133,18 @@ def icmpv6_errors(lab: Lab) -> Facts:
         Fact("outer", str, "to whom the error is addressed when it leaves: client or router"),
         Fact("inner", str, "whose address stands in the packet it quotes: client or router"),
         Fact("inner_port", str, "the source port in the packet it quotes: the client's or another"),
-        Fact("inner_checksum", bool, "whether the quoted packet's UDP checksum is right for the addresses and ports it now has"),
+        Fact(
+            "inner_checksum",
+            bool,
+            "whether the quoted packet's UDP checksum is right for the addresses and ports it now has",
+        ),
     ],
     invariants=[
         Invariant(
             "the error reaches the client and quotes the client's own packet",
             lambda facts, variant: (
-                (facts["state"], facts["outer"], facts["inner"], facts["inner_port"]) == ("RELATED", "client", "client", "the client's")
+                (facts["state"], facts["outer"], facts["inner"], facts["inner_port"])
+                == ("RELATED", "client", "client", "the client's")
             ),
         )
     ],
@@ -124,8 +153,9 @@ def icmpv6_errors(lab: Lab) -> Facts:
 def icmp_error_through_nat(lab: Lab) -> Facts:
     """Is an ICMP error about a masqueraded flow translated back, outside and inside?
 
-    A masqueraded UDP packet whose source port had to be replaced; the server answers port unreachable to the router, quoting what it
-    received. The client can only make use of the error if the quoted packet is the one it sent.
+    A masqueraded UDP packet whose source port had to be replaced; the server answers port
+    unreachable to the router, quoting what it received. The client can only make use of the error
+    if the quoted packet is the one it sent.
     """
     router = lab.router(_MASQUERADE, lab.family)
     server = router.server_address
@@ -135,7 +165,13 @@ def icmp_error_through_nat(lab: Lab) -> Facts:
     seen = router.out[0]
     kind, code = (1, 4) if lab.family == 6 else (3, 3)
     state = router.from_server(_error(lab.family, server, parse(seen).src, kind, code, seen))
-    facts: Facts = {"state": state, "outer": "lost", "inner": "lost", "inner_port": "lost", "inner_checksum": False}
+    facts: Facts = {
+        "state": state,
+        "outer": "lost",
+        "inner": "lost",
+        "inner_port": "lost",
+        "inner_checksum": False,
+    }
     if router.out:
         left = router.out[0]
         quoted = parse(left[(40 if lab.family == 6 else 20) + 8 :])
@@ -160,7 +196,10 @@ _STATES = ("untracked", "invalid", "new")
         Fact("new", list, "ICMPv6 types that make an entry"),
     ],
     invariants=[
-        Invariant("neighbour discovery is exempt", lambda facts, variant: {"133", "134", "135", "136"} <= set(facts["untracked"])),
+        Invariant(
+            "neighbour discovery is exempt",
+            lambda facts, variant: {"133", "134", "135", "136"} <= set(facts["untracked"]),
+        ),
         Invariant("an echo request makes an entry", lambda facts, variant: "128" in facts["new"]),
     ],
     variants={"scope": ("user", "root")},
@@ -168,14 +207,19 @@ _STATES = ("untracked", "invalid", "new")
 def icmpv6_untracked(lab: Lab) -> Facts:
     """Which ICMPv6 types are exempt from connection tracking?
 
-    One packet of each type to ff02::1: echo request (128), multicast listener (130-132, 143), neighbour and router discovery (133-137),
-    secure neighbour discovery (148, 149), multicast router discovery (151-153), and one nobody knows (200). A firewall that drops INVALID
-    drops those that are neither exempt nor known.
+    One packet of each type to ff02::1: echo request (128), multicast listener (130-132, 143),
+    neighbour and router discovery (133-137), secure neighbour discovery (148, 149), multicast
+    router discovery (151-153), and one nobody knows (200). A firewall that drops INVALID drops
+    those that are neither exempt nor known.
     """
     from scapy.layers.inet6 import ICMPv6Unknown, IPv6
 
     wire = lab.host(6)
-    sort = [f'icmpv6 type {kind} ct state {state} counter comment "{kind} {state}"' for kind in _TYPES for state in _STATES]
+    sort = [
+        f'icmpv6 type {kind} ct state {state} counter comment "{kind} {state}"'
+        for kind in _TYPES
+        for state in _STATES
+    ]
     chain = "\n".join(["type filter hook prerouting priority 0", *sort])
     lab.nft(f"table ip6 count {{\nchain prerouting {{\n{chain}\n}}\n}}")
     for kind in _TYPES:
@@ -187,17 +231,29 @@ def icmpv6_untracked(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("request", str, "conntrack state of an echo request"),
-        Fact("replies", list, "conntrack state of its reply, of the same reply again, and of one with another sequence number"),
+        Fact(
+            "replies",
+            list,
+            "conntrack state of its reply, of the same reply again, and of one with another sequence number",
+        ),
         Fact("unasked", str, "conntrack state of an echo reply nobody asked for"),
         Fact("other_identifier", str, "conntrack state of a reply with another identifier"),
         Fact("lifetime", str, "the timeout of an answered echo request"),
         Fact("flows", int, "flows after all this"),
-        Fact("others", list, "IPv4 only: conntrack state of timestamp, information, address mask and router requests, and of type 200"),
+        Fact(
+            "others",
+            list,
+            "IPv4 only: conntrack state of timestamp, information, address mask and router requests, and of"
+            " type 200",
+        ),
     ],
     invariants=[
         Invariant(
             "a reply to a request is ESTABLISHED, others are INVALID",
-            lambda facts, variant: facts["replies"][0] == "ESTABLISHED" and facts["unasked"] == facts["other_identifier"] == "INVALID",
+            lambda facts, variant: (
+                facts["replies"][0] == "ESTABLISHED"
+                and facts["unasked"] == facts["other_identifier"] == "INVALID"
+            ),
         )
     ],
     variants={"family": FAMILIES},
@@ -205,20 +261,32 @@ def icmpv6_untracked(lab: Lab) -> Facts:
 def icmp_echo(lab: Lab) -> Facts:
     """How are echo requests and other ICMP queries tracked?
 
-    A request, its reply three times, replies that nobody asked for; with IPv4 the other queries of RFC 792 and 1256 and an unknown type.
+    A request, its reply three times, replies that nobody asked for; with IPv4 the other queries of
+    RFC 792 and 1256 and an unknown type.
     """
     from scapy.layers.inet import ICMP, IP
 
     router = lab.router(family=lab.family)
     client, server = router.client_address, router.server_address
     facts: Facts = {"request": router.from_client(echo(client, server))}
-    answers = [echo(server, client, reply=True), echo(server, client, reply=True), echo(server, client, reply=True, sequence=9)]
+    answers = [
+        echo(server, client, reply=True),
+        echo(server, client, reply=True),
+        echo(server, client, reply=True, sequence=9),
+    ]
     facts["replies"] = [router.from_server(answer) for answer in answers]
     flows = lab.flows()
     facts["lifetime"] = flows[0].lifetime if flows else "gone"
     facts["other_identifier"] = router.from_server(echo(server, client, 8, reply=True))
     facts["unasked"] = router.from_client(echo(client, server, 9, reply=True))
     facts["flows"] = len(lab.flows())
-    kinds = {"timestamp": 13, "information": 15, "address mask": 17, "router": 10, "200": 200} if lab.family == 4 else {}
-    facts["others"] = [f"{name}: {router.from_client(IP(src=client, dst=server) / ICMP(type=kind, id=5))}" for name, kind in kinds.items()]
+    kinds = (
+        {"timestamp": 13, "information": 15, "address mask": 17, "router": 10, "200": 200}
+        if lab.family == 4
+        else {}
+    )
+    facts["others"] = [
+        f"{name}: {router.from_client(IP(src=client, dst=server) / ICMP(type=kind, id=5))}"
+        for name, kind in kinds.items()
+    ]
     return facts

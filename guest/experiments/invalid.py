@@ -28,16 +28,23 @@ def _wrong(packet: bytes, place: int) -> bytes:
         Fact("flows", int, "flows after the wrong packets with the check on"),
     ],
     invariants=[
-        Invariant("with the check on a wrong checksum is INVALID", lambda facts, variant: set(facts["checked"]) == {"INVALID"}),
-        Invariant("with the check off it is not looked at", lambda facts, variant: set(facts["unchecked"]) == {"NEW"}),
+        Invariant(
+            "with the check on a wrong checksum is INVALID",
+            lambda facts, variant: set(facts["checked"]) == {"INVALID"},
+        ),
+        Invariant(
+            "with the check off it is not looked at",
+            lambda facts, variant: set(facts["unchecked"]) == {"NEW"},
+        ),
     ],
     variants={"family": FAMILIES},
 )
 def bad_checksum(lab: Lab) -> Facts:
     """Are packets with a wrong checksum INVALID?
 
-    A SYN, a UDP packet and an echo request with one bit of their payload or header turned over pass the router, with nf_conntrack_checksum
-    at its default of 1, then at 0. Network cards that compute checksums later make captures look wrong, and tunnels make them really wrong.
+    A SYN, a UDP packet and an echo request with one bit of their payload or header turned over pass
+    the router, with nf_conntrack_checksum at its default of 1, then at 0. Network cards that
+    compute checksums later make captures look wrong, and tunnels make them really wrong.
     """
     router = lab.router(family=lab.family)
     header = 40 if lab.family == 6 else 20
@@ -51,7 +58,10 @@ def bad_checksum(lab: Lab) -> Facts:
         ]
         # The last byte of the window of a SYN; the last byte of UDP and ICMP.
         places = (header + 15, header + 11, header + 7)
-        return [router.from_client(_wrong(bytes(packet), place)) for packet, place in zip(packets, places, strict=True)]
+        return [
+            router.from_client(_wrong(bytes(packet), place))
+            for packet, place in zip(packets, places, strict=True)
+        ]
 
     facts: Facts = {"checked": wrong(40000), "flows": len(lab.flows())}
     without = bytearray(bytes(udp(endpoint(client, 40001), endpoint(server, 53))))
@@ -67,28 +77,43 @@ def bad_checksum(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("invalid", list, "combinations of SYN, FIN, RST, ACK, PSH and URG that are INVALID as first packet of a connection"),
+        Fact(
+            "invalid",
+            list,
+            "combinations of SYN, FIN, RST, ACK, PSH and URG that are INVALID as first packet of a"
+            " connection",
+        ),
         Fact("new", list, "combinations that make an entry"),
-        Fact("invalid_later", list, "combinations that are INVALID on an established connection, with fitting sequence numbers"),
+        Fact(
+            "invalid_later",
+            list,
+            "combinations that are INVALID on an established connection, with fitting sequence numbers",
+        ),
         Fact("reserved", str, "conntrack state of a SYN with the reserved bits and ECN bits set"),
         Fact("short", str, "conntrack state of a segment whose header claims to be longer than the packet"),
     ],
     invariants=[
         Invariant("a SYN is a first packet", lambda facts, variant: "S" in facts["new"]),
-        Invariant("no flags, SYN+FIN and SYN+RST are INVALID", lambda facts, variant: {"none", "SF", "SR"} <= set(facts["invalid"])),
+        Invariant(
+            "no flags, SYN+FIN and SYN+RST are INVALID",
+            lambda facts, variant: {"none", "SF", "SR"} <= set(facts["invalid"]),
+        ),
     ],
     variants={"loose": ("1", "0")},
 )
 def bad_flags(lab: Lab) -> Facts:
     """Which combinations of TCP flags are INVALID?
 
-    All 64 combinations of SYN, FIN, RST, ACK, PSH and URG as the first packet of a connection, then as a segment of an established one.
-    `loose` is nf_conntrack_tcp_loose.
+    All 64 combinations of SYN, FIN, RST, ACK, PSH and URG as the first packet of a connection, then
+    as a segment of an established one. `loose` is nf_conntrack_tcp_loose.
     """
     router = lab.router()
     lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
     flags = ["".join(chosen) for size in range(7) for chosen in itertools.combinations("SFRAPU", size)]
-    first = {flag: router.from_client(tcp(f"10.0.1.2:{40000 + n}", "10.0.2.2:80", flag)) for n, flag in enumerate(flags)}
+    first = {
+        flag: router.from_client(tcp(f"10.0.1.2:{40000 + n}", "10.0.2.2:80", flag))
+        for n, flag in enumerate(flags)
+    }
     later = {}
     for number, flag in enumerate(flags):
         client, _ = router.handshake(41000 + number)
@@ -110,7 +135,11 @@ def bad_flags(lab: Lab) -> Facts:
     facts=[
         Fact("write", str, "what the kernel says when nf_conntrack_log_invalid is set: ok or an errno"),
         Fact("quiet", int, "lines logged for an INVALID packet with the knob off"),
-        Fact("alone", list, "lines logged once the knob is on and nothing else was loaded, numbers replaced by N"),
+        Fact(
+            "alone",
+            list,
+            "lines logged once the knob is on and nothing else was loaded, numbers replaced by N",
+        ),
         Fact("loaded", list, "lines logged once a logger module is loaded as well"),
         Fact("module", str, "the logger module this kernel has"),
     ],
@@ -120,12 +149,16 @@ def bad_flags(lab: Lab) -> Facts:
 def log_invalid(lab: Lab) -> Facts:
     """Does nf_conntrack_log_invalid log, without any further preparation?
 
-    A SYN+FIN passes the router with the knob off, on, and on with a logger module loaded (which also happens by a LOG rule somewhere).
-    Namespaces other than the initial one log only with nf_log_all_netns=1, which is set here. Those who turn the knob on and see nothing
-    conclude that there are no INVALID packets.
+    A SYN+FIN passes the router with the knob off, on, and on with a logger module loaded (which
+    also happens by a LOG rule somewhere). Namespaces other than the initial one log only with
+    nf_log_all_netns=1, which is set here. Those who turn the knob on and see nothing conclude that
+    there are no INVALID packets.
     """
     lab.root.write(_LOG_ALL, 1)
-    router = lab.router("table ip track { chain f { type filter hook forward priority 0; ct state new accept; }; }", states=False)
+    router = lab.router(
+        "table ip track { chain f { type filter hook forward priority 0; ct state new accept; }; }",
+        states=False,
+    )
     ports = itertools.count(40000)
 
     def logged() -> list[str]:

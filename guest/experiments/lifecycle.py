@@ -13,7 +13,11 @@ _BUCKETS = "net/netfilter/nf_conntrack_buckets"
 
 @experiment(
     facts=[
-        Fact("held", bool, "whether the entries of a namespace are seen among the kernel's objects while it is there"),
+        Fact(
+            "held",
+            bool,
+            "whether the entries of a namespace are seen among the kernel's objects while it is there",
+        ),
         Fact("freed", bool, "whether they are freed once the namespace is gone"),
         Fact("other_untouched", int, "flows of another namespace afterwards"),
     ],
@@ -28,9 +32,9 @@ _BUCKETS = "net/netfilter/nf_conntrack_buckets"
 def namespace_teardown(lab: Lab) -> Facts:
     """Are a namespace's entries freed when the namespace goes?
 
-    A namespace with 4,000 flows is abandoned: its tun is closed and nothing refers to it any more. The count of nf_conntrack objects in
-    /proc/slabinfo tells whether the entries are gone; they go in the background, within 30 s. Hosts that start and stop many containers
-    depend on it.
+    A namespace with 4,000 flows is abandoned: its tun is closed and nothing refers to it any more.
+    The count of nf_conntrack objects in /proc/slabinfo tells whether the entries are gone; they go
+    in the background, within 30 s. Hosts that start and stop many containers depend on it.
     """
 
     def objects() -> int:
@@ -55,15 +59,25 @@ def namespace_teardown(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("sizes", list, "what the kernel makes of each number of buckets that is written while packets arrive"),
+        Fact(
+            "sizes",
+            list,
+            "what the kernel makes of each number of buckets that is written while packets arrive",
+        ),
         Fact("all_there", bool, "whether every flow is in the table after each change"),
-        Fact("found_again", bool, "whether retransmissions after each change find their flows instead of making new ones"),
+        Fact(
+            "found_again",
+            bool,
+            "whether retransmissions after each change find their flows instead of making new ones",
+        ),
         Fact("insert_failed", int, "flows that could not be put into the table meanwhile"),
     ],
     invariants=[
         Invariant(
             "no flow is lost, doubled or refused while the table is resized",
-            lambda facts, variant: facts["all_there"] and facts["found_again"] and facts["insert_failed"] == 0,
+            lambda facts, variant: (
+                facts["all_there"] and facts["found_again"] and facts["insert_failed"] == 0
+            ),
         )
     ],
     seconds=60.0,
@@ -71,8 +85,9 @@ def namespace_teardown(lab: Lab) -> Facts:
 def hash_resize_under_load(lab: Lab) -> Facts:
     """Is a flow ever lost or doubled when the hash table is resized while packets arrive?
 
-    1,000 UDP flows; then the number of buckets, which belongs to the whole machine, is set to 8192, 256 and 4096 while another thread
-    sends every flow's packet again and again. What the size is before and after is the guest's, from its memory.
+    1,000 UDP flows; then the number of buckets, which belongs to the whole machine, is set to 8192,
+    256 and 4096 while another thread sends every flow's packet again and again. What the size is
+    before and after is the guest's, from its memory.
     """
     wire = lab.host()
     lab.iptables("*raw\n-A PREROUTING -j CT")

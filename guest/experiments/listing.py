@@ -24,7 +24,9 @@ _MANY = 10000
     facts=[
         Fact("proc", str, "what /proc/net/nf_conntrack lists: all flows, some, or absent"),
         Fact("netlink", str, "what a dump over netlink lists: all flows or some"),
-        Fact("proc_time", str, "time to read /proc, against the dump: alike (under 8 times), longer, or absent"),
+        Fact(
+            "proc_time", str, "time to read /proc, against the dump: alike (under 8 times), longer, or absent"
+        ),
         Fact("last_bucket", bool, "whether both give each flow once"),
     ],
     seconds=240,
@@ -32,9 +34,9 @@ _MANY = 10000
 def proc_dump(lab: Lab) -> Facts:
     """Is reading the whole table from /proc complete, and affordable?
 
-    10000 UDP flows; /proc/net/nf_conntrack is read to its end, and the table is dumped over netlink. Where reading /proc begins again at
-    the first bucket for each piece, its time grows with the square of the table: monitoring that scrapes it takes minutes. Times are in
-    notes.txt.
+    10000 UDP flows; /proc/net/nf_conntrack is read to its end, and the table is dumped over
+    netlink. Where reading /proc begins again at the first bucket for each piece, its time grows
+    with the square of the table: monitoring that scrapes it takes minutes. Times are in notes.txt.
     """
     lab.root.write(f"/proc/sys/{_MAX}", 100000)
     lab.nft(_TRACK)
@@ -50,7 +52,10 @@ def proc_dump(lab: Lab) -> Facts:
     except FileNotFoundError:
         lines = None
     by_proc = time.monotonic() - start
-    lab.journal.note(f"netlink: {len(dumped)} flows in {by_netlink:.2f} s; /proc: {lines and len(lines)} in {by_proc:.2f} s")
+    lab.journal.note(
+        f"netlink: {len(dumped)} flows in {by_netlink:.2f} s; /proc: {lines and len(lines)} in"
+        f" {by_proc:.2f} s"
+    )
     ports = {line.split("sport=")[1].split()[0] for line in lines or ()}
     return {
         "proc": "absent" if lines is None else "all" if len(ports) == _MANY else "some",
@@ -68,12 +73,16 @@ def proc_dump(lab: Lab) -> Facts:
 def slab_size(lab: Lab) -> Facts:
     """How much memory does one entry of the table take?
 
-    The object size of the slab caches, from /proc/slabinfo as the guest's root. Extensions (NAT, accounting, timestamps, labels) come on
-    top, allocated apart.
+    The object size of the slab caches, from /proc/slabinfo as the guest's root. Extensions (NAT,
+    accounting, timestamps, labels) come on top, allocated apart.
     """
     lab.nft(_TRACK)
     lab.host().send(udp("198.18.0.2:1", "192.0.2.1:53"))
-    sizes = {fields[0]: int(fields[3]) for line in lab.root.read("/proc/slabinfo").splitlines()[2:] if (fields := line.split())}
+    sizes = {
+        fields[0]: int(fields[3])
+        for line in lab.root.read("/proc/slabinfo").splitlines()[2:]
+        if (fields := line.split())
+    }
     return {"bytes": sizes["nf_conntrack"]}
 
 
@@ -89,10 +98,12 @@ def slab_size(lab: Lab) -> Facts:
 def unconfirmed_list(lab: Lab) -> Facts:
     """Can one see entries whose first packet is still on its way?
 
-    Two packets of two flows wait in an NFQUEUE in FORWARD, without a verdict: their entries exist and count towards the limit, but are
-    not yet in the table.
+    Two packets of two flows wait in an NFQUEUE in FORWARD, without a verdict: their entries exist
+    and count towards the limit, but are not yet in the table.
     """
-    router = lab.router("table ip wait { chain forward { type filter hook forward priority 0; udp dport 53 queue num 0; }; }")
+    router = lab.router(
+        "table ip wait { chain forward { type filter hook forward priority 0; udp dport 53 queue num 0; }; }"
+    )
     queue = lab.queue(0)
     for port in (5000, 5001):
         router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
@@ -109,8 +120,10 @@ def unconfirmed_list(lab: Lab) -> Facts:
 
 
 _ATTRIBUTES = {
-    ctnetlink.STATUS: "status", ctnetlink.PROTOINFO: "protoinfo", ctnetlink.TIMEOUT: "timeout", ctnetlink.MARK: "mark",
-    ctnetlink.COUNTERS_ORIG: "counters", ctnetlink.TIMESTAMP: "timestamp", ctnetlink.LABELS: "labels", 26: "status_mask",
+    ctnetlink.STATUS: "status", ctnetlink.PROTOINFO: "protoinfo", ctnetlink.TIMEOUT: "timeout",
+    ctnetlink.MARK: "mark",
+    ctnetlink.COUNTERS_ORIG: "counters", ctnetlink.TIMESTAMP: "timestamp", ctnetlink.LABELS: "labels",
+    26: "status_mask",
     27: "timestamp_event",
 }  # fmt: skip
 
@@ -128,8 +141,9 @@ _ATTRIBUTES = {
 def late_event_listener(lab: Lab) -> Facts:
     """Does a listener hear the end of flows that are older than itself?
 
-    For each value of nf_conntrack_events a namespace of its own: a UDP flow, then a listener for events, a second flow, then both are
-    deleted. With accounting and timestamps on, so that the last event could carry the flow's bytes and its times: flow logs depend on it.
+    For each value of nf_conntrack_events a namespace of its own: a UDP flow, then a listener for
+    events, a second flow, then both are deleted. With accounting and timestamps on, so that the
+    last event could carry the flow's bytes and its times: flow logs depend on it.
     """
     facts: Facts = {"default": lab.read_sysctl(_EVENTS), "writes": {}, "early": [], "late": [], "destroy": []}
     for value in ("0", "1", "2"):
@@ -163,14 +177,18 @@ def late_event_listener(lab: Lab) -> Facts:
         Fact("dumped", list, "zones of the flows that a dump of zone 1 gives"),
         Fact("left", list, "zones of the flows left after a flush of zone 1"),
     ],
-    invariants=[Invariant("a flush of zone 1 ends zone 1", lambda facts, variant: set(facts["left"]) <= {"zone 0", "zone 2"})],
+    invariants=[
+        Invariant(
+            "a flush of zone 1 ends zone 1", lambda facts, variant: set(facts["left"]) <= {"zone 0", "zone 2"}
+        )
+    ],
     variants={"scope": ("user", "root")},
 )
 def zone_dump_flush(lab: Lab) -> Facts:
     """Does a dump or a flush that is restricted to one zone stay in it?
 
-    Three flows, in the zones 0 (the default), 1 and 2; then ctnetlink requests that carry CTA_ZONE = 1. A node agent that flushes one
-    tenant's zone must not end the connections of others.
+    Three flows, in the zones 0 (the default), 1 and 2; then ctnetlink requests that carry CTA_ZONE
+    = 1. A node agent that flushes one tenant's zone must not end the connections of others.
     """
     router = lab.router(
         "table ip zones { chain pre { type filter hook prerouting priority -300;"
@@ -196,9 +214,10 @@ def zone_dump_flush(lab: Lab) -> Facts:
 def dump_filter(lab: Lab) -> Facts:
     """Does the kernel itself filter a dump by address and port?
 
-    Three flows from three sources, two of them to port 53; dumps with CTA_FILTER on the source address and on the destination port, then
-    a flush with one on the source address. `conntrack -L -s` on a large table is affordable only where the kernel filters, and where it
-    does not filter a flush the entries of one address have to be deleted one by one.
+    Three flows from three sources, two of them to port 53; dumps with CTA_FILTER on the source
+    address and on the destination port, then a flush with one on the source address. `conntrack -L
+    -s` on a large table is affordable only where the kernel filters, and where it does not filter a
+    flush the entries of one address have to be deleted one by one.
     """
     router = lab.router(family=lab.family)
     prefix = "2001:db8:1::" if lab.family == 6 else "10.0.1."
@@ -216,13 +235,21 @@ def dump_filter(lab: Lab) -> Facts:
         lab.conntrack.flush(packed, _filter(flags), family=family)
         return len(lab.flows())
 
-    to_dns = ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(f"{prefix}2", f"{prefix}2", 17, 0, 53)), 1 << 3 | 1 << 5
-    facts: Facts = {"one": dumped(*source(f"{prefix}2")), "nobody": dumped(*source(f"{prefix}9")), "port": dumped(*to_dns)}
+    to_dns = (
+        ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(f"{prefix}2", f"{prefix}2", 17, 0, 53)),
+        1 << 3 | 1 << 5,
+    )
+    facts: Facts = {
+        "one": dumped(*source(f"{prefix}2")),
+        "nobody": dumped(*source(f"{prefix}9")),
+        "port": dumped(*to_dns),
+    }
     return facts | {"flush": _told(lambda: left(*source(f"{prefix}2")))}
 
 
 def _filter(flags: int) -> bytes:
-    # CTA_FILTER_ORIG_FLAGS: bit 0 the source, 1 the destination, 2 the zone, 3 the protocol, 4 the source port, 5 the destination port
+    # CTA_FILTER_ORIG_FLAGS: bit 0 the source, 1 the destination, 2 the zone, 3 the protocol, 4 the
+    # source port, 5 the destination port
     return nested(ctnetlink.FILTER, attribute(1, flags), attribute(2, 0))
 
 

@@ -17,7 +17,10 @@ _NATIVE = """
         }
     }
 """
-_IPTABLES = "*nat\n-A POSTROUTING -p udp --dport 9 -j SNAT --to-source 10.0.2.1\n-A POSTROUTING -p udp --dport 53 -j MASQUERADE"
+_IPTABLES = (
+    "*nat\n-A POSTROUTING -p udp --dport 9 -j SNAT --to-source 10.0.2.1\n-A POSTROUTING -p udp --dport 53 -j"
+    " MASQUERADE"
+)
 
 
 @experiment(
@@ -30,16 +33,22 @@ _IPTABLES = "*nat\n-A POSTROUTING -p udp --dport 9 -j SNAT --to-source 10.0.2.1\
         Fact("snat_after_down", int, "flows with a fixed SNAT then"),
     ],
     invariants=[
-        Invariant("masqueraded flows do not outlive their address or interface", lambda facts, variant: facts["after_down"] == 0),
-        Invariant("SNAT to a fixed address outlives both", lambda facts, variant: facts["snat_after_down"] == 1),
+        Invariant(
+            "masqueraded flows do not outlive their address or interface",
+            lambda facts, variant: facts["after_down"] == 0,
+        ),
+        Invariant(
+            "SNAT to a fixed address outlives both", lambda facts, variant: facts["snat_after_down"] == 1
+        ),
     ],
     variants={"frontend": _FRONTENDS},
 )
 def masquerade_address_gone(lab: Lab) -> Facts:
     """Do masqueraded flows end when their interface loses its address or goes down?
 
-    Three masqueraded flows and one with a fixed SNAT leave through an interface with two addresses. The second address is removed, then the
-    one in use, then the interface goes down. A dial-up line with a new address must not go on with old mappings.
+    Three masqueraded flows and one with a fixed SNAT leave through an interface with two addresses.
+    The second address is removed, then the one in use, then the interface goes down. A dial-up line
+    with a new address must not go on with old mappings.
     """
     router = lab.router(states=False)
     lab.links.address("tun1", "10.0.2.77/24")
@@ -80,7 +89,11 @@ def masquerade_address_gone(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("before", str, "which interface and source address the flow leaves with: interface and address"),
-        Fact("moved", str, "... the flow's first packet after its route has moved to another interface; or lost"),
+        Fact(
+            "moved",
+            str,
+            "... the flow's first packet after its route has moved to another interface; or lost",
+        ),
         Fact("next", str, "... the one after that"),
         Fact("new_flow", str, "... a new flow"),
         Fact("flows", int, "flows of that client and port afterwards"),
@@ -96,9 +109,10 @@ def masquerade_address_gone(lab: Lab) -> Facts:
 def masquerade_route_change(lab: Lab) -> Facts:
     """What becomes of a translated flow when its route moves to another uplink?
 
-    A router with two uplinks. A UDP flow to 198.51.100.1 leaves by the first, masqueraded or with a fixed SNAT per interface; then the
-    route is moved to the second and the flow goes on. Failover between two providers: a flow that keeps the old source address is dead for
-    good, because every packet keeps its entry alive.
+    A router with two uplinks. A UDP flow to 198.51.100.1 leaves by the first, masqueraded or with a
+    fixed SNAT per interface; then the route is moved to the second and the flow goes on. Failover
+    between two providers: a flow that keeps the old source address is dead for good, because every
+    packet keeps its entry alive.
     """
     masquerade = lab.variant["translation"] == "masquerade"
     first, second = ("masquerade", "masquerade") if masquerade else ("snat to 10.0.2.1", "snat to 10.0.3.1")
@@ -124,12 +138,17 @@ def masquerade_route_change(lab: Lab) -> Facts:
     facts=[
         Fact("first", bool, "whether the first client's id is kept"),
         Fact("second", bool, "whether the second client's, which is the same, is kept"),
-        Fact("answers", list, "to whom the server's replies to the two are delivered: client, other client, or lost"),
+        Fact(
+            "answers",
+            list,
+            "to whom the server's replies to the two are delivered: client, other client, or lost",
+        ),
         Fact("flows", int, "flows afterwards"),
     ],
     invariants=[
         Invariant(
-            "each reply finds its own client", lambda facts, variant: facts["answers"] == ["client", "other client"] and not facts["second"]
+            "each reply finds its own client",
+            lambda facts, variant: facts["answers"] == ["client", "other client"] and not facts["second"],
         )
     ],
     variants={"family": FAMILIES},
@@ -137,9 +156,13 @@ def masquerade_route_change(lab: Lab) -> Facts:
 def masqueraded_ping(lab: Lab) -> Facts:
     """Can two masqueraded clients ping the same server with the same id?
 
-    Echo requests from two clients with one and the same identifier; the server answers what it sees.
+    Echo requests from two clients with one and the same identifier; the server answers what it
+    sees.
     """
-    router = lab.router("table inet nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }", lab.family)
+    router = lab.router(
+        "table inet nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }",
+        lab.family,
+    )
     clients = {router.client_address: "client", router.client_address[:-1] + "3": "other client"}
     kept, answers = [], []
     requests = []

@@ -16,7 +16,8 @@ _OPTIONS = ("none", "random", "fully-random", "persistent")
         Fact(
             "spread",
             list,
-            "per option of the rule: which of the four ports 40 connections got: first (only the first), all, some, or one other",
+            "per option of the rule: which of the four ports 40 connections got: first (only the first), all,"
+            " some, or one other",
         )
     ],
     variants={"frontend": ("legacy", "nft", "native")},
@@ -24,9 +25,9 @@ _OPTIONS = ("none", "random", "fully-random", "persistent")
 def dnat_port_range(lab: Lab) -> Facts:
     """Does DNAT to a range of ports spread connections over it, or take the first port for all?
 
-    40 SYNs from 40 source ports to 10.0.2.2:80, translated to 10.0.2.2:8000-8003: by the range alone, with random, with fully-random
-    (which iptables' DNAT does not know) and with persistent. Home-made load balancing over ports depends on it. The counts are in
-    notes.txt.
+    40 SYNs from 40 source ports to 10.0.2.2:80, translated to 10.0.2.2:8000-8003: by the range
+    alone, with random, with fully-random (which iptables' DNAT does not know) and with persistent.
+    Home-made load balancing over ports depends on it. The counts are in notes.txt.
     """
     found = []
     for option in _OPTIONS:
@@ -40,7 +41,9 @@ def dnat_port_range(lab: Lab) -> Facts:
         else:
             router = place.router(states=False)
             flag = f"--{words}" if words else ""
-            place.iptables(f"*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.2:8000-8003 {flag}")
+            place.iptables(
+                f"*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.2:8000-8003 {flag}"
+            )
         chosen: Counter[int] = Counter()
         for syn in with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(40000, 40040)):
             router.from_client(syn)
@@ -58,7 +61,11 @@ def _spread(chosen: Counter[int]) -> str:
 
 @experiment(
     facts=[
-        Fact("fifth_syn_sent", str, "a fifth SYN when the four ports are held by connections in SYN_SENT: forwarded or lost"),
+        Fact(
+            "fifth_syn_sent",
+            str,
+            "a fifth SYN when the four ports are held by connections in SYN_SENT: forwarded or lost",
+        ),
         Fact("fifth_higher", str, "a fifth SYN with a higher sequence number when the four are in TIME_WAIT"),
         Fact("sixth_lower", str, "a sixth SYN with a lower sequence number then"),
         Fact("insert_failed", bool, "whether the table's statistics count a failure"),
@@ -66,10 +73,12 @@ def _spread(chosen: Counter[int]) -> str:
     variants={"family": FAMILIES},
 )
 def snat_exhaustion(lab: Lab) -> Facts:
-    """When the range of ports is used up, does a new connection get one that is only waiting to die?
+    """When the range of ports is used up, does a new connection get one that is only waiting to
+    die?
 
-    SNAT to a range of four ports towards one server. Four connections hold them in SYN_SENT; then, in a fresh namespace, four that were
-    closed in good order and are in TIME_WAIT. Clients behind a small range wait for two minutes where the answer is no.
+    SNAT to a range of four ports towards one server. Four connections hold them in SYN_SENT; then,
+    in a fresh namespace, four that were closed in good order and are in TIME_WAIT. Clients behind a
+    small range wait for two minutes where the answer is no.
     """
     facts: Facts = {}
     own = beside(lab.ends[1], 1)
@@ -107,10 +116,23 @@ def _fate(state: str) -> str:
 @experiment(
     facts=[
         Fact("kept", bool, "whether a free source port is kept"),
-        Fact("clash", str, "what becomes of the second flow with the same source port to the same server: another port, the same, or lost"),
-        Fact("other_server", bool, "whether a third client keeps the same source port towards another server"),
-        Fact("mapping", bool, "whether a client's port, once changed, is changed to the same towards another server"),
-        Fact("low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"),
+        Fact(
+            "clash",
+            str,
+            "what becomes of the second flow with the same source port to the same server: another port, the"
+            " same, or lost",
+        ),
+        Fact(
+            "other_server", bool, "whether a third client keeps the same source port towards another server"
+        ),
+        Fact(
+            "mapping",
+            bool,
+            "whether a client's port, once changed, is changed to the same towards another server",
+        ),
+        Fact(
+            "low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"
+        ),
         Fact("random", bool, "whether masquerade random changes a free port (six times in eight at least)"),
     ],
     variants={"family": FAMILIES, "protocol": ("tcp", "udp")},
@@ -118,17 +140,22 @@ def _fate(state: str) -> str:
 def snat_port_preserve(lab: Lab) -> Facts:
     """Does masquerading keep the source port where it can, and what does it choose where it cannot?
 
-    Two clients send from port 40000 to one server, the second of them and a third to another server; two from the privileged port 500;
-    then with `random`. Ports that the kernel draws at random enter as classes.
+    Two clients send from port 40000 to one server, the second of them and a third to another
+    server; two from the privileged port 500; then with `random`. Ports that the kernel draws at
+    random enter as classes.
     """
     make = tcp if lab.variant["protocol"] == "tcp" else udp
     chain = f"{lab.ip} nat post"
     router = lab.router(
-        f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade; }}; }}", lab.family
+        f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade;"
+        " }; }",
+        lab.family,
     )
 
     def port(client: int, sport: int, server: int) -> int:
-        """The source port with which the server, of a number, sees a packet of the client's of a number."""
+        """The source port with which the server, of a number, sees a packet of the client's of a
+        number.
+        """
         source, destination = beside(router.client_address, client), beside(router.server_address, server)
         router.from_client(make(endpoint(source, sport), endpoint(destination, 80)))
         return ports(router.out[0])[0] if router.out else 0
@@ -147,7 +174,9 @@ def snat_port_preserve(lab: Lab) -> Facts:
         "clash": "lost" if not second else "the same" if second == 40000 else "another",
         "other_server": third == 40000,
         "mapping": again == second,
-        "low_port": "lost" if not low else "below 512" if low < 512 else "512 to 1023" if low < 1024 else "above",
+        "low_port": (
+            "lost" if not low else "below 512" if low < 512 else "512 to 1023" if low < 1024 else "above"
+        ),
         # Chance may draw the port that it was: one such draw of eight is no rule.
         "random": sum(drawn) >= 6,
     }
@@ -155,8 +184,17 @@ def snat_port_preserve(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("without", str, "a client's packet to its own network's public address: forwarded back, or lost, with DNAT alone"),
-        Fact("answer_without", str, "what the client sees as the source of the server's answer: the server itself or the public address"),
+        Fact(
+            "without",
+            str,
+            "a client's packet to its own network's public address: forwarded back, or lost, with DNAT alone",
+        ),
+        Fact(
+            "answer_without",
+            str,
+            "what the client sees as the source of the server's answer: the server itself or the public"
+            " address",
+        ),
         Fact("answer_with", str, "the same with masquerading of such traffic"),
     ],
     variants={"family": FAMILIES},
@@ -164,12 +202,19 @@ def snat_port_preserve(lab: Lab) -> Facts:
 def hairpin(lab: Lab) -> Facts:
     """Can two machines behind the same router talk over its public address?
 
-    10.0.1.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.1.3, on the side it came from. Without masquerading the server answers
-    straight to its neighbour, and the router would not see the answer: it is fed back here to show what the router would do with it.
+    10.0.1.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.1.3, on the side it came from.
+    Without masquerading the server answers straight to its neighbour, and the router would not see
+    the answer: it is fed back here to show what the router would do with it.
     """
     client, server, public = lab.ends[0], beside(lab.ends[0], 3), beside(lab.ends[1], 1)
-    dnat = f"chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {public} tcp dport 80 dnat to {server}; }};"
-    masquerade = f"chain post {{ type nat hook postrouting priority 100; {lab.ip} saddr {client} {lab.ip} daddr {server} masquerade; }};"
+    dnat = (
+        f"chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {public} tcp dport 80 dnat to"
+        f" {server}; }};"
+    )
+    masquerade = (
+        f"chain post {{ type nat hook postrouting priority 100; {lab.ip} saddr {client} {lab.ip} daddr"
+        f" {server} masquerade; }};"
+    )
     facts: Facts = {}
     for name, more in (("without", ""), ("with", masquerade)):
         place = lab.another()
@@ -183,5 +228,7 @@ def hairpin(lab: Lab) -> Facts:
         source = endpoint(passed[0].src, passed[0].sport) if passed else endpoint(client, 40000)
         router.from_client(tcp(endpoint(server, 80), source, "SA", ack=1001))
         seen = [parse(data).src for data in router.back if parse(data).dst == client]
-        facts[f"answer_{name}"] = {public: "public address", server: "the server itself"}.get(seen[0], seen[0]) if seen else "lost"
+        facts[f"answer_{name}"] = (
+            {public: "public address", server: "the server itself"}.get(seen[0], seen[0]) if seen else "lost"
+        )
     return facts

@@ -10,7 +10,10 @@ from guest.lab.router import Router
 _RULES = {
     "legacy": "*raw\n-A PREROUTING {match} -j CT --notrack",
     "nft": "*raw\n-A PREROUTING {match} -j CT --notrack",
-    "native": "table {family} raw {{ chain pre {{ type filter hook prerouting priority -300; {match} notrack; }}; }}",
+    "native": (
+        "table {family} raw {{ chain pre {{ type filter hook prerouting priority -300; {match} notrack;"
+        " }}; }}"
+    ),
 }
 _MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
 
@@ -23,11 +26,17 @@ def _notrack(lab: Lab, iptables: str, native: str) -> None:
 
 
 def _unreachable(router: Router, original: bytes) -> str:
-    """The server's ICMP port unreachable about a packet it received, and the state it was forwarded with."""
+    """The server's ICMP port unreachable about a packet it received, and the state it was forwarded
+    with.
+    """
     from scapy.layers.inet import ICMP
     from scapy.layers.inet6 import ICMPv6DestUnreach
 
-    error = ICMPv6DestUnreach(code=4) / original if original[0] >> 4 == 6 else ICMP(type=3, code=3) / original[:28]
+    error = (
+        ICMPv6DestUnreach(code=4) / original
+        if original[0] >> 4 == 6
+        else ICMP(type=3, code=3) / original[:28]
+    )
     return router.from_server(ip(router.server_address, parse(original).src) / error)
 
 
@@ -37,12 +46,19 @@ def _unreachable(router: Router, original: bytes) -> str:
         Fact("udp", str, "conntrack state of an exempt UDP packet"),
         Fact("error", str, "conntrack state of an ICMP error about that packet"),
         Fact("flows", int, "flows afterwards, one of them by an echo request that is not exempt"),
-        Fact("source", str, "whose address the server sees in an exempt packet although everything is masqueraded: client or router"),
+        Fact(
+            "source",
+            str,
+            "whose address the server sees in an exempt packet although everything is masqueraded: client or"
+            " router",
+        ),
     ],
     invariants=[
         Invariant(
             "an exempt packet is UNTRACKED, has no entry, and is not translated",
-            lambda facts, variant: facts["states"] == ["UNTRACKED"] * 3 and facts["flows"] == 1 and facts["source"] == "client",
+            lambda facts, variant: (
+                facts["states"] == ["UNTRACKED"] * 3 and facts["flows"] == 1 and facts["source"] == "client"
+            ),
         )
     ],
     variants={"family": FAMILIES, "frontend": ("legacy", "nft", "native")},
@@ -50,9 +66,9 @@ def _unreachable(router: Router, original: bytes) -> str:
 def notrack(lab: Lab) -> Facts:
     """What happens to packets that a NOTRACK rule exempts?
 
-    TCP and UDP are exempt in raw PREROUTING, both directions; everything is masqueraded. A TCP handshake, one UDP packet with an ICMP port
-    unreachable in return, and an echo request, which is not exempt. Exempt packets skip NAT too, which surprises those who only
-    wanted to save entries.
+    TCP and UDP are exempt in raw PREROUTING, both directions; everything is masqueraded. A TCP
+    handshake, one UDP packet with an ICMP port unreachable in return, and an echo request, which is
+    not exempt. Exempt packets skip NAT too, which surprises those who only wanted to save entries.
     """
     router = lab.router(_MASQUERADE, lab.family)
     for protocol in ("tcp", "udp"):
@@ -72,18 +88,26 @@ def notrack(lab: Lab) -> Facts:
         Fact("tcp", list, "conntrack state of SYN, SYN+ACK, ACK, and data each way"),
         Fact("tcp_state", str, "the TCP state of the entry, if one came to be, or gone"),
         Fact("udp", list, "conntrack state of a UDP request, its answer, a second request and its answer"),
-        Fact("udp_origin", str, "who counts as the originator of the UDP flow in the table: client, server, or gone"),
+        Fact(
+            "udp_origin",
+            str,
+            "who counts as the originator of the UDP flow in the table: client, server, or gone",
+        ),
     ],
     invariants=[
-        Invariant("the exempt direction is UNTRACKED", lambda facts, variant: set(facts["tcp"][::2] + facts["udp"][::2]) == {"UNTRACKED"})
+        Invariant(
+            "the exempt direction is UNTRACKED",
+            lambda facts, variant: set(facts["tcp"][::2] + facts["udp"][::2]) == {"UNTRACKED"},
+        )
     ],
     variants={"frontend": ("legacy", "nft", "native"), "loose": ("0", "1")},
 )
 def asymmetric_notrack(lab: Lab) -> Facts:
     """What does connection tracking make of connections of which one direction is exempt?
 
-    What comes from the client's network is NOTRACK, what comes from the server's is not, as with an exemption that was written for one
-    direction only. A firewall that drops INVALID cuts such connections off. `loose` is nf_conntrack_tcp_loose.
+    What comes from the client's network is NOTRACK, what comes from the server's is not, as with an
+    exemption that was written for one direction only. A firewall that drops INVALID cuts such
+    connections off. `loose` is nf_conntrack_tcp_loose.
     """
     router = lab.router()
     lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
@@ -92,6 +116,12 @@ def asymmetric_notrack(lab: Lab) -> Facts:
     states = [client.syn(), server.synack(), client.ack(), server.data(100), client.data(100)]
     facts: Facts = {"tcp": states, "tcp_state": lab.state("10.0.2.2:80")}
     request, answer = router.udp()
-    facts["udp"] = [way(packet) for _ in range(2) for way, packet in ((router.from_client, request), (router.from_server, answer))]
+    facts["udp"] = [
+        way(packet)
+        for _ in range(2)
+        for way, packet in ((router.from_client, request), (router.from_server, answer))
+    ]
     origins = [flow.orig.source for flow in lab.flows() if flow.orig.protocol == 17]
-    return facts | {"udp_origin": {"10.0.1.2": "client", "10.0.2.2": "server"}[origins[0]] if origins else "gone"}
+    return facts | {
+        "udp_origin": {"10.0.1.2": "client", "10.0.2.2": "server"}[origins[0]] if origins else "gone"
+    }

@@ -21,19 +21,34 @@ _TIMEOUTS = """
 
 @experiment(
     facts=[
-        Fact("udp", list, "UDP with a policy: which timeout applies to one packet, and once it was answered: policy, or default"),
+        Fact(
+            "udp",
+            list,
+            "UDP with a policy: which timeout applies to one packet, and once it was answered: policy, or"
+            " default",
+        ),
         Fact("tcp", list, "the same for TCP's SYN and SYN+ACK"),
         Fact("other_port", str, "the same for a UDP packet that the rule does not match"),
-        Fact("removed", str, "which timeout applies to the next UDP packet of the flow once the rule and the policy are gone"),
+        Fact(
+            "removed",
+            str,
+            "which timeout applies to the next UDP packet of the flow once the rule and the policy are gone",
+        ),
     ],
-    invariants=[Invariant("a flow without the policy keeps the default", lambda facts, variant: facts["other_port"] == "default")],
+    invariants=[
+        Invariant(
+            "a flow without the policy keeps the default",
+            lambda facts, variant: facts["other_port"] == "default",
+        )
+    ],
     variants={"family": FAMILIES, "scope": ("user", "root")},
 )
 def ct_timeout_policy(lab: Lab) -> Facts:
     """Can a rule give some flows timeouts of their own, also in an unprivileged container?
 
-    nft's `ct timeout` objects with 250 s and 280 s where the defaults are at most 120 s, assigned in prerouting to port 53 and port 80.
-    TCP's timeouts of more than 300 s would not show before an ACK: until then nf_conntrack_tcp_timeout_unacknowledged limits them.
+    nft's `ct timeout` objects with 250 s and 280 s where the defaults are at most 120 s, assigned
+    in prerouting to port 53 and port 80. TCP's timeouts of more than 300 s would not show before an
+    ACK: until then nf_conntrack_tcp_timeout_unacknowledged limits them.
     """
     router = lab.router(family=lab.family, states=False)
     lab.nft(_TIMEOUTS.format(ip=lab.ip))
@@ -57,7 +72,9 @@ def ct_timeout_policy(lab: Lab) -> Facts:
     router.from_client(router.udp(40002, 54)[0])
     facts["other_port"] = applies(endpoint(router.client_address, 40002))
     # In one transaction, so that connection tracking is not switched off in between.
-    track = f"table {lab.ip} track {{ chain pre {{ type filter hook prerouting priority 0; ct state new; }}; }}"
+    track = (
+        f"table {lab.ip} track {{ chain pre {{ type filter hook prerouting priority 0; ct state new; }}; }}"
+    )
     lab.nft(f"{track}\ndelete table {lab.ip} policies")
     router.from_server(answer)
     return facts | {"removed": applies(client)}
@@ -66,7 +83,10 @@ def ct_timeout_policy(lab: Lab) -> Facts:
 _EXPECT = """
     table {ip} policies {{
         ct expectation data {{ protocol tcp; dport 9876; timeout 2m; size 2; l3proto {ip}; }}
-        chain pre {{ type filter hook prerouting priority 0; tcp dport 80 ct state new ct expectation set "data"; }}
+        chain pre {{
+            type filter hook prerouting priority 0
+            tcp dport 80 ct state new ct expectation set "data"
+        }}
     }}
 """
 
@@ -83,7 +103,10 @@ _EXPECT = """
     invariants=[
         Invariant(
             "what is expected is RELATED, and nothing else",
-            lambda facts, variant: facts["related"] == "RELATED" and "RELATED" not in (facts["other_port"], facts["other_server"]),
+            lambda facts, variant: (
+                facts["related"] == "RELATED"
+                and "RELATED" not in (facts["other_port"], facts["other_server"])
+            ),
         ),
     ],
     variants={"family": FAMILIES},
@@ -91,7 +114,8 @@ _EXPECT = """
 def ct_expectation_policy(lab: Lab) -> Facts:
     """Can a rule, without a helper, let a connection back in as RELATED?
 
-    nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two minutes. For protocols that have no helper.
+    nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two
+    minutes. For protocols that have no helper.
     """
     router = lab.router(_EXPECT.format(ip=lab.ip), lab.family)
     mine, theirs = lab.ends

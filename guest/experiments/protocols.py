@@ -32,7 +32,9 @@ _CLIENT, _SERVER = "10.0.1.2", "10.0.2.2"
 
 def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, acknowledge: bool) -> Packet:
     """A DCCP packet with 48-bit sequence numbers (RFC 4340): request 0, response 1, ack 3."""
-    rest = (struct.pack(">HHI", 0, 0, 1000) if acknowledge else b"") + (struct.pack(">I", 42) if kind < 2 else b"")
+    rest = (struct.pack(">HHI", 0, 0, 1000) if acknowledge else b"") + (
+        struct.pack(">I", 42) if kind < 2 else b""
+    )
     length = 16 + len(rest)
     header = struct.pack(">HHBBHBBHI", sport, dport, length // 4, 0, 0, kind << 1 | 1, 0, 0, 1000) + rest
     total = _checksum(source, destination, 33, header)
@@ -53,8 +55,9 @@ def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, ackn
 def dccp(lab: Lab) -> Facts:
     """Is DCCP tracked by its ports and states, or as a protocol without any?
 
-    A DCCP handshake through the router, a second request from another port, an ack out of nowhere, and four bytes that are no DCCP. Where
-    DCCP has no tracker, all of it between two hosts is one flow, and NAT cannot tell two clients apart.
+    A DCCP handshake through the router, a second request from another port, an ack out of nowhere,
+    and four bytes that are no DCCP. Where DCCP has no tracker, all of it between two hosts is one
+    flow, and NAT cannot tell two clients apart.
     """
     router = lab.router(family=lab.family)
     client, server = lab.ends
@@ -92,9 +95,10 @@ def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int =
 def udplite(lab: Lab) -> Facts:
     """Is UDP-Lite tracked by its ports, or as a protocol without any?
 
-    Datagrams with a right and a wrong checksum through the router; then, with the check off, a datagram, its answer, and one from another
-    port. The tracker for UDP-Lite reckons every checksum with UDP's number in the pseudo header, and so finds the right ones wrong.
-    Where there is no tracker, all UDP-Lite between two hosts is one flow and checksums are nobody's business.
+    Datagrams with a right and a wrong checksum through the router; then, with the check off, a
+    datagram, its answer, and one from another port. The tracker for UDP-Lite reckons every checksum
+    with UDP's number in the pseudo header, and so finds the right ones wrong. Where there is no
+    tracker, all UDP-Lite between two hosts is one flow and checksums are nobody's business.
     """
     router = lab.router(family=lab.family)
     client, server = lab.ends
@@ -115,7 +119,9 @@ def udplite(lab: Lab) -> Facts:
 
 
 def _gre(source: str, destination: str, key: int, call: int = 0) -> Packet:
-    """GRE with a key (RFC 2890), or PPTP's version of it with a call id (RFC 2637) where one is given."""
+    """GRE with a key (RFC 2890), or PPTP's version of it with a call id (RFC 2637) where one is
+    given.
+    """
     if call:
         return protocol(source, destination, 47, struct.pack(">HHHHI", 0x3001, 0x880B, 4, call, 1) + b"data")
     return protocol(source, destination, 47, struct.pack(">HHI", 0x2000, 0x0800, key) + b"data")
@@ -128,16 +134,25 @@ def _gre(source: str, destination: str, key: int, call: int = 0) -> Packet:
         Fact("flows", int, "flows after these"),
         Fact("pptp", str, "conntrack state of a PPTP packet without a control connection"),
         Fact("pptp_flows", int, "flows more after PPTP packets of two calls"),
-        Fact("masqueraded", list, "what becomes of two clients' GRE packets to one server when masqueraded: conntrack state or lost"),
+        Fact(
+            "masqueraded",
+            list,
+            "what becomes of two clients' GRE packets to one server when masqueraded: conntrack state or"
+            " lost",
+        ),
     ],
     invariants=[Invariant("keys do not tell flows apart", lambda facts, variant: facts["flows"] == 1)],
 )
 def gre_generic(lab: Lab) -> Facts:
     """Are GRE tunnels between the same two hosts told apart?
 
-    GRE with two keys and PPTP's GRE with two call ids, without a PPTP control connection; then two clients masqueraded towards one server.
+    GRE with two keys and PPTP's GRE with two call ids, without a PPTP control connection; then two
+    clients masqueraded towards one server.
     """
-    router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.16/28 masquerade; }; }")
+    router = lab.router(
+        "table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.16/28"
+        " masquerade; }; }"
+    )
     states = [
         router.from_client(_gre(_CLIENT, _SERVER, 1)),
         router.from_server(_gre(_SERVER, _CLIENT, 1)),
@@ -148,16 +163,23 @@ def gre_generic(lab: Lab) -> Facts:
     facts["pptp"] = router.from_client(_gre("10.0.1.3", _SERVER, 0, call=7))
     router.from_client(_gre("10.0.1.3", _SERVER, 0, call=8))
     facts["pptp_flows"] = len(lab.flows()) - facts["flows"]
-    return facts | {"masqueraded": [router.from_client(_gre(f"10.0.1.{host}", _SERVER, 1)) for host in (16, 17)]}
+    return facts | {
+        "masqueraded": [router.from_client(_gre(f"10.0.1.{host}", _SERVER, 1)) for host in (16, 17)]
+    }
 
 
 @experiment(
     facts=[
-        Fact("entries", list, "per protocol: conntrack state of a packet and of its answer, ports and timeout of the entry"),
+        Fact(
+            "entries",
+            list,
+            "per protocol: conntrack state of a packet and of its answer, ports and timeout of the entry",
+        ),
         Fact(
             "masqueraded",
             list,
-            "per protocol: what becomes of two clients' packets to one server when masqueraded: conntrack state or lost",
+            "per protocol: what becomes of two clients' packets to one server when masqueraded: conntrack"
+            " state or lost",
         ),
         Fact("insert_failed", int, "flows the statistics count as not insertable"),
     ],
@@ -165,10 +187,14 @@ def gre_generic(lab: Lab) -> Facts:
 def unknown_protocol(lab: Lab) -> Facts:
     """What does connection tracking do with protocols it does not know?
 
-    ESP (50), AH (51), OSPF (89), PIM (103), L2TP (115) and 253, which is for experiments. Between two hosts all packets of such a protocol
-    are one flow; two masqueraded clients that use one with the same server can only be told apart by luck.
+    ESP (50), AH (51), OSPF (89), PIM (103), L2TP (115) and 253, which is for experiments. Between
+    two hosts all packets of such a protocol are one flow; two masqueraded clients that use one with
+    the same server can only be told apart by luck.
     """
-    router = lab.router("table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.16/28 masquerade; }; }")
+    router = lab.router(
+        "table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.16/28"
+        " masquerade; }; }"
+    )
     entries: list[str] = []
     masqueraded: list[str] = []
     before = lab.statistics()
@@ -179,6 +205,12 @@ def unknown_protocol(lab: Lab) -> Facts:
         ]
         flow = next((flow for flow in lab.flows() if flow.orig.protocol == number), None)
         entries.append(f"{number}: {', '.join(states)}; {_entry(flow)}")
-        both = [router.from_client(protocol(f"10.0.1.{host}", _SERVER, number, bytes(16))) for host in (16, 17)]
+        both = [
+            router.from_client(protocol(f"10.0.1.{host}", _SERVER, number, bytes(16))) for host in (16, 17)
+        ]
         masqueraded.append(f"{number}: {', '.join(both)}")
-    return {"entries": entries, "masqueraded": masqueraded, "insert_failed": lab.statistics(before)["insert_failed"]}
+    return {
+        "entries": entries,
+        "masqueraded": masqueraded,
+        "insert_failed": lab.statistics(before)["insert_failed"],
+    }

@@ -44,9 +44,10 @@ _DNAT = """
 def nfqueue_clash(lab: Lab) -> Facts:
     """Are two first packets of one flow, released together, both delivered, or is one dropped?
 
-    Two identical packets wait in an NFQUEUE in FORWARD, each with an unconfirmed entry of its own; then both are accepted. The second
-    finds that the first has taken its place in the table. `dnat` sends the two to different backends before. It is the race of a resolver
-    that asks for A and AAAA at once over one socket: the five-second DNS delay.
+    Two identical packets wait in an NFQUEUE in FORWARD, each with an unconfirmed entry of its own;
+    then both are accepted. The second finds that the first has taken its place in the table. `dnat`
+    sends the two to different backends before. It is the race of a resolver that asks for A and
+    AAAA at once over one socket: the five-second DNS delay.
     """
     names = ("forwarded", "flows", "clash_resolve", "insert_failed", "drop")
     facts: Facts = {name: {} for name in names}

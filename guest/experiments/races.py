@@ -13,15 +13,19 @@ from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab import Lab
 
 _BATCH, _CLASHES, _SECONDS = 20, 3, 50.0
-# A long chain between where an entry is made and where it is put into the table makes the window for a clash wide.
+# A long chain between where an entry is made and where it is put into the table makes the window
+# for a clash wide.
 _LONG = "; ".join(["udp dport 1 counter"] * 1500)
 _BACKENDS = (
-    "chain pre { type nat hook output priority -100; udp dport 53 dnat to numgen inc mod 2 map { 0 : 192.0.2.11, 1 : 192.0.2.12 }; };"
+    "chain pre { type nat hook output priority -100; udp dport 53 dnat to numgen inc mod 2 map { 0 :"
+    " 192.0.2.11, 1 : 192.0.2.12 }; };"
 )
 
 
 def _send_in_step(sockets: list[socket.socket]) -> None:
-    """Two processes, each on a processor of its own, send one datagram over each socket, both over the same at the same time."""
+    """Two processes, each on a processor of its own, send one datagram over each socket, both over
+    the same at the same time.
+    """
     shared = mmap.mmap(-1, 16)
     children = []
     for number in range(2):
@@ -49,27 +53,38 @@ def _send_in_step(sockets: list[socket.socket]) -> None:
         Fact("backends", int, "to how many addresses the datagrams went"),
     ],
     variants={"nat": ("none", "backends")},
-    invariants=[Invariant("a clash loses no datagram", lambda facts, variant: facts["lost"] == facts["insert_failed"] == "none")],
+    invariants=[
+        Invariant(
+            "a clash loses no datagram",
+            lambda facts, variant: facts["lost"] == facts["insert_failed"] == "none",
+        )
+    ],
     seconds=90,
     cpus=2,
 )
 def udp_clash(lab: Lab) -> Facts:
     """Is a datagram lost when two processors make the entry of one flow at the same time?
 
-    Two processes on two processors send one datagram each over one socket, in step, to port 53: what a resolver does that asks for A and
-    AAAA. `backends` translates to two servers in turn, as kube-proxy does. Batches of twenty sockets until three clashes were seen; 1500
-    rules between the making of an entry and its insertion make the window for them wide. Counts are in notes.txt.
+    Two processes on two processors send one datagram each over one socket, in step, to port 53:
+    what a resolver does that asks for A and AAAA. `backends` translates to two servers in turn, as
+    kube-proxy does. Batches of twenty sockets until three clashes were seen; 1500 rules between the
+    making of an entry and its insertion make the window for them wide. Counts are in notes.txt.
     """
     wire = lab.host()
     nat = _BACKENDS if lab.variant["nat"] == "backends" else ""
-    lab.nft(f"table ip race {{ chain out {{ type filter hook output priority 0; ct state new counter; {_LONG}; }}; {nat} }}")
+    lab.nft(
+        f"table ip race {{ chain out {{ type filter hook output priority 0; ct state new counter; {_LONG};"
+        f" }}; {nat} }}"
+    )
     before = lab.statistics()
     sent, left = 0, []
     statistics: dict[str, int] = {}
     end = time.monotonic() + _SECONDS
     while time.monotonic() < end:
         with lab.inside(), ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_BATCH)]
+            sockets = [
+                stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_BATCH)
+            ]
             for channel in sockets:
                 channel.connect(("192.0.2.2", 53))
             _send_in_step(sockets)
@@ -79,6 +94,9 @@ def udp_clash(lab: Lab) -> Facts:
         if statistics["clash_resolve"] + statistics["insert_failed"] >= _CLASHES:
             break
     lab.journal.note(f"{len(left)} of {sent} left, statistics {statistics}")
-    numbers = {"lost": sent - len(left), **{name: statistics[name] for name in ("clash_resolve", "insert_failed")}}
+    numbers = {
+        "lost": sent - len(left),
+        **{name: statistics[name] for name in ("clash_resolve", "insert_failed")},
+    }
     facts: Facts = {name: "some" if number else "none" for name, number in numbers.items()}
     return facts | {"backends": len({data[16:20] for data in left})}

@@ -15,7 +15,9 @@ _FRONTENDS = ("legacy", "nft")
 @experiment(
     facts=[
         Fact("listed_only", int, "policy counter after 3 packets, the table listed but never written to"),
-        Fact("rule_elsewhere", int, "policy counter after 3 packets, another chain of the table holding a rule"),
+        Fact(
+            "rule_elsewhere", int, "policy counter after 3 packets, another chain of the table holding a rule"
+        ),
         Fact("rule", int, "policy counter after 3 packets, the chain itself holding a rule"),
         Fact("rule_gone", int, "policy counter after 3 packets, the chain's rule deleted again"),
     ],
@@ -24,9 +26,10 @@ _FRONTENDS = ("legacy", "nft")
 def policy_counters(lab: Lab) -> Facts:
     """Does a chain's policy counter count while the chain holds no rule?
 
-    mangle PREROUTING, three UDP packets from outside per step, each step in a namespace of its own: after `iptables -t mangle -L` only,
-    with a rule in POSTROUTING, with a rule in PREROUTING that does not match, and with that rule deleted again. A chain that the frontend
-    does not list at all counts as 0.
+    mangle PREROUTING, three UDP packets from outside per step, each step in a namespace of its own:
+    after `iptables -t mangle -L` only, with a rule in POSTROUTING, with a rule in PREROUTING that
+    does not match, and with that rule deleted again. A chain that the frontend does not list at all
+    counts as 0.
     """
     elsewhere = ("-t", "mangle", "-A", "POSTROUTING", "-s", "203.0.113.1")
     rule = ("-t", "mangle", "-A", "PREROUTING", "-s", "203.0.113.1")
@@ -77,7 +80,10 @@ _REFERENCES: dict[str, str | None] = {
         Fact("user_chain", int, "`-m conntrack` in a chain that nothing jumps to"),
     ],
     invariants=[
-        Invariant("without a rule nothing is tracked", lambda facts, variant: facts["no_rule"] == facts["plain_rule"] == 0),
+        Invariant(
+            "without a rule nothing is tracked",
+            lambda facts, variant: facts["no_rule"] == facts["plain_rule"] == 0,
+        ),
         Invariant(
             "a rule that refers to connection tracking switches it on",
             lambda facts, variant: facts["ct"] == facts["state"] == facts["connmark"] == facts["nat"] == 1,
@@ -88,10 +94,13 @@ _REFERENCES: dict[str, str | None] = {
 def conntrack_on_reference(lab: Lab) -> Facts:
     """Which rules switch connection tracking on in a network namespace?
 
-    Each fact is the number of flows after one UDP packet from outside, in a fresh namespace that holds one rule. Connection tracking is
-    registered in a namespace only when something refers to it; a container without such a rule pays nothing.
+    Each fact is the number of flows after one UDP packet from outside, in a fresh namespace that
+    holds one rule. Connection tracking is registered in a namespace only when something refers to
+    it; a container without such a rule pays nothing.
     """
-    source, destination = ("[2001:db8:18::2]:1", "[2001:db8:2::1]:53") if lab.family == 6 else ("198.18.0.2:1", "192.0.2.1:53")
+    source, destination = (
+        ("[2001:db8:18::2]:1", "[2001:db8:2::1]:53") if lab.family == 6 else ("198.18.0.2:1", "192.0.2.1:53")
+    )
     elsewhere = "2001:db8:113::1" if lab.family == 6 else "203.0.113.1"
     facts: Facts = {}
     for name, rules in _REFERENCES.items():
@@ -123,7 +132,8 @@ _HOOKS = """
         Fact(
             "tun",
             dict,
-            "packets counted in raw OUTPUT, raw PREROUTING, as NEW in mangle PREROUTING, and in mangle INPUT: sent through a tun",
+            "packets counted in raw OUTPUT, raw PREROUTING, as NEW in mangle PREROUTING, and in mangle INPUT:"
+            " sent through a tun",
         ),
         Fact("raw_socket", dict, "the same for packets sent through an IP raw socket to loopback"),
         Fact("packet_socket", dict, "the same for packets sent through a packet socket on loopback"),
@@ -134,16 +144,20 @@ _HOOKS = """
             "what comes through a tun takes a received packet's way: no OUTPUT",
             lambda facts, variant: facts["tun"] == {"output": 0, "prerouting": 3, "new": 3, "input": 3},
         ),
-        Invariant("what a raw socket sends to loopback passes OUTPUT first", lambda facts, variant: facts["raw_socket"]["output"] == 3),
+        Invariant(
+            "what a raw socket sends to loopback passes OUTPUT first",
+            lambda facts, variant: facts["raw_socket"]["output"] == 3,
+        ),
     ],
     variants={"frontend": _FRONTENDS},
 )
 def raw_socket_loopback(lab: Lab) -> Facts:
     """Do packets injected on loopback take the way of received ones?
 
-    Three UDP packets each: through a tun, through an IP raw socket (`SOCK_RAW`, header included) to 127.0.0.1, and through a packet
-    socket bound to `lo`. Counted in raw OUTPUT, raw PREROUTING, mangle PREROUTING (as NEW) and mangle INPUT. Test tools that inject on
-    loopback may measure the sender's path and not the receiver's.
+    Three UDP packets each: through a tun, through an IP raw socket (`SOCK_RAW`, header included) to
+    127.0.0.1, and through a packet socket bound to `lo`. Counted in raw OUTPUT, raw PREROUTING,
+    mangle PREROUTING (as NEW) and mangle INPUT. Test tools that inject on loopback may measure the
+    sender's path and not the receiver's.
     """
     wire = lab.host()
     lab.iptables(_HOOKS)

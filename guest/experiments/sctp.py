@@ -15,7 +15,9 @@ _CLIENT_TAG, _SERVER_TAG = 0x1111, 0x2222
 
 
 class _Association:
-    """Both ends of an SCTP association through the router; every verb returns the conntrack state of its packet and the entry's state."""
+    """Both ends of an SCTP association through the router; every verb returns the conntrack state
+    of its packet and the entry's state.
+    """
 
     def __init__(self, lab: Lab, router: Router) -> None:
         self._lab = lab
@@ -31,7 +33,11 @@ class _Association:
 
         way, usual = self._ways[who]
         (source, sport), (destination, dport) = (_CLIENT, _SERVER) if who == "client" else (_SERVER, _CLIENT)
-        return way(IP(src=source, dst=destination) / SCTP(sport=sport, dport=dport, tag=usual if tag is None else tag) / chunk)
+        return way(
+            IP(src=source, dst=destination)
+            / SCTP(sport=sport, dport=dport, tag=usual if tag is None else tag)
+            / chunk
+        )
 
     def rung(self) -> str:
         """State and timeout of the entry."""
@@ -59,7 +65,11 @@ def _established(lab: Lab) -> _Association:
 
 @experiment(
     facts=[
-        Fact("ladder", list, "per packet of a whole association: its conntrack state, the entry's SCTP state and timeout"),
+        Fact(
+            "ladder",
+            list,
+            "per packet of a whole association: its conntrack state, the entry's SCTP state and timeout",
+        ),
         Fact("abort", str, "what the entry is left with after an ABORT on an established association"),
         Fact("wrong_tag", str, "conntrack state of data with a wrong verification tag"),
         Fact("wrong_checksum", str, "conntrack state of an INIT with a wrong CRC32c"),
@@ -69,8 +79,9 @@ def _established(lab: Lab) -> _Association:
 def sctp_states(lab: Lab) -> Facts:
     """Through which states and timeouts does an SCTP entry go?
 
-    INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, DATA, SACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE; then an association that is aborted and
-    packets that are wrong. Signalling networks (S1, N2, Diameter) depend on the timeout of an established association outliving silence.
+    INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, DATA, SACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE;
+    then an association that is aborted and packets that are wrong. Signalling networks (S1, N2,
+    Diameter) depend on the timeout of an established association outliving silence.
     """
     from scapy.layers.inet import IP
     from scapy.layers.sctp import (
@@ -98,12 +109,17 @@ def sctp_states(lab: Lab) -> Facts:
         ("SHUTDOWN ACK", "server", SCTPChunkShutdownAck(), None),
         ("SHUTDOWN COMPLETE", "client", SCTPChunkShutdownComplete(), None),
     ]
-    ladder = [f"{name}: {association.send(who, chunk, tag)}, {association.rung()}" for name, who, chunk, tag in script]
+    ladder = [
+        f"{name}: {association.send(who, chunk, tag)}, {association.rung()}"
+        for name, who, chunk, tag in script
+    ]
     data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
     facts: Facts = {"ladder": ladder}
     lab.conntrack.flush()
     facts["lone_data"] = association.send("client", data)
-    wrong = bytearray(bytes(IP(src="10.0.1.3", dst="10.0.2.2") / SCTP(sport=40000, dport=36412, tag=0) / _init(_CLIENT_TAG)))
+    wrong = bytearray(
+        bytes(IP(src="10.0.1.3", dst="10.0.2.2") / SCTP(sport=40000, dport=36412, tag=0) / _init(_CLIENT_TAG))
+    )
     wrong[-1] ^= 1
     facts["wrong_checksum"] = router.from_client(bytes(wrong))
     lab.conntrack.flush()
@@ -116,17 +132,26 @@ def sctp_states(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("alone", str, "conntrack state of a heartbeat on a path the router has seen nothing of, and the entry it makes"),
+        Fact(
+            "alone",
+            str,
+            "conntrack state of a heartbeat on a path the router has seen nothing of, and the entry it makes",
+        ),
         Fact("answered", str, "conntrack state of its acknowledgement, and the entry"),
         Fact("data", str, "conntrack state of data after that, and the entry"),
-        Fact("wrong_tag", str, "conntrack state of a second heartbeat with another verification tag, on a new path"),
+        Fact(
+            "wrong_tag",
+            str,
+            "conntrack state of a second heartbeat with another verification tag, on a new path",
+        ),
         Fact("assured", bool, "whether the entry is assured after the data"),
     ],
 )
 def sctp_heartbeat(lab: Lab) -> Facts:
     """Does a heartbeat open a secondary path through the router?
 
-    A multihomed association uses its second path only with heartbeats, later with data; the router of that path sees no INIT.
+    A multihomed association uses its second path only with heartbeats, later with data; the router
+    of that path sees no INIT.
     """
     from scapy.layers.sctp import SCTPChunkData, SCTPChunkHeartbeatAck, SCTPChunkHeartbeatReq
 
@@ -151,14 +176,19 @@ def sctp_heartbeat(lab: Lab) -> Facts:
         Fact("init", str, "conntrack state of the second INIT"),
         Fact("between", str, "state and timeout of the entry after it"),
         Fact("rest", list, "conntrack state of INIT ACK, COOKIE ECHO and COOKIE ACK of the new attempt"),
-        Fact("old_data", str, "conntrack state of data of the old association after the second INIT, sent instead of the rest"),
+        Fact(
+            "old_data",
+            str,
+            "conntrack state of data of the old association after the second INIT, sent instead of the rest",
+        ),
         Fact("entry", str, "state and timeout of the entry at the end"),
     ],
     invariants=[
         Invariant(
             "an association that begins anew is established, and none of its packets INVALID",
             lambda facts, variant: (
-                variant["then"] != "restart" or ({facts["init"], *facts["rest"], facts["entry"].split()[0]} == {"ESTABLISHED"})
+                variant["then"] != "restart"
+                or ({facts["init"], *facts["rest"], facts["entry"].split()[0]} == {"ESTABLISHED"})
             ),
         )
     ],
@@ -167,14 +197,20 @@ def sctp_heartbeat(lab: Lab) -> Facts:
 def sctp_init_collision(lab: Lab) -> Facts:
     """Does an INIT on an established association leave the entry usable?
 
-    An endpoint that restarted sends INIT with a new tag, and the association begins anew; or a stale INIT arrives late and the association
-    goes on as it was. The tags that the router remembers decide which packets are INVALID.
+    An endpoint that restarted sends INIT with a new tag, and the association begins anew; or a
+    stale INIT arrives late and the association goes on as it was. The tags that the router
+    remembers decide which packets are INVALID.
     """
     from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData
 
     association = _established(lab)
     opener, other = ("client", "server") if lab.variant["by"] == "client" else ("server", "client")
-    facts: Facts = {"init": association.send(opener, _init(0x3333), 0), "between": association.rung(), "rest": [], "old_data": ""}
+    facts: Facts = {
+        "init": association.send(opener, _init(0x3333), 0),
+        "between": association.rung(),
+        "rest": [],
+        "old_data": "",
+    }
     if lab.variant["then"] == "old-data":
         data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
         facts["old_data"] = "/".join([association.send(opener, data), association.send(other, data)])
@@ -189,7 +225,11 @@ def sctp_init_collision(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("init", str, "conntrack state of the client's own INIT, which comes again on the established association"),
+        Fact(
+            "init",
+            str,
+            "conntrack state of the client's own INIT, which comes again on the established association",
+        ),
         Fact("answer", str, "conntrack state of the INIT ACK that answers it, which announces another tag"),
         Fact("old_data", list, "conntrack states of data of the association, from either side, after that"),
     ],
@@ -197,8 +237,9 @@ def sctp_init_collision(lab: Lab) -> Facts:
 def sctp_stale_init(lab: Lab) -> Facts:
     """Does a delayed duplicate of the first INIT, and its answer, break an established association?
 
-    The server answers the duplicate with an INIT ACK as RFC 9260 (5.2.2) demands, with a tag that nobody will use, for the client drops
-    it. A router that takes over the tag calls all that the client sends from then on INVALID.
+    The server answers the duplicate with an INIT ACK as RFC 9260 (5.2.2) demands, with a tag that
+    nobody will use, for the client drops it. A router that takes over the tag calls all that the
+    client sends from then on INVALID.
     """
     from scapy.layers.sctp import SCTPChunkData
 
@@ -218,8 +259,9 @@ def sctp_stale_init(lab: Lab) -> Facts:
 def sctp_crossing_init(lab: Lab) -> Facts:
     """Do two INITs that cross each other end in one association whose data pass?
 
-    Both ends begin at once (RFC 9260, 5.2.1). The client answers the server's INIT, the cookie goes through, and only then the server's
-    INIT ACK to the client's INIT arrives, with a tag that nobody will use.
+    Both ends begin at once (RFC 9260, 5.2.1). The client answers the server's INIT, the cookie goes
+    through, and only then the server's INIT ACK to the client's INIT arrives, with a tag that
+    nobody will use.
     """
     from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData
 
@@ -232,6 +274,9 @@ def sctp_crossing_init(lab: Lab) -> Facts:
         ("COOKIE ACK", "client", SCTPChunkCookieAck(), None),
         ("late INIT ACK", "server", _init(0x5555, acknowledge=True), None),
     ]
-    steps = [f"{name}: {association.send(who, chunk, tag)}, {association.rung()}" for name, who, chunk, tag in script]
+    steps = [
+        f"{name}: {association.send(who, chunk, tag)}, {association.rung()}"
+        for name, who, chunk, tag in script
+    ]
     data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
     return {"steps": steps, "data": [association.send("client", data), association.send("server", data)]}

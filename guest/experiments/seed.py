@@ -49,9 +49,10 @@ def _counted(place: Namespace, wire: Tun) -> Facts:
 def _undisturbed(lab: Lab) -> Iterator[Namespace]:
     """Fresh namespaces to ask again in, as long as the last one was disturbed by early drop.
 
-    A newcomer to a full table evicts an unassured flow that it finds in the eight buckets next to its own. With seven flows in thousands of
-    buckets that is an accident of the hash, which would make this cell's facts random: such a try is made again. A kernel that always
-    evicts is reported as it is.
+    A newcomer to a full table evicts an unassured flow that it finds in the eight buckets next to
+    its own. With seven flows in thousands of buckets that is an accident of the hash, which would
+    make this cell's facts random: such a try is made again. A kernel that always evicts is reported
+    as it is.
     """
     for _ in range(_TRIES):
         place = lab.another()
@@ -61,7 +62,9 @@ def _undisturbed(lab: Lab) -> Iterator[Namespace]:
 
 
 def _ten_syns(family: int = 4) -> list[bytes]:
-    source, destination = ("[2001:db8:18::2]:1", "[2001:db8:2::1]:80") if family == 6 else ("198.18.0.2:1", "192.0.2.1:80")
+    source, destination = (
+        ("[2001:db8:18::2]:1", "[2001:db8:2::1]:80") if family == 6 else ("198.18.0.2:1", "192.0.2.1:80")
+    )
     return with_ports(tcp(source, destination), range(10000, 10010))
 
 
@@ -69,7 +72,8 @@ def _ten_syns(family: int = 4) -> list[bytes]:
     facts=_COUNTED,
     invariants=[
         Invariant(
-            "ten SYNs are ten packets, ten flows in SYN_SENT, and are counted before and after connection tracking",
+            "ten SYNs are ten packets, ten flows in SYN_SENT, and are counted before and after connection"
+            " tracking",
             lambda facts, variant: (
                 facts["packets"] == facts["flows"] == facts["raw_packets"] == facts["mangle_packets"] == 10
                 and facts["flow_states"] == {"SYN_SENT": 10}
@@ -81,9 +85,10 @@ def _ten_syns(family: int = 4) -> list[bytes]:
 def baseline(lab: Lab) -> Facts:
     """Do ten SYNs to a port nobody listens on make ten flows?
 
-    Ten SYNs from 198.18.0.2 (2001:db8:18::2), source ports 10000 to 10009, arrive for 192.0.2.1:80 (2001:db8:2::1) through a tun. `raw
-    PREROUTING -j CT` switches connection tracking on; a rule without a target in mangle PREROUTING counts what is left after it. The
-    stack's RSTs are dropped in raw OUTPUT, so that no flow is closed by them.
+    Ten SYNs from 198.18.0.2 (2001:db8:18::2), source ports 10000 to 10009, arrive for 192.0.2.1:80
+    (2001:db8:2::1) through a tun. `raw PREROUTING -j CT` switches connection tracking on; a rule
+    without a target in mangle PREROUTING counts what is left after it. The stack's RSTs are dropped
+    in raw OUTPUT, so that no flow is closed by them.
     """
     wire = lab.host(lab.family)
     lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"), lab.family)
@@ -94,16 +99,25 @@ def baseline(lab: Lab) -> Facts:
 @experiment(
     facts=[
         *_COUNTED,
-        Fact("namespace_limit", str, "what the kernel says when the namespace sets nf_conntrack_max itself: ok or an errno"),
+        Fact(
+            "namespace_limit",
+            str,
+            "what the kernel says when the namespace sets nf_conntrack_max itself: ok or an errno",
+        ),
         Fact("drop", int, "packets dropped for want of room, as the table's statistics count them"),
         Fact("early_drop", int, "flows evicted to make room"),
         Fact("insert_failed", int, "flows that could not be put into the table"),
         Fact("dmesg", list, "what the kernel logged, each line once, numbers replaced by N"),
-        Fact("dmesg_lines", int, "how many lines the kernel logged about the full table, with its rate limit off"),
+        Fact(
+            "dmesg_lines",
+            int,
+            "how many lines the kernel logged about the full table, with its rate limit off",
+        ),
     ],
     invariants=[
         Invariant(
-            "ten SYNs against a limit of seven leave seven flows; the other three are dropped between raw and mangle",
+            "ten SYNs against a limit of seven leave seven flows; the other three are dropped between raw and"
+            " mangle",
             lambda facts, variant: (
                 facts["packets"] == facts["raw_packets"] == 10
                 and facts["flows"] == facts["mangle_packets"] == 7
@@ -117,9 +131,10 @@ def baseline(lab: Lab) -> Facts:
 def table_full(lab: Lab) -> Facts:
     """Where and how are packets lost when the table is full?
 
-    As `baseline`, with nf_conntrack_max at 7. The limit is set in the guest's initial namespace, where it belongs to the whole machine;
-    whether the namespace could have set it is tried first. A newcomer that by accident of the hash finds one of the seven within eight
-    buckets evicts it; such tries are repeated.
+    As `baseline`, with nf_conntrack_max at 7. The limit is set in the guest's initial namespace,
+    where it belongs to the whole machine; whether the namespace could have set it is tried first. A
+    newcomer that by accident of the hash finds one of the seven within eight buckets evicts it;
+    such tries are repeated.
     """
     own = lab.try_sysctl(_MAX, 7)
     lab.root.write(f"/proc/sys/{_MAX}", 7)
@@ -155,7 +170,9 @@ def table_full(lab: Lab) -> Facts:
         ),
         Invariant(
             "with room ten flows wait for the ACK, with a limit of seven seven",
-            lambda facts, variant: facts["flow_states"] == {"SYN_RECV": 10 if variant["table"] == "room" else 7},
+            lambda facts, variant: (
+                facts["flow_states"] == {"SYN_RECV": 10 if variant["table"] == "room" else 7}
+            ),
         ),
     ],
     variants={"table": ("room", "full"), **_VARIANTS},
@@ -163,9 +180,10 @@ def table_full(lab: Lab) -> Facts:
 def syn_flood_listener(lab: Lab) -> Facts:
     """What does a SYN flood against a listening socket leave, with room in the table and without?
 
-    The flood of `baseline` against a socket that listens on 192.0.2.1:80 with a backlog of 4, SYN cookies on as by default. `full` sets
-    nf_conntrack_max to 7 in the initial namespace first. SYN+ACKs are counted where they leave, half-open connections in /proc/net/tcp,
-    cookies in /proc/net/netstat. Tries that early drop disturbed are repeated, as in `table-full`.
+    The flood of `baseline` against a socket that listens on 192.0.2.1:80 with a backlog of 4, SYN
+    cookies on as by default. `full` sets nf_conntrack_max to 7 in the initial namespace first.
+    SYN+ACKs are counted where they leave, half-open connections in /proc/net/tcp, cookies in
+    /proc/net/netstat. Tries that early drop disturbed are repeated, as in `table-full`.
     """
     if lab.variant["table"] == "full":
         lab.root.write(f"/proc/sys/{_MAX}", 7)
@@ -178,7 +196,9 @@ def syn_flood_listener(lab: Lab) -> Facts:
             answers = [parse(data) for data in wire.read()]
             facts = _counted(place, wire) | {
                 "synacks": sum(answer["TCP"].flags == "SA" for answer in answers),
-                "request_sockets": sum(line.split()[3] == "03" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]),
+                "request_sockets": sum(
+                    line.split()[3] == "03" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
+                ),
                 "cookies": place.netstat()["SyncookiesSent"],
                 "accepted": len(select.select([listener], [], [], 0)[0]),
             }

@@ -12,20 +12,28 @@ _TRACK = "table ip track { chain prerouting { type filter hook prerouting priori
 @experiment(
     facts=[
         Fact("tracked", int, "flows while there is a rule that refers to connection tracking"),
-        Fact("off", str, "whether new flows are still tracked after it is deleted: at once not, within 3 s not, or still"),
+        Fact(
+            "off",
+            str,
+            "whether new flows are still tracked after it is deleted: at once not, within 3 s not, or still",
+        ),
         Fact("kept", bool, "whether the flow from before is still in the table then"),
         Fact("again", int, "new flows tracked once the rule is back"),
     ],
     invariants=[
-        Invariant("with a rule flows are tracked, with the rule back again", lambda facts, variant: facts["tracked"] == facts["again"] == 1)
+        Invariant(
+            "with a rule flows are tracked, with the rule back again",
+            lambda facts, variant: facts["tracked"] == facts["again"] == 1,
+        )
     ],
     variants={"frontend": ("legacy", "native")},
 )
 def tracking_off(lab: Lab) -> Facts:
     """Does connection tracking end when the last rule that refers to it is deleted?
 
-    A rule in PREROUTING, one datagram; the rule is deleted, and datagrams from further ports are sent until one is not tracked, for 3 s
-    at most; then the rule is added again. Only the count is read: a listing would evict.
+    A rule in PREROUTING, one datagram; the rule is deleted, and datagrams from further ports are
+    sent until one is not tracked, for 3 s at most; then the rule is added again. Only the count is
+    read: a listing would evict.
     """
     rule = ("-t", "mangle", "{}", "PREROUTING", "-m", "conntrack", "--ctstate", "NEW")
 

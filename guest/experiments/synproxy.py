@@ -10,11 +10,12 @@ from guest.lab.packets import parse, tcp, with_ports
 from guest.lab.router import Router
 
 _OPTIONS = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1000, 0)), ("NOP", None), ("WScale", 7)]
-_IPTABLES = """
+_ANSWER = "--sack-perm --timestamp --wscale 5 --mss 1400"
+_IPTABLES = f"""
     *raw
     -A PREROUTING -i tun0 -p tcp --dport 80 --syn -j CT --notrack
     *filter
-    -A FORWARD -p tcp --dport 80 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY --sack-perm --timestamp --wscale 5 --mss 1400
+    -A FORWARD -p tcp --dport 80 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY {_ANSWER}
     -A FORWARD -m conntrack --ctstate INVALID -j DROP
 """
 _NATIVE = """
@@ -46,20 +47,29 @@ def _guarded(lab: Lab) -> Router:
 
 def _options(packet: Any) -> list[str]:
     """The options of a segment as `name value`, without the values of timestamps, which change."""
-    return [f"{name} {value}" if name in ("MSS", "WScale") else str(name) for name, value in packet["TCP"].options if name != "NOP"]
+    return [
+        f"{name} {value}" if name in ("MSS", "WScale") else str(name)
+        for name, value in packet["TCP"].options
+        if name != "NOP"
+    ]
 
 
 def _handshake(router: Router, dport: int = 80) -> tuple[Any, Any, Any]:
-    """A client's handshake with the router; gives the router's SYN+ACK, its SYN to the server, and its last ACK to the client's side."""
+    """A client's handshake with the router; gives the router's SYN+ACK, its SYN to the server, and
+    its last ACK to the client's side.
+    """
     router.from_client(tcp("10.0.1.2:40000", f"10.0.2.2:{dport}", "S", seq=1000, options=_OPTIONS))
     synack = parse(router.back[0])
     stamps = dict(synack["TCP"].options).get("Timestamp", (0, 0))
     options = [("NOP", None), ("NOP", None), ("Timestamp", (1001, stamps[0]))]
-    router.from_client(tcp("10.0.1.2:40000", f"10.0.2.2:{dport}", "A", seq=1001, ack=synack["TCP"].seq + 1, options=options))
+    router.from_client(
+        tcp("10.0.1.2:40000", f"10.0.2.2:{dport}", "A", seq=1001, ack=synack["TCP"].seq + 1, options=options)
+    )
     syn = parse(router.out[0])
     router.from_server(
         tcp("10.0.2.2:80", "10.0.1.2:40000", "SA", seq=70_000, ack=syn["TCP"].seq + 1, window=5000,
-            options=[("MSS", 1460), ("SAckOK", b""), ("Timestamp", (5000, 1001)), ("NOP", None), ("WScale", 9)])
+            options=[("MSS", 1460), ("SAckOK", b""), ("Timestamp", (5000, 1001)), ("NOP", None), ("WScale",
+                                                                                                  9)])
     )  # fmt: skip
     return synack, syn, stamps
 
@@ -76,8 +86,10 @@ def _handshake(router: Router, dport: int = 80) -> tuple[Any, Any, Any]:
     ],
     invariants=[
         Invariant("a flood is answered, leaves no entry, and does not reach the server",
-                  lambda facts, variant: (facts["answers"], facts["forwarded"], facts["flood_flows"]) == (50, 0, 0)),
-        Invariant("a proper client gets its connection", lambda facts, variant: facts["state"] == "ESTABLISHED" and facts["flows"] == 1),
+                  lambda facts, variant: (facts["answers"], facts["forwarded"],
+                                          facts["flood_flows"]) == (50, 0, 0)),
+        Invariant("a proper client gets its connection", lambda facts,
+                  variant: facts["state"] == "ESTABLISHED" and facts["flows"] == 1),
     ],
     variants={"frontend": ("legacy", "nft", "native")},
     modules=_MODULES,
@@ -85,8 +97,8 @@ def _handshake(router: Router, dport: int = 80) -> tuple[Any, Any, Any]:
 def synproxy_flood(lab: Lab) -> Facts:
     """Does SYNPROXY keep a SYN flood out of the table and away from the server?
 
-    SYNs are not tracked in PREROUTING and answered by SYNPROXY in FORWARD, tcp_loose is off: fifty SYNs, fifty bare ACKs with numbers that
-    no cookie has, then one client that answers the cookie.
+    SYNs are not tracked in PREROUTING and answered by SYNPROXY in FORWARD, tcp_loose is off: fifty
+    SYNs, fifty bare ACKs with numbers that no cookie has, then one client that answers the cookie.
     """
     router = _guarded(lab)
     router.client.send(*with_ports(tcp("10.0.1.3:1", "10.0.2.2:80"), range(41000, 41050)))
@@ -107,9 +119,21 @@ def synproxy_flood(lab: Lab) -> Facts:
         Fact("to_server", list, "options in the SYN that the server gets"),
         Fact("same_sequence", bool, "whether the server sees the client's own sequence number"),
         Fact("data", str, "what becomes of the client's first data: forwarded or lost"),
-        Fact("answer_translated", bool, "whether the server's data reaches the client with the sequence numbers of the router's SYN+ACK"),
-        Fact("stamp_translated", bool, "whether the timestamp the client echoes reaches the server as the server's own"),
-        Fact("two_stamps", str, "what becomes of data that carries the timestamp option twice: forwarded or lost"),
+        Fact(
+            "answer_translated",
+            bool,
+            "whether the server's data reaches the client with the sequence numbers of the router's SYN+ACK",
+        ),
+        Fact(
+            "stamp_translated",
+            bool,
+            "whether the timestamp the client echoes reaches the server as the server's own",
+        ),
+        Fact(
+            "two_stamps",
+            str,
+            "what becomes of data that carries the timestamp option twice: forwarded or lost",
+        ),
         Fact("second_stamp_translated", bool, "whether its second timestamp is the server's own too"),
     ],
     variants={"frontend": ("legacy", "nft", "native")},
@@ -118,7 +142,8 @@ def synproxy_flood(lab: Lab) -> Facts:
 def synproxy_options(lab: Lab) -> Facts:
     """How does SYNPROXY rewrite options, sequence numbers and timestamps between client and server?
 
-    A full handshake with MSS, SACK, timestamps and window scale on both sides, the router told other values of its own; then data each way.
+    A full handshake with MSS, SACK, timestamps and window scale on both sides, the router told
+    other values of its own; then data each way.
     """
     router = _guarded(lab)
     synack, syn, stamps = _handshake(router)
@@ -131,7 +156,15 @@ def synproxy_options(lab: Lab) -> Facts:
 
     def data(*options: tuple[str, Any], size: int) -> Any:
         router.from_client(
-            tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=1001 + size, ack=synack["TCP"].seq + 1, data=b"x" * 100, options=options)
+            tcp(
+                "10.0.1.2:40000",
+                "10.0.2.2:80",
+                "PA",
+                seq=1001 + size,
+                ack=synack["TCP"].seq + 1,
+                data=b"x" * 100,
+                options=options,
+            )
         )
         return parse(router.out[0]) if router.out else None
 

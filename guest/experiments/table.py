@@ -35,16 +35,19 @@ def _datagrams(count: int, first: int = 10000) -> list[bytes]:
         Fact("initial_sees", str, "the limit as the second namespace reads it"),
     ],
     invariants=[
-        Invariant("no namespace holds more than the machine's limit", lambda facts, variant: facts["first"] <= 7 and facts["second"] <= 7)
+        Invariant(
+            "no namespace holds more than the machine's limit",
+            lambda facts, variant: facts["first"] <= 7 and facts["second"] <= 7,
+        )
     ],
     variants={"scope": ("user", "root")},
 )
 def namespace_limit(lab: Lab) -> Facts:
     """Can a namespace have a limit of its own, and does one full namespace starve another?
 
-    nf_conntrack_max is set to 7 in the initial namespace. A child namespace tries to set its own to 3. Then ten UDP packets from ten
-    ports each go to two child namespaces, one after the other. Containers share the machine's limit; whether they share its room is the
-    question.
+    nf_conntrack_max is set to 7 in the initial namespace. A child namespace tries to set its own to
+    3. Then ten UDP packets from ten ports each go to two child namespaces, one after the other.
+    Containers share the machine's limit; whether they share its room is the question.
     """
     write = lab.try_sysctl(_MAX, 3)
     lab.root.write(f"/proc/sys/{_MAX}", 7)
@@ -67,7 +70,8 @@ def namespace_limit(lab: Lab) -> Facts:
 def max_zero(lab: Lab) -> Facts:
     """Does nf_conntrack_max = 0 mean no limit or no room, and what does -1 mean?
 
-    Written in the initial namespace, where the limit is 65536 before; then twenty UDP packets from twenty ports go to a fresh namespace.
+    Written in the initial namespace, where the limit is 65536 before; then twenty UDP packets from
+    twenty ports go to a fresh namespace.
     """
     facts: Facts = {"write": {}, "read": {}, "flows": {}}
     for value in ("0", "-1", "1"):
@@ -92,8 +96,8 @@ def max_zero(lab: Lab) -> Facts:
 def default_table_size(lab: Lab) -> Facts:
     """How big is the table by default, and what becomes of a number of buckets that one asks for?
 
-    Read in the initial namespace as booted, then written there: 1, 1000, 5000 and 70000. The default depends on memory: the facts hold for
-    a machine below 1 GiB. Above, kernels differ more.
+    Read in the initial namespace as booted, then written there: 1, 1000, 5000 and 70000. The
+    default depends on memory: the facts hold for a machine below 1 GiB. Above, kernels differ more.
     """
     memory = int(re.search(r"MemTotal:\s+(\d+)", lab.root.read("/proc/meminfo"))[1])  # type: ignore[index]
     buckets, limit = (int(lab.root.read(f"/proc/sys/{name}")) for name in (_BUCKETS, _MAX))
@@ -115,7 +119,10 @@ def default_table_size(lab: Lab) -> Facts:
         Fact("sent", int, "flows sent, each by one packet"),
         Fact("held", str, "all if every flow is in the table, else some"),
         Fact(
-            "longest", str, "bounded if chains stay near the average, by the kernel's own count of refusals: none refused or some refused"
+            "longest",
+            str,
+            "bounded if chains stay near the average, by the kernel's own count of refusals: none refused or"
+            " some refused",
         ),
         Fact("chaintoolong_known", bool, "whether the statistics have a counter for refused flows"),
         Fact("insert_failed", str, "none or some flows failed to be inserted"),
@@ -125,8 +132,9 @@ def default_table_size(lab: Lab) -> Facts:
 def chain_toolong(lab: Lab) -> Facts:
     """Is there a limit on how long a chain of the hash table may become?
 
-    512 buckets, a limit of 200000, 24000 UDP flows: 47 entries per bucket and direction on average, 94 together. A kernel with a limit
-    refuses some flows though the table is far from full, and counts them as chaintoolong.
+    512 buckets, a limit of 200000, 24000 UDP flows: 47 entries per bucket and direction on average,
+    94 together. A kernel with a limit refuses some flows though the table is far from full, and
+    counts them as chaintoolong.
     """
     lab.root.sysctl(_MAX, 200000)
     lab.root.sysctl(_BUCKETS, 512)
@@ -147,15 +155,28 @@ def chain_toolong(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("flows", str, "flows after the flood: full (the limit, or up to ten short of it), more or fewer"),
-        Fact("early_drop", str, "flows evicted for newcomers, of the 200 that found no room: few (under half) or most"),
+        Fact(
+            "flows", str, "flows after the flood: full (the limit, or up to ten short of it), more or fewer"
+        ),
+        Fact(
+            "early_drop",
+            str,
+            "flows evicted for newcomers, of the 200 that found no room: few (under half) or most",
+        ),
         Fact("drop", str, "newcomers dropped: few or most"),
-        Fact("assured_flows", str, "the same flood after 200 assured flows filled the table: how many of those are left, all or some"),
+        Fact(
+            "assured_flows",
+            str,
+            "the same flood after 200 assured flows filled the table: how many of those are left, all or"
+            " some",
+        ),
         Fact("assured_early_drop", str, "flows evicted then: none or some"),
     ],
     variants={"buckets": ("512", "65536")},
     invariants=[
-        Invariant("early drop never evicts an assured flow", lambda facts, variant: facts["assured_flows"] == "all"),
+        Invariant(
+            "early drop never evicts an assured flow", lambda facts, variant: facts["assured_flows"] == "all"
+        ),
         Invariant("the limit holds", lambda facts, variant: facts["flows"] == "full"),
     ],
     seconds=60,
@@ -163,9 +184,10 @@ def chain_toolong(lab: Lab) -> Facts:
 def early_drop(lab: Lab) -> Facts:
     """Who is evicted when the table is full: nobody, old half-open connections, or assured ones?
 
-    The limit is 200. 400 SYNs from 400 ports arrive: the second half finds no room, unless early drop finds an unassured flow within eight
-    buckets of the newcomer's. With 512 buckets it nearly always does, with 65536 hardly ever. Then, in a fresh namespace, 200 UDP flows
-    that were answered and used again after two seconds (assured) fill the table before 200 SYNs.
+    The limit is 200. 400 SYNs from 400 ports arrive: the second half finds no room, unless early
+    drop finds an unassured flow within eight buckets of the newcomer's. With 512 buckets it nearly
+    always does, with 65536 hardly ever. Then, in a fresh namespace, 200 UDP flows that were
+    answered and used again after two seconds (assured) fill the table before 200 SYNs.
     """
     lab.root.sysctl(_BUCKETS, lab.variant["buckets"])
     lab.root.sysctl(_MAX, 200)
@@ -178,7 +200,8 @@ def early_drop(lab: Lab) -> Facts:
     count = young.conntrack.count()
 
     def share(number: int) -> str:
-        # By chance all eight buckets may be empty, one time in some hundred, or two flows be evicted for one.
+        # By chance all eight buckets may be empty, one time in some hundred, or two flows be
+        # evicted for one.
         return "few" if number < 100 else "most"
 
     facts = {
@@ -188,7 +211,8 @@ def early_drop(lab: Lab) -> Facts:
     }
     lab.journal.note(f"{count} flows, statistics {statistics}")
 
-    # With a table that is nearly full, garbage collection too would take flows that are not assured yet.
+    # With a table that is nearly full, garbage collection too would take flows that are not assured
+    # yet.
     lab.root.sysctl(_MAX, 65536)
     router_place = lab.another()
     router = router_place.router()
@@ -216,7 +240,8 @@ def early_drop(lab: Lab) -> Facts:
         Fact(
             "moved",
             list,
-            "columns that differ from zero after a new flow, a found one, an INVALID packet and a full table (but not early_drop)",
+            "columns that differ from zero after a new flow, a found one, an INVALID packet and a full table"
+            " (but not early_drop)",
         ),
         Fact("entries_is", str, "what the column entries holds: the namespace's flows, or another number"),
     ],
@@ -224,8 +249,9 @@ def early_drop(lab: Lab) -> Facts:
 def stat_columns(lab: Lab) -> Facts:
     """Which statistics does the kernel keep, and which of them ever move?
 
-    In one namespace: a new flow, a packet of the same flow, a packet with both SYN and FIN set (INVALID), and ten flows against a limit
-    of 5. Columns that stay at zero through all that are of no use for monitoring these events.
+    In one namespace: a new flow, a packet of the same flow, a packet with both SYN and FIN set
+    (INVALID), and ten flows against a limit of 5. Columns that stay at zero through all that are of
+    no use for monitoring these events.
     """
     wire = _tracking_host(lab)
     wire.send(*_datagrams(1), *_datagrams(1), tcp("198.18.0.2:9", "192.0.2.1:80", "SF"))
@@ -246,10 +272,20 @@ def stat_columns(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("names", list, "files under net/netfilter in the initial namespace that concern connection tracking"),
+        Fact(
+            "names",
+            list,
+            "files under net/netfilter in the initial namespace that concern connection tracking",
+        ),
         Fact("missing_in_child", list, "those of them that a child namespace does not show"),
-        Fact("refused_in_child", list, "those that a child namespace shows, but whose own value its root may not write back"),
-        Fact("defaults", dict, "integer values in a fresh child namespace, except those that depend on memory"),
+        Fact(
+            "refused_in_child",
+            list,
+            "those that a child namespace shows, but whose own value its root may not write back",
+        ),
+        Fact(
+            "defaults", dict, "integer values in a fresh child namespace, except those that depend on memory"
+        ),
     ],
     variants={"scope": ("user", "root")},
 )
@@ -264,11 +300,19 @@ def sysctl_inventory(lab: Lab) -> Facts:
         for names in (lab.sysctl_names("net/netfilter"), lab.root.names("/proc/sys/net/netfilter"))
     )
     values = {name: lab.read_sysctl(f"net/netfilter/{prefix}{name}") for name in sorted(inside)}
-    refused = [name for name, value in values.items() if lab.try_sysctl(f"net/netfilter/{prefix}{name}", value) != "ok"]
+    refused = [
+        name
+        for name, value in values.items()
+        if lab.try_sysctl(f"net/netfilter/{prefix}{name}", value) != "ok"
+    ]
     by_memory = ("max", "buckets", "count", "expect_max")
     return {
         "names": sorted(outside),
         "missing_in_child": sorted(outside - inside),
         "refused_in_child": refused,
-        "defaults": {name: int(value) for name, value in values.items() if name not in by_memory and value.lstrip("-").isdigit()},
+        "defaults": {
+            name: int(value)
+            for name, value in values.items()
+            if name not in by_memory and value.lstrip("-").isdigit()
+        },
     }

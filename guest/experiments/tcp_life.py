@@ -1,4 +1,6 @@
-"""The life of a TCP entry when the two ends and the router disagree: ports that are used again, a table that is emptied."""
+"""The life of a TCP entry when the two ends and the router disagree: ports that are used again, a
+table that is emptied.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +17,35 @@ _SERVICE = 100
 
 
 def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
-    """Takes the steps one by one: for each the conntrack state of the packet and the entry's state after it."""
+    """Takes the steps one by one: for each the conntrack state of the packet and the entry's state
+    after it.
+    """
     return [f"{name}: {step()}, {lab.state(source)}" for name, step in steps]
 
 
 @experiment(
     facts=[
         Fact(
-            "half_closed", list, "per segment, the router having seen the client's FIN only: its conntrack state and the entry's afterwards"
+            "half_closed",
+            list,
+            "per segment, the router having seen the client's FIN only: its conntrack state and the entry's"
+            " afterwards",
         ),
-        Fact("closed", list, "the same, the router having seen both FINs and the last ACK, which the server did not get"),
+        Fact(
+            "closed",
+            list,
+            "the same, the router having seen both FINs and the last ACK, which the server did not get",
+        ),
     ],
     variants={"family": FAMILIES},
 )
 def reuse_while_closing(lab: Lab) -> Facts:
     """Can a client use a port again whose former connection the server has not closed yet?
 
-    A SYN comes from a port whose connection the server still has. It answers with a challenge ACK (RFC 5961), the client resets at the
-    number acknowledged there, and its next SYN should open the connection. Where a firewall drops that reset as INVALID, the client is
-    challenged again and again until it gives up.
+    A SYN comes from a port whose connection the server still has. It answers with a challenge ACK
+    (RFC 5961), the client resets at the number acknowledged there, and its next SYN should open the
+    connection. Where a firewall drops that reset as INVALID, the client is challenged again and
+    again until it gives up.
     """
     router = lab.router(family=lab.family)
     facts: Facts = {}
@@ -62,18 +74,31 @@ def reuse_while_closing(lab: Lab) -> Facts:
 def _answer(router: Router, server: Peer) -> list[str]:
     """The server speaks: the conntrack state of its segment, and whose address the client sees."""
     state = server.data(100)
-    names = {beside(router.server_address, _SERVICE): "the service's", router.server_address: "the server's own"}
+    names = {
+        beside(router.server_address, _SERVICE): "the service's",
+        router.server_address: "the server's own",
+    }
     return [state, names[parse(router.out[0]).src] if router.out else LOST]
 
 
 @experiment(
     facts=[
         Fact(
-            "client_first", list, "the client speaks first: conntrack state of its segment, of the server's, source address the client sees"
+            "client_first",
+            list,
+            "the client speaks first: conntrack state of its segment, of the server's, source address the"
+            " client sees",
         ),
-        Fact("server_first", list, "the server speaks first: conntrack state of its segment, source address the client sees"),
         Fact(
-            "then_client", list, "conntrack state of the client's segment after that, of the server's next, source address the client sees"
+            "server_first",
+            list,
+            "the server speaks first: conntrack state of its segment, source address the client sees",
+        ),
+        Fact(
+            "then_client",
+            list,
+            "conntrack state of the client's segment after that, of the server's next, source address the"
+            " client sees",
         ),
         Fact("flows", int, "entries at the end, where the server had spoken first"),
     ],
@@ -86,14 +111,19 @@ def _answer(router: Router, server: Peer) -> list[str]:
     variants={"family": FAMILIES},
 )
 def flush_dnat(lab: Lab) -> Facts:
-    """What becomes of a connection through DNAT when the table is flushed and the server speaks first?
+    """What becomes of a connection through DNAT when the table is flushed and the server speaks
+    first?
 
-    A TCP connection to the service 10.0.2.100 (2001:db8:2::100) on the server 10.0.2.2 (::2) is established, then the table is emptied: by
-    `conntrack -F`, or by a failover to a router without the state. Whoever speaks first decides from which address the client is answered.
+    A TCP connection to the service 10.0.2.100 (2001:db8:2::100) on the server 10.0.2.2 (::2) is
+    established, then the table is emptied: by `conntrack -F`, or by a failover to a router without
+    the state. Whoever speaks first decides from which address the client is answered.
     """
     mine, theirs = lab.ends
     service = beside(theirs, _SERVICE)
-    dnat = f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {service} dnat to {theirs}; }}; }}"
+    dnat = (
+        f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {service}"
+        f" dnat to {theirs}; }}; }}"
+    )
     facts: Facts = {}
     for first in ("client", "server"):
         place = lab.another()

@@ -24,14 +24,20 @@ from guest.lab import Lab
 def simultaneous_open(lab: Lab) -> Facts:
     """Does a simultaneous open (both sides send a SYN) make one good entry?
 
-    RFC 9293, figure 8: two SYNs cross, each is answered with a SYN+ACK. Peers that punch holes through NAT connect this way.
+    RFC 9293, figure 8: two SYNs cross, each is answered with a SYN+ACK. Peers that punch holes
+    through NAT connect this way.
     """
     router = lab.router(family=lab.family)
     client, server = router.tcp()
     states = [client.syn(), server.syn()]
     between = lab.state(client.me)
     # Each SYN+ACK repeats the sequence number of its sender's SYN.
-    states += [client.synack(seq=client.next - 1), server.synack(seq=server.next - 1), client.data(100), server.data(100)]
+    states += [
+        client.synack(seq=client.next - 1),
+        server.synack(seq=server.next - 1),
+        client.data(100),
+        server.data(100),
+    ]
     flow = lab.flow(client.me)
     return {
         "states": states,
@@ -54,16 +60,20 @@ def simultaneous_open(lab: Lab) -> Facts:
 def stale_synack(lab: Lab) -> Facts:
     """Does an old SYN+ACK, and the client's reset of it, spoil a handshake?
 
-    The client's SYN is answered by a SYN+ACK that acknowledges a SYN of long ago (an old duplicate, or a server that still has the former
-    connection). By RFC 9293 the client resets that, and sends its own SYN again, which then is answered properly. What is acknowledged lies
-    50 000 behind the client's SYN (near), or 200 000 (far), and the stale SYN+ACK's own sequence number below or above that of the proper
-    one: both are drawn at random, so that far, below and above, is what happens.
+    The client's SYN is answered by a SYN+ACK that acknowledges a SYN of long ago (an old duplicate,
+    or a server that still has the former connection). By RFC 9293 the client resets that, and sends
+    its own SYN again, which then is answered properly. What is acknowledged lies 50 000 behind the
+    client's SYN (near), or 200 000 (far), and the stale SYN+ACK's own sequence number below or
+    above that of the proper one: both are drawn at random, so that far, below and above, is what
+    happens.
     """
     router = lab.router()
     client, server = router.tcp(seq=300_000, server_seq=500_000)
     stale = 250_001 if lab.variant["stale"] == "near" else 100_001
     client.syn()
-    facts: Facts = {"stale": server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale)}
+    facts: Facts = {
+        "stale": server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale)
+    }
     facts |= {"reset": client.rst(seq=stale), "entry": lab.state(client.me)}
     facts["rest"] = [client.syn(seq=300_000), server.synack(), client.ack(), client.data(100)]
     return facts | {"state": lab.state(client.me)}
@@ -72,7 +82,12 @@ def stale_synack(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("handshake", list, "conntrack state of every segment of the handshake, in their order"),
-        Fact("to_server", str, "conntrack state of 70 000 bytes in flight from the client; both where it differs between segments"),
+        Fact(
+            "to_server",
+            str,
+            "conntrack state of 70 000 bytes in flight from the client; both where it differs between"
+            " segments",
+        ),
         Fact("to_client", str, "the same for 70 000 bytes in flight from the server"),
         Fact("state", str, "the entry's TCP state at the end"),
     ],
@@ -80,16 +95,20 @@ def stale_synack(lab: Lab) -> Facts:
     invariants=[
         Invariant(
             "after a plain handshake data within the scaled window is never INVALID",
-            lambda facts, variant: variant["handshake"] != "plain" or (facts["to_server"] == facts["to_client"] == "ESTABLISHED"),
+            lambda facts, variant: (
+                variant["handshake"] != "plain" or (facts["to_server"] == facts["to_client"] == "ESTABLISHED")
+            ),
         )
     ],
 )
 def window_scale_handshake(lab: Lab) -> Facts:
     """Does the router remember the window scales when a handshake does not go by the book?
 
-    Both sides offer a scale of 7, so that their windows are 64240 << 7. The client's SYN is sent again (the same, without a scale, or with
-    a new sequence number), or the server sends data before the client's ACK, as with TCP Fast Open. Then either side has 70 000 bytes in
-    flight, which is more than an unscaled window. Where the router lost a scale such data is INVALID and fast transfers stall.
+    Both sides offer a scale of 7, so that their windows are 64240 << 7. The client's SYN is sent
+    again (the same, without a scale, or with a new sequence number), or the server sends data
+    before the client's ACK, as with TCP Fast Open. Then either side has 70 000 bytes in flight,
+    which is more than an unscaled window. Where the router lost a scale such data is INVALID and
+    fast transfers stall.
     """
     router = lab.router()
     scale = [("WScale", 7), ("SAckOK", b"")]
@@ -104,7 +123,8 @@ def window_scale_handshake(lab: Lab) -> Facts:
     states.append(server.synack(options=scale))
     if variant == "early-data":
         states.append(server.data(100, options=[("NOP", None), ("NOP", None), ("Timestamp", (1, 1))]))
-    # Windows in segments with SYN are not scaled: only what is acknowledged later tells the real ones.
+    # Windows in segments with SYN are not scaled: only what is acknowledged later tells the real
+    # ones.
     states += [client.ack(), client.data(100), server.data(100), client.ack()]
     facts: Facts = {"handshake": states}
     for name, sender, receiver in (("to_server", client, server), ("to_client", server, client)):

@@ -31,9 +31,10 @@ def _after(lab: Lab, source: str) -> Facts:
 def syn_then_bogus_rst(lab: Lab) -> Facts:
     """Can a blind attacker's SYN and RST from one side end an established connection's entry?
 
-    An established connection through a router, 100 bytes acknowledged. Then, from the client's address, a SYN with sequence number 777000
-    and a RST with sequence number 123456789 that acknowledges 777001: neither is in any window, but the RST seems to answer the SYN. What
-    an attacker who knows the ports but no sequence number can send.
+    An established connection through a router, 100 bytes acknowledged. Then, from the client's
+    address, a SYN with sequence number 777000 and a RST with sequence number 123456789 that
+    acknowledges 777001: neither is in any window, but the RST seems to answer the SYN. What an
+    attacker who knows the ports but no sequence number can send.
     """
     router = lab.router(family=lab.family)
     client, server = router.handshake()
@@ -56,7 +57,9 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
     invariants=[
         Invariant(
             "a reset with the exact sequence number closes the entry",
-            lambda facts, variant: variant["offset"] != "exact" or (facts["rst"] == "ESTABLISHED" and facts["state"] == "CLOSE"),
+            lambda facts, variant: (
+                variant["offset"] != "exact" or (facts["rst"] == "ESTABLISHED" and facts["state"] == "CLOSE")
+            ),
         ),
         Invariant(
             "a reset outside the window does not close the entry",
@@ -67,10 +70,12 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
 def inwindow_rst(lab: Lab) -> Facts:
     """Does a reset inside the window, but not at the exact sequence number, close the entry?
 
-    An established connection through a router, data acknowledged both ways. The server sends a RST at its exact next sequence number, 500
-    beyond it (inside the window of 64240), or a million beyond it. RFC 5961 has the receiver answer the second with a challenge ACK: the
-    connection lives on, and if the router has closed its entry it is cut ten seconds later. The same with
-    nf_conntrack_tcp_timeout_established at 60 s: a reset should not give an entry more time than it had.
+    An established connection through a router, data acknowledged both ways. The server sends a RST
+    at its exact next sequence number, 500 beyond it (inside the window of 64240), or a million
+    beyond it. RFC 5961 has the receiver answer the second with a challenge ACK: the connection
+    lives on, and if the router has closed its entry it is cut ten seconds later. The same with
+    nf_conntrack_tcp_timeout_established at 60 s: a reset should not give an entry more time than it
+    had.
     """
     router = lab.router(family=lab.family)
     offset = {"exact": 0, "inside": 500, "outside": 1_000_000}[lab.variant["offset"]]
@@ -99,8 +104,9 @@ def inwindow_rst(lab: Lab) -> Facts:
 def challenge_ack(lab: Lab) -> Facts:
     """Does the exact reset that follows a challenge ACK close the entry?
 
-    RFC 5961: a reset inside the window but not exact (here 500 beyond) is answered with a challenge ACK, upon which an honest sender that
-    has no such connection resets exactly at the acknowledged number.
+    RFC 5961: a reset inside the window but not exact (here 500 beyond) is answered with a challenge
+    ACK, upon which an honest sender that has no such connection resets exactly at the acknowledged
+    number.
     """
     router = lab.router(family=lab.family)
     client, server = router.handshake()
@@ -121,14 +127,17 @@ def challenge_ack(lab: Lab) -> Facts:
         Fact("spurious_refreshed", bool, "whether the reset outside the window did"),
         _STATE,
     ],
-    invariants=[Invariant("the exact reset closes the entry", lambda facts, variant: facts["state"] == "CLOSE")],
+    invariants=[
+        Invariant("the exact reset closes the entry", lambda facts, variant: facts["state"] == "CLOSE")
+    ],
     variants={"family": FAMILIES},
 )
 def rst_after_close(lab: Lab) -> Facts:
     """Do further resets keep a closed entry alive?
 
-    An established connection is reset exactly, and the same reset comes again two seconds later, then one outside the window two seconds
-    after that. The timeout of CLOSE is set to 100 s, so that a refresh shows.
+    An established connection is reset exactly, and the same reset comes again two seconds later,
+    then one outside the window two seconds after that. The timeout of CLOSE is set to 100 s, so
+    that a refresh shows.
     """
     router = lab.router(family=lab.family)
     lab.sysctl(_CLOSE, 100)
@@ -159,8 +168,9 @@ def rst_after_close(lab: Lab) -> Facts:
 def rst_for_ignored_syn(lab: Lab) -> Facts:
     """Does a server's reset that answers a SYN the router did not take over end the entry?
 
-    On an entry (established, or with both FINs seen but the last ACK missing) the client sends a SYN with a new sequence number; the server
-    answers it with RST+ACK acknowledging that SYN, as a server does that has forgotten the connection.
+    On an entry (established, or with both FINs seen but the last ACK missing) the client sends a
+    SYN with a new sequence number; the server answers it with RST+ACK acknowledging that SYN, as a
+    server does that has forgotten the connection.
     """
     router = lab.router(family=lab.family)
     client, server = router.handshake()
@@ -177,18 +187,28 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact("knob", str, "ok if nf_conntrack_tcp_ignore_invalid_rst can be set, or the errno"),
-        Fact("old", dict, "per value of the knob: 1 if a reset older than what was acknowledged is INVALID, else 0"),
+        Fact(
+            "old",
+            dict,
+            "per value of the knob: 1 if a reset older than what was acknowledged is INVALID, else 0",
+        ),
         Fact("beyond", dict, "per value of the knob: 1 if a reset far beyond the window is INVALID, else 0"),
         Fact("states", list, "the entry's states after these resets, the knob at 0 and then at 1"),
     ],
-    invariants=[Invariant("no such reset closes the entry", lambda facts, variant: set(facts["states"]) == {"ESTABLISHED"})],
+    invariants=[
+        Invariant(
+            "no such reset closes the entry", lambda facts, variant: set(facts["states"]) == {"ESTABLISHED"}
+        )
+    ],
     variants={"family": FAMILIES},
 )
 def ignore_invalid_rst(lab: Lab) -> Facts:
-    """Is there a knob that lets resets outside the window pass without being INVALID, and what does it do?
+    """Is there a knob that lets resets outside the window pass without being INVALID, and what does
+    it do?
 
-    An established connection for each value of the knob (for 0 alone where there is none), 1000 bytes of the server's acknowledged. The
-    server then sends a RST 500 bytes before the acknowledged number, and one a million beyond it.
+    An established connection for each value of the knob (for 0 alone where there is none), 1000
+    bytes of the server's acknowledged. The server then sends a RST 500 bytes before the
+    acknowledged number, and one a million beyond it.
     """
     router = lab.router(family=lab.family)
     facts: Facts = {"knob": "", "old": {}, "beyond": {}, "states": []}
@@ -218,15 +238,19 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
 def reject_reset(lab: Lab) -> Facts:
     """Does rejecting with a TCP reset also end the entry of an established connection?
 
-    An established connection, 100 bytes acknowledged; then a rule is inserted that rejects with tcp-reset, and the client sends one more
-    segment. If the entry stays established, it takes five days to go.
+    An established connection, 100 bytes acknowledged; then a rule is inserted that rejects with
+    tcp-reset, and the client sends one more segment. If the entry stays established, it takes five
+    days to go.
     """
     router = lab.router(family=lab.family)
     client, server = router.handshake()
     client.data(100)
     server.ack()
     if lab.frontend == "native":
-        lab.nft(f"table {lab.ip} block {{ chain forward {{ type filter hook forward priority 0; tcp dport 80 reject with tcp reset; }}; }}")
+        lab.nft(
+            f"table {lab.ip} block {{ chain forward {{ type filter hook forward priority 0; tcp dport 80"
+            " reject with tcp reset; }; }"
+        )
     else:
         lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset", lab.family)
     forwarded = client.data(100)
@@ -237,21 +261,28 @@ def reject_reset(lab: Lab) -> Facts:
 @experiment(
     facts=[
         Fact(
-            "one_side", list, "conntrack state of the client's segment far outside the window, and the entry's state and timeout after it"
+            "one_side",
+            list,
+            "conntrack state of the client's segment far outside the window, and the entry's state and"
+            " timeout after it",
         ),
         Fact("both_sides", list, "the same once the server has sent such a segment too"),
         Fact("next_data", str, "conntrack state of the client's next data"),
         Fact("revived", str, "the entry's timeout after that was acknowledged"),
     ],
     variants={"family": FAMILIES, "segment": ("fin", "rst", "ack")},
-    invariants=[Invariant("the connection can go on", lambda facts, variant: facts["next_data"] == "ESTABLISHED")],
+    invariants=[
+        Invariant("the connection can go on", lambda facts, variant: facts["next_data"] == "ESTABLISHED")
+    ],
 )
 def out_of_window_end(lab: Lab) -> Facts:
-    """Does an entry still live for days when both sides ended the connection in a way that the router took for INVALID?
+    """Does an entry still live for days when both sides ended the connection in a way that the
+    router took for INVALID?
 
-    An established connection, data acknowledged. The client sends a FIN+ACK, a RST or (for comparison) a bare ACK a million beyond its
-    window, then the server does. A router that missed packets in between sees the real end of a connection like this; an entry that
-    stays as it was holds its place for five days.
+    An established connection, data acknowledged. The client sends a FIN+ACK, a RST or (for
+    comparison) a bare ACK a million beyond its window, then the server does. A router that missed
+    packets in between sees the real end of a connection like this; an entry that stays as it was
+    holds its place for five days.
     """
     router = lab.router(family=lab.family)
     client, server = router.handshake()

@@ -13,7 +13,9 @@ _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
 
 @experiment(
     facts=[
-        Fact("segment", str, "conntrack state of the first segment, sent again after twenty were acknowledged"),
+        Fact(
+            "segment", str, "conntrack state of the first segment, sent again after twenty were acknowledged"
+        ),
         Fact("its_ack", str, "conntrack state of the receiver's answer to it"),
         Fact("state", str, "the entry's TCP state afterwards"),
     ],
@@ -22,8 +24,9 @@ _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
 def delayed_segment(lab: Lab) -> Facts:
     """Is a segment that was delayed far behind the window INVALID?
 
-    A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the first segment arrives once more, and is
-    answered with a duplicate ACK. A firewall that drops INVALID drops it; one that rejects INVALID with a reset kills the connection.
+    A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the
+    first segment arrives once more, and is answered with a duplicate ACK. A firewall that drops
+    INVALID drops it; one that rejects INVALID with a reset kills the connection.
     """
     router = lab.router(family=lab.family)
     client, server = router.tcp()
@@ -45,23 +48,30 @@ def delayed_segment(lab: Lab) -> Facts:
         Fact("beyond_100", str, "conntrack state of data that begins 100 bytes beyond it"),
         Fact("its_ack", str, "conntrack state of the receiver's ACK for that"),
         Fact("beyond_100000", str, "conntrack state of data 100000 bytes beyond it"),
-        Fact("ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"),
+        Fact(
+            "ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"
+        ),
         Fact("state", str, "the entry's TCP state afterwards"),
     ],
     variants={"family": FAMILIES, "liberal": ("0", "1")},
     invariants=[
-        Invariant("data inside the window is never INVALID", lambda facts, variant: facts["inside"] == "ESTABLISHED"),
+        Invariant(
+            "data inside the window is never INVALID", lambda facts, variant: facts["inside"] == "ESTABLISHED"
+        ),
         Invariant(
             "with tcp_be_liberal nothing but resets is INVALID for its window",
-            lambda facts, variant: variant["liberal"] == "0" or facts["beyond_100"] == facts["beyond_100000"] == "ESTABLISHED",
+            lambda facts, variant: (
+                variant["liberal"] == "0" or facts["beyond_100"] == facts["beyond_100000"] == "ESTABLISHED"
+            ),
         ),
     ],
 )
 def window_overshoot(lab: Lab) -> Facts:
     """Is data beyond the announced window INVALID?
 
-    The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes that begin 100 bytes beyond the window, then 100 bytes
-    far beyond it; each without the receiver acknowledging. `liberal` is nf_conntrack_tcp_be_liberal.
+    The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes that begin 100
+    bytes beyond the window, then 100 bytes far beyond it; each without the receiver acknowledging.
+    `liberal` is nf_conntrack_tcp_be_liberal.
     """
     router = lab.router(family=lab.family)
     lab.sysctl(_LIBERAL, lab.variant["liberal"])
@@ -88,7 +98,9 @@ def window_overshoot(lab: Lab) -> Facts:
         Fact("write_256", str, "... = 256"),
         Fact("write_300", str, "... = 300"),
         Fact("read_back", str, "the value after these three"),
-        Fact("before", str, "which timeout the entry has after three identical segments, with max_retrans at 3"),
+        Fact(
+            "before", str, "which timeout the entry has after three identical segments, with max_retrans at 3"
+        ),
         Fact("after", str, "which timeout the entry has after six"),
     ],
     invariants=[Invariant("255 is a value", lambda facts, variant: facts["write_255"] == "ok")],
@@ -97,9 +109,10 @@ def window_overshoot(lab: Lab) -> Facts:
 def max_retrans(lab: Lab) -> Facts:
     """Which values does tcp_max_retrans take, and what does it do?
 
-    The knob is written with 255, 256 and 300; then, at its default of 3, a client sends the same unacknowledged segment six times. Once the
-    limit is reached the entry falls from five days to tcp_timeout_max_retrans, five minutes. The timeout for unacknowledged data, which
-    is as short, is set to an hour to tell the two apart.
+    The knob is written with 255, 256 and 300; then, at its default of 3, a client sends the same
+    unacknowledged segment six times. Once the limit is reached the entry falls from five days to
+    tcp_timeout_max_retrans, five minutes. The timeout for unacknowledged data, which is as short,
+    is set to an hour to tell the two apart.
     """
     router = lab.router(family=lab.family)
     lab.sysctl(_UNACKNOWLEDGED, 3600)
@@ -127,7 +140,11 @@ _PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
 @experiment(
     facts=[
         *(
-            Fact(name, list, f"conntrack states of the client's {name.upper()} and of the server's ACK with data after it")
+            Fact(
+                name,
+                list,
+                f"conntrack states of the client's {name.upper()} and of the server's ACK with data after it",
+            )
             for name in _PICKUP
         ),
         Fact("entries", list, "per segment: who made an entry (client, server, none) and its TCP state"),
@@ -136,16 +153,18 @@ _PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
     invariants=[
         Invariant(
             "without tcp_loose nothing but a SYN makes an entry",
-            lambda facts, variant: variant["loose"] == "1" or all(facts[name] == ["INVALID", "INVALID"] for name in _PICKUP),
+            lambda facts, variant: (
+                variant["loose"] == "1" or all(facts[name] == ["INVALID", "INVALID"] for name in _PICKUP)
+            ),
         )
     ],
 )
 def tcp_loose(lab: Lab) -> Facts:
     """Which segments pick up a connection that began before the router knew it?
 
-    After a restart of the router or a flush of the table the first thing seen of a connection is not a SYN. `loose` is
-    nf_conntrack_tcp_loose. Four connections, of each of which the client's first segment is an ACK, a SYN+ACK, a FIN+ACK or a RST; then the
-    server sends an ACK with data.
+    After a restart of the router or a flush of the table the first thing seen of a connection is
+    not a SYN. `loose` is nf_conntrack_tcp_loose. Four connections, of each of which the client's
+    first segment is an ACK, a SYN+ACK, a FIN+ACK or a RST; then the server sends an ACK with data.
     """
     router = lab.router(family=lab.family)
     lab.sysctl(_LOOSE, lab.variant["loose"])

@@ -13,7 +13,12 @@ from guest.lab.router import LOST
         Fact("kept", str, "the source port the server sees after the flush: same, other, or lost"),
         Fact("state", str, "conntrack state of the client's first segment after the flush"),
         Fact("client_entry", str, "TCP state of the entry it makes"),
-        Fact("server_first", str, "what becomes of the server's segment when it comes first: forwarded, reset by the router, or lost"),
+        Fact(
+            "server_first",
+            str,
+            "what becomes of the server's segment when it comes first: forwarded, reset by the router, or"
+            " lost",
+        ),
         Fact("server_entry", str, "TCP state of an entry that segment left, or gone"),
         Fact("udp_server_first", str, "the same for UDP: forwarded, refused by the router (ICMP), or lost"),
     ],
@@ -22,8 +27,9 @@ from guest.lab.router import LOST
 def flush_during_flow(lab: Lab) -> Facts:
     """What happens to masqueraded connections when the table is flushed under them?
 
-    Three masqueraded connections with data both ways; then `conntrack -F`. On the first the client sends next, on the second (TCP) and the
-    third (UDP) the server. `loose` is nf_conntrack_tcp_loose. The server's packets are addressed to the router itself, which no longer
+    Three masqueraded connections with data both ways; then `conntrack -F`. On the first the client
+    sends next, on the second (TCP) and the third (UDP) the server. `loose` is
+    nf_conntrack_tcp_loose. The server's packets are addressed to the router itself, which no longer
     knows for whom it took them.
     """
     masquerade = "chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; };"
@@ -56,13 +62,22 @@ def flush_during_flow(lab: Lab) -> Facts:
     facts["server_entry"] = lab.state(server.me)
     router.from_server(answer)
     refused = any(parse(data).payload.name.startswith("ICMP") for data in router.back)
-    return facts | {"udp_server_first": "forwarded" if router.out else "refused by the router" if refused else "lost"}
+    return facts | {
+        "udp_server_first": "forwarded" if router.out else "refused by the router" if refused else "lost"
+    }
 
 
 @experiment(
     facts=[
-        Fact("states", list, "conntrack state of the server's first packet, of the client's that was under way, and of one more each way"),
-        Fact("client_port", str, "the source port the server sees in the client's packet: same, other or lost"),
+        Fact(
+            "states",
+            list,
+            "conntrack state of the server's first packet, of the client's that was under way, and of one"
+            " more each way",
+        ),
+        Fact(
+            "client_port", str, "the source port the server sees in the client's packet: same, other or lost"
+        ),
         Fact("flows", int, "flows afterwards"),
         Fact("clash_resolve", int, "clashes the statistics count as resolved"),
         Fact("insert_failed", int, "flows the statistics count as not insertable"),
@@ -72,11 +87,18 @@ def flush_during_flow(lab: Lab) -> Facts:
 def udp_crossing(lab: Lab) -> Facts:
     """Do the first packets of two UDP peers that cross each other on the way make one flow?
 
-    Peers with fixed ports (WireGuard, IKE, games) may both begin at once. The client's first packet waits in an NFQUEUE, its entry
-    unconfirmed, while the server's first packet passes; then it is let go. `nat=elsewhere`: there is NAT, but no rule for this flow.
+    Peers with fixed ports (WireGuard, IKE, games) may both begin at once. The client's first packet
+    waits in an NFQUEUE, its entry unconfirmed, while the server's first packet passes; then it is
+    let go. `nat=elsewhere`: there is NAT, but no rule for this flow.
     """
-    hold = '\ntable inet hold { chain forward { type filter hook forward priority 250; iifname "tun0" ct state new queue num 0; }; }'
-    nat = f"\ntable {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; udp dport 9 masquerade; }}; }}"
+    hold = (
+        '\ntable inet hold { chain forward { type filter hook forward priority 250; iifname "tun0" ct state'
+        " new queue num 0; }; }"
+    )
+    nat = (
+        f"\ntable {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; udp dport 9"
+        " masquerade; }; }"
+    )
     router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""), lab.family)
     queue = lab.queue()
     before = lab.statistics()

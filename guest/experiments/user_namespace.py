@@ -44,14 +44,16 @@ _IPTABLES = {
 def header_rewrite(lab: Lab) -> Facts:
     """Which rules that change packets may a user load in a namespace of their own?
 
-    One rule at a time in mangle FORWARD (nft: a forward chain): DSCP, TTL, TOS, ECN, MSS, addresses and ports, marks, copies, queues.
-    Rootless containers live with what scope=user shows; a rule that used to load and now does not stops a whole rule set.
+    One rule at a time in mangle FORWARD (nft: a forward chain): DSCP, TTL, TOS, ECN, MSS, addresses
+    and ports, marks, copies, queues. Rootless containers live with what scope=user shows; a rule
+    that used to load and now does not stops a whole rule set.
     """
     accepted, refused = [], []
     for name, words in (_NFT if lab.frontend == "native" else _IPTABLES).items():
         if lab.frontend == "native":
             _, error = attempt(
-                f"table ip t {{\nchain forward {{\ntype filter hook forward priority 0\n{words}\n}}\n}}\ndelete table ip t\n"
+                "table ip t {\nchain forward {\ntype filter hook forward priority"
+                f" 0\n{words}\n}}\n}}\ndelete table ip t\n"
             )
         else:
             error = _iptables(lab, words)
@@ -75,7 +77,8 @@ def _iptables(lab: Lab, words: str) -> str:
         Fact(
             "accepted",
             str,
-            "what becomes of a packet that the program just accepts: changed, unchanged, lost, or an errno for the verdict",
+            "what becomes of a packet that the program just accepts: changed, unchanged, lost, or an errno"
+            " for the verdict",
         ),
         Fact("same", str, "... that it gives back as it was"),
         Fact("payload", str, "... with other bytes in the payload"),
@@ -84,16 +87,24 @@ def _iptables(lab: Lab, words: str) -> str:
         Fact("ttl", str, "... with another TTL"),
         Fact("address", str, "... with another destination address"),
     ],
-    invariants=[Invariant("a packet that is just accepted goes on as it was", lambda facts, variant: facts["accepted"] == "unchanged")],
+    invariants=[
+        Invariant(
+            "a packet that is just accepted goes on as it was",
+            lambda facts, variant: facts["accepted"] == "unchanged",
+        )
+    ],
     variants={"scope": ("user", "root")},
 )
 def nfqueue_rewrite(lab: Lab) -> Facts:
     """May the program behind an NFQUEUE change packets?
 
-    UDP packets wait in FORWARD for a verdict, which comes alone, with the packet as it was, with other or more bytes, or with a changed
-    header. Proxies and intrusion prevention that rewrite packets depend on it.
+    UDP packets wait in FORWARD for a verdict, which comes alone, with the packet as it was, with
+    other or more bytes, or with a changed header. Proxies and intrusion prevention that rewrite
+    packets depend on it.
     """
-    router = lab.router("table ip hold { chain forward { type filter hook forward priority 0; queue num 0; }; }", states=False)
+    router = lab.router(
+        "table ip hold { chain forward { type filter hook forward priority 0; queue num 0; }; }", states=False
+    )
     queue = lab.queue()
     original = udp("10.0.1.2:40000", "10.0.2.2:53", b"payload")
     facts: Facts = {}

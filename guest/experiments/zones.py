@@ -18,13 +18,20 @@ _ZONED = """
     facts=[
         Fact("without", int, "flows when both tenants share zone 0"),
         Fact("zones", list, "the zones of the flows when each tenant has one of its own"),
-        Fact("orig_only", int, "flows when the zone is set for the original direction only, so that the answers' tuples are the same"),
+        Fact(
+            "orig_only",
+            int,
+            "flows when the zone is set for the original direction only, so that the answers' tuples are the"
+            " same",
+        ),
         Fact("retransmitted", int, "flows after both SYNs came once more"),
     ],
     invariants=[
         Invariant(
             "two tenants with the same addresses are one flow in one zone and two flows in two",
-            lambda facts, variant: facts["without"] == 1 and facts["zones"] == ["1", "2"] and facts["retransmitted"] == 2,
+            lambda facts, variant: (
+                facts["without"] == 1 and facts["zones"] == ["1", "2"] and facts["retransmitted"] == 2
+            ),
         )
     ],
     variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
@@ -32,12 +39,17 @@ _ZONED = """
 def zones_same_tuple(lab: Lab) -> Facts:
     """Can two tenants with the same addresses and ports be tracked apart?
 
-    The same SYN, 198.18.0.2:10000 to 192.0.2.1:80, arrives through tun0 and through tun2: without zones, with `CT --zone 1` and `2`, and
-    with `--zone-orig`, which leaves the answers' direction in zone 0; there
-    the second tenant's entry would be answered by the first's packets. Overlapping customer networks and containers rely on it.
+    The same SYN, 198.18.0.2:10000 to 192.0.2.1:80, arrives through tun0 and through tun2: without
+    zones, with `CT --zone 1` and `2`, and with `--zone-orig`, which leaves the answers' direction
+    in zone 0; there the second tenant's entry would be answered by the first's packets. Overlapping
+    customer networks and containers rely on it.
     """
     facts: Facts = {}
-    for name, one, two in (("without", "", ""), ("zones", "--zone 1", "--zone 2"), ("orig_only", "--zone-orig 1", "--zone-orig 2")):
+    for name, one, two in (
+        ("without", "", ""),
+        ("zones", "--zone 1", "--zone 2"),
+        ("orig_only", "--zone-orig 1", "--zone-orig 2"),
+    ):
         place = lab.another()
         wires = [place.host(), place.tun("tun2", "10.0.3.1/24")]
         place.iptables(_ZONED.format(one=one, two=two))
@@ -53,19 +65,34 @@ def zones_same_tuple(lab: Lab) -> Facts:
 
 @experiment(
     facts=[
-        Fact("same_zone", str, "the second tenant's source port when both are masqueraded in one zone each: kept, another, or lost"),
-        Fact("orig_zone", str, "the same when only the original direction has a zone, so that answers share zone 0"),
-        Fact("answers", list, "per kind of zone: whether an answer to each tenant's port finds its way back: first, second, lost"),
+        Fact(
+            "same_zone",
+            str,
+            "the second tenant's source port when both are masqueraded in one zone each: kept, another, or"
+            " lost",
+        ),
+        Fact(
+            "orig_zone",
+            str,
+            "the same when only the original direction has a zone, so that answers share zone 0",
+        ),
+        Fact(
+            "answers",
+            list,
+            "per kind of zone: whether an answer to each tenant's port finds its way back: first, second,"
+            " lost",
+        ),
     ],
     variants={"family": FAMILIES},
 )
 def zones_nat(lab: Lab) -> Facts:
     """Does masquerading keep the answers of two tenants with the same addresses apart?
 
-    Both tenants, 10.0.1.2:40000 behind tun0 and behind tun2, send UDP to 10.0.2.2:53 and are masqueraded as 10.0.2.1. With a whole zone
-    each, both may keep port 40000, and an answer, which arrives in zone 0, can belong to neither. With a zone for the original direction
-    only, answers share a zone and their ports must differ. Marks are not used to route answers back, so a found answer leaves by the
-    route to 10.0.1.0/24.
+    Both tenants, 10.0.1.2:40000 behind tun0 and behind tun2, send UDP to 10.0.2.2:53 and are
+    masqueraded as 10.0.2.1. With a whole zone each, both may keep port 40000, and an answer, which
+    arrives in zone 0, can belong to neither. With a zone for the original direction only, answers
+    share a zone and their ports must differ. Marks are not used to route answers back, so a found
+    answer leaves by the route to 10.0.1.0/24.
     """
     facts: Facts = {}
     answers = []
@@ -92,7 +119,9 @@ def zones_nat(lab: Lab) -> Facts:
         place.flows()
         lab.journal.note(f"{name}: first tenant's port {first}, second tenant's {second}")
         facts[name] = "lost" if not second else "kept" if second == first else "another"
-        router.from_server(udp(endpoint(router.server_address, 53), endpoint(beside(router.server_address, 1), first)))
+        router.from_server(
+            udp(endpoint(router.server_address, 53), endpoint(beside(router.server_address, 1), first))
+        )
         found = "reached" if any(ports(data) == (53, 40000) for data in router.out) else "lost"
         answers.append(f"{name}: {found}")
     return facts | {"answers": answers}

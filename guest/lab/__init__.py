@@ -18,8 +18,9 @@ _MOST_LISTED = 2000
 class Lab(Namespace):
     """The fresh network namespace in which a cell runs, and what there is once per cell.
 
-    `variant` holds the cell's parameters. `root` asks the guest's root for what belongs to the whole machine. Every word of `Namespace`
-    applies to the cell's own namespace; `another()` makes more of them.
+    `variant` holds the cell's parameters. `root` asks the guest's root for what belongs to the
+    whole machine. Every word of `Namespace` applies to the cell's own namespace; `another()` makes
+    more of them.
     """
 
     def __init__(self, root: Asking) -> None:
@@ -45,7 +46,9 @@ class Lab(Namespace):
 
     @property
     def ends(self) -> tuple[str, str]:
-        """The addresses of client and server of a router in that family, for rules that name them."""
+        """The addresses of client and server of a router in that family, for rules that name
+        them.
+        """
         return ENDS[self.family]
 
     def another(self) -> Namespace:
@@ -55,7 +58,10 @@ class Lab(Namespace):
             return Namespace(self.journal, self.frontend)
 
     def until(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits until a condition holds, and tells whether it came to hold within the time. `what` says what is waited for."""
+        """Waits until a condition holds, and tells whether it came to hold within the time.
+
+        `what` says what is waited for.
+        """
         start = time.monotonic()
         while not condition():
             if time.monotonic() - start > seconds:
@@ -66,11 +72,15 @@ class Lab(Namespace):
         return True
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass, where time itself is the question; for everything else there is `until`."""
+        """Lets time pass, where time itself is the question; for everything else there is
+        `until`.
+        """
         time.sleep(seconds)
 
     def evidence(self) -> Evidence:
-        """What the cell leaves to be read; table and counters are read now where the experiment did not."""
+        """What the cell leaves to be read; table and counters are read now where the experiment did
+        not.
+        """
         if not self.journal.has_table and self.conntrack.count() <= _MOST_LISTED:
             self.flows()
         if not self.journal.has_counters:

@@ -1,4 +1,7 @@
-"""What a cell leaves to be read: its packets, its table over time, its counters, and notes. Bounded, whatever an experiment does."""
+"""What a cell leaves to be read: its packets, its table over time, its counters, and notes.
+
+Bounded, whatever an experiment does.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,9 @@ class Journal:
     def evidence(self) -> Evidence:
         """The files to leave with the cell's record; none that would be empty."""
         texts = {"conntrack.txt": self._table, "counters.txt": self._counters, "notes.txt": self._notes}
-        files: Evidence = {name: {"text": "".join(parts)[:_MOST_TEXT]} for name, parts in texts.items() if parts}
+        files: Evidence = {
+            name: {"text": "".join(parts)[:_MOST_TEXT]} for name, parts in texts.items() if parts
+        }
         if self._packets:
             files["capture.pcap"] = {"base64": base64.b64encode(pcap(self._packets)).decode()}
         return files

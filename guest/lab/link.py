@@ -50,7 +50,9 @@ class Links:
         self._netlink.ask(_NEWLINK, struct.pack("=BxHiII", 0, 0, self._index(name), _IFF_UP, _IFF_UP) + body)
 
     def address(self, name: str, address: str, peer: str = "") -> None:
-        """Gives an interface an address (`10.0.1.1/24`), or a point-to-point pair where a peer is named. IPv6 skips duplicate detection."""
+        """Gives an interface an address (`10.0.1.1/24`), or a point-to-point pair where a peer is
+        named. IPv6 skips duplicate detection.
+        """
         local = ipaddress.ip_interface(address)
         other = ipaddress.ip_address(peer) if peer else local.ip
         family = socket.AF_INET if local.version == 4 else socket.AF_INET6

@@ -1,4 +1,6 @@
-"""One network namespace and the words for what is in it: interfaces, sysctls, rules, counters and flows."""
+"""One network namespace and the words for what is in it: interfaces, sysctls, rules, counters and
+flows.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from guest.observe.proc import parse_netstat
 
 
 class Namespace:
-    """The namespace in which the process is when this is made. Its words work wherever the process is later."""
+    """The namespace in which the process is when this is made.
+
+    Its words work wherever the process is later.
+    """
 
     def __init__(self, journal: Journal, frontend: str) -> None:
         self.journal = journal
@@ -40,7 +45,9 @@ class Namespace:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Runs what stands in the `with` block in this namespace: sockets opened there belong to it."""
+        """Runs what stands in the `with` block in this namespace: sockets opened there belong to
+        it.
+        """
         before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             linux.setns(self._fd, linux.CLONE_NEWNET)
@@ -66,7 +73,9 @@ class Namespace:
         return made
 
     def host(self, family: int = 4) -> Tun:
-        """A machine at the end of a wire: tun0 192.0.2.1 with peer 192.0.2.2 (2001:db8:2::1 and ::2), default route via the peer."""
+        """A machine at the end of a wire: tun0 192.0.2.1 with peer 192.0.2.2 (2001:db8:2::1 and
+        ::2), default route via the peer.
+        """
         if family == 6:
             self._quiet_ipv6()
             wire = self.tun("tun0", "2001:db8:2::1/64")
@@ -78,10 +87,12 @@ class Namespace:
         return wire
 
     def router(self, rules: str = "", family: int = 4, *, states: bool = True) -> Router:
-        """A router between 10.0.1.0/24 (tun0, itself .1, the client .2) and 10.0.2.0/24 (tun1, the server .2).
+        """A router between 10.0.1.0/24 (tun0, itself .1, the client .2) and 10.0.2.0/24 (tun1, the
+        server .2).
 
-        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script. With `states` each forwarded packet is
-        counted under its conntrack state, which the router's verbs then give; that rule switches connection tracking on.
+        With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script.
+        With `states` each forwarded packet is counted under its conntrack state, which the router's
+        verbs then give; that rule switches connection tracking on.
         """
         if family == 6:
             self._quiet_ipv6()
@@ -100,24 +111,34 @@ class Namespace:
             return Router(*tuns, ENDS[family], state_counters(family) if states else None)
 
     def _no_ipv6(self) -> None:
-        # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they would be counted.
+        # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they
+        # would be counted.
         self.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
         self.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
 
     def _quiet_ipv6(self) -> None:
-        for name, value in (("router_solicitations", 0), ("dad_transmits", 0), ("accept_ra", 0), ("addr_gen_mode", 1)):
+        for name, value in (
+            ("router_solicitations", 0),
+            ("dad_transmits", 0),
+            ("accept_ra", 0),
+            ("addr_gen_mode", 1),
+        ):
             self.sysctl(f"net/ipv6/conf/default/{name}", value)
 
     # Sysctls
 
     def sysctl(self, name: str, value: int | str) -> None:
-        """Sets a sysctl of this namespace (`net/netfilter/nf_conntrack_udp_timeout`); Unsupported with the kernel's words if it refuses."""
+        """Sets a sysctl of this namespace (`net/netfilter/nf_conntrack_udp_timeout`); Unsupported
+        with the kernel's words if it refuses.
+        """
         refusal = self.try_sysctl(name, value)
         if refusal != "ok":
             raise Unsupported(f"writing {value} to {name}: {refusal}")
 
     def try_sysctl(self, name: str, value: int | str) -> str:
-        """Tries to set a sysctl of this namespace: `ok`, or the errno's name with which the kernel refuses."""
+        """Tries to set a sysctl of this namespace: `ok`, or the errno's name with which the kernel
+        refuses.
+        """
         with self.inside():
             try:
                 Path("/proc/sys", name).write_text(f"{value}\n")
@@ -126,7 +147,9 @@ class Namespace:
         return "ok"
 
     def read_sysctl(self, name: str) -> str:
-        """The value of a sysctl of this namespace; Unsupported with the kernel's words if it refuses."""
+        """The value of a sysctl of this namespace; Unsupported with the kernel's words if it
+        refuses.
+        """
         with self.inside():
             try:
                 return Path("/proc/sys", name).read_text().strip()
@@ -139,14 +162,18 @@ class Namespace:
             return sorted(path.name for path in Path("/proc/sys", directory).iterdir())
 
     def read(self, path: str) -> str:
-        """A file as it is seen from this namespace: those under /proc/net and /proc/sys/net differ between namespaces."""
+        """A file as it is seen from this namespace: those under /proc/net and /proc/sys/net differ
+        between namespaces.
+        """
         with self.inside():
             return Path(path).read_text(errors="replace")
 
     # Rules
 
     def iptables(self, rules: str, family: int = 4) -> None:
-        """Adds rules through the cell's frontend, in iptables-restore's language without COMMIT, with one program start."""
+        """Adds rules through the cell's frontend, in iptables-restore's language without COMMIT,
+        with one program start.
+        """
         self._tables |= {(family, table) for table in re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE)}
         with self.inside():
             tool(program(family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
@@ -183,7 +210,8 @@ class Namespace:
             save = (program(family, self.frontend, "save"), "-c")
             names = f"/proc/net/{'ip' if family == 4 else 'ip6'}_tables_names"
             if self.frontend == "legacy" and not os.access(names, os.R_OK):
-                # The root of a user namespace may not read which legacy tables there are, and has to name each.
+                # The root of a user namespace may not read which legacy tables there are, and has
+                # to name each.
                 commands += [(*save, "-t", table) for of, table in sorted(self._tables) if of == family]
             else:
                 commands.append(save)
@@ -198,7 +226,8 @@ class Namespace:
         return found
 
     def flow(self, source: str, destination: str = "") -> Flow | None:
-        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`) and, if one is given, goes to another.
+        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`) and, if one
+        is given, goes to another.
 
         Endpoints have no port where the protocol has none.
         """
@@ -225,10 +254,14 @@ class Namespace:
             return Queue(number)
 
     def statistics(self, since: dict[str, int] | None = None) -> dict[str, int]:
-        """The statistics of the table summed over CPUs, as the difference to an earlier reading if one is given."""
+        """The statistics of the table summed over CPUs, as the difference to an earlier reading if
+        one is given.
+        """
         now = self.conntrack.statistics()
         return {name: value - (since or {}).get(name, 0) for name, value in now.items()}
 
     def netstat(self) -> dict[str, int]:
-        """The TCP and IP statistics of /proc/net/netstat and /proc/net/snmp, by their names there (`SyncookiesSent`)."""
+        """The TCP and IP statistics of /proc/net/netstat and /proc/net/snmp, by their names there
+        (`SyncookiesSent`).
+        """
         return parse_netstat(self.read("/proc/net/netstat") + self.read("/proc/net/snmp"))

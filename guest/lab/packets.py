@@ -1,7 +1,8 @@
 """Crafted packets, made with scapy.
 
-Endpoints are written `198.18.0.2:10000` or `[2001:db8::1]:80`; without a port where a protocol has none.
-scapy is imported where it is used: the host reads the catalogue without it, and the agent has it loaded long before.
+Endpoints are written `198.18.0.2:10000` or `[2001:db8::1]:80`; without a port where a protocol has
+none. scapy is imported where it is used: the host reads the catalogue without it, and the agent has
+it loaded long before.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def endpoint(address: str, port: int) -> str:
 
 
 def beside(address: str, host: int) -> str:
-    """Another host of the network of an address that ends in one digit: 10.0.1.3 beside 10.0.1.2, 2001:db8:1::3 beside 2001:db8:1::2."""
+    """Another host of the network of an address that ends in one digit: 10.0.1.3 beside 10.0.1.2,
+    2001:db8:1::3 beside 2001:db8:1::2.
+    """
     return f"{address[:-1]}{host}"
 
 
@@ -60,7 +63,15 @@ def tcp(
     from scapy.layers.inet import TCP
 
     (saddr, sport), (daddr, dport) = split(source), split(destination)
-    segment = TCP(sport=sport, dport=dport, flags=flags, seq=seq & 0xFFFFFFFF, ack=ack & 0xFFFFFFFF, window=window, options=list(options))
+    segment = TCP(
+        sport=sport,
+        dport=dport,
+        flags=flags,
+        seq=seq & 0xFFFFFFFF,
+        ack=ack & 0xFFFFFFFF,
+        window=window,
+        options=list(options),
+    )
     return ip(saddr, daddr) / segment / data if data else ip(saddr, daddr) / segment
 
 
@@ -72,7 +83,9 @@ def udp(source: str, destination: str, data: bytes = b"data") -> Packet:
     return ip(saddr, daddr) / UDP(sport=sport, dport=dport) / data
 
 
-def echo(source: str, destination: str, identifier: int = 7, *, reply: bool = False, sequence: int = 1) -> Packet:
+def echo(
+    source: str, destination: str, identifier: int = 7, *, reply: bool = False, sequence: int = 1
+) -> Packet:
     """An ICMP or ICMPv6 echo request or reply."""
     if ":" in source:
         from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest
@@ -81,7 +94,9 @@ def echo(source: str, destination: str, identifier: int = 7, *, reply: bool = Fa
         return ip(source, destination) / kind(id=identifier, seq=sequence)
     from scapy.layers.inet import ICMP
 
-    return ip(source, destination) / ICMP(type="echo-reply" if reply else "echo-request", id=identifier, seq=sequence)
+    return ip(source, destination) / ICMP(
+        type="echo-reply" if reply else "echo-request", id=identifier, seq=sequence
+    )
 
 
 def protocol(source: str, destination: str, number: int, data: bytes = b"") -> Packet:
@@ -112,7 +127,9 @@ def ports(data: bytes) -> tuple[int, int]:
 
 
 def with_ports(packet: Packet, numbers: Iterable[int]) -> list[bytes]:
-    """The same TCP or UDP packet from many source ports, as bytes: built once, then patched, checksum included (RFC 1624)."""
+    """The same TCP or UDP packet from many source ports, as bytes: built once, then patched,
+    checksum included (RFC 1624).
+    """
     template = bytearray(bytes(packet))
     header, protocol = (40, template[6]) if template[0] >> 4 == 6 else ((template[0] & 15) * 4, template[9])
     place = header + (16 if protocol == 6 else 6)

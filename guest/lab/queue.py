@@ -36,12 +36,16 @@ class Queue:
         self._configure(attribute(_CFG_PARAMETERS, struct.pack(">IB", 0xFFFF, _COPY_PACKET)))
 
     def waiting(self, count: int, seconds: float = 2.0) -> list[Waiting]:
-        """The next packets of the queue, oldest first; fewer than `count` if no more come within `seconds`."""
+        """The next packets of the queue, oldest first; fewer than `count` if no more come within
+        `seconds`.
+        """
         found: list[Waiting] = []
         for message in self._netlink.events(seconds):
             if message.type == _PACKET:
                 parts = attributes(message.payload[4:])
-                found.append(Waiting(int.from_bytes(parts[_PACKET_HEADER][:4], "big"), parts.get(_PAYLOAD, b"")))
+                found.append(
+                    Waiting(int.from_bytes(parts[_PACKET_HEADER][:4], "big"), parts.get(_PAYLOAD, b""))
+                )
             if len(found) == count:
                 break
         return found
@@ -59,7 +63,9 @@ class Queue:
         self._netlink.close()
 
     def _verdict(self, packet: Waiting, verdict: int, more: bytes = b"") -> None:
-        self._netlink.ask(_VERDICT, self._header + attribute(_VERDICT_HEADER, struct.pack(">II", verdict, packet.id)) + more)
+        self._netlink.ask(
+            _VERDICT, self._header + attribute(_VERDICT_HEADER, struct.pack(">II", verdict, packet.id)) + more
+        )
 
     def _configure(self, body: bytes) -> None:
         self._netlink.ask(_CONFIG, self._header + body)

@@ -1,4 +1,6 @@
-"""A router whose both ends are crafted, and TCP conversations through it written as short scripts."""
+"""A router whose both ends are crafted, and TCP conversations through it written as short
+scripts.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ _TABLE = "states"
 def state_rules(family: int = 4) -> str:
     """An nft table that counts each forwarded packet under its conntrack state.
 
-    Not written into the packet, which would save the reading: an ordinary user may not change packets on every kernel.
+    Not written into the packet, which would save the reading: an ordinary user may not change
+    packets on every kernel.
     """
     counters = "; ".join(f"counter {state} {{ }}" for state in STATES)
     rules = "; ".join(f"ct state {state.lower()} counter name {state}" for state in STATES)
@@ -35,13 +38,16 @@ def state_counters(family: int) -> NamedCounters:
 
 
 class Router:
-    """Two tuns with a forwarding kernel between them, a client behind one and a server behind the other.
+    """Two tuns with a forwarding kernel between them, a client behind one and a server behind the
+    other.
 
-    After each packet `out` holds what left on the other side, and `back` what the kernel sent back to where the packet came from.
-    Without `counters` states are empty.
+    After each packet `out` holds what left on the other side, and `back` what the kernel sent back
+    to where the packet came from. Without `counters` states are empty.
     """
 
-    def __init__(self, client: Tun, server: Tun, addresses: tuple[str, str], counters: NamedCounters | None = None) -> None:
+    def __init__(
+        self, client: Tun, server: Tun, addresses: tuple[str, str], counters: NamedCounters | None = None
+    ) -> None:
         self.client = client
         self.server = server
         self.client_address, self.server_address = addresses
@@ -52,25 +58,39 @@ class Router:
         self._handed = 0
 
     def from_client(self, packet: Packet) -> str:
-        """Sends a packet into the client's side: the conntrack state it was forwarded with, or `lost`."""
+        """Sends a packet into the client's side: the conntrack state it was forwarded with, or
+        `lost`.
+        """
         return self._pass(packet, self.client, self.server)
 
     def from_server(self, packet: Packet) -> str:
-        """Sends a packet into the server's side: the conntrack state it was forwarded with, or `lost`."""
+        """Sends a packet into the server's side: the conntrack state it was forwarded with, or
+        `lost`.
+        """
         return self._pass(packet, self.server, self.client)
 
     def udp(self, sport: int = 40000, dport: int = 53) -> tuple[Packet, Packet]:
         """A UDP question of the client's and the server's answer to it."""
-        client, server = packets.endpoint(self.client_address, sport), packets.endpoint(self.server_address, dport)
+        client, server = (
+            packets.endpoint(self.client_address, sport),
+            packets.endpoint(self.server_address, dport),
+        )
         return packets.udp(client, server), packets.udp(server, client)
 
-    def tcp(self, sport: int = 40000, dport: int = 80, *, seq: int = 1000, server_seq: int = 5000) -> tuple[Peer, Peer]:
+    def tcp(
+        self, sport: int = 40000, dport: int = 80, *, seq: int = 1000, server_seq: int = 5000
+    ) -> tuple[Peer, Peer]:
         """A TCP conversation that has not begun: its client and its server."""
         return self.tcp_between(
-            packets.endpoint(self.client_address, sport), packets.endpoint(self.server_address, dport), seq=seq, server_seq=server_seq
+            packets.endpoint(self.client_address, sport),
+            packets.endpoint(self.server_address, dport),
+            seq=seq,
+            server_seq=server_seq,
         )
 
-    def tcp_between(self, client: str, server: str, *, seq: int = 1000, server_seq: int = 5000) -> tuple[Peer, Peer]:
+    def tcp_between(
+        self, client: str, server: str, *, seq: int = 1000, server_seq: int = 5000
+    ) -> tuple[Peer, Peer]:
         """A TCP conversation between two endpoints of one's choice."""
         one = Peer(self.from_client, client, server, seq)
         other = Peer(self.from_server, server, client, server_seq)
@@ -86,7 +106,9 @@ class Router:
         return client, server
 
     def late(self, side: Tun) -> str:
-        """What has come out of a side by now, for packets that were held on the way: their conntrack state, or `lost`."""
+        """What has come out of a side by now, for packets that were held on the way: their
+        conntrack state, or `lost`.
+        """
         return self._look(self.client if side is self.server else self.server, side)
 
     def _pass(self, packet: Packet, near: Tun, far: Tun) -> str:
@@ -113,7 +135,8 @@ class Router:
 
 @dataclass
 class Peer:
-    """One end of a conversation. It numbers its own segments and acknowledges all its partner has sent, unless told otherwise.
+    """One end of a conversation. It numbers its own segments and acknowledges all its partner has
+    sent, unless told otherwise.
 
     Every verb returns the conntrack state with which the segment was forwarded, or `lost`.
     """
@@ -126,7 +149,8 @@ class Peer:
     window: int = 64240
 
     def send(
-        self, flags: str, payload: int | bytes = 0, *, seq: int | None = None, ack: int | None = None, window: int | None = None,
+        self, flags: str, payload: int | bytes = 0, *, seq: int | None = None, ack: int | None = None,
+        window: int | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> str:  # fmt: skip
         """Sends any segment, its payload given as bytes or as their number.
@@ -140,7 +164,11 @@ class Peer:
         if ack is None:
             ack = self.partner.next if self.partner and "A" in flags else 0
         size = self.window if window is None else window
-        return self.forward(packets.tcp(self.me, self.other, flags, seq=number, ack=ack, window=size, data=data, options=options))
+        return self.forward(
+            packets.tcp(
+                self.me, self.other, flags, seq=number, ack=ack, window=size, data=data, options=options
+            )
+        )
 
     def syn(self, **how: Any) -> str:
         """SYN."""

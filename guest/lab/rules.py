@@ -11,9 +11,11 @@ from pathlib import Path
 from guest.catalogue import Unsupported
 
 _TOOL_SECONDS = 20
-# The words of programs whose kernel lacks something. Anything else they complain of is a mistake of the experiment.
+# The words of programs whose kernel lacks something. Anything else they complain of is a mistake of
+# the experiment.
 _KERNEL_LACKS = re.compile(
-    r"(table|chain)\b.{0,40}does not exist|can't initialize|missing kernel module|not supported|No such file or directory|"
+    r"(table|chain)\b.{0,40}does not exist|can't initialize|missing kernel module|not supported|No such file"
+    r" or directory|"
     r"Protocol wrong type|No chain/target/match by that name",
     re.IGNORECASE,
 )
@@ -28,7 +30,15 @@ def tool(*command: str, text: str = "") -> str:
 
     Raises Unsupported with its words where they blame the kernel, ToolFailed otherwise.
     """
-    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", check=False, timeout=_TOOL_SECONDS)
+    done = subprocess.run(
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=_TOOL_SECONDS,
+    )
     if done.returncode:
         raise failure(command[0], (done.stderr or done.stdout).strip(), f"{' '.join(command)}\n{text}")
     return done.stdout
@@ -53,10 +63,14 @@ def restore_text(rules: str) -> str:
 
 
 def program(family: int, frontend: str, verb: str = "") -> str:
-    """The name of iptables' program for a family (4 or 6), a frontend (`legacy`, `nft`) and a verb (`restore`, `save` or none)."""
+    """The name of iptables' program for a family (4 or 6), a frontend (`legacy`, `nft`) and a verb
+    (`restore`, `save` or none).
+    """
     return "-".join(word for word in ("iptables" if family == 4 else "ip6tables", frontend, verb) if word)
 
 
 def lock_file() -> None:
-    """Gives iptables-legacy a lock file that this user may write, each user namespace its own; the usual one in /run is root's."""
+    """Gives iptables-legacy a lock file that this user may write, each user namespace its own; the
+    usual one in /run is root's.
+    """
     os.environ["XTABLES_LOCKFILE"] = f"/tmp/xtables.{Path('/proc/self/ns/user').stat().st_ino}.lock"

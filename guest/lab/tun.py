@@ -1,4 +1,6 @@
-"""A tun or tap device whose wire is in our hands: what is sent here the kernel receives, and what it sends can be read here."""
+"""A tun or tap device whose wire is in our hands: what is sent here the kernel receives, and what
+it sends can be read here.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,28 @@ _IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x1, 0x2, 0x1000
 
 
 def _kernel_s_own(data: bytes) -> bool:
-    """Whether it is a multicast listener report, which an IPv6 kernel sends when it likes: nothing else here has a hop-by-hop header."""
+    """Whether it is a multicast listener report, which an IPv6 kernel sends when it likes: nothing
+    else here has a hop-by-hop header.
+    """
     return data[0] >> 4 == 6 and data[6] == 0
 
 
 class Tun:
-    """One device. The kernel handles a packet within the write that hands it over, so an answer can be read right after."""
+    """One device.
+
+    The kernel handles a packet within the write that hands it over, so an answer can be read right
+    after.
+    """
 
     def __init__(self, name: str, record: Callable[[Captured], None], *, tap: bool = False) -> None:
         self.name = name
         self.tap = tap
         self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.ioctl(self._fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), (_IFF_TAP if tap else _IFF_TUN) | _IFF_NO_PI))
+        fcntl.ioctl(
+            self._fd,
+            _TUNSETIFF,
+            struct.pack("16sH22x", name.encode(), (_IFF_TAP if tap else _IFF_TUN) | _IFF_NO_PI),
+        )
         self.index = socket.if_nametoindex(name)
         self._record = record
         self.handed = 0
@@ -50,7 +62,10 @@ class Tun:
         self.handed += len(packets)
 
     def read(self) -> list[bytes]:
-        """What the kernel has sent since the last call, oldest first. A tun leaves out what IPv6 sends by itself; the capture has it."""
+        """What the kernel has sent since the last call, oldest first.
+
+        A tun leaves out what IPv6 sends by itself; the capture has it.
+        """
         found: list[bytes] = []
         while True:
             try:

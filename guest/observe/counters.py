@@ -22,7 +22,9 @@ class Counter:
 
 @dataclass(frozen=True)
 class Counters:
-    """Counters of one reading: of rules by their comment, and of base chains' policies by (table, chain)."""
+    """Counters of one reading: of rules by their comment, and of base chains' policies by (table,
+    chain).
+    """
 
     rules: dict[str, Counter]
     policies: dict[tuple[str, str], Counter]
@@ -36,7 +38,10 @@ class Counters:
 
 
 def parse_save(text: str) -> Counters:
-    """Counters from the output of `iptables-save -c`, either frontend. A comment used twice counts once for both."""
+    """Counters from the output of `iptables-save -c`, either frontend.
+
+    A comment used twice counts once for both.
+    """
     rules: dict[str, Counter] = {}
     policies: dict[tuple[str, str], Counter] = {}
     table = ""
@@ -53,7 +58,9 @@ def parse_save(text: str) -> Counters:
 
 
 def parse_nft(text: str) -> Counters:
-    """Counters from `nft -j list ruleset`: of rules by their comment, and named counters by their name."""
+    """Counters from `nft -j list ruleset`: of rules by their comment, and named counters by their
+    name.
+    """
     rules: dict[str, Counter] = {}
     for item in json.loads(text)["nftables"]:
         if "counter" in item:

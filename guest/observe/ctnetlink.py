@@ -1,4 +1,5 @@
-"""Connection tracking as the kernel itself tells it, over ctnetlink: flows, statistics, deletion and events.
+"""Connection tracking as the kernel itself tells it, over ctnetlink: flows, statistics, deletion
+and events.
 
 Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h and nf_conntrack_common.h.
 """
@@ -23,15 +24,18 @@ TIMEOUT, MARK, COUNTERS_ORIG, COUNTERS_REPLY = 7, 8, 9, 10
 TUPLE_MASTER, ZONE, TIMESTAMP, LABELS, FILTER = 14, 18, 20, 22, 25
 
 _STATUS_BITS = (
-    "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SRC_NAT", "DST_NAT", "SEQ_ADJUST", "SRC_NAT_DONE", "DST_NAT_DONE",
+    "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SRC_NAT", "DST_NAT", "SEQ_ADJUST", "SRC_NAT_DONE",
+    "DST_NAT_DONE",
     "DYING", "FIXED_TIMEOUT", "TEMPLATE", "NAT_CLASH", "HELPER", "OFFLOAD", "HW_OFFLOAD",
 )  # fmt: skip
 _TCP_STATES = (
-    "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2",
+    "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT",
+    "CLOSE", "SYN_SENT2",
 )  # fmt: skip
 _DCCP_STATES = ("NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT")
 _SCTP_STATES = (
-    "NONE", "CLOSED", "COOKIE_WAIT", "COOKIE_ECHOED", "ESTABLISHED", "SHUTDOWN_SENT", "SHUTDOWN_RECD", "SHUTDOWN_ACK_SENT",
+    "NONE", "CLOSED", "COOKIE_WAIT", "COOKIE_ECHOED", "ESTABLISHED", "SHUTDOWN_SENT", "SHUTDOWN_RECD",
+    "SHUTDOWN_ACK_SENT",
     "HEARTBEAT_SENT", "HEARTBEAT_ACKED",
 )  # fmt: skip
 _STATES = {1: _TCP_STATES, 2: _DCCP_STATES, 3: _SCTP_STATES}
@@ -45,7 +49,11 @@ PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 58: "icmpv6"
 
 @dataclass(frozen=True)
 class Tuple:
-    """One direction of a flow. For ICMP `sport` is the id and `dport` is type * 256 + code; both are 0 where a protocol has none."""
+    """One direction of a flow.
+
+    For ICMP `sport` is the id and `dport` is type * 256 + code; both are 0 where a protocol has
+    none.
+    """
 
     source: str
     destination: str
@@ -62,7 +70,10 @@ class Tuple:
 
 @dataclass(frozen=True)
 class Flow:
-    """One entry of the table. `state` is empty for protocols without one; `timeout` is in seconds and never a fact."""
+    """One entry of the table.
+
+    `state` is empty for protocols without one; `timeout` is in seconds and never a fact.
+    """
 
     orig: Tuple
     reply: Tuple
@@ -86,14 +97,31 @@ class Flow:
 
     @property
     def lifetime(self) -> str:
-        """The rung of the usual timeouts that the entry stands on, as `120 s`: a class that a slow machine does not change."""
+        """The rung of the usual timeouts that the entry stands on, as `120 s`: a class that a slow
+        machine does not change.
+        """
         return f"{next((rung for rung in _RUNGS if self.timeout <= rung), _RUNGS[-1])} s"
 
     def __str__(self) -> str:
-        words = [f"{PROTOCOLS.get(self.orig.protocol, 'proto')} {self.orig.protocol} {self.timeout}", self.state, str(self.orig)]
-        words += ["" if "SEEN_REPLY" in self.status else "[UNREPLIED]", str(self.reply), "[ASSURED]" if self.assured else ""]
-        words += ["[OFFLOAD]" if "OFFLOAD" in self.status else "", f"mark={self.mark}", f"zone={self.zone}" if self.zone else ""]
-        words += [f"helper={self.helper}" if self.helper else "", f"packets={self.packets}" if self.packets else ""]
+        words = [
+            f"{PROTOCOLS.get(self.orig.protocol, 'proto')} {self.orig.protocol} {self.timeout}",
+            self.state,
+            str(self.orig),
+        ]
+        words += [
+            "" if "SEEN_REPLY" in self.status else "[UNREPLIED]",
+            str(self.reply),
+            "[ASSURED]" if self.assured else "",
+        ]
+        words += [
+            "[OFFLOAD]" if "OFFLOAD" in self.status else "",
+            f"mark={self.mark}",
+            f"zone={self.zone}" if self.zone else "",
+        ]
+        words += [
+            f"helper={self.helper}" if self.helper else "",
+            f"packets={self.packets}" if self.packets else "",
+        ]
         return " ".join(word for word in words if word)
 
 
@@ -115,7 +143,11 @@ def parse_flow(payload: bytes) -> Flow:
         timeout=int.from_bytes(found.get(TIMEOUT, b""), "big"),
         mark=int.from_bytes(found.get(MARK, b""), "big"),
         zone=int.from_bytes(found.get(ZONE, b""), "big"),
-        helper=attributes(found[HELP]).get(1, b"").rstrip(b"\0").decode(errors="replace") if HELP in found else "",
+        helper=(
+            attributes(found[HELP]).get(1, b"").rstrip(b"\0").decode(errors="replace")
+            if HELP in found
+            else ""
+        ),
         # The label bitmap travels as host longs; the guests are little endian.
         labels=int.from_bytes(found.get(LABELS, b""), "little"),
         master=parse_tuple(found[TUPLE_MASTER]) if TUPLE_MASTER in found else None,
@@ -162,13 +194,19 @@ def _pair(counters: list[Attributes], kind: int) -> tuple[int, int] | None:
 
 def pack_tuple(kind: int, value: Tuple) -> bytes:
     """A CTA_TUPLE_* attribute that names one flow's direction."""
-    source, destination = ipaddress.ip_address(value.source).packed, ipaddress.ip_address(value.destination).packed
+    source, destination = (
+        ipaddress.ip_address(value.source).packed,
+        ipaddress.ip_address(value.destination).packed,
+    )
     first = 1 if len(source) == 4 else 3
     address = nested(1, attribute(first, source), attribute(first + 1, destination))
     number = attribute(1, bytes([value.protocol]))
     if value.protocol in (1, 58):
         base = 4 if value.protocol == 1 else 7
-        ports = [attribute(base, struct.pack(">H", value.sport)), attribute(base + 1, bytes([value.dport >> 8]))]
+        ports = [
+            attribute(base, struct.pack(">H", value.sport)),
+            attribute(base + 1, bytes([value.dport >> 8])),
+        ]
         ports.append(attribute(base + 2, bytes([value.dport & 255])))
     else:
         ports = [attribute(2, struct.pack(">H", value.sport)), attribute(3, struct.pack(">H", value.dport))]
@@ -185,22 +223,46 @@ class Conntrack:
         """Closes the socket."""
         self._netlink.close()
 
-    def request(self, kind: int, *body: bytes, family: int = 0, flags: int = netlink.ACK, subsystem: int = _CONNTRACK) -> list[bytes]:
-        """One raw request; gives the payloads of the answer. For questions the methods below do not ask."""
+    def request(
+        self, kind: int, *body: bytes, family: int = 0, flags: int = netlink.ACK, subsystem: int = _CONNTRACK
+    ) -> list[bytes]:
+        """One raw request; gives the payloads of the answer.
+
+        For questions the methods below do not ask.
+        """
         header = struct.pack(">BBH", family, 0, 0)
-        return [message.payload for message in self._netlink.ask(subsystem << 8 | kind, header + b"".join(body), flags)]
+        return [
+            message.payload
+            for message in self._netlink.ask(subsystem << 8 | kind, header + b"".join(body), flags)
+        ]
 
     def flows(self, *body: bytes, family: int = 0, kind: int = GET) -> list[Flow]:
-        """Every flow, ordered by its tuples. `body` may hold what the kernel filters a dump by (mark, zone, CTA_FILTER)."""
-        found = [parse_flow(payload) for payload in self.request(kind, *body, family=family, flags=netlink.DUMP)]
-        return sorted(found, key=lambda flow: (flow.zone, flow.orig.protocol, flow.orig.source, flow.orig.sport, str(flow.orig)))
+        """Every flow, ordered by its tuples.
+
+        `body` may hold what the kernel filters a dump by (mark, zone, CTA_FILTER).
+        """
+        found = [
+            parse_flow(payload) for payload in self.request(kind, *body, family=family, flags=netlink.DUMP)
+        ]
+        return sorted(
+            found,
+            key=lambda flow: (
+                flow.zone,
+                flow.orig.protocol,
+                flow.orig.source,
+                flow.orig.sport,
+                str(flow.orig),
+            ),
+        )
 
     def count(self) -> int:
         """How many entries the namespace counts. Unlike a dump this evicts nothing."""
         return int.from_bytes(attributes(self.request(GET_STATS)[0][4:])[1], "big")
 
     def statistics(self) -> dict[str, int]:
-        """The statistics of the table, summed over CPUs; a name the kernel does not report is absent."""
+        """The statistics of the table, summed over CPUs; a name the kernel does not report is
+        absent.
+        """
         total: Counter[str] = Counter()
         for payload in self.request(GET_STATS_CPU, flags=netlink.DUMP):
             for kind, value in attributes(payload[4:]).items():

@@ -14,7 +14,9 @@ class Log:
         self._lines: list[str] = []
 
     def lines(self) -> list[str]:
-        """Every line since the beginning of this log, oldest first, without stamps; lines that the ring buffer overran are missing."""
+        """Every line since the beginning of this log, oldest first, without stamps; lines that the
+        ring buffer overran are missing.
+        """
         while True:
             try:
                 record = os.read(self._fd, 8192)
@@ -32,5 +34,7 @@ class Log:
 
 
 def message(record: str) -> str:
-    """The text of one record `level,sequence,stamp,flags;text` without its continuation lines (` KEY=value`)."""
+    """The text of one record `level,sequence,stamp,flags;text` without its continuation lines (`
+    KEY=value`).
+    """
     return record.partition(";")[2].partition("\n")[0]

@@ -1,4 +1,5 @@
-"""The named counters of an nft table over netlink: what `nft list counters` tells, without starting a program.
+"""The named counters of an nft table over netlink: what `nft list counters` tells, without starting
+a program.
 
 Source: include/uapi/linux/netfilter/nf_tables.h.
 """
@@ -16,7 +17,10 @@ _COUNTER_PACKETS = 2
 
 
 class NamedCounters:
-    """The counters of one table of the network namespace in which this is made. `family` is 2 for ip, 10 for ip6."""
+    """The counters of one table of the network namespace in which this is made.
+
+    `family` is 2 for ip, 10 for ip6.
+    """
 
     def __init__(self, table: str, family: int) -> None:
         self._netlink = Netlink(netlink.NETFILTER)
@@ -24,7 +28,10 @@ class NamedCounters:
 
     def packets(self) -> dict[str, int]:
         """Packets by counter, read now."""
-        return dict(parse_counter(message.payload) for message in self._netlink.ask(_GETOBJ, self._request, netlink.DUMP))
+        return dict(
+            parse_counter(message.payload)
+            for message in self._netlink.ask(_GETOBJ, self._request, netlink.DUMP)
+        )
 
 
 def parse_counter(payload: bytes) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """Captures as files that Wireshark and tcpdump open.
 
-Linux cooked capture v2 (LINKTYPE_LINUX_SLL2) frames each packet with the interface it passed and its direction; raw IP would lose both.
-Source: https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html and pcap-savefile(5).
+Linux cooked capture v2 (LINKTYPE_LINUX_SLL2) frames each packet with the interface it passed and
+its direction; raw IP would lose both. Source:
+https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html and pcap-savefile(5).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _TO_US, _FROM_US = 0, 4
 
 @dataclass(frozen=True)
 class Captured:
-    """One packet: seconds since the epoch, the interface's index, whether the kernel received it, and its bytes."""
+    """One packet: seconds since the epoch, the interface's index, whether the kernel received it,
+    and its bytes.
+    """
 
     time: float
     interface: int
@@ -32,7 +35,11 @@ def pcap(packets: Iterable[Captured]) -> bytes:
     parts = [struct.pack("<IHHiIII", _MAGIC_NANOSECONDS, 2, 4, 0, 0, 262144, _LINUX_SLL2)]
     for packet in packets:
         seconds, rest = divmod(packet.time, 1)
-        data, protocol, address = packet.data, 0x86DD if packet.data[:1] and packet.data[0] >> 4 == 6 else 0x0800, b""
+        data, protocol, address = (
+            packet.data,
+            0x86DD if packet.data[:1] and packet.data[0] >> 4 == 6 else 0x0800,
+            b"",
+        )
         if packet.ethernet:
             address, protocol, data = data[6:12], int.from_bytes(data[12:14], "big"), data[14:]
         cooked = struct.pack(

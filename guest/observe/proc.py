@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 def parse_netstat(text: str) -> dict[str, int]:
-    """Names to values from /proc/net/netstat and /proc/net/snmp, which hold a line of names before each line of values."""
+    """Names to values from /proc/net/netstat and /proc/net/snmp, which hold a line of names before
+    each line of values.
+    """
     lines = text.splitlines()
     found: dict[str, int] = {}
     for names, values in zip(lines[::2], lines[1::2], strict=False):

@@ -1,1 +1,3 @@
-"""What every kernel answered in every run: a database made from run directories, and questions to it."""
+"""What every kernel answered in every run: a database made from run directories, and questions to
+it.
+"""

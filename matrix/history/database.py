@@ -21,7 +21,8 @@ _WRITER = 0x636F6E6E  # any number that other users of the database are unlikely
 
 
 def database_url(text: str, results: Path) -> URL:
-    """The database that a setting means: empty is `history.sqlite` in the results directory, otherwise a URL.
+    """The database that a setting means: empty is `history.sqlite` in the results directory,
+    otherwise a URL.
 
     Raises UsageError for a URL that is neither `sqlite:///FILE` nor `postgresql://...`.
     """
@@ -30,21 +31,27 @@ def database_url(text: str, results: Path) -> URL:
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise UsageError(f"history: {text!r} is not a database URL; write postgresql://user@host/name or sqlite:///file") from error
+        raise UsageError(
+            f"history: {text!r} is not a database URL; write postgresql://user@host/name or sqlite:///file"
+        ) from error
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UsageError(f"history: {url.get_backend_name()} is not supported; write postgresql://user@host/name or sqlite:///file")
+        raise UsageError(
+            f"history: {url.get_backend_name()} is not supported; write postgresql://user@host/name or"
+            " sqlite:///file"
+        )
     return url
 
 
 @contextmanager
 def open_database(url: URL, *, anew: bool = False) -> Iterator[Engine]:
-    """The database, its tables made if there are none; `anew` starts over where the file is damaged or the tables are those of
-    another version of this program: nothing is lost, since the run directories hold everything.
+    """The database, its tables made if there are none; `anew` starts over where the file is damaged
+    or the tables are those of another version of this program: nothing is lost, since the run
+    directories hold everything.
 
-    Raises HostError when it cannot be reached, or is of another version and `anew` is not set; whatever the database
-    refuses inside the `with` becomes a HostError too.
+    Raises HostError when it cannot be reached, or is of another version and `anew` is not set;
+    whatever the database refuses inside the `with` becomes a HostError too.
     """
     shown = url.render_as_string(hide_password=True)
     try:
@@ -66,10 +73,14 @@ def _engine(url: URL, *, anew: bool) -> Engine:
         file = Path(url.database)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            for name in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))) if anew else ():
+            for name in (
+                (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))) if anew else ()
+            ):
                 name.unlink(missing_ok=True)
         except OSError as error:
-            raise HostError(f"history database {url.database}: cannot write there: {error.strerror}") from error
+            raise HostError(
+                f"history database {url.database}: cannot write there: {error.strerror}"
+            ) from error
     engine = create_engine(url, connect_args={"timeout": _SECONDS_TO_WAIT})
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
@@ -88,8 +99,8 @@ def _make_tables(engine: Engine, shown: str, *, anew: bool) -> None:
         return
     if found is not None and not anew:
         raise HostError(
-            f"history database {shown} holds version {found} of its tables, this program reads version {SCHEMA};"
-            " run `./invoke history --rebuild` to make it anew from the run directories"
+            f"history database {shown} holds version {found} of its tables, this program reads version"
+            f" {SCHEMA}; run `./invoke history --rebuild` to make it anew from the run directories"
         )
     with writing(engine) as connection:
         found = _version(connection)  # another process may have been here meanwhile
@@ -102,7 +113,11 @@ def _make_tables(engine: Engine, shown: str, *, anew: bool) -> None:
 
 
 def _version(connection: Connection) -> int | None:
-    return connection.scalar(select(About.schema)) if inspect(connection).has_table(About.__tablename__) else None
+    return (
+        connection.scalar(select(About.schema))
+        if inspect(connection).has_table(About.__tablename__)
+        else None
+    )
 
 
 @contextmanager

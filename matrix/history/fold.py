@@ -12,7 +12,10 @@ from matrix.table import variants_label
 
 @dataclass(frozen=True)
 class Group:
-    """One experiment in the variants that went the same way. `label` names them; it is empty if they are all there are."""
+    """One experiment in the variants that went the same way.
+
+    `label` names them; it is empty if they are all there are.
+    """
 
     experiment: str
     label: str
@@ -20,9 +23,11 @@ class Group:
 
 
 def fold(lines: Sequence[Line]) -> tuple[Group, ...]:
-    """The groups, in the order in which their first variants come; each has the lines of its first variant.
+    """The groups, in the order in which their first variants come; each has the lines of its first
+    variant.
 
-    The same way is the same answers, changed in the same runs; one of them may have been run more often.
+    The same way is the same answers, changed in the same runs; one of them may have been run more
+    often.
     """
     by_variant: dict[tuple[str, str], list[Line]] = defaultdict(list)
     for line in lines:
@@ -31,7 +36,10 @@ def fold(lines: Sequence[Line]) -> tuple[Group, ...]:
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (experiment, variant), own in by_variant.items():
         everything[experiment].append(_parameters(variant))
-        groups[experiment, repr([(line.id, [_answer(line, place) for place in range(len(line.spans))]) for line in own])].append(variant)
+        groups[
+            experiment,
+            repr([(line.id, [_answer(line, place) for place in range(len(line.spans))]) for line in own]),
+        ].append(variant)
     folded = []
     for (experiment, _), variants in groups.items():
         label = variants_label([_parameters(variant) for variant in variants], everything[experiment])

@@ -12,7 +12,8 @@ from vms.errors import MatrixError
 def keep(setting: str, results: Path, run: Path) -> str:
     """Records the run in the database of the setting. Gives what went wrong, in words, or nothing.
 
-    The run's own files are whole whatever happens here, and `./invoke history --rebuild` makes up for what was missed.
+    The run's own files are whole whatever happens here, and `./invoke history --rebuild` makes up
+    for what was missed.
     """
     try:
         with open_database(database_url(setting, results)) as engine:

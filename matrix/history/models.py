@@ -1,12 +1,13 @@
 """The tables of the history.
 
-Most nights a kernel answers exactly what it answered the night before. So the unit of storage is a sheet: every cell of
-one kernel in one run. Equal sheets are stored once and a run only points at them, and the same holds one level below for outcomes
-(status and facts). A quiet night of 4,000 cells on 100 kernels is then 101 new rows, and a question about a fact reads
-the few different sheets instead of a million cells.
+Most nights a kernel answers exactly what it answered the night before. So the unit of storage is a
+sheet: every cell of one kernel in one run. Equal sheets are stored once and a run only points at
+them, and the same holds one level below for outcomes (status and facts). A quiet night of 4,000
+cells on 100 kernels is then 101 new rows, and a question about a fact reads the few different
+sheets instead of a million cells.
 
-Sheets and outcomes have the digest of their content as their key: whoever stores it first, on whatever machine, writes the
-same row, so recording never has to ask the database for a number.
+Sheets and outcomes have the digest of their content as their key: whoever stores it first, on
+whatever machine, writes the same row, so recording never has to ask the database for a number.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Run(Base):
 
 
 class Kernel(Base):
-    """One build, told by its `id` (which holds a digest of files of the user's own); `name` is what its first run called it."""
+    """One build, told by its `id` (which holds a digest of files of the user's own); `name` is what
+    its first run called it.
+    """
 
     __tablename__ = "kernel"
 
@@ -61,7 +64,9 @@ class Kernel(Base):
 
 
 class Sheet(Base):
-    """Everything one kernel answered in one run, stored once for all runs in which it answered the same."""
+    """Everything one kernel answered in one run, stored once for all runs in which it answered the
+    same.
+    """
 
     __tablename__ = "sheet"
 
@@ -80,7 +85,10 @@ class RunSheet(Base):
 
 
 class Outcome(Base):
-    """How a cell of an experiment ended. `reason` is kept except for `error`, where it is about us and differs each time."""
+    """How a cell of an experiment ended.
+
+    `reason` is kept except for `error`, where it is about us and differs each time.
+    """
 
     __tablename__ = "outcome"
     __table_args__ = (Index("outcome_by_experiment", "experiment"),)
@@ -92,7 +100,10 @@ class Outcome(Base):
 
 
 class Entry(Base):
-    """One line of a sheet: the outcome of one variant. `variant` reads `frontend=legacy,scope=user`."""
+    """One line of a sheet: the outcome of one variant.
+
+    `variant` reads `frontend=legacy,scope=user`.
+    """
 
     __tablename__ = "entry"
     __table_args__ = (Index("entry_by_outcome", "outcome"),)

@@ -1,4 +1,7 @@
-"""Draws a fact's way: one row per build, time to the right, a colour and a label per value. SVG, made without a network."""
+"""Draws a fact's way: one row per build, time to the right, a colour and a label per value.
+
+SVG, made without a network.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from matrix.report.shown import in_words, shown
 if TYPE_CHECKING:
     import altair
 
-# Okabe and Ito's colours, told apart by colour-blind readers; the labels say the value where there are more values than colours.
+# Okabe and Ito's colours, told apart by colour-blind readers; the labels say the value where there
+# are more values than colours.
 _COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2"]
 _NO_VALUE = "#c8c8c8"
 _LABEL_CHARACTERS = 24
@@ -41,7 +45,9 @@ def label(span: Span) -> str:
 
 
 def build_name(line: Line, lines: Sequence[Line]) -> str:
-    """The kernel's name, with what its id says of the content where several builds share the name."""
+    """The kernel's name, with what its id says of the content where several builds share the
+    name.
+    """
     shared = {other.id for other in lines if other.kernel == line.kernel}
     return f"{line.kernel} ({line.id.rpartition('=')[2]})" if len(shared) > 1 else line.kernel
 
@@ -54,7 +60,9 @@ def _rows(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
         yield from _group_rows(group, lines, first, last, width)
 
 
-def _group_rows(group: Group, lines: Sequence[Line], first: datetime, last: datetime, width: timedelta) -> Iterator[dict[str, Any]]:
+def _group_rows(
+    group: Group, lines: Sequence[Line], first: datetime, last: datetime, width: timedelta
+) -> Iterator[dict[str, Any]]:
     for line in group.lines:
         ends = [span.first for span in line.spans[1:]] + [max(line.spans[-1].last, last) + width]
         for span, end in zip(line.spans, ends, strict=True):
@@ -77,7 +85,9 @@ def _time(moment: datetime) -> str:
 
 def _chart(altair: Any, rows: list[dict[str, Any]], fact: str) -> altair.VConcatChart:
     known = list(dict.fromkeys(row["shows"] for row in rows if row["known"]))
-    other = list(dict.fromkeys(row["shows"] for row in rows if not row["known"] and row["shows"] not in known))
+    other = list(
+        dict.fromkeys(row["shows"] for row in rows if not row["known"] and row["shows"] not in known)
+    )
     colours = [_COLOURS[place % len(_COLOURS)] for place in range(len(known))] + [_NO_VALUE] * len(other)
     # All panels show the same time, whichever runs each was in.
     time = altair.Scale(type="utc", domain=[min(row["from"] for row in rows), max(row["to"] for row in rows)])
@@ -89,8 +99,13 @@ def _chart(altair: Any, rows: list[dict[str, Any]], fact: str) -> altair.VConcat
             y=altair.Y("kernel:N", title=None, sort=None),
         )
         bars = base.mark_bar(height=14).encode(
-            x2="to:T", color=altair.Color("shows:N", title=fact, scale=altair.Scale(domain=known + other, range=colours))
+            x2="to:T",
+            color=altair.Color(
+                "shows:N", title=fact, scale=altair.Scale(domain=known + other, range=colours)
+            ),
         )
-        words = base.mark_text(align="left", dx=3, fontSize=10).encode(text="label:N", color=altair.value("black"))
+        words = base.mark_text(align="left", dx=3, fontSize=10).encode(
+            text="label:N", color=altair.value("black")
+        )
         panels.append((bars + words).properties(title=cell, width=_WIDTH, height=altair.Step(18)))
     return altair.vconcat(*panels).configure_view(stroke=None).configure_axisY(labelLimit=260)

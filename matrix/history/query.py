@@ -23,7 +23,10 @@ from vms.kernels.order import kernel_key
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive runs in which a cell gave the same. `value` is None where the outcome does not hold the fact (`status` says why)."""
+    """Consecutive runs in which a cell gave the same.
+
+    `value` is None where the outcome does not hold the fact (`status` says why).
+    """
 
     status: Status
     value: FactValue | None
@@ -35,7 +38,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Line:
-    """One fact of one cell through time: spans in the order of their runs. `id` tells apart builds that share a name."""
+    """One fact of one cell through time: spans in the order of their runs.
+
+    `id` tells apart builds that share a name.
+    """
 
     kernel: str
     id: str
@@ -50,7 +56,8 @@ class Line:
 def timeline(engine: Engine, fact: str) -> tuple[Line, ...]:
     """Every cell that ever had the fact, by experiment and variant, kernels in their order.
 
-    `fact` is `mangle_packets`, or `table-full.mangle_packets` for that experiment's alone. Raises UsageError when no run has it.
+    `fact` is `mangle_packets`, or `table-full.mangle_packets` for that experiment's alone. Raises
+    UsageError when no run has it.
     """
     experiment, _, name = fact.rpartition(".")
     with engine.connect() as connection:
@@ -63,12 +70,19 @@ def timeline(engine: Engine, fact: str) -> tuple[Line, ...]:
 def fact_names(engine: Engine) -> tuple[str, ...]:
     """Every fact that any run has, as `experiment.fact`."""
     with engine.connect() as connection:
-        found = connection.execute(select(Outcome.experiment, Fact.name).join(Fact, Fact.outcome == Outcome.digest).distinct())
+        found = connection.execute(
+            select(Outcome.experiment, Fact.name).join(Fact, Fact.outcome == Outcome.digest).distinct()
+        )
         return tuple(sorted(f"{experiment}.{name}" for experiment, name in found))
 
 
 def _experiments(connection: Connection, name: str, experiment: str) -> list[str]:
-    wanted = select(Outcome.experiment).join(Fact, Fact.outcome == Outcome.digest).where(Fact.name == name).distinct()
+    wanted = (
+        select(Outcome.experiment)
+        .join(Fact, Fact.outcome == Outcome.digest)
+        .where(Fact.name == name)
+        .distinct()
+    )
     if experiment:
         wanted = wanted.where(Outcome.experiment == experiment)
     return list(connection.scalars(wanted))
@@ -76,7 +90,10 @@ def _experiments(connection: Connection, name: str, experiment: str) -> list[str
 
 def _nothing(connection: Connection, fact: str, name: str) -> str:
     if connection.scalar(select(Run.id).limit(1)) is None:
-        return "history: no run is recorded yet; `./invoke matrix` records each run, `./invoke history --rebuild` those in results/"
+        return (
+            "history: no run is recorded yet; `./invoke matrix` records each run, `./invoke history"
+            " --rebuild` those in results/"
+        )
     names = connection.scalars(select(Fact.name).distinct()).all()
     near = difflib.get_close_matches(name, names, n=3)
     return f"history: no run has a fact {fact!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
@@ -86,7 +103,15 @@ def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterato
     kernels = {row.id: row for row in connection.execute(select(KernelRow.__table__))}
     nights = _nights(connection)
     cells = connection.execute(
-        select(Outcome.experiment, Entry.variant, Sheet.kernel, Entry.sheet, Outcome.status, Fact.value, Outcome.reason)
+        select(
+            Outcome.experiment,
+            Entry.variant,
+            Sheet.kernel,
+            Entry.sheet,
+            Outcome.status,
+            Fact.value,
+            Outcome.reason,
+        )
         .join(Entry, Entry.outcome == Outcome.digest)
         .join(Sheet, Sheet.digest == Entry.sheet)
         .outerjoin(Fact, and_(Fact.outcome == Outcome.digest, Fact.name == name))
@@ -104,7 +129,9 @@ def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterato
 
 
 class _Answer(NamedTuple):
-    """What of an outcome this question sees: outcomes that differ in other facts are the same to it."""
+    """What of an outcome this question sees: outcomes that differ in other facts are the same to
+    it.
+    """
 
     status: str
     value: str | None
@@ -137,7 +164,8 @@ def _nights(connection: Connection) -> dict[str, list[_Stretch]]:
 
 def _spans(nights: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span]:
     ran = [(answers[night.sheet], night) for night in nights if night.sheet in answers]
-    # Our errors say nothing of the kernel, so they end no span; they are shown where there is nothing else.
+    # Our errors say nothing of the kernel, so they end no span; they are shown where there is
+    # nothing else.
     ran = [pair for pair in ran if pair[0].status != Status.ERROR] or ran
     for answer, group in groupby(ran, key=lambda pair: pair[0]):
         stretches = [night for _, night in group]

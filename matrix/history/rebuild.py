@@ -17,20 +17,28 @@ from vms.errors import UsageError
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How many runs were recorded, and the directories that were left out with the reason of each."""
+    """How many runs were recorded, and the directories that were left out with the reason of
+    each.
+    """
 
     runs: int
     left_out: tuple[str, ...]
 
 
 def record_run(engine: Engine, path: Path) -> None:
-    """Records the run in the directory as this machine's. Raises UsageError if it is no run directory or is damaged."""
+    """Records the run in the directory as this machine's.
+
+    Raises UsageError if it is no run directory or is damaged.
+    """
     manifest, records = read_finished(path)
     record(engine, platform.node(), manifest, records)
 
 
 def rebuild(engine: Engine, results: Path) -> Rebuilt:
-    """Forgets this machine's runs and records those in the results directory. Other machines' runs in a shared database stay."""
+    """Forgets this machine's runs and records those in the results directory.
+
+    Other machines' runs in a shared database stay.
+    """
     with writing(engine) as connection:
         connection.execute(delete(Run).where(Run.machine == platform.node()))
     runs = 0

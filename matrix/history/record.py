@@ -27,7 +27,9 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def record(engine: Engine, machine: str, manifest: Manifest, records: Iterable[Record]) -> None:
-    """Writes one run, whole or not at all; if the machine has recorded a run of that name before, it is replaced."""
+    """Writes one run, whole or not at all; if the machine has recorded a run of that name before,
+    it is replaced.
+    """
     with writing(engine) as connection:
         _record(connection, machine, manifest, tuple(records))
 
@@ -35,7 +37,11 @@ def record(engine: Engine, machine: str, manifest: Manifest, records: Iterable[R
 def _record(connection: Connection, machine: str, manifest: Manifest, records: tuple[Record, ...]) -> None:
     started = datetime.fromisoformat(manifest.started).astimezone(UTC).replace(tzinfo=None)
     connection.execute(delete(Run).where(Run.machine == machine, Run.name == manifest.run))
-    run = connection.scalar(insert(Run).values(machine=machine, name=manifest.run, started=started, cells=len(records)).returning(Run.id))
+    run = connection.scalar(
+        insert(Run)
+        .values(machine=machine, name=manifest.run, started=started, cells=len(records))
+        .returning(Run.id)
+    )
     rows: _Rows = defaultdict(dict)
     by_kernel: dict[str, list[Record]] = defaultdict(list)
     for one in records:
@@ -43,7 +49,10 @@ def _record(connection: Connection, machine: str, manifest: Manifest, records: t
     entries = {entry.name: entry for entry in manifest.kernels}
     for name, cells in by_kernel.items():
         if name not in entries:
-            raise UsageError(f"the run {manifest.run} holds cells of {name[:64]!r}, a kernel that its manifest does not name")
+            raise UsageError(
+                f"the run {manifest.run} holds cells of {name[:64]!r}, a kernel that its manifest does not"
+                " name"
+            )
         kernel = _kernel(rows, entries[name])
         lines = sorted((one.experiment, variant_name(one.variant), _outcome(rows, one)) for one in cells)
         sheet = _digest([kernel, lines])
@@ -78,7 +87,12 @@ def _outcome(rows: _Rows, one: Record) -> str:
     facts = {name: _encode(value).decode() for name, value in one.facts.items()}
     digest = _digest([one.experiment, one.status, reason, facts])
     if digest not in rows[Outcome]:
-        rows[Outcome][digest] = {"digest": digest, "experiment": one.experiment, "status": one.status.value, "reason": reason}
+        rows[Outcome][digest] = {
+            "digest": digest,
+            "experiment": one.experiment,
+            "status": one.status.value,
+            "reason": reason,
+        }
         for name, value in facts.items():
             rows[Fact][digest, name] = {"outcome": digest, "name": name, "value": value}
     return digest
@@ -90,7 +104,10 @@ def _digest(content: object) -> str:
 
 
 def _insert_new(connection: Connection, table: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Inserts the rows whose keys are not there yet. Equal keys mean equal content, so nothing is lost."""
+    """Inserts the rows whose keys are not there yet.
+
+    Equal keys mean equal content, so nothing is lost.
+    """
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

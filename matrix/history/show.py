@@ -16,14 +16,33 @@ _SPANS_SHOWN = 4
 
 
 def table(lines: Sequence[Line]) -> Table:
-    """One row per build, by experiment and variants that went the same way: its answer now, since when, and those before, newest first."""
-    shown = Table("experiment", "variants", "kernel", "answers", "since", "runs", "before", box=box.SIMPLE_HEAD, pad_edge=False)
+    """One row per build, by experiment and variants that went the same way: its answer now, since
+    when, and those before, newest first.
+    """
+    shown = Table(
+        "experiment",
+        "variants",
+        "kernel",
+        "answers",
+        "since",
+        "runs",
+        "before",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for group in fold(lines):
         heading = (group.experiment, group.label or "all")
         for line in group.lines:
             now = line.spans[-1]
             runs = str(sum(span.runs for span in line.spans))
-            row = (*heading, build_name(line, lines), label(now), f"{now.first:%Y-%m-%d}", runs, _before(line))
+            row = (
+                *heading,
+                build_name(line, lines),
+                label(now),
+                f"{now.first:%Y-%m-%d}",
+                runs,
+                _before(line),
+            )
             heading = ("", "")
             shown.add_row(*(Text(word) for word in row))
     return shown

@@ -1,4 +1,7 @@
-"""Whether a build holds a commit. Never "since": a fix is in 5.10.259 and 6.12.93 and not in 6.18.15."""
+"""Whether a build holds a commit.
+
+Never "since": a fix is in 5.10.259 and 6.12.93 and not in 6.18.15.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,23 @@ from vms.kernels.order import release_key, series_of, version_key
 def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool | None:
     """Whether the build holds the commit; None if that is not known.
 
-    It does if its series is the commit's mainline release or later, or if a release of its series not newer than it has the backport. It
-    does not if its series was read at least so far and no backport was found. A change of Debian's is in the builds of Debian that are
-    named or follow, within a series and in every series after the last.
+    It does if its series is the commit's mainline release or later, or if a release of its series
+    not newer than it has the backport. It does not if its series was read at least so far and no
+    backport was found. A change of Debian's is in the builds of Debian that are named or follow,
+    within a series and in every series after the last.
     """
     if commit.distribution:
         return _distribution(build, commit.distribution)
     if release_key(build.release) >= release_key(commit.mainline):
         return True
-    if any(series_of(release) == build.series and release_key(build.release) >= release_key(release) for release in commit.backports):
+    if any(
+        series_of(release) == build.series and release_key(build.release) >= release_key(release)
+        for release in commit.backports
+    ):
         return True
     if build.series == series_of(commit.mainline):
-        # A release candidate of the very series: which of them was the first is known only where the ledger names one.
+        # A release candidate of the very series: which of them was the first is known only where
+        # the ledger names one.
         return False if "~rc" in commit.mainline else None
     read = surveyed.get(build.series)
     return False if read and release_key(build.release) <= release_key(read) else None
@@ -32,8 +40,11 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
 def _distribution(build: Build, versions: tuple[str, ...]) -> bool | None:
     if not build.id.startswith("debian:"):
         return None
-    # A rebuild for an older suite, 6.12.95-1~bpo12+1, holds what 6.12.95-1 holds, though its version sorts before.
+    # A rebuild for an older suite, 6.12.95-1~bpo12+1, holds what 6.12.95-1 holds, though its
+    # version sorts before.
     version = re.sub(r"~(bpo|deb)\d+.*$", "", build.version)
-    if any(series_of(first) == build.series and version_key(version) >= version_key(first) for first in versions):
+    if any(
+        series_of(first) == build.series and version_key(version) >= version_key(first) for first in versions
+    ):
         return True
     return bool(release_key(build.series) > max(release_key(series_of(first)) for first in versions))

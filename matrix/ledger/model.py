@@ -10,11 +10,16 @@ from typing import Protocol
 from matrix.record import FactValue
 
 ANSWERED = "answered"
-"""The value of the fact without a name where a cell has facts. Where it has none, the value is its status."""
+"""The value of the fact without a name where a cell has facts.
+
+Where it has none, the value is its status.
+"""
 
 
 class Build(Protocol):
-    """What the ledger needs to know of a kernel: `vms.kernels.kernel.Kernel` has it, and a manifest's entry."""
+    """What the ledger needs to know of a kernel: `vms.kernels.kernel.Kernel` has it, and a
+    manifest's entry.
+    """
 
     @property
     def id(self) -> str: ...  # noqa: D102
@@ -30,7 +35,9 @@ class Build(Protocol):
 
 
 class Confirmed(StrEnum):
-    """What it rests on that a build holds a commit: a changelog, the sources of both sides, compiled modules, or two builds run."""
+    """What it rests on that a build holds a commit: a changelog, the sources of both sides,
+    compiled modules, or two builds run.
+    """
 
     CHANGELOG = "changelog"
     SOURCE = "source"
@@ -42,9 +49,10 @@ class Confirmed(StrEnum):
 class Commit:
     """One commit, and the releases that hold it.
 
-    `mainline` is the first mainline release that does, `backports` the stable releases; `distribution` names package versions
-    instead, for a change that Debian made. `hash` is empty where it could not be found. `unexercised` says why no pair of Debian's
-    builds differs in this commit.
+    `mainline` is the first mainline release that does, `backports` the stable releases;
+    `distribution` names package versions instead, for a change that Debian made. `hash` is empty
+    where it could not be found. `unexercised` says why no pair of Debian's builds differs in this
+    commit.
     """
 
     key: str
@@ -66,10 +74,12 @@ class Commit:
 
 @dataclass(frozen=True)
 class Change:
-    """What a commit does to a fact: `before` without it, `after` with it; None where the fact, or the item of it, is then not there.
+    """What a commit does to a fact: `before` without it, `after` with it; None where the fact, or
+    the item of it, is then not there.
 
-    `item` is one element of a list (True or None) or one key of a dict (its number or None); empty for the fact as a whole. An empty
-    `fact` is the cell: `answered`, or the status it has without facts. `variant` holds what a cell's variant must have to be meant.
+    `item` is one element of a list (True or None) or one key of a dict (its number or None); empty
+    for the fact as a whole. An empty `fact` is the cell: `answered`, or the status it has without
+    facts. `variant` holds what a cell's variant must have to be meant.
     """
 
     experiment: str

@@ -50,7 +50,10 @@ class _Changes(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_ledger(directory: Path = HERE) -> Ledger:
-    """The ledger in a directory. Raises UsageError that names the file and the entry of whatever is wrong."""
+    """The ledger in a directory.
+
+    Raises UsageError that names the file and the entry of whatever is wrong.
+    """
     raw = _load(directory / "commits.toml", _Commits)
     commits = {key: Commit(key=key, **msgspec.structs.asdict(entry)) for key, entry in raw.commits.items()}
     for commit in commits.values():
@@ -92,4 +95,12 @@ def _change(entry: _Change, where: str, commits: Mapping[str, Commit]) -> Change
         raise UsageError(f"{where}: before and after are both {entry.before!r}")
     if entry.item and not entry.fact:
         raise UsageError(f"{where}: item {entry.item!r} of which fact?")
-    return Change(entry.experiment, commits[entry.commit], entry.fact, entry.item, entry.before, entry.after, entry.variant)
+    return Change(
+        entry.experiment,
+        commits[entry.commit],
+        entry.fact,
+        entry.item,
+        entry.before,
+        entry.after,
+        entry.variant,
+    )

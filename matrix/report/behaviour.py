@@ -20,10 +20,12 @@ GLYPHS = {
 
 
 def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
-    """For each cell of a row the number of its behaviour: two cells have the same one exactly if they compare as the same.
+    """For each cell of a row the number of its behaviour: two cells have the same one exactly if
+    they compare as the same.
 
-    Equal facts have equal numbers from 0, in order of appearance. A kernel that gave no facts (it cannot, crashed, did not end)
-    behaves as its status says, numbered below -1. -1 is a cell that is not compared.
+    Equal facts have equal numbers from 0, in order of appearance. A kernel that gave no facts (it
+    cannot, crashed, did not end) behaves as its status says, numbered below -1. -1 is a cell that
+    is not compared.
     """
     seen: dict[object, int] = {}
 

@@ -1,4 +1,6 @@
-"""What a cell of the page has room for: of each fact that differs within a row, the part that differs."""
+"""What a cell of the page has room for: of each fact that differs within a row, the part that
+differs.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,30 @@ _PREFIX = 12
 
 @dataclass(frozen=True)
 class BriefLine:
-    """One line in every cell of a row: the facts it shows, and their values by column (empty where a cell has none)."""
+    """One line in every cell of a row: the facts it shows, and their values by column (empty where
+    a cell has none).
+    """
 
     facts: tuple[str, ...]
     values: tuple[str, ...]
 
 
 def brief(row: Row) -> tuple[BriefLine, ...]:
-    """Each fact that differs within the row on a line of its own; where none does, all plain counts on one line, or the first facts."""
+    """Each fact that differs within the row on a line of its own; where none does, all plain counts
+    on one line, or the first facts.
+    """
     records = [record for record in row.records if record and record.facts]
     varying = [name for name in row.facts if len({frozen(_one(record, name)) for record in records}) > 1]
     if varying:
         return tuple(BriefLine((name,), _differing(row, name)) for name in varying[:_LINES])
-    counts = tuple(name for name in row.facts if all(type(record.facts.get(name)) is int for record in records))
+    counts = tuple(
+        name for name in row.facts if all(type(record.facts.get(name)) is int for record in records)
+    )
     lines = [counts] if 0 < len(counts) <= _COUNTS else [(name,) for name in row.facts[:_LINES_OF_EQUALS]]
-    return tuple(BriefLine(names, tuple("/".join(_text(record, name) for name in names) for record in row.records)) for names in lines)
+    return tuple(
+        BriefLine(names, tuple("/".join(_text(record, name) for name in names) for record in row.records))
+        for names in lines
+    )
 
 
 def _one(record: Record, name: str) -> dict[str, FactValue]:
@@ -48,7 +59,9 @@ def _text(record: Record | None, name: str) -> str:
 
 
 def _differing(row: Row, name: str) -> tuple[str, ...]:
-    """The fact in each cell; an ellipsis stands for what is the same in all: items of lists, keys of dicts, the beginning of long texts."""
+    """The fact in each cell; an ellipsis stands for what is the same in all: items of lists, keys
+    of dicts, the beginning of long texts.
+    """
     places = [place for place, record in enumerate(row.records) if record and name in record.facts]
     values = [record.facts[name] for record in row.records if record and name in record.facts]
     reduced = [without_common(value, values) for value in values]
@@ -73,7 +86,11 @@ def without_common(value: FactValue, values: Sequence[FactValue]) -> FactValue:
         return [item for item in value if not all(item in other for other in lists)]
     if isinstance(value, dict):
         dicts = [other for other in values if isinstance(other, dict)]
-        return {key: number for key, number in value.items() if not all(key in other and other[key] == number for other in dicts)}
+        return {
+            key: number
+            for key, number in value.items()
+            if not all(key in other and other[key] == number for other in dicts)
+        }
     return value
 
 

@@ -11,26 +11,42 @@ from matrix.table import Table
 
 
 def changes(table: Table, ledger: Ledger) -> list[str]:
-    """Lines of Markdown: a row for each fact that differs from the kernel to the left, in the table's order."""
+    """Lines of Markdown: a row for each fact that differs from the kernel to the left, in the
+    table's order.
+    """
     found = []
     for row in table.rows:
         label = plain(row.experiment + (f" [{row.label}]" if row.label else ""))
         for change in told_changes(row, table.kernels, ledger).values():
-            between = f"{plain(table.kernels[change.before].name)} → {plain(table.kernels[change.after].name)}"
+            between = (
+                f"{plain(table.kernels[change.before].name)} → {plain(table.kernels[change.after].name)}"
+            )
             for fact in change.facts:
                 name = plain(fact.difference.fact) or "the cell"
                 values = f"{_value(fact.difference.before)} → {_value(fact.difference.after)}"
                 verdict = "" if fact.verdict == EXPLAINED else f"**{fact.verdict}** "
-                found.append(f"| {label} | {name} | {between} | {values} | {verdict}{'<br>'.join(map(commit_line, fact.commits))} |")
+                found.append(
+                    f"| {label} | {name} | {between} | {values} |"
+                    f" {verdict}{'<br>'.join(map(commit_line, fact.commits))} |"
+                )
     if not found:
         return []
-    return ["", "## What changed", "", "| experiment | fact | kernels | values | why |", "| --- | --- | --- | --- | --- |", *found]
+    return [
+        "",
+        "## What changed",
+        "",
+        "| experiment | fact | kernels | values | why |",
+        "| --- | --- | --- | --- | --- |",
+        *found,
+    ]
 
 
 def commit_line(commit: Commit) -> str:
     """A commit in one line: what it means for a user, its title linked, where it is from on."""
     title = f"[{plain(commit.title)}]({commit.link})" if commit.link else plain(commit.title)
-    where = ", ".join([*([commit.mainline] if commit.mainline else []), *commit.backports, *commit.distribution])
+    where = ", ".join(
+        [*([commit.mainline] if commit.mainline else []), *commit.backports, *commit.distribution]
+    )
     return f"{plain(commit.sentence)} {title} ({plain(where)}; {plain(commit.confirmed)})"
 
 

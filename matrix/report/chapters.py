@@ -15,35 +15,56 @@ from matrix.upgrade import Chapter, Evidence, Story, Weight
 from vms.kernels.order import release_key, series_of
 
 _WEIGHTS = {
-    Weight.BREAKS: ("What breaks", "Expectations that hold on every other kernel do not hold here. Do not upgrade before you know why."),
+    Weight.BREAKS: (
+        "What breaks",
+        "Expectations that hold on every other kernel do not hold here. Do not upgrade before you know why.",
+    ),
     Weight.LOST: ("Fixes that you lose", "The older kernel has these by backport, the newer one does not."),
     Weight.GONE: ("What is no longer there", "Search your rules and scripts for it."),
-    Weight.UNEXPLAINED: ("What changes, and no known commit explains it", "Look at the evidence: these may be regressions."),
+    Weight.UNEXPLAINED: (
+        "What changes, and no known commit explains it",
+        "Look at the evidence: these may be regressions.",
+    ),
     Weight.GAINED: ("What works now", ""),
 }
 _BEARINGS = {
     Bearing.STOPS: (
         "Packets that no longer get through",
-        "See whether you have such traffic. After the upgrade watch drop and insert_failed in `conntrack -S` and your rules' counters.",
+        (
+            "See whether you have such traffic. After the upgrade watch drop and insert_failed in `conntrack"
+            " -S` and your rules' counters."
+        ),
     ),
     Bearing.REFUSED: (
         "Settings and rules that are no longer taken",
-        "Search sysctl files, module options and rule sets for them: a script that stops at the first error stops there.",
+        (
+            "Search sysctl files, module options and rule sets for them: a script that stops at the first"
+            " error stops there."
+        ),
     ),
     Bearing.JUDGED: (
         "Packets that are judged otherwise, or get through now",
-        "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they see other packets than before.",
+        (
+            "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they see other packets"
+            " than before."
+        ),
     ),
     Bearing.LIVES: (
         "How long entries live",
-        "Look at limits and timeouts that were tuned to the older kernel, at idle connections and at what replaces ended ones.",
+        (
+            "Look at limits and timeouts that were tuned to the older kernel, at idle connections and at what"
+            " replaces ended ones."
+        ),
     ),
     Bearing.OTHERWISE: ("What else behaves otherwise", ""),
     Bearing.TELLS: (
         "What tools and monitoring see",
         "Look at alerts, exporters and scripts that read counters, listings, events or the kernel's log.",
     ),
-    Bearing.OFFERS: ("What can be set or matched now", "Nothing has to be done; ways around the lack of it may go."),
+    Bearing.OFFERS: (
+        "What can be set or matched now",
+        "Nothing has to be done; ways around the lack of it may go.",
+    ),
 }
 _WORD_CHARACTERS = 300
 _WHOLE_CHARACTERS = 40
@@ -61,7 +82,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that changes. `together` are numbers of other entries that it is the doing of as well; `paths` lead to its evidence."""
+    """One thing that changes.
+
+    `together` are numbers of other entries that it is the doing of as well; `paths` lead to its
+    evidence.
+    """
 
     number: int
     sentence: str
@@ -97,18 +122,28 @@ def title(story: Story) -> str:
 def overview(story: Story) -> str:
     """The whole in some sentences."""
     if not story.compared:
-        return "No cell was answered by both, so there is nothing to compare; what follows is what the ledger knows of the two builds."
+        return (
+            "No cell was answered by both, so there is nothing to compare; what follows is what the ledger"
+            " knows of the two builds."
+        )
     explained = {commit.key for chapter in story.chapters for commit in chapter.commits}
     unexplained = sum(not chapter.commits for chapter in story.chapters)
-    said = [f"Both answered {story.compared} cells; {_count(story.differing, 'cell is', 'cells are')} answered differently."]
+    said = [
+        f"Both answered {story.compared} cells; {_count(story.differing, 'cell is', 'cells are')} answered"
+        " differently."
+    ]
     if explained:
         said.append(
-            f"{_count(len(explained), 'known change explains', 'known changes explain')} {'most of that' if unexplained else 'that'}."
+            f"{_count(len(explained), 'known change explains', 'known changes explain')}"
+            f" {'most of that' if unexplained else 'that'}."
         )
     if unexplained:
         said.append(f"For {_count(unexplained, 'difference', 'differences')} no known change does.")
     if story.not_compared:
-        said.append(f"{_count(story.not_compared, 'cell', 'cells')} could not be compared: not run on both, unstable, or an error of ours.")
+        said.append(
+            f"{_count(story.not_compared, 'cell', 'cells')} could not be compared: not run on both, unstable,"
+            " or an error of ours."
+        )
     return " ".join(said)
 
 
@@ -118,12 +153,17 @@ def again(story: Story) -> str:
 
 
 def sections(story: Story) -> tuple[Section, ...]:
-    """The story's chapters, the most consequential first. A commit's sentence is said once, where the commit is alone if it is anywhere.
+    """The story's chapters, the most consequential first. A commit's sentence is said once, where
+    the commit is alone if it is anywhere.
 
     What only several of them together explain comes last and refers to them.
     """
     alone = {chapter.commits[0].key for chapter in story.chapters if len(chapter.commits) == 1}
-    joint = [chapter for chapter in story.chapters if len(chapter.commits) > 1 and all(commit.key in alone for commit in chapter.commits)]
+    joint = [
+        chapter
+        for chapter in story.chapters
+        if len(chapter.commits) > 1 and all(commit.key in alone for commit in chapter.commits)
+    ]
     grouped = list(_grouped([chapter for chapter in story.chapters if chapter not in joint]))
     if joint:
         grouped.append((("What several of these do together", ""), joint))
@@ -156,7 +196,9 @@ def unseen(story: Story) -> tuple[Unseen, ...]:
 
 
 def _grouped(chapters: list[Chapter]) -> Iterator[tuple[tuple[str, str], list[Chapter]]]:
-    """Chapters under their heading and advice: changes that are explained and break nothing by what they bear on."""
+    """Chapters under their heading and advice: changes that are explained and break nothing by what
+    they bear on.
+    """
     for weight in Weight:
         of = [chapter for chapter in chapters if chapter.weight is weight]
         if weight is not Weight.CHANGES and of:
@@ -235,7 +277,9 @@ def _since(commit: Commit, holder: KernelEntry) -> str:
 
 
 def _build(entry: KernelEntry) -> str:
-    about = ", ".join(word for word in (entry.flavour, entry.version, entry.suite) if word and word != entry.name)
+    about = ", ".join(
+        word for word in (entry.flavour, entry.version, entry.suite) if word and word != entry.name
+    )
     return f"{entry.name} ({about})" if about else entry.name
 
 

@@ -10,13 +10,17 @@ from vms.kernels.kernel import Kernel
 
 
 def plan_text(plan: Plan, command: Callable[[Kernel, int], str]) -> str:
-    """The cells of each kernel, and the command that starts its guests; `command` gives that for a number of processors."""
+    """The cells of each kernel, and the command that starts its guests; `command` gives that for a
+    number of processors.
+    """
     parts = [f"{len(plan.cells)} cells: {len(plan.kernels)} kernels, {len(plan.experiments)} experiments"]
     for kernel in plan.kernels:
         cells = plan.of(kernel)
         counted = Counter(cell.experiment.name for cell in cells)
         parts += ["", f"{kernel.name} ({kernel.id}): {len(cells)} cells"]
-        parts.append("  " + ", ".join(name + (f" x{number}" if number > 1 else "") for name, number in counted.items()))
+        parts.append(
+            "  " + ", ".join(name + (f" x{number}" if number > 1 else "") for name, number in counted.items())
+        )
         for cpus in sorted({cell.experiment.cpus for cell in cells}):
             parts += ["", command(kernel, cpus)]
     return "\n".join(parts) + "\n"

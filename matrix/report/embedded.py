@@ -19,7 +19,9 @@ from matrix.table import Row, Table
 
 @dataclass(frozen=True)
 class Shown:
-    """A row as the page has it: its topic, its experiment if the catalogue still has it, its changes by column."""
+    """A row as the page has it: its topic, its experiment if the catalogue still has it, its
+    changes by column.
+    """
 
     topic: str
     row: Row
@@ -32,7 +34,14 @@ def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
     pools = _Pools()
     return {
         "kernels": [
-            {"name": k.name, "series": k.series, "release": k.release, "version": k.version, "flavour": k.flavour, "id": k.id}
+            {
+                "name": k.name,
+                "series": k.series,
+                "release": k.release,
+                "version": k.version,
+                "flavour": k.flavour,
+                "id": k.id,
+            }
             for k in table.kernels
         ],
         "statuses": {str(status): GLYPHS[status] for status in Status},
@@ -109,7 +118,14 @@ class _Pools:
             facts = {fact.name: fact.meaning for fact in experiment.facts} if experiment else {}
             invariants = [invariant.text for invariant in experiment.invariants] if experiment else []
             doc, question = (experiment.doc, experiment.question) if experiment else ("", "")
-            return {"name": shown(name), "topic": topic, "question": question, "doc": doc, "facts": facts, "invariants": invariants}
+            return {
+                "name": shown(name),
+                "topic": topic,
+                "question": question,
+                "doc": doc,
+                "facts": facts,
+                "invariants": invariants,
+            }
 
         return self._place(self.experiments, ("experiment", name), entry)
 
@@ -130,7 +146,9 @@ class _Pools:
             return -1
         key = frozen(cell.facts)
         facts = self._place(
-            self.facts, ("facts", key), lambda: {shown(name, 100): shown_value(value) for name, value in cell.facts.items()}
+            self.facts,
+            ("facts", key),
+            lambda: {shown(name, 100): shown_value(value) for name, value in cell.facts.items()},
         )
         if facts not in self.ways and (found := ways(cell.facts)):
             self.ways[facts] = found

@@ -1,7 +1,7 @@
 """The evidence that the page carries with it, packed by row; everything else is a link to the file.
 
-A blob is gzip in base64 of JSON: {column: {file name: {"note": size in words, "text": ...} or {"note": ..., "packets": [...]}}}.
-The browser unpacks a row's blob when one of its cells is opened.
+A blob is gzip in base64 of JSON: {column: {file name: {"note": size in words, "text": ...} or
+{"note": ..., "packets": [...]}}}. The browser unpacks a row's blob when one of its cells is opened.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ FILE_BYTES = 16_384
 """As much of a text file is in the page; of a capture, as many bytes are read."""
 
 PAGE_BYTES = 12 << 20
-"""Once the page carries that much (before packing, a tenth of it after), cells that look like their neighbours are left to the links."""
+"""Once the page carries that much (before packing, a tenth of it after), cells that look like their
+neighbours are left to the links.
+"""
 
 _CAPTURE_BYTES = 1 << 20
 
@@ -43,17 +45,26 @@ def pack_evidence(run: Path, rows: Sequence[Row]) -> tuple[str, ...]:
         files, size = _files(cell_path(run, record), record)
         found[place][column] = files
         carried += size
-    return tuple(base64.b64encode(gzip.compress(msgspec.json.encode(cells), 6, mtime=0)).decode() if cells else "" for cells in found)
+    return tuple(
+        base64.b64encode(gzip.compress(msgspec.json.encode(cells), 6, mtime=0)).decode() if cells else ""
+        for cells in found
+    )
 
 
 def _most_telling_first(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
-    """Every cell of every row as (row, column): first those where something happened, with the cells they are compared with."""
+    """Every cell of every row as (row, column): first those where something happened, with the
+    cells they are compared with.
+    """
     telling, rest = [], []
     for place, row in enumerate(rows):
         numbers = behaviours(row.records)
         chosen = set()
         for column, record in enumerate(row.records):
-            if record is not None and (record.status is not Status.PASS or row.changed[column] or numbers[column] not in numbers[:column]):
+            if record is not None and (
+                record.status is not Status.PASS
+                or row.changed[column]
+                or numbers[column] not in numbers[:column]
+            ):
                 chosen |= {column, max(column - 1, 0)} if row.changed[column] else {column}
         telling += [(place, column) for column in sorted(chosen)]
         rest += [(place, column) for column in range(len(row.records)) if column not in chosen]

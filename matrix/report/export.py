@@ -17,7 +17,10 @@ from vms.errors import UsageError
 
 
 def export(form: str, run: Path) -> bytes:
-    """The run as `tap`, `csv`, `parquet` or `json` (see docs/schema/results.schema.json). Raises UsageError for another form or no run."""
+    """The run as `tap`, `csv`, `parquet` or `json` (see docs/schema/results.schema.json).
+
+    Raises UsageError for another form or no run.
+    """
     if form not in _FORMS:
         raise UsageError(f"export: there is no form {form!r}; there are {', '.join(_FORMS)}")
     return _FORMS[form](*read_finished(run))

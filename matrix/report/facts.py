@@ -30,7 +30,9 @@ COLUMNS = (
     "value",
     "number",
 )
-"""`value` is the fact in JSON, exact; `number` is it as a number where it is one (a bool is 0 or 1). A cell without facts has one line."""
+"""`value` is the fact in JSON, exact; `number` is it as a number where it is one (a bool is 0 or
+1). A cell without facts has one line.
+"""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -53,9 +55,15 @@ def write_parquet(manifest: Manifest, records: Sequence[Record], path: Path) -> 
 
     word = arrow.dictionary(arrow.int32(), arrow.string())
     kinds = {"seconds": arrow.float64(), "number": arrow.float64(), "value": arrow.string()}
-    schema = arrow.schema([(name, kinds.get(name, word)) for name in COLUMNS], metadata={"manifest": msgspec.json.encode(manifest)})
+    schema = arrow.schema(
+        [(name, kinds.get(name, word)) for name in COLUMNS],
+        metadata={"manifest": msgspec.json.encode(manifest)},
+    )
     columns = list(zip(*_lines(manifest, records), strict=True)) or [()] * len(COLUMNS)
-    table = arrow.table([arrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    table = arrow.table(
+        [arrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
     parquet.write_table(table, path, compression="zstd")
 
 
@@ -88,7 +96,11 @@ def _number(value: FactValue) -> float | None:
 
 def _inert(value: object) -> object:
     """A guest's text must not become a formula in the spreadsheet that opens the file."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value) else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value)
+        else value
+    )
 
 
 def _is_number(text: str) -> bool:

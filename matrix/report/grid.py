@@ -14,7 +14,10 @@ _FACT_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class Word:
-    """One cell of a line. `changed`: differs from its left neighbour. `status` is set where the word is one, not a fact."""
+    """One cell of a line.
+
+    `changed`: differs from its left neighbour. `status` is set where the word is one, not a fact.
+    """
 
     text: str
     changed: bool = False
@@ -31,9 +34,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """A row as text. `counts` are the facts whose values stand side by side in the heading as `10/7/10/7`.
+    """A row as text. `counts` are the facts whose values stand side by side in the heading as
+    `10/7/10/7`.
 
-    `differing` has a line for each other fact that is not the same on every kernel, `everywhere` the value of each that is.
+    `differing` has a line for each other fact that is not the same on every kernel, `everywhere`
+    the value of each that is.
     """
 
     heading: Line
@@ -43,9 +48,14 @@ class Lines:
 
 
 def lines(row: Row) -> Lines:
-    """The row as lines. Its first few plain numbers stand in the heading, which is what one looks at first."""
+    """The row as lines.
+
+    Its first few plain numbers stand in the heading, which is what one looks at first.
+    """
     records = [record for record in row.records if record and record.facts]
-    counts = tuple(fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records))[:_COUNTS]
+    counts = tuple(
+        fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records)
+    )[:_COUNTS]
     pairs = list(zip(row.records, row.changed, strict=True))
     differing, everywhere = [], []
     for fact in row.facts:
@@ -73,7 +83,11 @@ def _heading(record: Record | None, changed: frozenset[str], counts: tuple[str, 
     if not record.facts or not counts:
         return Word(record.status.value, differs, record.status)
     text = "/".join(str(record.facts[name]) for name in counts)
-    return Word(text, differs) if record.status is Status.PASS else Word(f"{text} {record.status}", differs, record.status)
+    return (
+        Word(text, differs)
+        if record.status is Status.PASS
+        else Word(f"{text} {record.status}", differs, record.status)
+    )
 
 
 def _fact(record: Record | None, changed: frozenset[str], fact: str) -> Word:

@@ -22,14 +22,17 @@ _SCRIPTS = ("model.js", "query.js", "grid.js", "way.js", "panel.js", "main.js")
 
 
 def html_report(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> str:
-    """The whole page of a run whose directory is `run`; it belongs into `run/report/`, from where its links reach the evidence."""
+    """The whole page of a run whose directory is `run`; it belongs into `run/report/`, from where
+    its links reach the evidence.
+    """
     return render(make_page(table, catalogue, ledger, run))
 
 
 def render(page: Page) -> str:
     """The page as HTML.
 
-    Its policy lets the browser run and apply nothing but the script and style written here, whatever a guest managed to put into a text.
+    Its policy lets the browser run and apply nothing but the script and style written here,
+    whatever a guest managed to put into a text.
     """
     style = _source("report.css") + _sizes(page)
     script = "(() => {\n'use strict';\n" + "".join(_source(name) for name in _SCRIPTS) + "})();\n"
@@ -44,7 +47,9 @@ def render(page: Page) -> str:
 
 
 def embedded_json(data: object) -> str:
-    """JSON that can stand within a script element: no `<` in it, so nothing there ends or opens an element or a comment."""
+    """JSON that can stand within a script element: no `<` in it, so nothing there ends or opens an
+    element or a comment.
+    """
     text = msgspec.json.encode(data).decode()
     return (
         text.replace("&", "\\u0026")
@@ -56,10 +61,14 @@ def embedded_json(data: object) -> str:
 
 
 def _sizes(page: Page) -> str:
-    """How many columns a series and how many rows a topic takes: the policy allows no style attributes."""
+    """How many columns a series and how many rows a topic takes: the policy allows no style
+    attributes.
+    """
     rules = [f":root {{ --columns: {len(page.kernels)}; }}"]
     rules += [f"#matrix .g{place} {{ --span: {group.columns}; }}" for place, group in enumerate(page.groups)]
-    rules += [f"#matrix .t{place} {{ --rows: {len(section.rows)}; }}" for place, section in enumerate(page.sections)]
+    rules += [
+        f"#matrix .t{place} {{ --rows: {len(section.rows)}; }}" for place, section in enumerate(page.sections)
+    ]
     return "\n".join(rules) + "\n"
 
 
@@ -75,6 +84,9 @@ def _source(name: str) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        autoescape=True,
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
     return environment.get_template("report.html.j2")

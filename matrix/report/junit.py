@@ -16,7 +16,10 @@ _REASON_CHARACTERS = 10_000
 
 
 def junit(manifest: Manifest, records: Iterable[Record]) -> bytes:
-    """The XML. What the kernel broke is a failure, what we broke an error, what it does not support is skipped."""
+    """The XML.
+
+    What the kernel broke is a failure, what we broke an error, what it does not support is skipped.
+    """
     by_kernel: dict[str, list[Record]] = {kernel.name: [] for kernel in manifest.kernels}
     for record in records:
         by_kernel.setdefault(record.kernel, []).append(record)

@@ -17,14 +17,20 @@ _FOLD_ROWS = 40
 
 
 def markdown(table: Table, ledger: Ledger, *, evidence: bool = True) -> str:
-    """The whole report. Cells that differ from their left neighbour are bold; with `evidence` a status leads to the cell's directory."""
+    """The whole report.
+
+    Cells that differ from their left neighbour are bold; with `evidence` a status leads to the
+    cell's directory.
+    """
     manifest, around = table.manifest, table.manifest.surroundings
     counts = ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
     parts = [
         f"# Connection tracking, {len(table.kernels)} kernels",
         "",
-        f"Run {plain(manifest.run)}, {sum(table.counts.values())} cells: {counts}. "
-        f"Accelerator {plain(around.accelerator)} ({plain(around.why)}), QEMU {plain(around.qemu)}.",
+        (
+            f"Run {plain(manifest.run)}, {sum(table.counts.values())} cells: {counts}. "
+            f"Accelerator {plain(around.accelerator)} ({plain(around.why)}), QEMU {plain(around.qemu)}."
+        ),
         "Values that differ from the kernel to their left are **bold**.",
         "",
     ]
@@ -39,10 +45,22 @@ def markdown(table: Table, ledger: Ledger, *, evidence: bool = True) -> str:
         parts += _rows(row, evidence)
     parts += ["", "</details>"] if fold else []
     parts += changes(table, ledger)
-    parts += ["", "## Kernels", "", "| kernel | package version | suite | `uname -r` |", "| --- | --- | --- | --- |"]
-    parts += [f"| {plain(k.name)} | {plain(k.version)} | {plain(k.suite)} | {plain(k.uname)} |" for k in table.kernels]
+    parts += [
+        "",
+        "## Kernels",
+        "",
+        "| kernel | package version | suite | `uname -r` |",
+        "| --- | --- | --- | --- |",
+    ]
+    parts += [
+        f"| {plain(k.name)} | {plain(k.version)} | {plain(k.suite)} | {plain(k.uname)} |"
+        for k in table.kernels
+    ]
     if manifest.left_out:
-        parts += ["", f"Left out, since their archive no longer has them: {plain(', '.join(manifest.left_out))}."]
+        parts += [
+            "",
+            f"Left out, since their archive no longer has them: {plain(', '.join(manifest.left_out))}.",
+        ]
     parts += _reasons(table)
     return "\n".join(parts) + "\n"
 
@@ -59,13 +77,21 @@ def _rows(row: Row, evidence: bool) -> list[str]:
         for word, record in zip(text.heading.words, row.records, strict=True)
     ]
     found = [f"| {label} | " + " | ".join(first) + " |"]
-    found += [f"| {plain(line.label)} | " + " | ".join(_word(word) for word in line.words) + " |" for line in text.differing]
+    found += [
+        f"| {plain(line.label)} | " + " | ".join(_word(word) for word in line.words) + " |"
+        for line in text.differing
+    ]
     return found
 
 
 def _reasons(table: Table) -> list[str]:
-    records = [record for row in table.rows for record in row.records if record and record.status is not Status.PASS]
-    parts = [f"- {plain(r.experiment)} on {plain(r.kernel)}: {r.status}. {plain(shown(r.reason, 500))}" for r in records]
+    records = [
+        record for row in table.rows for record in row.records if record and record.status is not Status.PASS
+    ]
+    parts = [
+        f"- {plain(r.experiment)} on {plain(r.kernel)}: {r.status}. {plain(shown(r.reason, 500))}"
+        for r in records
+    ]
     return ["", "## Not passed", "", *parts] if parts else []
 
 

@@ -24,7 +24,10 @@ def summary(night: Night) -> str:
     """At most ten lines; the first says it all, as a mail's subject should."""
     lines = [f"conntrack-matrix {night.day}: {_verdict(night)}", *_about(night)]
     listed = [_item(item) for item in night.news]
-    listed += [f"{cell.status}: {cell.experiment} {cell.variant} on {cell.kernel}: {cell.reason}" for cell in night.failures]
+    listed += [
+        f"{cell.status}: {cell.experiment} {cell.variant} on {cell.kernel}: {cell.reason}"
+        for cell in night.failures
+    ]
     room = LINES - len(lines)
     if len(listed) > room:
         listed = [*listed[: room - 1], f"and {len(listed) - room + 1} more in the report"]
@@ -54,7 +57,9 @@ def _verdict(night: Night) -> str:
         _count(len(unexpected), "change nobody explained", "changes nobody explained"),
         _count(len(night.news) - len(unexpected), "explained change", "explained changes"),
         _count(len(night.failures), "failure nobody accepted", "failures nobody accepted"),
-        _count(night.counts.get("error", 0), "cell without a verdict (error)", "cells without a verdict (error)"),
+        _count(
+            night.counts.get("error", 0), "cell without a verdict (error)", "cells without a verdict (error)"
+        ),
     ]
     said = ", ".join(part for part in parts if part)
     said = said or ("nothing unexpected" if night.run else "nothing new")
@@ -65,17 +70,29 @@ def _about(night: Night) -> Iterator[str]:
     if night.run:
         kinds = ", ".join(f"{number} {status}" for status, number in sorted(night.counts.items()))
         yield f"{sum(night.counts.values())} cells in {timedelta(seconds=round(night.seconds))}: {kinds}"
-        yield f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)}; sample: {_names(night.sample)}"
+        yield (
+            f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)};"
+            f" sample: {_names(night.sample)}"
+        )
     else:
-        yield f"no new kernel, no new experiment, and today's sample is done: nothing to run ({night.seconds:.0f} s)"
+        yield (
+            "no new kernel, no new experiment, and today's sample is done: nothing to run"
+            f" ({night.seconds:.0f} s)"
+        )
     if night.since_lock:
         asked = ", so not asked" if night.locked else ""
-        yield f"newer than matrix.lock{asked}: {_names(night.since_lock)}; `./invoke lock --upgrade` takes them in"
+        yield (
+            f"newer than matrix.lock{asked}: {_names(night.since_lock)}; `./invoke lock --upgrade` takes"
+            " them in"
+        )
     if night.accepted is None:
         yield "no baseline is accepted yet; look at the report, then `./invoke accept --why ...`"
     else:
         accepted = night.accepted
-        yield f"baseline: {night.accepted_cells} cells, moved by {accepted.who} on {accepted.when[:10]}: {accepted.why}"
+        yield (
+            f"baseline: {night.accepted_cells} cells, moved by {accepted.who} on {accepted.when[:10]}:"
+            f" {accepted.why}"
+        )
     if night.accepted and (night.news or night.failures or night.waiting):
         yield "`./invoke accept --why ...` makes these answers the accepted ones"
     if night.run:
@@ -83,14 +100,19 @@ def _about(night: Night) -> Iterator[str]:
 
 
 def _waiting(night: Night) -> str:
-    return f"{_count(night.waiting, 'change or failure', 'changes or failures')} of earlier nights not accepted yet"
+    return (
+        f"{_count(night.waiting, 'change or failure', 'changes or failures')} of earlier nights not"
+        " accepted yet"
+    )
 
 
 def _item(item: Item) -> str:
     variants = f" ({item.label})" if item.label else ""
     where = f"{item.earlier} -> {item.later}" if item.earlier else f"{item.later} itself"
     what = f"{item.fact or 'status'} {_value(item.before)} -> {_value(item.after)}"
-    return f"{item.verdict}: {where}: {item.experiment}{variants}: {what}" + (f", {item.words}" if item.words else "")
+    return f"{item.verdict}: {where}: {item.experiment}{variants}: {what}" + (
+        f", {item.words}" if item.words else ""
+    )
 
 
 def _value(value: FactValue | None) -> str:
@@ -113,4 +135,6 @@ def _line(text: str) -> str:
         link = _LINK.search(text)
         end = f"… {link[0]}" if link else "…"
         text = text[: _WIDTH - len(end)] + end
-    return " ".join(shown(text).split()) if not text.startswith("  ") else "  " + " ".join(shown(text).split())
+    return (
+        " ".join(shown(text).split()) if not text.startswith("  ") else "  " + " ".join(shown(text).split())
+    )

@@ -1,7 +1,9 @@
-"""A capture file as a list of packets in words: what a reader wants to see without opening Wireshark.
+"""A capture file as a list of packets in words: what a reader wants to see without opening
+Wireshark.
 
-Our own reader rather than scapy's: a report of 20,000 cells holds some hundred thousand packets, which scapy would take a minute to
-dissect, and a capture comes from a guest, so every length in it is a claim.
+Our own reader rather than scapy's: a report of 20,000 cells holds some hundred thousand packets,
+which scapy would take a minute to dissect, and a capture comes from a guest, so every length in it
+is a claim.
 """
 
 from __future__ import annotations
@@ -19,11 +21,30 @@ _RAW_LINK_TYPES = {12, 14, 101, 228, 229}
 _ETHERNET, _COOKED, _COOKED2 = 1, 113, 276
 _OUTGOING = 4  # the packet type of what the machine itself sends
 _TCP_FLAGS = "FSRPAUEC"
-_PROTOCOLS = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 33: "DCCP", 47: "GRE", 58: "ICMPv6", 132: "SCTP", 136: "UDP-Lite"}
-_ICMP = {0: "echo reply", 3: "unreachable", 5: "redirect", 8: "echo request", 11: "time exceeded", 12: "parameter problem"}
+_PROTOCOLS = {
+    1: "ICMP",
+    2: "IGMP",
+    6: "TCP",
+    17: "UDP",
+    33: "DCCP",
+    47: "GRE",
+    58: "ICMPv6",
+    132: "SCTP",
+    136: "UDP-Lite",
+}
+_ICMP = {
+    0: "echo reply",
+    3: "unreachable",
+    5: "redirect",
+    8: "echo request",
+    11: "time exceeded",
+    12: "parameter problem",
+}
 _ICMP6 = {
-    1: "unreachable", 2: "packet too big", 3: "time exceeded", 4: "parameter problem", 128: "echo request", 129: "echo reply",
-    130: "listener query", 131: "listener report", 133: "router solicitation", 134: "router advertisement", 135: "neighbour solicitation",
+    1: "unreachable", 2: "packet too big", 3: "time exceeded", 4: "parameter problem", 128: "echo request",
+    129: "echo reply",
+    130: "listener query", 131: "listener report", 133: "router solicitation", 134: "router advertisement",
+    135: "neighbour solicitation",
     136: "neighbour advertisement", 143: "listener report v2",
 }  # fmt: skip
 _SCTP = {
@@ -41,10 +62,11 @@ _SCTP = {
 
 
 class Packet(NamedTuple):
-    """One packet. `seconds` counts from the capture's first; `what` is the rest in words; `length` is its length on the wire in bytes.
+    """One packet. `seconds` counts from the capture's first; `what` is the rest in words; `length`
+    is its length on the wire in bytes.
 
-    `place` is where it was captured, as far as the file says: `in 2` for one that came in through the interface of index 2. A router's
-    packet is captured twice.
+    `place` is where it was captured, as far as the file says: `in 2` for one that came in through
+    the interface of index 2. A router's packet is captured twice.
     """
 
     seconds: float
@@ -61,7 +83,8 @@ class NotACaptureError(ValueError):
 
 
 def read_packets(content: bytes) -> tuple[list[Packet], bool]:
-    """The packets of a pcap file (pcap-savefile(5)), at most MOST_PACKETS, and whether there are more.
+    """The packets of a pcap file (pcap-savefile(5)), at most MOST_PACKETS, and whether there are
+    more.
 
     A file that was cut short gives the packets it holds. Raises NotACaptureError.
     """
@@ -103,7 +126,9 @@ def _packet(seconds: float, data: bytes, link: int, length: int) -> Packet:
 
 
 def _place(data: bytes, link: int) -> str:
-    """What a cooked capture (LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2) says of interface and direction."""
+    """What a cooked capture (LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2) says of interface and
+    direction.
+    """
     if link == _COOKED2 and len(data) >= 20:
         return f"{'out' if data[10] == _OUTGOING else 'in'} {int.from_bytes(data[4:8], 'big')}"
     if link == _COOKED and len(data) >= 16:
@@ -141,7 +166,11 @@ def _ipv4(data: bytes) -> tuple[str, str, str, str]:
     total = int.from_bytes(data[2:4], "big")
     source, destination = _address(data[12:16]), _address(data[16:20])
     name = _PROTOCOLS.get(data[9], f"protocol {data[9]}")
-    place = f"fragment at {(fragment & 0x1FFF) * 8}{', more follow' if fragment & 0x2000 else ''}" if fragment & 0x3FFF else ""
+    place = (
+        f"fragment at {(fragment & 0x1FFF) * 8}{', more follow' if fragment & 0x2000 else ''}"
+        if fragment & 0x3FFF
+        else ""
+    )
     if fragment & 0x1FFF:
         return source, destination, name, place
     return _transport(source, destination, data[9], name, data[header : max(total, header)], place)
@@ -161,10 +190,19 @@ def _ipv6(data: bytes) -> tuple[str, str, str, str]:
                 return source, destination, _PROTOCOLS.get(following, f"protocol {following}"), place
         else:
             break
-    return _transport(source, destination, following, _PROTOCOLS.get(following, f"protocol {following}"), data[offset:], place)
+    return _transport(
+        source,
+        destination,
+        following,
+        _PROTOCOLS.get(following, f"protocol {following}"),
+        data[offset:],
+        place,
+    )
 
 
-def _transport(source: str, destination: str, protocol: int, name: str, data: bytes, place: str) -> tuple[str, str, str, str]:
+def _transport(
+    source: str, destination: str, protocol: int, name: str, data: bytes, place: str
+) -> tuple[str, str, str, str]:
     if protocol in (6, 17, 33, 132, 136) and len(data) >= 4:
         ports = struct.unpack_from(">HH", data)
         source = f"[{source}]:{ports[0]}" if ":" in source else f"{source}:{ports[0]}"
@@ -176,11 +214,24 @@ def _transport(source: str, destination: str, protocol: int, name: str, data: by
 def _words(protocol: int, data: bytes) -> str:
     if protocol == 6 and len(data) >= 20:
         sequence, acknowledged = struct.unpack_from(">II", data, 4)
-        names = {"F": "FIN", "S": "SYN", "R": "RST", "P": "PSH", "A": "ACK", "U": "URG", "E": "ECE", "C": "CWR"}
+        names = {
+            "F": "FIN",
+            "S": "SYN",
+            "R": "RST",
+            "P": "PSH",
+            "A": "ACK",
+            "U": "URG",
+            "E": "ECE",
+            "C": "CWR",
+        }
         flags = [names[letter] for bit, letter in enumerate(_TCP_FLAGS) if data[13] >> bit & 1]
         payload = len(data) - (data[12] >> 4) * 4
         words = f"{' '.join(flags) or 'no flags'} seq {sequence}"
-        return words + (f" ack {acknowledged}" if data[13] & 16 else "") + (f", {payload} bytes" if payload > 0 else "")
+        return (
+            words
+            + (f" ack {acknowledged}" if data[13] & 16 else "")
+            + (f", {payload} bytes" if payload > 0 else "")
+        )
     if protocol in (17, 136) and len(data) >= 8:
         return f"{len(data) - 8} bytes"
     if protocol in (1, 58) and len(data) >= 2:

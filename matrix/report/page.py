@@ -1,4 +1,6 @@
-"""What the HTML page shows, before any markup: rows, cells, their marks, and the data its script reads."""
+"""What the HTML page shows, before any markup: rows, cells, their marks, and the data its script
+reads.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Line:
 
 @dataclass(frozen=True)
 class CellView:
-    """One cell in the static table: its CSS classes, its mark (letter and glyph) and, in a roomy table, some facts."""
+    """One cell in the static table: its CSS classes, its mark (letter and glyph) and, in a roomy
+    table, some facts.
+    """
 
     css: str
     mark: str
@@ -67,7 +71,10 @@ class Section:
 
 @dataclass(frozen=True)
 class KernelView:
-    """One column; `opens` if it is its series' first. `changes` counts the rows in which it differs from its left neighbour."""
+    """One column; `opens` if it is its series' first.
+
+    `changes` counts the rows in which it differs from its left neighbour.
+    """
 
     name: str
     version: str
@@ -109,7 +116,10 @@ class Legend:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything the template needs. `data` is what the script reads; `evidence` one packed blob per row, in row order."""
+    """Everything the template needs.
+
+    `data` is what the script reads; `evidence` one packed blob per row, in row order.
+    """
 
     title: str
     heading: str
@@ -136,7 +146,9 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
     for row in table.rows:
         experiment = catalogue.get(row.experiment)
         topic = experiment.topic if experiment else "no longer in the catalogue"
-        sections.setdefault(topic, []).append(Shown(topic, row, experiment, told_changes(row, table.kernels, ledger)))
+        sections.setdefault(topic, []).append(
+            Shown(topic, row, experiment, told_changes(row, table.kernels, ledger))
+        )
     ordered = [shown_row for rows in sections.values() for shown_row in rows]
     data = embedded(table, ordered)
     manifest = table.manifest
@@ -147,7 +159,10 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
         counts=(*_differing_count(table), *_status_counts(table), *_change_counts(ordered)),
         kernels=_kernels(table.kernels, ordered),
         groups=_groups(table.kernels),
-        sections=tuple(Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows)) for topic, rows in sections.items()),
+        sections=tuple(
+            Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows))
+            for topic, rows in sections.items()
+        ),
         topics=tuple(sections),
         statuses=tuple(str(status) for status, number in table.counts.items() if number),
         every_status=tuple(Status),
@@ -176,7 +191,13 @@ def _status_counts(table: Table) -> tuple[Count, ...]:
 def _change_counts(rows: Sequence[Shown]) -> tuple[Count, ...]:
     verdicts = Counter(told.verdict for of in rows for told in of.told.values())
     return tuple(
-        Count(verdicts[verdict], f"{verdict} {'changes' if verdicts[verdict] > 1 else 'change'}", verdict, verdict, glyph)
+        Count(
+            verdicts[verdict],
+            f"{verdict} {'changes' if verdicts[verdict] > 1 else 'change'}",
+            verdict,
+            verdict,
+            glyph,
+        )
         for verdict, glyph in VERDICT_GLYPHS.items()
         if verdicts[verdict]
     )
@@ -194,14 +215,19 @@ def _row(of: Shown, *, roomy: bool) -> RowView:
         differs=row.differs,
         cells=tuple(
             _cell(
-                record, number, of.told.get(column), [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines]
+                record,
+                number,
+                of.told.get(column),
+                [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines],
             )
             for column, (record, number) in enumerate(zip(row.records, numbers, strict=True))
         ),
     )
 
 
-def _cell(record: Record | None, number: int, told: ToldChange | None, lines: Sequence[tuple[str, bool]]) -> CellView:
+def _cell(
+    record: Record | None, number: int, told: ToldChange | None, lines: Sequence[tuple[str, bool]]
+) -> CellView:
     if record is None:
         return CellView("none", "", ())
     glyph = GLYPHS[record.status]
@@ -246,7 +272,11 @@ def _groups(kernels: Sequence[KernelEntry]) -> tuple[Group, ...]:
 
 def _summary(table: Table) -> tuple[str, ...]:
     kernels, manifest = table.kernels, table.manifest
-    span = f"{len(kernels)} kernels, {kernels[0].name} to {kernels[-1].name}" if len(kernels) > 1 else f"kernel {kernels[0].name}"
+    span = (
+        f"{len(kernels)} kernels, {kernels[0].name} to {kernels[-1].name}"
+        if len(kernels) > 1
+        else f"kernel {kernels[0].name}"
+    )
     when = manifest.started.replace("T", " ").replace("+00:00", " UTC")
     return (
         span,
@@ -267,7 +297,11 @@ def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         ("host CPU", around.cpu),
         ("image", around.image),
         ("agent", around.agent),
-        *((("left out", f"gone from their archive: {', '.join(manifest.left_out)}"),) if manifest.left_out else ()),
+        *(
+            (("left out", f"gone from their archive: {', '.join(manifest.left_out)}"),)
+            if manifest.left_out
+            else ()
+        ),
     )
 
 
@@ -277,7 +311,9 @@ def _legend() -> tuple[Legend, ...]:
         Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
         Legend("k1 fail", "B✗", "the kernel broke an expectation (fail)"),
         Legend("unsupported", "-", "the kernel cannot do this (unsupported)"),
-        Legend("explained", "", "differs from the kernel to its left, and the ledger knows the upstream commit"),
+        Legend(
+            "explained", "", "differs from the kernel to its left, and the ledger knows the upstream commit"
+        ),
         Legend("unexplained", "?", "differs, and nobody explained it yet"),
         Legend("contradicted", "≠", "differs otherwise than the ledger says"),
         Legend("crash", "†", "the guest's kernel crashed"),

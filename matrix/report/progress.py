@@ -105,4 +105,6 @@ def display(console: Console) -> LiveDisplay | LineDisplay:
 
 def _cell(record: Record) -> str:
     name = record.experiment + (f" [{variant_name(record.variant)}]" if record.variant else "")
-    return f"{record.kernel}: {name}: {record.status}" + (f": {headline(record.reason)}" if record.reason else "")
+    return f"{record.kernel}: {name}: {record.status}" + (
+        f": {headline(record.reason)}" if record.reason else ""
+    )

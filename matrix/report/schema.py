@@ -1,4 +1,7 @@
-"""The published JSON Schemas of what this project writes for machines. `python -m matrix.report.schema` writes them to docs/schema/."""
+"""The published JSON Schemas of what this project writes for machines.
+
+`python -m matrix.report.schema` writes them to docs/schema/.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,19 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
     "results": (list[Record], "`results.json` of a run directory: every cell"),
     "record": (Record, "`record.json` of one cell"),
     "baseline": (BaselineFile, "`matrix.baseline.json`: the accepted answers"),
-    "nightly": (Night, "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints"),
+    "nightly": (
+        Night,
+        "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints",
+    ),
     "upgrade": (Story, "what `./invoke upgrade FROM TO --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's way in each cell"),
 }
 
 
 def schemas() -> dict[str, bytes]:
-    """Each schema's file name and text, made from the types that are written, so that they cannot disagree."""
+    """Each schema's file name and text, made from the types that are written, so that they cannot
+    disagree.
+    """
     made = {}
     for name, (kind, what) in _DOCUMENTS.items():
         schema = _cleaned(msgspec.json.schema(kind))
@@ -43,7 +51,11 @@ def _cleaned(schema: Any) -> Any:
     """Without the source's indentation in descriptions, which Python 3.13 strips and 3.11 keeps."""
     if isinstance(schema, dict):
         return {
-            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _cleaned(value)
+            key: (
+                inspect.cleandoc(value)
+                if key == "description" and isinstance(value, str)
+                else _cleaned(value)
+            )
             for key, value in schema.items()
         }
     return [_cleaned(item) for item in schema] if isinstance(schema, list) else schema

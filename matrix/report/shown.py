@@ -1,6 +1,8 @@
-"""Text from a guest, made fit to be shown: bounded, and with nothing in it that a terminal, a browser or an eye could mistake.
+"""Text from a guest, made fit to be shown: bounded, and with nothing in it that a terminal, a
+browser or an eye could mistake.
 
-Escaping for HTML is the template's; this is about what would survive it: terminal escapes, bidirectional overrides, megabytes.
+Escaping for HTML is the template's; this is about what would survive it: terminal escapes,
+bidirectional overrides, megabytes.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from matrix.record import FactValue
 MOST_CHARACTERS = 1_000
 MOST_ITEMS = 100
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
 
 
 def shown(text: str, most: int = MOST_CHARACTERS) -> str:

@@ -1,4 +1,6 @@
-"""An upgrade in plain sentences: as text for a terminal, as Markdown for a pull request or a ticket."""
+"""An upgrade in plain sentences: as text for a terminal, as Markdown for a pull request or a
+ticket.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from matrix.upgrade import Story
 
 
 def story_text(story: Story, width: int) -> str:
-    """The story, wrapped to `width` columns where that is not 0. Links and paths are never broken."""
+    """The story, wrapped to `width` columns where that is not 0.
+
+    Links and paths are never broken.
+    """
     told = sections(story)
     lines = [title(story), "", overview(story)]
     if told:
@@ -35,13 +40,23 @@ def story_markdown(story: Story) -> str:
     told = sections(story)
     parts = [f"# {plain(title(story))}", "", plain(overview(story)), ""]
     if told:
-        parts += ["| | |", "| ---: | --- |", *(f"| {len(section.entries)} | {plain(section.heading)} |" for section in told)]
+        parts += [
+            "| | |",
+            "| ---: | --- |",
+            *(f"| {len(section.entries)} | {plain(section.heading)} |" for section in told),
+        ]
     for section in told:
         parts += ["", f"## {plain(section.heading)}", *(["", section.advice] if section.advice else [])]
         for entry in section.entries:
             parts += ["", *_entry_markdown(entry)]
     for more in unseen(story):
-        parts += ["", f"## {plain(more.heading)}", "", f"<details><summary>{len(more.commits)} commits</summary>", ""]
+        parts += [
+            "",
+            f"## {plain(more.heading)}",
+            "",
+            f"<details><summary>{len(more.commits)} commits</summary>",
+            "",
+        ]
         parts += [f"- {plain(sentence)} {_linked(reason)}" for sentence, reason in more.commits]
         parts += ["", "</details>"]
     if told:
@@ -68,7 +83,9 @@ def _entry_markdown(entry: Entry) -> Iterator[str]:
     for reason in entry.against:
         yield f"This is not what the ledger expects of {_linked(reason)}"
     yield ""
-    yield f"<details><summary>seen in {len(entry.seen)} {'fact' if len(entry.seen) == 1 else 'facts'}</summary>"
+    yield (
+        f"<details><summary>seen in {len(entry.seen)} {'fact' if len(entry.seen) == 1 else 'facts'}</summary>"
+    )
     yield ""
     for seen in entry.seen:
         yield f"- {plain(seen)}"
@@ -98,9 +115,13 @@ def _numbers(numbers: tuple[int, ...]) -> str:
 
 
 def _both(paths: tuple[str, ...]) -> str:
-    """Both directories in one word that a shell takes apart, if only one part of the path differs: `results/RUN/cells/{6.1,6.12}/x`."""
+    """Both directories in one word that a shell takes apart, if only one part of the path differs:
+    `results/RUN/cells/{6.1,6.12}/x`.
+    """
     before, *after = [Path(path).parts for path in paths]
-    differing = [place for place, names in enumerate(zip(before, *after, strict=False)) if len(set(names)) > 1]
+    differing = [
+        place for place, names in enumerate(zip(before, *after, strict=False)) if len(set(names)) > 1
+    ]
     if len(after) == 1 and len(before) == len(after[0]) and len(differing) == 1:
         (place,) = differing
         return str(Path(*before[:place], f"{{{before[place]},{after[0][place]}}}", *before[place + 1 :]))
@@ -114,5 +135,10 @@ def _wrapped(line: str, width: int) -> str:
     start = len(line) - len(body)
     hang = start + (len(body) - len(body.lstrip("-0123456789. ")) if body[:1] in "-0123456789" else 0)
     return textwrap.fill(
-        body, width, initial_indent=" " * start, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
+        body,
+        width,
+        initial_indent=" " * start,
+        subsequent_indent=" " * hang,
+        break_long_words=False,
+        break_on_hyphens=False,
     )

@@ -1,4 +1,6 @@
-"""A run in the Test Anything Protocol, version 14 (https://testanything.org/tap-version-14-specification.html)."""
+"""A run in the Test Anything Protocol, version 14
+(https://testanything.org/tap-version-14-specification.html).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from matrix.report.shown import shown, shown_value
 def tap(records: Sequence[Record]) -> str:
     """One test point per cell.
 
-    `unsupported` is skipped; `unstable` is a TODO, since it neither holds nor fails; `fail`, `crash` and `timeout` are not ok. Neither
-    is `error`: it is no kernel's verdict, but TAP has no other word that keeps our failure from looking green. The facts follow as YAML.
+    `unsupported` is skipped; `unstable` is a TODO, since it neither holds nor fails; `fail`,
+    `crash` and `timeout` are not ok. Neither is `error`: it is no kernel's verdict, but TAP has no
+    other word that keeps our failure from looking green. The facts follow as YAML.
     """
     return "\n".join(["TAP version 14", f"1..{len(records)}", *_points(records)]) + "\n"
 
@@ -22,7 +25,9 @@ def tap(records: Sequence[Record]) -> str:
 def _points(records: Iterable[Record]) -> Iterator[str]:
     for number, record in enumerate(records, 1):
         ok = record.status in (Status.PASS, Status.UNSUPPORTED)
-        name = _escaped(" ".join(filter(None, (record.experiment, variant_name(record.variant), "on", record.kernel))))
+        name = _escaped(
+            " ".join(filter(None, (record.experiment, variant_name(record.variant), "on", record.kernel)))
+        )
         reason = _escaped(record.reason)
         directive = {
             Status.UNSUPPORTED: f" # SKIP unsupported: {reason}",
@@ -41,7 +46,10 @@ def _diagnostics(record: Record) -> Iterator[str]:
     if record.facts:
         yield "  facts:"
         # JSON is YAML, and on one line nothing in a value can end the block.
-        yield from (f"    {_scalar(shown(name))}: {_scalar(shown_value(value))}" for name, value in record.facts.items())
+        yield from (
+            f"    {_scalar(shown(name))}: {_scalar(shown_value(value))}"
+            for name, value in record.facts.items()
+        )
     yield "  ..."
 
 

@@ -31,19 +31,28 @@ _REASON_CHARACTERS = 500
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The matrix: kernels across, experiments down, what differs from its left neighbour marked with `<`.
+    """The matrix: kernels across, experiments down, what differs from its left neighbour marked
+    with `<`.
 
-    A terminal too narrow for all kernels gets several tables. Where the output is no terminal nothing is folded: a line stays one line,
-    and a value wider than its column moves those behind it to the right.
+    A terminal too narrow for all kernels gets several tables. Where the output is no terminal
+    nothing is folded: a line stays one line, and a value wider than its column moves those behind
+    it to the right.
     """
     rows = [lines(row) for row in table.rows]
     widths = _widths(table, rows)
     for number, columns in enumerate(_fitting(widths, console.width)):
-        _print_lines([("experiment", [table.kernels[column].name for column in columns], "bold")], widths, columns, console)
+        _print_lines(
+            [("experiment", [table.kernels[column].name for column in columns], "bold")],
+            widths,
+            columns,
+            console,
+        )
         for row in rows:
             _print_lines(_lines(row, columns), widths, columns, console)
             if row.everywhere and number == 0:
-                same = Text("everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere), "dim")
+                same = Text(
+                    "everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere), "dim"
+                )
                 if console.is_terminal:
                     console.print(Padding(same, (0, 0, 0, 2)))
                 else:
@@ -69,7 +78,11 @@ def print_surprises(surprises: Sequence[Surprise], console: Console) -> None:
     """A line for each change that nobody explained."""
     for found in surprises:
         where = found.experiment + (f" [{found.label}]" if found.label else "")
-        what = f" {where} {found.fact}: {found.before} -> {found.after}" if found.fact else f" {where}: {found.before} -> {found.after}"
+        what = (
+            f" {where} {found.fact}: {found.before} -> {found.after}"
+            if found.fact
+            else f" {where}: {found.before} -> {found.after}"
+        )
         console.print(Text.assemble((found.verdict, "bold yellow"), shown(what)), soft_wrap=True)
 
 
@@ -81,7 +94,9 @@ def headline(reason: str) -> str:
 
 def summary(table: Table) -> str:
     """How many cells ended how: `72 cells: 70 pass, 2 fail`."""
-    return f"{sum(table.counts.values())} cells: " + ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
+    return f"{sum(table.counts.values())} cells: " + ", ".join(
+        f"{number} {status}" for status, number in table.counts.items() if number
+    )
 
 
 def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | Text], str]]:
@@ -90,21 +105,32 @@ def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | 
     ]
     if len(row.counts) > 1:
         found.append((f"  {shown('/'.join(row.counts))}", [""] * len(columns), "dim"))
-    found += [(f"  {shown(line.label)}", [_text(line.words[c]) for c in columns], "") for line in row.differing]
+    found += [
+        (f"  {shown(line.label)}", [_text(line.words[c]) for c in columns], "") for line in row.differing
+    ]
     return found
 
 
-def _print_lines(rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int], console: Console) -> None:
+def _print_lines(
+    rows: list[tuple[str | Text, list[str | Text], str]],
+    widths: list[int],
+    columns: list[int],
+    console: Console,
+) -> None:
     """Some lines of the matrix; each has the same widths, so that they stand under one another."""
     if console.is_terminal:
         console.print(_grid(rows, widths, columns))
         return
     for label, words, _ in rows:
-        cells = [f"{'':{_GAP}}{word!s:>{widths[column + 1]}}" for word, column in zip(words, columns, strict=True)]
+        cells = [
+            f"{'':{_GAP}}{word!s:>{widths[column + 1]}}" for word, column in zip(words, columns, strict=True)
+        ]
         console.print(Text(f"{label!s:<{widths[0]}}{''.join(cells)}".rstrip()), soft_wrap=True)
 
 
-def _grid(rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int]) -> RichTable:
+def _grid(
+    rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int]
+) -> RichTable:
     grid = RichTable.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(width=widths[0], overflow="fold")
     for column in columns:

@@ -18,7 +18,9 @@ _GRAVITY = (EXPLAINED, UNEXPLAINED, CONTRADICTED)
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact that changed: what the ledger makes of it, the commits that it names, and the items of the fact that no commit explains."""
+    """One fact that changed: what the ledger makes of it, the commits that it names, and the items
+    of the fact that no commit explains.
+    """
 
     difference: Difference
     verdict: str
@@ -28,7 +30,8 @@ class Fact:
 
 @dataclass(frozen=True)
 class ToldChange:
-    """All that differs between a cell and its nearest comparable left neighbour. Columns count from 0.
+    """All that differs between a cell and its nearest comparable left neighbour. Columns count from
+    0.
 
     `lost` are the commits that the left kernel holds and the right one does not.
     """
@@ -51,9 +54,14 @@ def told_changes(row: Row, kernels: tuple[KernelEntry, ...], ledger: Ledger) -> 
     for column, (before, after) in enumerate(zip(left_neighbours(row.records), row.records, strict=True)):
         if before is not None and after is not None and row.changed[column]:
             changes = [Change(before, after, difference) for difference in differences(before, after)]
-            facts = tuple(_told(change, explain_change(ledger, change, kernels[last], kernels[column])) for change in changes)
+            facts = tuple(
+                _told(change, explain_change(ledger, change, kernels[last], kernels[column]))
+                for change in changes
+            )
             commits = dict.fromkeys(commit for fact in facts for commit in fact.commits)
-            lost = tuple(commit for commit in commits if contains(kernels[column], commit, ledger.surveyed) is False)
+            lost = tuple(
+                commit for commit in commits if contains(kernels[column], commit, ledger.surveyed) is False
+            )
             told[column] = ToldChange(last, column, facts, lost)
         if comparable(after):
             last = column

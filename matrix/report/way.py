@@ -19,7 +19,10 @@ class Stage(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One kind of packet on its way, in the order of the hooks. `name` is the fact that tells it, empty if the cell has only one."""
+    """One kind of packet on its way, in the order of the hooks.
+
+    `name` is the fact that tells it, empty if the cell has only one.
+    """
 
     name: str
     stages: tuple[Stage, ...]
@@ -35,20 +38,28 @@ _HOOKS = {
 
 
 def ways(facts: Mapping[str, FactValue]) -> tuple[Way, ...]:
-    """What can be drawn of a cell: packets counted before and after connection tracking, or facts that count by hook. Else nothing."""
+    """What can be drawn of a cell: packets counted before and after connection tracking, or facts
+    that count by hook. Else nothing.
+    """
     found = []
     raw, mangle = _count(facts.get("raw_packets")), _count(facts.get("mangle_packets"))
     if raw is not None and mangle is not None:
         flows, arrived, answered = (_count(facts.get(name)) for name in ("flows", "packets", "synacks"))
         stages = [Stage("tun", arrived, "")] if arrived is not None else []
         stages.append(Stage("raw PREROUTING", raw, ""))
-        stages.append(Stage("conntrack", mangle, "" if flows is None else f"{flows} flows" if flows != 1 else "1 flow"))
-        stages.append(Stage("mangle PREROUTING", mangle, "" if answered is None else f"{answered} SYN+ACKs back"))
+        stages.append(
+            Stage("conntrack", mangle, "" if flows is None else f"{flows} flows" if flows != 1 else "1 flow")
+        )
+        stages.append(
+            Stage("mangle PREROUTING", mangle, "" if answered is None else f"{answered} SYN+ACKs back")
+        )
         found.append(Way("", tuple(stages)))
     for name, value in facts.items():
         if isinstance(value, dict) and len(value) > 1 and value.keys() <= _HOOKS.keys():
             counts = [(hook, _count(value[key])) for key, hook in _HOOKS.items() if key in value]
-            found.append(Way(name, tuple(Stage(hook, count, "") for hook, count in counts if count is not None)))
+            found.append(
+                Way(name, tuple(Stage(hook, count, "") for hook, count in counts if count is not None))
+            )
     return tuple(found)
 
 

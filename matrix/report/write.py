@@ -16,8 +16,12 @@ from matrix.store import write_whole
 from matrix.table import make_table
 
 
-def write_reports(run: Path, manifest: Manifest, records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> Path:
-    """Writes `index.html`, `report.md` and `junit.xml` under `report/` and gives the page's path."""
+def write_reports(
+    run: Path, manifest: Manifest, records: Sequence[Record], catalogue: Mapping[str, Experiment]
+) -> Path:
+    """Writes `index.html`, `report.md` and `junit.xml` under `report/` and gives the page's
+    path.
+    """
     report = run / "report"
     table = make_table(manifest, records, catalogue)
     ledger = read_ledger()

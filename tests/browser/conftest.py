@@ -19,7 +19,11 @@ from matrix.table import make_table
 from tests import synthetic
 
 CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ("--disable-background-networking", "--disable-component-update", *(("--no-sandbox",) if os.geteuid() == 0 else ()))
+ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    *(("--no-sandbox",) if os.geteuid() == 0 else ()),
+)
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +41,16 @@ def page(browser: Browser) -> Iterator[Page]:
     wrong: list[str] = []
     opened = context.new_page()
     opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    opened.on("request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(request.url))
+    opened.on(
+        "console",
+        lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    opened.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(request.url)
+        ),
+    )
     yield opened
     context.close()
     assert not wrong
@@ -55,7 +67,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(run, records, catalogue, entries)
 
 
-def write_page(run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]) -> Path:
+def write_page(
+    run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]
+) -> Path:
     table = make_table(synthetic.manifest(entries, tuple(catalogue)), records, catalogue)
     target = run / "report" / "index.html"
     target.parent.mkdir()
@@ -78,7 +92,10 @@ def small(page: Page, small_run: Path) -> OpenPage:
 
 
 def until(page: Page, expression: str) -> None:
-    """Waits until this holds on the page. `wait_for_function` would evaluate it there, which the page's own policy forbids."""
+    """Waits until this holds on the page.
+
+    `wait_for_function` would evaluate it there, which the page's own policy forbids.
+    """
     end = time.monotonic() + 10
     while not page.evaluate(expression):
         assert time.monotonic() < end, f"waited 10 s for {expression}"

@@ -1,4 +1,6 @@
-"""A page of 100 kernels x 200 experiments, where cells are letters and topics out of sight are not laid out."""
+"""A page of 100 kernels x 200 experiments, where cells are letters and topics out of sight are not
+laid out.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ def test_axe_finds_nothing(page: Page, dense_run: Path, scheme: str) -> None:
 
 def test_a_cell_far_away_is_brought_into_sight_beside_the_panel(page: Page, dense_run: Path) -> None:
     page.goto(dense_run.as_uri() + f"#cell={LAST}@7.3.73")
-    selected, panel, bar = page.locator("td[aria-selected]"), page.locator("#panel"), page.locator("#matrix thead")
+    selected, panel, bar = (
+        page.locator("td[aria-selected]"),
+        page.locator("#panel"),
+        page.locator("#matrix thead"),
+    )
     expect(selected).to_be_in_viewport()
     boxes = [locator.bounding_box() for locator in (selected, panel, bar)]
     cell, beside, above = boxes
@@ -52,11 +58,15 @@ def test_names_and_kernels_stay_in_sight_while_scrolling(page: Page, dense_run: 
     page.goto(dense_run.as_uri())
     page.evaluate("window.scrollTo(1500, 3000)")
     until(page, "scrollX > 1000 && scrollY > 2500")
-    # A topic that has just come into sight is drawn a little later; and between two topics there is no row.
+    # A topic that has just come into sight is drawn a little later; and between two topics there is
+    # no row.
     row = "[500, 550, 600].map((y) => document.elementFromPoint(60, y)?.closest('tr.r')).find(Boolean)"
     until(page, row)
     assert 0 < page.evaluate(f"{row}.querySelector('.name').getBoundingClientRect().x") < 60
-    assert page.evaluate("document.elementFromPoint(700, document.querySelector('.toolbar').offsetHeight + 40).closest('thead') !== null")
+    assert page.evaluate(
+        "document.elementFromPoint(700, document.querySelector('.toolbar').offsetHeight +"
+        " 40).closest('thead') !== null"
+    )
 
 
 def test_the_keyboard_reaches_the_last_row(page: Page, dense_run: Path) -> None:
@@ -70,9 +80,12 @@ def test_the_keyboard_reaches_the_last_row(page: Page, dense_run: Path) -> None:
 
 
 def test_hidden_rows_leave_no_gap(page: Page, dense_run: Path) -> None:
-    """A topic's height is foretold while it is out of sight; once rows are hidden the foretold one must not stay."""
+    """A topic's height is foretold while it is out of sight; once rows are hidden the foretold one
+    must not stay.
+    """
     page.goto(dense_run.as_uri() + "#q=topic:fragments")
-    until(page, "document.querySelectorAll('tbody:not([hidden])').length === 2")  # one topic, and the table of kernels
+    # one topic, and the table of kernels
+    until(page, "document.querySelectorAll('tbody:not([hidden])').length === 2")
     height = page.locator("#matrix").bounding_box()
     assert height
     assert height["height"] < 20 * 27 + 250

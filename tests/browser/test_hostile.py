@@ -40,8 +40,28 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "__proto__": 1,
         }
         status = list(Status)[number % 2]
-        records.append(Record(entry.name, name, {}, status, facts, ATTACK, evidence=("conntrack.txt", "capture.pcap", "dmesg.txt")))
-        records.append(Record(entry.name, gone, {MARKUP: MARKUP}, Status.UNSUPPORTED, {}, ATTACK, evidence=("conntrack.txt",)))
+        records.append(
+            Record(
+                entry.name,
+                name,
+                {},
+                status,
+                facts,
+                ATTACK,
+                evidence=("conntrack.txt", "capture.pcap", "dmesg.txt"),
+            )
+        )
+        records.append(
+            Record(
+                entry.name,
+                gone,
+                {MARKUP: MARKUP},
+                Status.UNSUPPORTED,
+                {},
+                ATTACK,
+                evidence=("conntrack.txt",),
+            )
+        )
         for record in records[-2:-1]:
             directory = cell_path(run, record)
             directory.mkdir(parents=True)
@@ -73,7 +93,13 @@ def test_nothing_of_it_runs_hides_or_spreads(page: Page, hostile_run: Path) -> N
     assert page.evaluate("window.owned") is None
     assert page.evaluate("({}).packets") is None
     assert page.locator("img, svg[onload], iframe").count() == 0
-    assert page.evaluate("[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => n.startsWith('on'))") == []
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n =>"
+            " n.startsWith('on'))"
+        )
+        == []
+    )
 
 
 def test_its_rows_can_still_be_found_and_linked_to(page: Page, hostile_run: Path) -> None:

@@ -46,7 +46,9 @@ QUERIES: dict[str, set[str]] = {
     "none(status:fail)": EVERY - some(lambda r: r.status is Status.FAIL),
     "fact:flows=9": some(lambda r: flows(r) == 9),
     "fact:flows!=9": some(lambda r: flows(r) not in (9, -1)),
-    "fact:flows<10 and kernel>=6.12": some(lambda r: 0 <= flows(r) < 10 and r.kernel in ("6.12.10", "6.17.10")),
+    "fact:flows<10 and kernel>=6.12": some(
+        lambda r: 0 <= flows(r) < 10 and r.kernel in ("6.12.10", "6.17.10")
+    ),
     "fact:flows<=10 kernel<5.15": EVERY,
     "fact:states.SYN_SENT=9": some(lambda r: flows(r) == 9),
     "fact:*lows=9": some(lambda r: flows(r) == 9),
@@ -57,7 +59,9 @@ QUERIES: dict[str, set[str]] = {
     "fact:no_such_fact": set(),
     "topic:tcp": {name for name in CATALOGUE if name.startswith("tcp-")},
     "topic:tcp or topic:nat": {name for name in CATALOGUE if name.startswith(("tcp-", "nat-"))},
-    "topic:tcp not differs or topic:nat": {n for n in CATALOGUE if (n.startswith("tcp-") and n not in CHANGED) or n.startswith("nat-")},
+    "topic:tcp not differs or topic:nat": {
+        n for n in CATALOGUE if (n.startswith("tcp-") and n not in CHANGED) or n.startswith("nat-")
+    },
     "topic:tcp (differs or status:pass)": {name for name in CATALOGUE if name.startswith("tcp-")},
     "experiment:tcp-*": {name for name in CATALOGUE if name.startswith("tcp-")},
     "experiment:close": {name for name in CATALOGUE if "close" in name},
@@ -110,9 +114,17 @@ def test_a_query_that_is_wrong_says_why_and_changes_nothing(small: OpenPage, que
 
 
 @pytest.mark.parametrize(
-    "query", ["differs or topic:nat", "not (differs or topic:nat)", "all(status:pass topic:tcp)", '"does tcp" differs']
+    "query",
+    [
+        "differs or topic:nat",
+        "not (differs or topic:nat)",
+        "all(status:pass topic:tcp)",
+        '"does tcp" differs',
+    ],
 )
-def test_a_button_adds_its_term_to_the_whole_query_and_takes_it_away_again(small: OpenPage, query: str) -> None:
+def test_a_button_adds_its_term_to_the_whole_query_and_takes_it_away_again(
+    small: OpenPage, query: str
+) -> None:
     page = small("")
     page.get_by_role("searchbox").fill(query)
     without = set(page.locator("tr.r:visible .name b").all_inner_texts())
@@ -125,7 +137,8 @@ def test_a_button_adds_its_term_to_the_whole_query_and_takes_it_away_again(small
 def test_cells_that_answer_keep_their_colour(small: OpenPage) -> None:
     page = small("#q=fact:flows=9")
     failing = page.locator("tr.r:visible > td").evaluate_all(
-        "cells => cells.map(cell => [cell.textContent.startsWith('B'), getComputedStyle(cell).backgroundColor !== 'rgba(0, 0, 0, 0)'])"
+        "cells => cells.map(cell => [cell.textContent.startsWith('B'), getComputedStyle(cell).backgroundColor"
+        " !== 'rgba(0, 0, 0, 0)'])"
     )
     assert [True, True] in failing
     assert all(answers == coloured for answers, coloured in failing)

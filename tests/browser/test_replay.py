@@ -19,7 +19,11 @@ from tests.unit.matrix.fakes import make_experiment
 pytestmark = pytest.mark.browser
 
 KERNELS = synthetic.kernels(2)
-CATALOGUE = {"table-full": make_experiment("table-full", variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")})}
+CATALOGUE = {
+    "table-full": make_experiment(
+        "table-full", variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")}
+    )
+}
 
 
 def behaviour_alike(variant: Mapping[str, str]) -> int:
@@ -36,12 +40,19 @@ def behaviour_of_no_product(variant: Mapping[str, str]) -> int:
 
 @pytest.mark.parametrize(
     ("behaviour", "asked"),
-    [(behaviour_alike, True), (behaviour_of_a_product, True), (behaviour_of_no_product, True), (behaviour_of_a_product, False)],
+    [
+        (behaviour_alike, True),
+        (behaviour_of_a_product, True),
+        (behaviour_of_no_product, True),
+        (behaviour_of_a_product, False),
+    ],
 )
 def test_the_command_asks_the_row_and_nothing_else(
     page: Page, tmp_path: Path, behaviour: Callable[[Mapping[str, str]], int], asked: bool
 ) -> None:
-    variants = [variant for variant in CATALOGUE["table-full"].combinations() if asked or variant["scope"] == "user"]
+    variants = [
+        variant for variant in CATALOGUE["table-full"].combinations() if asked or variant["scope"] == "user"
+    ]
     records = [
         Record(kernel.name, "table-full", variant, Status.PASS, {"packets": behaviour(variant)})
         for variant in variants

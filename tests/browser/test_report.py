@@ -41,7 +41,9 @@ def test_every_experiment_is_a_row_and_every_kernel_a_column(small: OpenPage) ->
 def test_cells_of_one_row_have_one_colour_exactly_if_their_facts_are_equal(small: OpenPage) -> None:
     page = small("")
     look = [
-        page.locator(cell(page, CHANGED, column)).evaluate("cell => [cell.textContent[0], getComputedStyle(cell).backgroundColor]")
+        page.locator(cell(page, CHANGED, column)).evaluate(
+            "cell => [cell.textContent[0], getComputedStyle(cell).backgroundColor]"
+        )
         for column in range(6)
     ]
     assert [letter for letter, _ in look] == ["A", "A", "A", "B", "A", "B"]
@@ -51,7 +53,14 @@ def test_cells_of_one_row_have_one_colour_exactly_if_their_facts_are_equal(small
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "state", ["", f"#q=differs&cell={CHANGED}@6.6.10", f"#row={CHANGED}", "#q=status:fail+kernel>=6.6", "#q=nothing-has-this"]
+    "state",
+    [
+        "",
+        f"#q=differs&cell={CHANGED}@6.6.10",
+        f"#row={CHANGED}",
+        "#q=status:fail+kernel>=6.6",
+        "#q=nothing-has-this",
+    ],
 )
 def test_axe_finds_nothing(small: OpenPage, scheme: str, state: str) -> None:
     page = small("")
@@ -126,7 +135,9 @@ def test_a_pair_of_kernels_shows_two_columns_and_what_differs_between_them(small
 
 
 def test_a_change_is_marked_against_the_neighbour_in_sight(small: OpenPage) -> None:
-    """6.6.10 differs from 6.1.10; with those in between left out, it differs from 5.10.10; where it comes first, from nothing."""
+    """6.6.10 differs from 6.1.10; with those in between left out, it differs from 5.10.10; where it
+    comes first, from nothing.
+    """
     mark = re.compile("explained|contradicted")
     page = small("#from=5.10.10&to=6.6.10&pair=1")
     expect(page.locator(cell(page, CHANGED, 3))).to_have_class(mark)
@@ -162,7 +173,9 @@ def test_counts_lead_to_what_they_count(small: OpenPage) -> None:
     assert page.locator("td.hit").count() == 0
 
 
-def test_a_kernels_head_counts_the_rows_in_which_it_differs_from_its_neighbour_in_sight(small: OpenPage) -> None:
+def test_a_kernels_head_counts_the_rows_in_which_it_differs_from_its_neighbour_in_sight(
+    small: OpenPage,
+) -> None:
     def counts(page: Page) -> list[int]:
         return [int(text.split()[0]) for text in page.locator(".into:visible").all_inner_texts()]
 
@@ -177,8 +190,13 @@ def test_a_kernels_head_counts_the_rows_in_which_it_differs_from_its_neighbour_i
 
 def test_a_row_that_is_the_same_in_all_kernels_in_sight_is_grey(small: OpenPage) -> None:
     page = small("#from=6.6.10&to=6.12.10")
-    colours = "row => new Set([...row.querySelectorAll('td')].map(td => getComputedStyle(td).backgroundColor)).size"
-    grey = [row.evaluate("row => getComputedStyle(row.cells[4]).backgroundColor") for row in page.locator("tr.r:not(.d)").all()]
+    colours = (
+        "row => new Set([...row.querySelectorAll('td')].map(td => getComputedStyle(td).backgroundColor)).size"
+    )
+    grey = [
+        row.evaluate("row => getComputedStyle(row.cells[4]).backgroundColor")
+        for row in page.locator("tr.r:not(.d)").all()
+    ]
     assert len(grey) > 1
     assert len(set(grey)) == 1
     assert all(row.evaluate(colours) > 1 for row in page.locator("tr.r.d").all())
@@ -218,7 +236,10 @@ def test_arrows_step_over_hidden_rows_and_kernels(small: OpenPage) -> None:
     page.locator("#matrix [tabindex='0']").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
-    focused = page.evaluate("[document.activeElement.parentElement.querySelector('.name b').textContent, document.activeElement.cellIndex]")
+    focused = page.evaluate(
+        "[document.activeElement.parentElement.querySelector('.name b').textContent,"
+        " document.activeElement.cellIndex]"
+    )
     assert focused == [rows[1], 4]
 
 
@@ -227,7 +248,9 @@ def test_fact_rows_show_where_one_fact_changed(small: OpenPage) -> None:
     page.get_by_role("button", name=f"Facts of {CHANGED}").click()
     flows = page.locator("tr.fact:visible", has_text="flows")
     assert flows.locator("td").all_inner_texts() == ["10", "10", "10", "9", "10", "9"]
-    colours = flows.locator("td").evaluate_all("cells => cells.map(cell => getComputedStyle(cell).backgroundColor)")
+    colours = flows.locator("td").evaluate_all(
+        "cells => cells.map(cell => getComputedStyle(cell).backgroundColor)"
+    )
     assert (colours[0] == colours[2], colours[0] == colours[3]) == (True, False)
 
 
@@ -264,8 +287,12 @@ def test_headers_stay_in_sight(small: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 390])
-def test_a_phone_reads_names_without_scrolling_sideways(browser: Browser, small_run: Path, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 760}, is_mobile=True, has_touch=True, device_scale_factor=2)
+def test_a_phone_reads_names_without_scrolling_sideways(
+    browser: Browser, small_run: Path, width: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 760}, is_mobile=True, has_touch=True, device_scale_factor=2
+    )
     page = context.new_page()
     page.goto(small_run.as_uri())
     assert page.evaluate("visualViewport.width") == width
@@ -296,7 +323,12 @@ def test_without_scripts_the_table_is_complete(browser: Browser, small_run: Path
 def test_of_a_long_list_what_differs_is_told(page: Page, tmp_path: Path) -> None:
     entries, listed = synthetic.kernels(2), [f"the feature {number}" for number in range(20)]
     values = (listed, [*listed[1:], "a feature <b>more</b>"])
-    records = [Record(entry.name, "e", {}, Status.PASS, {"words": value}) for entry, value in zip(entries, values, strict=True)]
+    records = [
+        Record(entry.name, "e", {}, Status.PASS, {"words": value})
+        for entry, value in zip(entries, values, strict=True)
+    ]
     target = write_page(tmp_path, records, {"e": make_experiment("e", {"words": list})}, entries)
     page.goto(f"{target.as_uri()}#cell=e@{entries[1].name}")
-    expect(page.locator("#panel .change li")).to_have_text("words without the feature 0; with a feature <b>more</b>")
+    expect(page.locator("#panel .change li")).to_have_text(
+        "words without the feature 0; with a feature <b>more</b>"
+    )

@@ -1,4 +1,6 @@
-"""One plan on this machine alone and on two workers, one of which has nothing in its cache and one of which is killed on the way."""
+"""One plan on this machine alone and on two workers, one of which has nothing in its cache and one
+of which is killed on the way.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,19 @@ def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
 
 
 def answers(result: Result) -> dict[object, object]:
-    return {(record.kernel, record.experiment, *record.variant.values()): (record.status, record.facts) for record in result.records}
+    return {
+        (record.kernel, record.experiment, *record.variant.values()): (record.status, record.facts)
+        for record in result.records
+    }
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
     """The QEMUs of a worker."""
-    return [int(pid) for file in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in file.read_text().split()]
+    return [
+        int(pid)
+        for file in Path(f"/proc/{process.pid}/task").glob("*/children")
+        for pid in file.read_text().split()
+    ]
 
 
 class Killing(Seen):
@@ -76,13 +85,17 @@ def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -
             assert (cell_path(far.run, record) / "conntrack.txt").stat().st_size
         assert seen.orphans, "the worker was not killed"
         assert not [pid for pid in seen.orphans if Path(f"/proc/{pid}").exists()]
-    near = run_matrix(plan, load(), Machines(CONFIG.debian, Cache.default()), tmp_path / "near", 1, ["matrix"], Seen())
+    near = run_matrix(
+        plan, load(), Machines(CONFIG.debian, Cache.default()), tmp_path / "near", 1, ["matrix"], Seen()
+    )
     assert len(far.records) == len(plan.cells)
     assert {record.status for record in far.records} == {Status.PASS}
     assert answers(far) == answers(near)
 
 
-def test_no_kernel_is_asked_where_the_code_is_another(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_kernel_is_asked_where_the_code_is_another(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("matrix.workers.code_digest", lambda: "another")
     with ExitStack() as held:
         site = Site(held)

@@ -1,4 +1,6 @@
-"""A kernel boots and answers whatever source it came from: the same real one as .deb, .rpm and image, and one built from source."""
+"""A kernel boots and answers whatever source it came from: the same real one as .deb, .rpm and
+image, and one built from source.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def debian(cache: Cache) -> Kernel:
 
 
 def ask(machines: Machines, kernel: Kernel, request: dict[str, object]) -> dict[str, object]:
-    """Boots the kernel, or takes its template, and what the agent in a guest answers to one request."""
+    """Boots the kernel, or takes its template, and what the agent in a guest answers to one
+    request.
+    """
     whole = {"id": "0", "time": time.time(), "entropy": os.urandom(32).hex(), **request}
     with machines.template(machines.fetch(kernel), 1).start() as guest:
         answer = json.loads(guest.ask(json.dumps(whole).encode(), Deadline(60, "the answer")))
@@ -58,11 +62,21 @@ def rpm_of(files: BootFiles, directory: Path) -> Path:
     upstream = files.kernel.release
     spec = directory / "kernel.spec"
     spec.write_text(
-        f"Name: kernel-core\nVersion: {upstream}\nRelease: 1\nSummary: a kernel\nLicense: GPL-2.0-only\nAutoReqProv: no\n"
-        "%global debug_package %{nil}\n%global __os_install_post %{nil}\n%define _binary_payload w3.zstdio\n"
-        f"%description\na kernel\n%install\ncp -a {directory}/content/. %{{buildroot}}\n%files\n/lib/modules\n"
+        f"Name: kernel-core\nVersion: {upstream}\nRelease: 1\nSummary: a kernel\nLicense:"
+        " GPL-2.0-only\nAutoReqProv: no\n%global debug_package %{nil}\n%global __os_install_post"
+        " %{nil}\n%define _binary_payload w3.zstdio\n%description\na kernel\n%install\ncp -a"
+        f" {directory}/content/. %{{buildroot}}\n%files\n/lib/modules\n"
     )
-    build = ["rpmbuild", "--quiet", "-bb", "--target", "x86_64", "--define", f"_topdir {directory}/rpmbuild", str(spec)]
+    build = [
+        "rpmbuild",
+        "--quiet",
+        "-bb",
+        "--target",
+        "x86_64",
+        "--define",
+        f"_topdir {directory}/rpmbuild",
+        str(spec),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (path,) = (directory / "rpmbuild/RPMS").glob("*/*.rpm")
     return path
@@ -98,7 +112,9 @@ def test_image_without_what_it_needs_is_not_booted(cache: Cache, debian: Kernel,
     assert files.config
     shutil.copy(files.config, tmp_path / f"config-{files.version}")
     (kernel,) = resolve(f"image:{vmlinuz}", Catalogue(()))
-    with pytest.raises(Unbootable, match=r"CONFIG_VIRTIO_BLK=m.*the module virtio_blk is not among its modules"):
+    with pytest.raises(
+        Unbootable, match=r"CONFIG_VIRTIO_BLK=m.*the module virtio_blk is not among its modules"
+    ):
         Machines(Debian(), cache).fetch(kernel)
 
 

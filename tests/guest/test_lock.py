@@ -27,18 +27,29 @@ EXPERIMENT = "baseline[family=ipv4,frontend=nft,scope=user]"
 def test_two_machines_with_the_same_lock_boot_the_same_bytes(tmp_path: Path) -> None:
     debian, path = read_config(ROOT / "matrix.toml").debian, tmp_path / "matrix.lock"
     lock.write(lock.make([SPEC], Catalogue.load(debian, Cache.default()), ROOT), path)
-    image = Machines(debian, Cache.default()).image  # the userland is no part of the lock, and takes half a minute to build
+    # the userland is no part of the lock, and takes half a minute to build
+    image = Machines(debian, Cache.default()).image
     booted = []
     for name in ("one", "other"):
         cache = Cache(tmp_path / name)
         (kernel,) = lock.kernels(lock.read(path), [SPEC], ROOT)
         assert not cached(kernel, cache)
         plan = plan_choices([kernel], choose([EXPERIMENT], load()))
-        result = run_matrix(plan, load(), Machines(debian, cache, "tcg", image=image), tmp_path / f"results-{name}", 1, ["matrix"], Seen())
+        result = run_matrix(
+            plan,
+            load(),
+            Machines(debian, cache, "tcg", image=image),
+            tmp_path / f"results-{name}",
+            1,
+            ["matrix"],
+            Seen(),
+        )
         assert [record.status for record in result.records] == [Status.PASS]
         booted += json.loads((result.run / "manifest.json").read_bytes())["kernels"]
     one, other = booted
     assert one["id"] == other["id"]
     assert one["sha256"] == other["sha256"]
     locked = json.loads(path.read_bytes())["locked"][0]["kernels"][0]["packages"]
-    assert {package["sha256"] for package in locked} == set(one["sha256"].values()) - {one["sha256"]["vmlinuz"]}
+    assert {package["sha256"] for package in locked} == set(one["sha256"].values()) - {
+        one["sha256"]["vmlinuz"]
+    }

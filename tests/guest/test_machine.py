@@ -1,4 +1,6 @@
-"""Guests and clones of real kernels, the oldest and the newest of the default matrix: what only a real kernel can show."""
+"""Guests and clones of real kernels, the oldest and the newest of the default matrix: what only a
+real kernel can show.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def bootable(request: pytest.FixtureRequest, cache: Cache, image: Image) -> Boot
 
 @pytest.fixture(scope="module")
 def machine(bootable: Bootable, image: Image, accelerator: Accelerator) -> Machine:
-    return Machine(accelerator, Hardware(), bootable.files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules)
+    return Machine(
+        accelerator, Hardware(), bootable.files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,9 @@ def accelerator(bootable: Bootable, image: Image, cache: Cache) -> Accelerator:
     tcg = Accelerator("tcg", "", "")
     files = bootable.files
     return choose_accelerator(
-        "auto", cache, lambda: Machine(tcg, Hardware(), files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules)
+        "auto",
+        cache,
+        lambda: Machine(tcg, Hardware(), files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules),
     )
 
 
@@ -121,7 +127,11 @@ def test_a_guest_is_what_experiments_count_on(ssh: Ssh, bootable: Bootable) -> N
 
 
 def test_nothing_listens_on_this_host_for_a_guest(guest: Guest) -> None:
-    (pid,) = (pid for pid in processes(str(guest.qemu.directory)) if "qemu-system" in Path(f"/proc/{pid}/cmdline").read_text())
+    (pid,) = (
+        pid
+        for pid in processes(str(guest.qemu.directory))
+        if "qemu-system" in Path(f"/proc/{pid}/cmdline").read_text()
+    )
     sockets = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
     inodes = {match[1] for link in sockets if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
     for table in ("tcp", "tcp6", "udp", "udp6"):
@@ -135,7 +145,9 @@ def test_clones_are_pristine_and_share_no_secrets(template: Template) -> None:
     for _ in range(2):
         with template.start() as clone, clone.ssh(soon()) as ssh:
             finished = ssh.run(
-                "test ! -e /root/written && touch /root/written && head -c 16 /dev/urandom | od -An -tx1 && date +%s", soon()
+                "test ! -e /root/written && touch /root/written && head -c 16 /dev/urandom | od -An -tx1 &&"
+                " date +%s",
+                soon(),
             )
             assert finished.status == 0, finished.output
             *random, date = finished.output.split()
@@ -145,7 +157,8 @@ def test_clones_are_pristine_and_share_no_secrets(template: Template) -> None:
 
 
 def test_what_a_clone_would_know_without_new_entropy(template: Template) -> None:
-    # Why SSH sessions and requests bring some: without it all clones draw the same numbers. If this fails, that is no longer needed.
+    # Why SSH sessions and requests bring some: without it all clones draw the same numbers. If this
+    # fails, that is no longer needed.
     drawn = set()
     for _ in range(2):
         with template.start() as clone:
@@ -206,10 +219,15 @@ def test_cold_boot_says_what_the_console_said(machine: Machine) -> None:
         assert guest.crashed is None
 
 
-def test_a_root_that_cannot_be_mounted_is_our_error_with_the_console(machine: Machine, tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_mounted_is_our_error_with_the_console(
+    machine: Machine, tmp_path: Path
+) -> None:
     broken = tmp_path / "image"
     broken.write_bytes(bytes(1 << 20))
-    with pytest.raises(LostGuest, match="initramfs: cannot mount the image"), running(replace(machine, image=broken), "broken") as guest:
+    with (
+        pytest.raises(LostGuest, match="initramfs: cannot mount the image"),
+        running(replace(machine, image=broken), "broken") as guest,
+    ):
         guest.ping(Deadline(60, "it to boot"))
 
 
@@ -253,7 +271,8 @@ from vms.errors import HostError
 from vms.guest import Agent
 from vms.template import Template
 mount({str(tmp_path)!r}, "size=48m")
-template = Template("small", {machine!r}, Agent(Path({str(ECHO.directory)!r}), {ECHO.module!r}), Cache(Path({str(tmp_path)!r})), "key")
+agent = Agent(Path({str(ECHO.directory)!r}), {ECHO.module!r})
+template = Template("small", {machine!r}, agent, Cache(Path({str(tmp_path)!r})), "key")
 try:
     template.make()
 except HostError as error:

@@ -1,4 +1,6 @@
-"""The seed experiment on the oldest and the newest kernel of the default matrix, all the way from a spec to the reports."""
+"""The seed experiment on the oldest and the newest kernel of the default matrix, all the way from a
+spec to the reports.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,13 @@ def counts(record: Record) -> list[object]:
 def test_both_frontends_scopes_and_families_are_asked(records: list[Record]) -> None:
     assert len(records) == 16
     assert {record.status for record in records} == {Status.PASS}
-    assert {tuple(record.variant[name] for name in ("family", "frontend", "scope")) for record in records} == {
-        (family, frontend, scope) for family in ("ipv4", "ipv6") for frontend in ("legacy", "nft") for scope in ("user", "root")
+    assert {
+        tuple(record.variant[name] for name in ("family", "frontend", "scope")) for record in records
+    } == {
+        (family, frontend, scope)
+        for family in ("ipv4", "ipv6")
+        for frontend in ("legacy", "nft")
+        for scope in ("user", "root")
     }
 
 

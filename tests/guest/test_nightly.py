@@ -1,4 +1,6 @@
-"""Nights in a row on real kernels, with a kernel release between the first and the second: the lock moves from one build to the next."""
+"""Nights in a row on real kernels, with a kernel release between the first and the second: the lock
+moves from one build to the next.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class House:
         plan = plan_choices(lock.kernels(held, SPECS, ROOT, self.builds), choose(EXPERIMENTS, catalogue))
         since = tuple(kernel.name for kernel in lock.new_since(held, resolve_all(SPECS, self.builds, ROOT)))
         guests = Machines(CONFIG.debian, Cache.default(), catalogue=self.builds)
-        shop = Workshop(plan, catalogue, guests, self.results, 2, ("nightly", "--locked"), Seen(), since, locked=True)
+        shop = Workshop(
+            plan, catalogue, guests, self.results, 2, ("nightly", "--locked"), Seen(), since, locked=True
+        )
         return nightly(shop, self.baseline, read_ledger(), datetime.now(UTC).date())
 
     def accept(self) -> None:
@@ -62,7 +66,12 @@ def test_the_night_after_a_release_reports_what_the_release_changed_and_nothing_
     older = [kernel for kernel in series if release_key(kernel.release) < release_key(RELEASE)][-1]
     newest = lock.make(SPECS, builds, ROOT)
     # The lock as it was made when the older build was the series' newest.
-    was = lock.Lock(tuple(lock.Locked(locked.spec, (older,)) if locked.spec == "6.12" else locked for locked in newest.locked))
+    was = lock.Lock(
+        tuple(
+            lock.Locked(locked.spec, (older,)) if locked.spec == "6.12" else locked
+            for locked in newest.locked
+        )
+    )
     house = House(tmp_path / "results", builds)
 
     first = house.night(was)
@@ -73,8 +82,14 @@ def test_the_night_after_a_release_reports_what_the_release_changed_and_nothing_
 
     second = house.night(newest)
     assert (second.new_kernels, second.new_experiments, second.since_lock) == ((series[-1].release,), (), ())
-    assert {(item.earlier, item.later, item.experiment) for item in second.news} == {(older.name, series[-1].release, "dump-filter")}
-    assert {(item.fact, item.before, item.after) for item in second.news} == {("one", "2", "1"), ("nobody", "3", "0"), ("flush", "1", "2")}
+    assert {(item.earlier, item.later, item.experiment) for item in second.news} == {
+        (older.name, series[-1].release, "dump-filter")
+    }
+    assert {(item.fact, item.before, item.after) for item in second.news} == {
+        ("one", "2", "1"),
+        ("nobody", "3", "0"),
+        ("flush", "1", "2"),
+    }
     assert {item.verdict for item in second.news} == {Verdict.EXPLAINED}
     assert (second.failures, second.waiting, second.exit_code) == ((), 0, 0)
     house.accept()

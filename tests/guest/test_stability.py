@@ -1,4 +1,6 @@
-"""The same kernel answers the same: twenty times over, in any order, while other guests keep the machine busy."""
+"""The same kernel answers the same: twenty times over, in any order, while other guests keep the
+machine busy.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from vms.kernels import Catalogue, resolve_all
 pytestmark = pytest.mark.guest
 ROOT = Path(__file__).parents[2]
 REPETITIONS = 20
-EVERY = 23  # cells of the catalogue between two that are taken; a whole catalogue twenty times over would take an hour
+# cells of the catalogue between two that are taken; a whole catalogue twenty times over would take
+# an hour
+EVERY = 23
 AT_ONCE = 3  # more than there are processors where this usually runs, so that every guest is disturbed
 
 
@@ -28,13 +32,17 @@ AT_ONCE = 3  # more than there are processors where this usually runs, so that e
 def answers() -> dict[tuple[str, str, str], list[Record]]:
     config, cache = read_config(ROOT / "matrix.toml"), Cache.default()
     kernels = resolve_all(["6.12"], Catalogue.load(config.debian, cache), ROOT)
-    cells = [cell for cell in make_plan(kernels, tuple(load().values())).cells if cell.experiment.cpus == 1][::EVERY]
+    cells = [cell for cell in make_plan(kernels, tuple(load().values())).cells if cell.experiment.cpus == 1][
+        ::EVERY
+    ]
     machines = Machines(config.debian, cache)
     machines.prepare(kernels)
     template = machines.template(machines.fetch(kernels[0]), 1)
 
     def once(cell: Cell) -> Record:
-        question = Question(cell.experiment.name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
+        question = Question(
+            cell.experiment.name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds
+        )
         return verdict(cell, ask(template, question), 1).record
 
     asked = cells * REPETITIONS
@@ -55,5 +63,10 @@ def test_cells_are_sampled_from_several_topics(answers: dict[tuple[str, str, str
 
 def test_twenty_answers_are_one(answers: dict[tuple[str, str, str], list[Record]]) -> None:
     for key, records in answers.items():
-        assert {record.status for record in records} <= {Status.PASS, Status.UNSUPPORTED}, (key, [record.reason for record in records])
-        assert all((record.status, record.facts) == (records[0].status, records[0].facts) for record in records), key
+        assert {record.status for record in records} <= {Status.PASS, Status.UNSUPPORTED}, (
+            key,
+            [record.reason for record in records],
+        )
+        assert all(
+            (record.status, record.facts) == (records[0].status, records[0].facts) for record in records
+        ), key

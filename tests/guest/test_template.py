@@ -1,4 +1,6 @@
-"""What may happen to a template, on a real kernel: it is made anew or there is a clear error, and never a wrong answer."""
+"""What may happen to a template, on a real kernel: it is made anew or there is a clear error, and
+never a wrong answer.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,10 @@ def entry(whole: Template, tmp_path: Path) -> Iterator[Path]:
     """A copy of it in a cache of its own."""
     path = Cache(tmp_path / "cache").path("templates", KEY)
     path.parent.mkdir(parents=True)
-    subprocess.run(["cp", "--recursive", "--sparse=always", "--preserve=timestamps", str(whole.path), str(path)], check=True)
+    subprocess.run(
+        ["cp", "--recursive", "--sparse=always", "--preserve=timestamps", str(whole.path), str(path)],
+        check=True,
+    )
     yield path
     shutil.rmtree(tmp_path / "cache")
 
@@ -123,7 +128,9 @@ def only_the_template_lies_there(entry: Path) -> bool:
     return {path.name for path in entry.parent.iterdir()} == {KEY, f"{KEY}.lock"}
 
 
-def test_without_a_check_a_changed_memory_would_answer_wrongly(whole: Template, entry: Path, bootable: Bootable) -> None:
+def test_without_a_check_a_changed_memory_would_answer_wrongly(
+    whole: Template, entry: Path, bootable: Bootable
+) -> None:
     remember_release(entry, bootable)
     change_memory(entry)
     saved = _Saved(entry, _signature(entry), (entry / "state").read_bytes())
@@ -131,8 +138,12 @@ def test_without_a_check_a_changed_memory_would_answer_wrongly(whole: Template, 
         assert release(guest) != bootable.files.version
 
 
-@pytest.mark.parametrize("damage", [change_memory, flip_state, truncate_memory, truncate_state, delete_memory])
-def test_one_that_was_damaged_between_runs_is_made_anew(whole: Template, entry: Path, bootable: Bootable, damage: Damage) -> None:
+@pytest.mark.parametrize(
+    "damage", [change_memory, flip_state, truncate_memory, truncate_state, delete_memory]
+)
+def test_one_that_was_damaged_between_runs_is_made_anew(
+    whole: Template, entry: Path, bootable: Bootable, damage: Damage
+) -> None:
     remember_release(entry, bootable)
     before = {path: path.stat() for path in entry.iterdir()}
     damage(entry)

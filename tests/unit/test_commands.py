@@ -17,7 +17,9 @@ from vms.settings import Debian
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "commands", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "commands", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("words", [["matrixx"], ["matrix", "--kernl", "6.1"], ["upgrade", "5.10"], ["--lst"]])
@@ -51,7 +53,9 @@ def test_positional_arguments_may_be_left_out(words: str, meant: str) -> None:
     assert with_flags(words.split()) == meant.split()
 
 
-def test_builds_of_a_range_that_are_gone_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_builds_of_a_range_that_are_gone_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old, new = make_kernel("6.12.116"), make_kernel("6.12.118")
     builds = Catalogue((old, new), gone=frozenset({old.id}))
     _, kernels, absent = _kernels(["6.12.*"], builds, Debian(), Cache(tmp_path), None, offline=True)
@@ -75,4 +79,7 @@ def test_a_run_ends_with_a_cache_within_its_bound_and_says_so(
     tidy(1_000_000)
     assert not (root / "templates/old").exists()
     assert (root / "kernels/older").is_dir()
-    assert capsys.readouterr().err == "the cache held more than 0.001 GB: removed 0.0 GB that was used longest ago\n"
+    assert (
+        capsys.readouterr().err
+        == "the cache held more than 0.001 GB: removed 0.0 GB that was used longest ago\n"
+    )

@@ -33,6 +33,8 @@ def test_interrupt_ends_children_with_their_groups_and_every_deadline() -> None:
         assert before.expired and Deadline(60, "y").expired
         """)
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - begun < 5

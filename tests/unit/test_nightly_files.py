@@ -1,4 +1,6 @@
-"""The files that docs/nightly.md hands out: systemd accepts the units, the CI files are YAML whose commands exist."""
+"""The files that docs/nightly.md hands out: systemd accepts the units, the CI files are YAML whose
+commands exist.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ def complaints(units: list[str], tmp_path: Path) -> str:
     for manager in ("--user", "--system"):
         command = ["systemd-analyze", manager, "--man=no", "verify", *units]
         done = subprocess.run(
-            command, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
+            command,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         said += done.stdout + done.stderr + ("" if done.returncode == 0 else f"status {done.returncode}")
     return said

@@ -12,7 +12,9 @@ from matrix.report.catalogue import catalogue_page
 
 
 def test_the_catalogue_page_is_what_the_experiments_say() -> None:
-    assert (ROOT / "docs" / "catalogue.md").read_text() == catalogue_page(load(), read_ledger()), "run ./invoke catalogue"
+    assert (ROOT / "docs" / "catalogue.md").read_text() == catalogue_page(load(), read_ledger()), (
+        "run ./invoke catalogue"
+    )
 
 
 def test_the_reference_answers_all_that_the_catalogue_asks() -> None:

@@ -35,7 +35,13 @@ def raising(error: BaseException) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(UsageError("no kernel 4.2"), 2), (FetchError("404"), 3), (LostGuest("gone"), 3), (KeyboardInterrupt(), 130)]
+    ("error", "code"),
+    [
+        (UsageError("no kernel 4.2"), 2),
+        (FetchError("404"), 3),
+        (LostGuest("gone"), 3),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_an_error_is_one_message_and_an_exit_code(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -48,7 +54,9 @@ def test_an_error_is_one_message_and_an_exit_code(
 
 
 @pytest.mark.parametrize(("stuck", "cleaned"), [(0.0, "cleaned up"), (60.0, "")])
-def test_an_interrupt_ends_within_seconds_and_cleans_up_unless_a_thread_is_stuck(stuck: float, cleaned: str) -> None:
+def test_an_interrupt_ends_within_seconds_and_cleans_up_unless_a_thread_is_stuck(
+    stuck: float, cleaned: str
+) -> None:
     program = textwrap.dedent(f"""
         import atexit, threading, time
         from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +69,9 @@ def test_an_interrupt_ends_within_seconds_and_cleans_up_unless_a_thread_is_stuck
         reported(body)()
         """)
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
     assert time.monotonic() - begun < 3
     assert done.returncode == 130
     assert done.stdout.strip() == cleaned
@@ -74,7 +84,9 @@ def test_what_a_task_returns_is_its_exit_code(given: int | None, code: int) -> N
 
 def test_listing_the_tasks_imports_nothing_heavy() -> None:
     program = f"import sys, tasks; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -85,13 +97,17 @@ def matrix(capsys: pytest.CaptureFixture[str], **flags: Any) -> tuple[int, str]:
     return caught.value.code, capsys.readouterr().err
 
 
-def test_an_unknown_experiment_is_refused_before_anything_is_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_experiment_is_refused_before_anything_is_fetched(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     code, said = matrix(capsys, experiment=["tabel-full"])
     assert code == 2
     assert "did you mean table-full?" in said
 
 
-def test_a_wrong_matrix_toml_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_matrix_toml_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "matrix.toml").write_text("kernels = 6.1\n")
     monkeypatch.setattr("commands.running.ROOT", tmp_path)
     code, said = matrix(capsys)
@@ -119,7 +135,10 @@ def worker(capsys: pytest.CaptureFixture[str], scheduler: str, **flags: Any) -> 
 
 
 def test_a_worker_needs_an_address_and_at_least_one_slot(capsys: pytest.CaptureFixture[str]) -> None:
-    for address, flags, part in (("10.0.0.1", {}, "looks like tcp://host:8786"), ("tcp://10.0.0.1:8786", {"slots": -1}, "--slots -1")):
+    for address, flags, part in (
+        ("10.0.0.1", {}, "looks like tcp://host:8786"),
+        ("tcp://10.0.0.1:8786", {"slots": -1}, "--slots -1"),
+    ):
         code, said = worker(capsys, address, **flags)
         assert code == 2
         assert part in said

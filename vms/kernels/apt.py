@@ -1,8 +1,10 @@
-"""An apt of our own: its lists, its downloads and its sources lie in the cache, and nothing of the host's is touched.
+"""An apt of our own: its lists, its downloads and its sources lie in the cache, and nothing of the
+host's is touched.
 
-apt verifies what it fetches: Release files against the archive's keyring, package lists against the Release file, packages
-against the sha256 in those lists. It works as any user. From the host's configuration only the mirror and the way there
-are taken, so it behaves the same everywhere: apt.conf(5), sources.list(5).
+apt verifies what it fetches: Release files against the archive's keyring, package lists against the
+Release file, packages against the sha256 in those lists. It works as any user. From the host's
+configuration only the mirror and the way there are taken, so it behaves the same everywhere:
+apt.conf(5), sources.list(5).
 """
 
 from __future__ import annotations
@@ -26,13 +28,17 @@ from vms.settings import Debian, Suite
 
 ARCHITECTURE = "amd64"
 _HELPER = "/usr/lib/apt/apt-helper"
-_KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
+_KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+)
 _UPDATE_SECONDS = 300
 _ANSWER_SECONDS = 60
 _SILENCE_SECONDS = 20  # a mirror that sends nothing for so long, twice, is given up
 _SLOWEST_MIRROR = 100_000  # bytes per second; a slower download is given up and gone on with the next time
-# The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an error instead of a warning.
-# Only we read what is downloaded, and the sandbox user could not write to the cache.
+# The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an
+# error instead of a warning. Only we read what is downloaded, and the sandbox user could not write
+# to the cache.
 _OPTIONS = f"""\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -50,18 +56,20 @@ Acquire::Retries "1";
 Acquire::http::Timeout "%(timeout)d";
 Acquire::https::Timeout "%(timeout)d";
 """
-# 404 Not Found, 410 Gone (RFC 9110, section 15.5); apt says the same of a file that a `file:` archive lacks.
+# 404 Not Found, 410 Gone (RFC 9110, section 15.5); apt says the same of a file that a `file:`
+# archive lacks.
 _NOT_THERE = re.compile(r"(?<!\S)(?:404|410)(?!\S)|File not found")
 # What apt's words mean for the user, the more telling first.
 _MEANINGS = (
     ("No space left", "there is no space left on the cache's disk; `./invoke prune` frees some"),
-    ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or somebody replays old lists. "
-     "For an archive that stands still on purpose set `check_valid_until = false` on its suite"),
+    ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or somebody replays "
+     "old lists. For an archive that stands still on purpose set `check_valid_until = false` on its suite"),
     ("is not valid yet", "a Release file is from the future: is this host's clock right?"),
     ("BADSIG", "a Release file is not what was signed"),
     ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
     ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
-    ("Clearsigned file isn't valid", "a Release file is damaged, or something else answers in the mirror's place"),
+    ("Clearsigned file isn't valid", "a Release file is damaged, or something else answers in the "
+     "mirror's place"),
     ("does not have a Release file", "the mirror does not have one of the suites that matrix.toml names"),
     ("mismatch", "what the mirror sent is not what was signed"),
     ("unexpected size", "what the mirror sent is not what was signed"),
@@ -83,7 +91,10 @@ class PackageList:
 
 
 class Apt:
-    """The apt root for one choice of suites. Roots for other choices lie beside it. `sources` is its sources.list(5)."""
+    """The apt root for one choice of suites.
+
+    Roots for other choices lie beside it. `sources` is its sources.list(5).
+    """
 
     def __init__(self, settings: Debian, cache: Cache) -> None:
         self.sources = "".join(f"{source_line(settings, suite)}\n" for suite in settings.suites)
@@ -103,7 +114,10 @@ class Apt:
         return not 0 <= time.time() - self.updated <= max_age
 
     def update(self) -> None:
-        """Brings the lists of all suites up to date. Raises FetchError, and keeps what it had, if one cannot be had or verified."""
+        """Brings the lists of all suites up to date.
+
+        Raises FetchError, and keeps what it had, if one cannot be had or verified.
+        """
         deadline = Deadline(_UPDATE_SECONDS, "bringing the package lists up to date")
         partial = self.root / "lists" / "partial"
         partial.mkdir(parents=True, exist_ok=True)
@@ -120,7 +134,9 @@ class Apt:
     def package_lists(self) -> tuple[PackageList, ...]:
         """The lists that are here."""
         fields = "$(CREATED_BY)\t$(FILENAME)\t$(REPO_URI)\t$(RELEASE)"
-        output = self._apt_get(["indextargets", "--format", fields], Deadline(30, "finding the package lists"))
+        output = self._apt_get(
+            ["indextargets", "--format", fields], Deadline(30, "finding the package lists")
+        )
         rows = [line.split("\t") for line in output.splitlines() if line.startswith("Packages\t")]
         return tuple(PackageList(Path(path), archive.rstrip("/"), suite) for _, path, archive, suite in rows)
 
@@ -132,18 +148,24 @@ class Apt:
             "Dir::Cache": self.root,
             "Dir::Etc::sourcelist": self.root / "sources.list",
         }
-        return _with_options(["apt-get", *(f"-o{name}={path}" for name, path in places.items()), *words], deadline)
+        return _with_options(
+            ["apt-get", *(f"-o{name}={path}" for name, path in places.items()), *words], deadline
+        )
 
 
 def download(package: Package, target: Path) -> None:
-    """Downloads the package to `target`, going on where an earlier attempt stopped, and checks its sha256.
+    """Downloads the package to `target`, going on where an earlier attempt stopped, and checks its
+    sha256.
 
-    Raises FetchError if it cannot be had or is not what its source signed; then `target` holds nothing or an honest beginning of it.
+    Raises FetchError if it cannot be had or is not what its source signed; then `target` holds
+    nothing or an honest beginning of it.
     """
     deadline = Deadline(60 + package.size / _SLOWEST_MIRROR, f"downloading {package.name} {package.version}")
     begun = target.exists()
     try:
-        _with_options([_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"], deadline)
+        _with_options(
+            [_HELPER, "download-file", package.url, str(target), f"SHA256:{package.sha256}"], deadline
+        )
     except tool.ToolFailed as error:
         if re.search("mismatch|unexpected size", error.output):
             for wrong in (target, target.with_name(f"{target.name}.FAILED")):
@@ -155,12 +177,15 @@ def download(package: Package, target: Path) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != package.sha256:
         target.unlink()
-        raise FetchError(f"{deadline.what} from {package.url}: its sha256 is {digest}, the archive signed {package.sha256}")
+        raise FetchError(
+            f"{deadline.what} from {package.url}: its sha256 is {digest}, the archive signed {package.sha256}"
+        )
     return None
 
 
 def vanished(package: Package) -> bool:
-    """Whether the archive answers that it does not have the package: a download is begun, and ended with its first bytes.
+    """Whether the archive answers that it does not have the package: a download is begun, and ended
+    with its first bytes.
 
     Raises FetchError if it does not answer that.
     """
@@ -168,7 +193,11 @@ def vanished(package: Package) -> bool:
     with tempfile.TemporaryDirectory() as directory:
         target = Path(directory) / "package"
         try:
-            _with_options([_HELPER, "download-file", package.url, str(target)], deadline, lambda: _holds_anything(target))
+            _with_options(
+                [_HELPER, "download-file", package.url, str(target)],
+                deadline,
+                lambda: _holds_anything(target),
+            )
         except tool.ToolFailed as error:
             failure = _failure(error, deadline.what)
             if isinstance(failure, Vanished):
@@ -181,16 +210,23 @@ def _holds_anything(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _with_options(command: Sequence[str], deadline: Deadline, enough: Callable[[], bool] | None = None) -> str:
+def _with_options(
+    command: Sequence[str], deadline: Deadline, enough: Callable[[], bool] | None = None
+) -> str:
     # APT_CONFIG is read first, and its Dir::Etc keeps apt from reading the host's configuration.
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.write(_OPTIONS % {"timeout": _SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection))
+        file.write(
+            _OPTIONS % {"timeout": _SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection)
+        )
         file.flush()
         return tool.run(command, deadline, environment={"APT_CONFIG": file.name}, enough=enough)
 
 
 def source_line(settings: Debian, suite: Suite) -> str:
-    """The suite as a line of sources.list(5). Raises UsageError for a suite that cannot be one, HostError without a mirror or keyring."""
+    """The suite as a line of sources.list(5).
+
+    Raises UsageError for a suite that cannot be one, HostError without a mirror or keyring.
+    """
     words = [_archive(settings, suite), suite.suite, *suite.components]
     keyring = suite.keyring or _debian_keyring()
     for word in (*words, keyring):
@@ -213,7 +249,10 @@ def _archive(settings: Debian, suite: Suite) -> str:
     else:
         found, setting = suite.archive, "archive"
     if not found:
-        raise HostError(f"this host's apt names no mirror that has suite {suite.suite}; set `{setting}` under [debian] in matrix.toml")
+        raise HostError(
+            f"this host's apt names no mirror that has suite {suite.suite}; set `{setting}` under [debian] in"
+            " matrix.toml"
+        )
     return found
 
 
@@ -228,7 +267,9 @@ def _debian_keyring() -> str:
     for path in _KEYRINGS:
         if Path(path).exists():
             return path
-    raise HostError("the keys of the Debian archive are not on this host; install the package debian-archive-keyring")
+    raise HostError(
+        "the keys of the Debian archive are not on this host; install the package debian-archive-keyring"
+    )
 
 
 def _failure(error: tool.ToolFailed, doing: str) -> FetchError:

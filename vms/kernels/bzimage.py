@@ -1,4 +1,6 @@
-"""What a vmlinuz says about itself: the x86 boot protocol, Documentation/arch/x86/boot.rst in the kernel's source."""
+"""What a vmlinuz says about itself: the x86 boot protocol, Documentation/arch/x86/boot.rst in the
+kernel's source.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,24 @@ _OLDEST_PROTOCOL = 0x0200
 
 
 def release_of(vmlinuz: Path) -> str:
-    """The release that a bzImage holds, as `uname -r` will print it. Raises FetchError for anything else than a bzImage."""
+    """The release that a bzImage holds, as `uname -r` will print it.
+
+    Raises FetchError for anything else than a bzImage.
+    """
     try:
         with vmlinuz.open("rb") as file:
             head = file.read(0x10000)
     except OSError as error:
         raise FetchError(f"{vmlinuz}: cannot be read: {error.strerror}") from error
     if head[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC or len(head) < 0x210:
-        raise FetchError(f"{vmlinuz} is not an x86 bzImage; an uncompressed `vmlinux` cannot be booted, take arch/x86/boot/bzImage")
-    protocol, start = struct.unpack_from("<H", head, _PROTOCOL_AT)[0], struct.unpack_from("<H", head, _VERSION_AT)[0] + 0x200
+        raise FetchError(
+            f"{vmlinuz} is not an x86 bzImage; an uncompressed `vmlinux` cannot be booted, take"
+            " arch/x86/boot/bzImage"
+        )
+    protocol, start = (
+        struct.unpack_from("<H", head, _PROTOCOL_AT)[0],
+        struct.unpack_from("<H", head, _VERSION_AT)[0] + 0x200,
+    )
     text, end, _ = head[start : start + 256].partition(b"\0")
     if protocol < _OLDEST_PROTOCOL or not end or not text.strip():
         raise FetchError(f"{vmlinuz} does not say which kernel it is")

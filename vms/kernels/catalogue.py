@@ -1,8 +1,9 @@
 """All kernel builds that the configured suites hold, newest last.
 
-Up to 6.18 a Debian build is one package, `linux-image-ABI-FLAVOUR`. From 6.19 on it is three: `linux-binary-` (vmlinuz),
-`linux-modules-` and `linux-base-` (configuration and symbols), and `linux-image-` only depends on them. The archive drops them
-at different times, so a build whose parts are not all there cannot be booted; those are remembered to say so.
+Up to 6.18 a Debian build is one package, `linux-image-ABI-FLAVOUR`. From 6.19 on it is three:
+`linux-binary-` (vmlinuz), `linux-modules-` and `linux-base-` (configuration and symbols), and
+`linux-image-` only depends on them. The archive drops them at different times, so a build whose
+parts are not all there cannot be booted; those are remembered to say so.
 """
 
 from __future__ import annotations
@@ -26,14 +27,19 @@ from vms.settings import Debian
 HOURS = 3600.0
 _FORM = 2  # of catalogue.json; raised when what is written there changes its meaning
 _STANZA = re.compile(rb"^Package: (linux-(?:image|binary|modules|base)-\d[^\n]*-amd64)\n", re.MULTILINE)
-_NAME = re.compile(r"linux-(?P<part>image|binary|modules|base)-(?P<abi>\d.*?)-(?P<flavour>cloud-amd64|rt-amd64|amd64)")
+_NAME = re.compile(
+    r"linux-(?P<part>image|binary|modules|base)-(?P<abi>\d.*?)-(?P<flavour>cloud-amd64|rt-amd64|amd64)"
+)
 _FLAVOURS = {"cloud-amd64": "cloud", "amd64": "generic", "rt-amd64": "rt"}
 _SMALLEST_KERNEL = 1_000_000  # bytes; smaller `linux-image-` packages hold no kernel but depend on one
 
 
 @dataclass(frozen=True)
 class Incomplete:
-    """A build of which a part has vanished from the suites, so that it cannot be booted. `missing` names the packages."""
+    """A build of which a part has vanished from the suites, so that it cannot be booted.
+
+    `missing` names the packages.
+    """
 
     release: str
     flavour: str
@@ -43,9 +49,11 @@ class Incomplete:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds since the epoch).
+    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds
+    since the epoch).
 
-    `gone` has the ids of builds that these lists name and that their archive does not have any more, as far as anybody asked.
+    `gone` has the ids of builds that these lists name and that their archive does not have any
+    more, as far as anybody asked.
     """
 
     kernels: tuple[Kernel, ...]
@@ -54,23 +62,32 @@ class Catalogue:
     gone: frozenset[str] = frozenset()
 
     @classmethod
-    def load(cls, settings: Debian, cache: Cache, *, offline: bool = False, max_age: float = 6 * HOURS) -> Catalogue:
-        """The catalogue of these suites; package lists older than `max_age` seconds are brought up to date first.
+    def load(
+        cls, settings: Debian, cache: Cache, *, offline: bool = False, max_age: float = 6 * HOURS
+    ) -> Catalogue:
+        """The catalogue of these suites; package lists older than `max_age` seconds are brought up
+        to date first.
 
-        `max_age=0` always does so, `offline` never. Raises FetchError if lists cannot be had or verified, or if
-        offline there are none.
+        `max_age=0` always does so, `offline` never. Raises FetchError if lists cannot be had or
+        verified, or if offline there are none.
         """
         apt = Apt(settings, cache)
         with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
             if offline and not apt.updated:
-                raise FetchError("there are no package lists for these suites in the cache yet; run once without --offline")
+                raise FetchError(
+                    "there are no package lists for these suites in the cache yet; run once without --offline"
+                )
             if not offline and apt.stale(max_age):
                 apt.update()
             return _read(apt)
 
     def newest(self, series: str, flavour: str = "cloud") -> Kernel | None:
         """The newest build of a series, None if there is none."""
-        return max((k for k in self.kernels if k.series == series and k.flavour == flavour), key=kernel_key, default=None)
+        return max(
+            (k for k in self.kernels if k.series == series and k.flavour == flavour),
+            key=kernel_key,
+            default=None,
+        )
 
 
 _Stamp = list[tuple[str, int, int]]
@@ -97,7 +114,9 @@ def remember_gone(settings: Debian, cache: Cache, ids: Iterable[str]) -> None:
 
 
 def _read(apt: Apt) -> Catalogue:
-    """Reads the lists, or what was read from the same lists before: they are 180 MB, the catalogue 0.3."""
+    """Reads the lists, or what was read from the same lists before: they are 180 MB, the catalogue
+    0.3.
+    """
     stamp = _stamp(apt)
     gone = _gone(apt, stamp)
     path = apt.root / "catalogue.json"
@@ -138,12 +157,17 @@ def _write(path: Path, what: msgspec.Struct) -> None:
 
 
 def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
-    """The kernel packages of one list with their suite. Searching the bytes is 20 times faster than parsing every stanza."""
+    """The kernel packages of one list with their suite.
+
+    Searching the bytes is 20 times faster than parsing every stanza.
+    """
     data = source.path.read_bytes()
     for match in _STANZA.finditer(data):
         end = data.find(b"\n\n", match.start())
         stanza = data[match.start() : end if end >= 0 else len(data)].decode()
-        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
+        fields = dict(
+            line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" ")
+        )
         yield (
             source.suite,
             Package(
@@ -157,7 +181,10 @@ def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
 
 
 def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list[Incomplete]]:
-    """Puts packages together to builds. A build that lies in several suites is listed once, under the first."""
+    """Puts packages together to builds.
+
+    A build that lies in several suites is listed once, under the first.
+    """
     parts: dict[tuple[str, str, str], dict[str, Package]] = {}
     suites: dict[tuple[str, str, str], str] = {}
     for suite, package in packages:

@@ -17,7 +17,9 @@ def sha256_of(path: Path) -> str:
 
 
 def digest_of(files: Iterable[tuple[str, Path]]) -> tuple[str, int]:
-    """A sha256 over the names and contents of files, whatever their order, and their size together in bytes."""
+    """A sha256 over the names and contents of files, whatever their order, and their size together
+    in bytes.
+    """
     size, lines = 0, []
     for name, path in files:
         size += path.stat().st_size
@@ -26,7 +28,9 @@ def digest_of(files: Iterable[tuple[str, Path]]) -> tuple[str, int]:
 
 
 def module_files(modules: Path) -> Iterator[tuple[str, Path]]:
-    """The files that make an installed directory of modules; links, and what depmod writes there, do not count."""
+    """The files that make an installed directory of modules; links, and what depmod writes there,
+    do not count.
+    """
     for path in modules.rglob("*"):
         if _MODULE.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             yield str(path.relative_to(modules)), path

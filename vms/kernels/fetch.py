@@ -25,21 +25,34 @@ _LAYOUT = 1  # of such an entry; raised when what is written there changes
 _WAIT_SECONDS = 1800  # for another process that downloads the same kernel on a slow line
 
 
-def fetch(kernel: Kernel, cache: Cache, *, offline: bool = False, catalogue: Catalogue | None = None) -> BootFiles:
-    """The kernel's boot files: from the cache, else fetched, verified against what its source signed, and unpacked.
+def fetch(
+    kernel: Kernel, cache: Cache, *, offline: bool = False, catalogue: Catalogue | None = None
+) -> BootFiles:
+    """The kernel's boot files: from the cache, else fetched, verified against what its source
+    signed, and unpacked.
 
-    Raises FetchError if that fails, or if `offline` and it is not held. With a `catalogue`, the message about a package that has
-    vanished from its archive names the nearest builds that exist.
+    Raises FetchError if that fails, or if `offline` and it is not held. With a `catalogue`, the
+    message about a package that has vanished from its archive names the nearest builds that exist.
     """
     key = cache_key(kernel)
     if offline and kernel.scheme == "debian" and not cached(kernel, cache):
         raise FetchError(f"{kernel.name} is not in the cache; run once without --offline")
     try:
-        entry = cache.ensure(KIND, key, lambda entry: _build(kernel, cache, entry), Deadline(_WAIT_SECONDS, f"fetching {kernel.name}"))
+        entry = cache.ensure(
+            KIND,
+            key,
+            lambda entry: _build(kernel, cache, entry),
+            Deadline(_WAIT_SECONDS, f"fetching {kernel.name}"),
+        )
     except Vanished as error:
         if catalogue:
-            near = ", ".join(k.version for k in nearest(kernel.release, catalogue, kernel.flavour) if k.id != kernel.id)
-            raise Vanished(f"{error}\n{kernel.version} was superseded and has vanished from its archive; near it are {near}") from error
+            near = ", ".join(
+                k.version for k in nearest(kernel.release, catalogue, kernel.flavour) if k.id != kernel.id
+            )
+            raise Vanished(
+                f"{error}\n{kernel.version} was superseded and has vanished from its archive; near it are"
+                f" {near}"
+            ) from error
         raise
     about = json.loads((entry / "kernel.json").read_text())
     config = entry / "config"
@@ -59,7 +72,10 @@ def cached(kernel: Kernel, cache: Cache) -> bool:
 
 
 def cache_key(kernel: Kernel) -> str:
-    """Names the kernel's cache entry. Made of its packages' digests, so the same name always means the same bytes."""
+    """Names the kernel's cache entry.
+
+    Made of its packages' digests, so the same name always means the same bytes.
+    """
     digests = sorted(package.sha256 for package in kernel.packages)
     return hashlib.sha256(f"{_LAYOUT} {kernel.scheme} {' '.join(digests)}".encode()).hexdigest()[:32]
 
@@ -70,7 +86,9 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
     match kernel.scheme:
         case "debian":
             with ExitStack() as held:
-                unpack.debs([held.enter_context(_downloaded(package, cache)) for package in kernel.packages], entry)
+                unpack.debs(
+                    [held.enter_context(_downloaded(package, cache)) for package in kernel.packages], entry
+                )
         case "deb" | "rpm":
             for path, package in zip(here, kernel.packages, strict=True):
                 _expect(package, sha256_of(path))
@@ -95,8 +113,13 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
 
 @contextmanager
 def _downloaded(package: Package, cache: Cache) -> Iterator[Path]:
-    """The verified package file; it is thrown away after use, since what was unpacked is held. A failed download is kept to go on with."""
-    with cache.lock("downloads", package.sha256, Deadline(_WAIT_SECONDS, f"another run to download {package.name}")):
+    """The verified package file; it is thrown away after use, since what was unpacked is held.
+
+    A failed download is kept to go on with.
+    """
+    with cache.lock(
+        "downloads", package.sha256, Deadline(_WAIT_SECONDS, f"another run to download {package.name}")
+    ):
         path = cache.path("downloads", package.sha256)
         download(package, path)
         yield path
@@ -107,5 +130,6 @@ def _expect(package: Package, sha256: str) -> None:
     if sha256 != package.sha256:
         place = package.url.removeprefix("file:")
         raise FetchError(
-            f"{place} changed while it was being read (sha256 {sha256}, expected {package.sha256}); run again when it is at rest"
+            f"{place} changed while it was being read (sha256 {sha256}, expected {package.sha256}); run again"
+            " when it is at rest"
         )

@@ -1,4 +1,6 @@
-"""What this host's apt is configured with: the mirrors of the Debian archives, the proxies, how strict it is about old lists."""
+"""What this host's apt is configured with: the mirrors of the Debian archives, the proxies, how
+strict it is about old lists.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,18 @@ _DEBIAN_SUITE = re.compile(
     r"(bullseye|bookworm|trixie|forky|duke|sid|(old)*stable|testing|unstable|experimental)(-(?P<part>updates|backports|security))?"
 )
 _CONNECTION = re.compile(r'Acquire::https?::(?!Timeout)\S+ "[^"]+";', re.IGNORECASE)
-_LENIENT = re.compile(r'^Acquire::Check-Valid-Until "(0|no|false|without|off|disable)";$', re.IGNORECASE | re.MULTILINE)
+_LENIENT = re.compile(
+    r'^Acquire::Check-Valid-Until "(0|no|false|without|off|disable)";$', re.IGNORECASE | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
 class HostApt:
     """The host's apt configuration, as far as it matters here.
 
-    `mirror` and `security_mirror` are URLs without a final slash, empty where none is configured. `check_valid_until` is whether it
-    refuses Release files past their Valid-Until date. `connection` holds its proxy and certificate options as lines of apt.conf(5).
+    `mirror` and `security_mirror` are URLs without a final slash, empty where none is configured.
+    `check_valid_until` is whether it refuses Release files past their Valid-Until date.
+    `connection` holds its proxy and certificate options as lines of apt.conf(5).
     """
 
     mirror: str
@@ -32,12 +37,20 @@ class HostApt:
 
 @functools.cache
 def host_apt() -> HostApt:
-    """Asks apt itself, so that one-line and deb822 sources, and all places options can stand in, are read as apt reads them."""
+    """Asks apt itself, so that one-line and deb822 sources, and all places options can stand in,
+    are read as apt reads them.
+    """
     deadline = Deadline(30, "reading this host's apt configuration")
     # Without this host's lists it takes 0.01 s instead of 0.4.
-    without_lists = ["-oDir::State::lists=/nonexistent/", "-oDir::State::status=/dev/null", "-oAPT::Get::IndexTargets::OnlyPresent=false"]
+    without_lists = [
+        "-oDir::State::lists=/nonexistent/",
+        "-oDir::State::status=/dev/null",
+        "-oAPT::Get::IndexTargets::OnlyPresent=false",
+    ]
     fields = "$(CREATED_BY)\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)"
-    targets = tool.run(["apt-get", "indextargets", "--no-release-info", *without_lists, "--format", fields], deadline)
+    targets = tool.run(
+        ["apt-get", "indextargets", "--no-release-info", *without_lists, "--format", fields], deadline
+    )
     mirror = security = ""
     for line in targets.splitlines():
         kind, url, suite, component = (*line.split("\t"), "", "", "")[:4]

@@ -8,10 +8,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Package:
-    """One thing that a kernel is made of: a package file, or a vmlinuz or a directory of modules on this machine.
+    """One thing that a kernel is made of: a package file, or a vmlinuz or a directory of modules on
+    this machine.
 
-    `sha256` is what its signed source says it must be; for what lies on this machine, what it was when the kernel was resolved.
-    `url` is where it comes from, `file:` for this machine. `size` is in bytes.
+    `sha256` is what its signed source says it must be; for what lies on this machine, what it was
+    when the kernel was resolved. `url` is where it comes from, `file:` for this machine. `size` is
+    in bytes.
     """
 
     name: str
@@ -25,9 +27,9 @@ class Package:
 class Kernel:
     """One bootable build.
 
-    `name` is what tables and directories show and is unique within a run: the release for Debian's cloud flavour
-    (`6.12.117`), the release and more where that is not enough, or the user's own name.
-    `id` says everything: `debian:6.12.117+deb13-cloud-amd64=6.12.117-1`.
+    `name` is what tables and directories show and is unique within a run: the release for Debian's
+    cloud flavour (`6.12.117`), the release and more where that is not enough, or the user's own
+    name. `id` says everything: `debian:6.12.117+deb13-cloud-amd64=6.12.117-1`.
     """
 
     name: str
@@ -54,9 +56,10 @@ class Kernel:
 class BootFiles:
     """The verified files of a kernel on this machine.
 
-    `version` is what `uname -r` says in the guest. `modules` is the directory that holds `modules.dep` (lib/modules/VERSION);
-    a kernel without modules has an empty one. `config` is its .config where the source ships one.
-    `sha256` maps `vmlinuz` and each package to its digest, for the manifest.
+    `version` is what `uname -r` says in the guest. `modules` is the directory that holds
+    `modules.dep` (lib/modules/VERSION); a kernel without modules has an empty one. `config` is its
+    .config where the source ships one. `sha256` maps `vmlinuz` and each package to its digest, for
+    the manifest.
     """
 
     kernel: Kernel

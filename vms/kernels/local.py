@@ -24,7 +24,10 @@ HOST = Path("/")
 
 
 def kernel(what: Local, base: Path) -> Kernel:
-    """The kernel at those paths, relative to `base`. Raises UsageError, naming the path, if it cannot be used."""
+    """The kernel at those paths, relative to `base`.
+
+    Raises UsageError, naming the path, if it cannot be used.
+    """
     paths = [(base / Path(path).expanduser()).resolve() for path in what.paths]
     try:
         match what.scheme:
@@ -35,7 +38,11 @@ def kernel(what: Local, base: Path) -> Kernel:
             case "tree":
                 return _tree(paths[0])
             case "image":
-                return _image("image", paths[0], (base / Path(what.modules).expanduser()).resolve() if what.modules else None)
+                return _image(
+                    "image",
+                    paths[0],
+                    (base / Path(what.modules).expanduser()).resolve() if what.modules else None,
+                )
             case _:
                 return _host()
     except OSError as error:
@@ -45,7 +52,9 @@ def kernel(what: Local, base: Path) -> Kernel:
 
 
 def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
-    """The modules of a built tree by their place in it, as its `modules.order` lists them, and its lists of what is built in."""
+    """The modules of a built tree by their place in it, as its `modules.order` lists them, and its
+    lists of what is built in.
+    """
     order = tree / "modules.order"
     for line in order.read_text().splitlines() if order.exists() else ():
         # Listed as the object it is linked from since 6.3, as the .ko before.
@@ -57,12 +66,21 @@ def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _packaged(scheme: str, packages: list[Package]) -> Kernel:
-    # The one that holds the kernel says which it is; the modules' package may be the first on the command line.
-    main = next((p for p in packages if re.search(r"image|binary|kernel-core|kernel-default|^kernel(-\d.*)?$", p.name)), packages[0])
+    # The one that holds the kernel says which it is; the modules' package may be the first on the
+    # command line.
+    main = next(
+        (
+            p
+            for p in packages
+            if re.search(r"image|binary|kernel-core|kernel-default|^kernel(-\d.*)?$", p.name)
+        ),
+        packages[0],
+    )
     release = release_of_version(main.version)
+    files = [Path(package.url.removeprefix("file:")).name for package in packages]
     return Kernel(
         name=main.version,
-        id=f"{scheme}:{','.join(Path(p.url.removeprefix('file:')).name for p in packages)}={main.sha256[:12]}",
+        id=f"{scheme}:{','.join(files)}={main.sha256[:12]}",
         series=series_of(release),
         release=release,
         flavour=scheme,
@@ -76,7 +94,10 @@ def _deb(path: Path) -> Package:
     with path.open("rb"):
         pass  # for the plain reason if it cannot be opened
     try:
-        fields = tool.run(["dpkg-deb", "--show", "--showformat=${Package}\t${Version}", str(path)], Deadline(30, f"reading {path}"))
+        fields = tool.run(
+            ["dpkg-deb", "--show", "--showformat=${Package}\t${Version}", str(path)],
+            Deadline(30, f"reading {path}"),
+        )
     except tool.ToolFailed as error:
         raise UsageError(f"{path} is not a .deb file: {error.output.strip()}") from error
     name, _, version = fields.partition("\t")
@@ -95,7 +116,10 @@ def _tree(tree: Path) -> Kernel:
         raise UsageError(f"tree: there is no {image}{what}; build it first: make bzImage modules")
     missing = [path for _, path in tree_modules(tree) if not path.exists()]
     if missing:
-        raise UsageError(f"tree: {missing[0]} and {len(missing) - 1} other modules are not built; run `make modules`, or turn them off")
+        raise UsageError(
+            f"tree: {missing[0]} and {len(missing) - 1} other modules are not built; run `make modules`, or"
+            " turn them off"
+        )
     version = (tree / RELEASE).read_text().strip()
     return _own("tree", tree, version, image, tree_modules(tree))
 
@@ -103,7 +127,9 @@ def _tree(tree: Path) -> Kernel:
 def _image(scheme: str, vmlinuz: Path, modules: Path | None) -> Kernel:
     if modules and not modules.is_dir():
         raise UsageError(f"{scheme}: {modules} is not a directory of modules")
-    return _own(scheme, vmlinuz, release_of(vmlinuz), vmlinuz, module_files(modules) if modules else iter(()), modules)
+    return _own(
+        scheme, vmlinuz, release_of(vmlinuz), vmlinuz, module_files(modules) if modules else iter(()), modules
+    )
 
 
 def _host() -> Kernel:
@@ -113,13 +139,18 @@ def _host() -> Kernel:
         if vmlinuz.exists():
             return _image("host", vmlinuz, modules if modules.is_dir() else None)
     raise UsageError(
-        f"host: the image of the running kernel {release} is not on this machine "
-        f"(looked for /boot/vmlinuz-{release} and {modules}/vmlinuz); this is usual in containers and on cloud machines"
+        f"host: the image of the running kernel {release} is not on this machine (looked for"
+        f" /boot/vmlinuz-{release} and {modules}/vmlinuz); this is usual in containers and on cloud machines"
     )
 
 
 def _own(
-    scheme: str, place: Path, version: str, vmlinuz: Path, modules: Iterator[tuple[str, Path]], modules_at: Path | None = None
+    scheme: str,
+    place: Path,
+    version: str,
+    vmlinuz: Path,
+    modules: Iterator[tuple[str, Path]],
+    modules_at: Path | None = None,
 ) -> Kernel:
     release = _release(version)
     image = _file(vmlinuz, "vmlinuz", version)
@@ -132,15 +163,24 @@ def _own(
         flavour=scheme,
         version=version,
         suite="",
-        packages=(image, Package("modules", version, digest, size, f"file:{modules_at or (place if scheme == 'tree' else '')}")),
+        packages=(
+            image,
+            Package(
+                "modules", version, digest, size, f"file:{modules_at or (place if scheme == 'tree' else '')}"
+            ),
+        ),
     )
 
 
 def _release(version: str) -> str:
-    """The upstream release in what `uname -r` says: `6.12.117` in `6.12.117+deb13-amd64`, `7.4~rc1` in `7.4.0-rc1-00012-g0123abcd`."""
+    """The upstream release in what `uname -r` says: `6.12.117` in `6.12.117+deb13-amd64`, `7.4~rc1`
+    in `7.4.0-rc1-00012-g0123abcd`.
+    """
     match = re.match(r"\d+\.\d+(\.\d+)?(~rc\d+)?", normal_release(version))
     return match[0] if match else version
 
 
 def _file(path: Path, name: str, version: str) -> Package:
-    return Package(name=name, version=version, sha256=sha256_of(path), size=path.stat().st_size, url=f"file:{path}")
+    return Package(
+        name=name, version=version, sha256=sha256_of(path), size=path.stat().st_size, url=f"file:{path}"
+    )

@@ -1,4 +1,5 @@
-"""`matrix.lock`: for every spec of the matrix the exact packages it meant when the lock was made, with their sha256.
+"""`matrix.lock`: for every spec of the matrix the exact packages it meant when the lock was made,
+with their sha256.
 
 The file is JSON, to be committed. Whoever runs from it boots the same bytes, or is told why not.
 """
@@ -49,29 +50,48 @@ class Lock:
 
 
 def make(specs: Sequence[str], catalogue: Catalogue, base: Path, old: Lock | None = None) -> Lock:
-    """A lock for these specs. What `old` says about a spec is kept: pass none to move everything to what is newest now.
+    """A lock for these specs. What `old` says about a spec is kept: pass none to move everything to
+    what is newest now.
 
     Raises UsageError as `resolve_all` does.
     """
     known = {locked.spec: locked for locked in old.locked} if old else {}
-    return Lock(tuple(known.get(spec) or Locked(spec, resolve_spec(parse(spec), catalogue, base)) for spec in dict.fromkeys(specs)))
+    return Lock(
+        tuple(
+            known.get(spec) or Locked(spec, resolve_spec(parse(spec), catalogue, base))
+            for spec in dict.fromkeys(specs)
+        )
+    )
 
 
-def kernels(lock: Lock, specs: Iterable[str], base: Path, catalogue: Catalogue | None = None) -> tuple[Kernel, ...]:
-    """The kernels that these specs mean according to the lock, in kernel order and with unique names.
+def kernels(
+    lock: Lock, specs: Iterable[str], base: Path, catalogue: Catalogue | None = None
+) -> tuple[Kernel, ...]:
+    """The kernels that these specs mean according to the lock, in kernel order and with unique
+    names.
 
-    Packages that the `catalogue` knows by the same sha256 are fetched from its mirror, the others from where the lock's maker had them.
-    Raises UsageError for a spec that is not in the lock, FetchError for files on this machine that are no longer what was locked.
+    Packages that the `catalogue` knows by the same sha256 are fetched from its mirror, the others
+    from where the lock's maker had them. Raises UsageError for a spec that is not in the lock,
+    FetchError for files on this machine that are no longer what was locked.
     """
     known = {locked.spec: locked for locked in lock.locked}
-    here = {package.sha256: package.url for kernel in catalogue.kernels for package in kernel.packages} if catalogue else {}
+    here = (
+        {package.sha256: package.url for kernel in catalogue.kernels for package in kernel.packages}
+        if catalogue
+        else {}
+    )
     found: list[Kernel] = []
     for text in specs:
         if text not in known:
-            raise UsageError(f"{text!r} is not in the lock file, which holds {', '.join(known) or 'nothing'}; `./invoke lock` adds it")
+            raise UsageError(
+                f"{text!r} is not in the lock file, which holds {', '.join(known) or 'nothing'}; `./invoke"
+                " lock` adds it"
+            )
         for kernel in known[text].kernels:
             if kernel.scheme == "debian":
-                packages = tuple(replace(package, url=here.get(package.sha256, package.url)) for package in kernel.packages)
+                packages = tuple(
+                    replace(package, url=here.get(package.sha256, package.url)) for package in kernel.packages
+                )
                 found.append(replace(kernel, packages=packages))
             else:
                 found.append(_unchanged(kernel, text, base))
@@ -84,15 +104,23 @@ def new_since(lock: Lock, now: Iterable[Kernel]) -> tuple[Kernel, ...]:
 
 
 def read(path: Path) -> Lock:
-    """The lock in that file. Raises UsageError, naming the field, if there is none or it is malformed."""
+    """The lock in that file.
+
+    Raises UsageError, naming the field, if there is none or it is malformed.
+    """
     try:
         lock = msgspec.json.decode(path.read_bytes(), type=Lock)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; `./invoke lock` makes it") from error
     except msgspec.DecodeError as error:
-        raise UsageError(f"{path} is not a lock file: {error}; `./invoke lock --upgrade` makes it anew") from error
+        raise UsageError(
+            f"{path} is not a lock file: {error}; `./invoke lock --upgrade` makes it anew"
+        ) from error
     if lock.form != FORM:
-        raise UsageError(f"{path} is of form {lock.form}, and this version reads form {FORM}; `./invoke lock --upgrade` makes it anew")
+        raise UsageError(
+            f"{path} is of form {lock.form}, and this version reads form {FORM}; `./invoke lock --upgrade`"
+            " makes it anew"
+        )
     return lock
 
 
@@ -115,7 +143,7 @@ def _unchanged(kernel: Kernel, text: str, base: Path) -> Kernel:
     for locked, found in zip(kernel.packages, now.packages, strict=False):
         if locked.sha256 != found.sha256:
             raise FetchError(
-                f"{text!r}: {found.name} is no longer what was locked (sha256 {found.sha256}, locked {locked.sha256}); "
-                "`./invoke lock --upgrade` locks it as it is"
+                f"{text!r}: {found.name} is no longer what was locked (sha256 {found.sha256}, locked"
+                f" {locked.sha256}); `./invoke lock --upgrade` locks it as it is"
             )
     return now

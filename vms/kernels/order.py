@@ -1,7 +1,8 @@
-"""The order of kernels: 7.3~rc7 before 7.3, 6.12.9 before 6.12.10, distribution revisions within a release.
+"""The order of kernels: 7.3~rc7 before 7.3, 6.12.9 before 6.12.10, distribution revisions within a
+release.
 
-Debian's comparison of version numbers (deb-version(7)) is exactly that once a kernel's own spelling of a release
-candidate, `7.3-rc7`, is written as Debian does.
+Debian's comparison of version numbers (deb-version(7)) is exactly that once a kernel's own spelling
+of a release candidate, `7.3-rc7`, is written as Debian does.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def release_key(release: str) -> Any:
 
 
 def kernel_key(kernel: Kernel) -> Any:
-    """A sort key for kernels: release, then flavour, then the distribution's revision, then the name."""
+    """A sort key for kernels: release, then flavour, then the distribution's revision, then the
+    name.
+    """
     flavour = _FLAVOURS.index(kernel.flavour) if kernel.flavour in _FLAVOURS else len(_FLAVOURS)
     return release_key(kernel.release), flavour, kernel.flavour, version_key(kernel.version), kernel.name
 
@@ -47,7 +50,9 @@ def normal_release(text: str) -> str:
 
 
 def release_of_version(version: str) -> str:
-    """The release in a package's version: `6.12.90` in `6.12.90-2~bpo12+1`, `6.13~rc3` in `6.13.0-rc3-1`."""
+    """The release in a package's version: `6.12.90` in `6.12.90-2~bpo12+1`, `6.13~rc3` in
+    `6.13.0-rc3-1`.
+    """
     return normal_release(version.partition(":")[2] or version).partition("-")[0]
 
 

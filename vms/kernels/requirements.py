@@ -1,6 +1,8 @@
-"""Whether a kernel can boot a guest at all, told from its configuration and modules before a guest is started.
+"""Whether a kernel can boot a guest at all, told from its configuration and modules before a guest
+is started.
 
-What an experiment needs beyond that is the experiment's to find out: a kernel without it answers `unsupported`.
+What an experiment needs beyond that is the experiment's to find out: a kernel without it answers
+`unsupported`.
 """
 
 from __future__ import annotations
@@ -41,22 +43,29 @@ _OPTIONS = {
 
 
 def check(files: BootFiles) -> None:
-    """Raises Unbootable, naming every option that is missing and what it is needed for, if the kernel cannot boot a guest."""
+    """Raises Unbootable, naming every option that is missing and what it is needed for, if the
+    kernel cannot boot a guest.
+    """
     lacking = missing(files)
     if lacking:
         listed = "".join(f"\n    {line}" for line in lacking)
-        raise Unbootable(f"{files.kernel.name} ({files.version}) cannot boot a guest; its configuration lacks{listed}")
+        raise Unbootable(
+            f"{files.kernel.name} ({files.version}) cannot boot a guest; its configuration lacks{listed}"
+        )
 
 
 def missing(files: BootFiles) -> tuple[str, ...]:
     """What a guest's boot needs and the kernel lacks, one line for each; empty if it can boot.
 
-    Without a configuration only what can be a module is known: it must be one or be listed as built in. A kernel that has neither a
-    configuration nor modules cannot be judged, and nothing is reported.
+    Without a configuration only what can be a module is known: it must be one or be listed as built
+    in. A kernel that has neither a configuration nor modules cannot be judged, and nothing is
+    reported.
     """
     modules = _modules(files.modules)
     if files.config:
-        values = dict(re.findall(r"^CONFIG_(\w+)=([ym])$", files.config.read_text(errors="replace"), re.MULTILINE))
+        values = dict(
+            re.findall(r"^CONFIG_(\w+)=([ym])$", files.config.read_text(errors="replace"), re.MULTILINE)
+        )
         lacking = []
         for option, (use, module) in _OPTIONS.items():
             if option not in values:
@@ -74,6 +83,12 @@ def missing(files: BootFiles) -> tuple[str, ...]:
 
 
 def _modules(directory: Path) -> frozenset[str]:
-    """The names of all modules, installed or built in, as the kernel spells them: with underscores."""
-    lines = (directory / "modules.builtin").read_text().splitlines() + (directory / "modules.dep").read_text().splitlines()
-    return frozenset(Path(line.partition(":")[0]).name.partition(".ko")[0].replace("-", "_") for line in lines)
+    """The names of all modules, installed or built in, as the kernel spells them: with
+    underscores.
+    """
+    lines = (directory / "modules.builtin").read_text().splitlines() + (
+        directory / "modules.dep"
+    ).read_text().splitlines()
+    return frozenset(
+        Path(line.partition(":")[0]).name.partition(".ko")[0].replace("-", "_") for line in lines
+    )

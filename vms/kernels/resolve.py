@@ -27,19 +27,24 @@ def resolve(text: str, catalogue: Catalogue, base: Path | None = None) -> tuple[
 
 
 def resolve_all(texts: Iterable[str], catalogue: Catalogue, base: Path | None = None) -> tuple[Kernel, ...]:
-    """The kernels that the specs mean together, each once, in kernel order, with names unique among them.
+    """The kernels that the specs mean together, each once, in kernel order, with names unique among
+    them.
 
-    Paths in specs are relative to `base`, by default the current directory. Raises UsageError for a spec that is malformed, names
-    nothing, or whose files are not what it says.
+    Paths in specs are relative to `base`, by default the current directory. Raises UsageError for a
+    spec that is malformed, names nothing, or whose files are not what it says.
 
-    Builds that are gone from their archive are left out where a spec means whatever there is between two points; what a spec names itself,
-    or as the newest of one series, is given all the same.
+    Builds that are gone from their archive are left out where a spec means whatever there is
+    between two points; what a spec names itself, or as the newest of one series, is given all the
+    same.
     """
     return unique(kernel for text in texts for kernel in resolve_spec(parse(text), catalogue, base or Path()))
 
 
 def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
-    """The kernels of one parsed spec, oldest first, with the user's name if there is one. Their names need not be unique."""
+    """The kernels of one parsed spec, oldest first, with the user's name if there is one.
+
+    Their names need not be unique.
+    """
     match spec.what:
         case Local():
             found: Sequence[Kernel] = (local.kernel(spec.what, base),)
@@ -61,10 +66,16 @@ def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, 
 
 
 def swept(texts: Iterable[str], catalogue: Catalogue) -> tuple[Kernel, ...]:
-    """The builds that specs pick up on the way between two points, each once, in kernel order, whether they are gone or not."""
+    """The builds that specs pick up on the way between two points, each once, in kernel order,
+    whether they are gone or not.
+    """
     whole = replace(catalogue, gone=frozenset())
     parsed = [spec for spec in map(parse, texts) if _sweeps(spec.what)]
-    return unique(replace(kernel, name=own_name(kernel)) for spec in parsed for kernel in resolve_spec(spec, whole, Path()))
+    return unique(
+        replace(kernel, name=own_name(kernel))
+        for spec in parsed
+        for kernel in resolve_spec(spec, whole, Path())
+    )
 
 
 def _sweeps(what: Builds | Word | Exact | Local) -> bool:
@@ -79,8 +90,9 @@ def _sweeps(what: Builds | Word | Exact | Local) -> bool:
 def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
     """The kernels, each once, in kernel order, with unique names.
 
-    A name of the user's own wins over ours; two builds of the same release show their package version, and whatever still is the
-    same is numbered. Raises UsageError if the user gave the same name to different kernels.
+    A name of the user's own wins over ours; two builds of the same release show their package
+    version, and whatever still is the same is numbered. Raises UsageError if the user gave the same
+    name to different kernels.
     """
     chosen: dict[str, Kernel] = {}
     for kernel in kernels:
@@ -112,9 +124,13 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
 
 
 def left_out(texts: Iterable[str], catalogue: Catalogue, chosen: Iterable[Kernel]) -> tuple[Kernel, ...]:
-    """The builds between the points of these specs that are not among the chosen, since they are gone."""
+    """The builds between the points of these specs that are not among the chosen, since they are
+    gone.
+    """
     ids = {kernel.id for kernel in chosen}
-    return tuple(kernel for kernel in swept(texts, catalogue) if kernel.id in catalogue.gone and kernel.id not in ids)
+    return tuple(
+        kernel for kernel in swept(texts, catalogue) if kernel.id in catalogue.gone and kernel.id not in ids
+    )
 
 
 def left_out_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
@@ -123,28 +139,39 @@ def left_out_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
 
 
 def _no_longer(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
-    near = sorted({near for kernel in kernels for near in nearest(kernel.release, catalogue, kernel.flavour)}, key=kernel_key)
+    near = sorted(
+        {near for kernel in kernels for near in nearest(kernel.release, catalogue, kernel.flavour)},
+        key=kernel_key,
+    )
     several = len(kernels) > 1
     return (
-        f"{len(kernels)} {'builds' if several else 'build'} that the package lists still name and of which the archive answers that "
-        f"{'they are' if several else 'it is'} gone: {', '.join(kernel.version for kernel in kernels)}; "
-        f"near {'them' if several else 'it'} {'are' if len(near) > 1 else 'is'} {', '.join(kernel.version for kernel in near) or 'none'}"
+        f"{len(kernels)} {'builds' if several else 'build'} that the package lists still name and of which"
+        f" the archive answers that {'they are' if several else 'it is'} gone:"
+        f" {', '.join(kernel.version for kernel in kernels)}; near {'them' if several else 'it'}"
+        f" {'are' if len(near) > 1 else 'is'} {', '.join(kernel.version for kernel in near) or 'none'}"
     )
 
 
 def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
-    """What a kernel is called unless the user named it: a Debian build by its release, and its flavour unless that is `cloud`; the
-    running kernel `host`; any other by its version."""
+    """What a kernel is called unless the user named it: a Debian build by its release, and its
+    flavour unless that is `cloud`; the running kernel `host`; any other by its version.
+    """
     if kernel.scheme == "debian":
-        return (kernel.version if with_version else kernel.release) + ("" if kernel.flavour == "cloud" else f"-{kernel.flavour}")
+        return (kernel.version if with_version else kernel.release) + (
+            "" if kernel.flavour == "cloud" else f"-{kernel.flavour}"
+        )
     if kernel.scheme == "host" and not with_version:
         return "host"
     return f"{kernel.version}-{kernel.scheme}" if with_version else kernel.version
 
 
 def nearest(release: str, catalogue: Catalogue, flavour: str = "cloud") -> tuple[Kernel, ...]:
-    """The newest builds of the releases next to one that does not exist: up to two older and two newer."""
-    return _neighbours(release, [k for k in _at_hand(catalogue) if k.flavour == flavour], lambda kernel: kernel.release)
+    """The newest builds of the releases next to one that does not exist: up to two older and two
+    newer.
+    """
+    return _neighbours(
+        release, [k for k in _at_hand(catalogue) if k.flavour == flavour], lambda kernel: kernel.release
+    )
 
 
 def _neighbours(place: str, kernels: Iterable[Kernel], part: Callable[[Kernel], str]) -> tuple[Kernel, ...]:
@@ -167,21 +194,34 @@ def _word(what: Word, catalogue: Catalogue) -> Sequence[Kernel]:
     else:
         found = [kernel for series in LONGTERM if (kernel := catalogue.newest(series, what.flavour))]
     if not found:
-        raise UsageError(f"the suites hold no {what.flavour} kernel for {what.word!r}; `./invoke kernels` lists what there is")
+        raise UsageError(
+            f"the suites hold no {what.flavour} kernel for {what.word!r}; `./invoke kernels` lists what"
+            " there is"
+        )
     return found
 
 
 def _exact(what: Exact, catalogue: Catalogue) -> Sequence[Kernel]:
-    found = [k for k in catalogue.kernels if k.id.startswith(f"debian:{what.package}=") and what.version in ("", k.version)]
+    found = [
+        k
+        for k in catalogue.kernels
+        if k.id.startswith(f"debian:{what.package}=") and what.version in ("", k.version)
+    ]
     if not found:
         versions = [k.version for k in catalogue.kernels if k.id.startswith(f"debian:{what.package}=")]
         if versions:
-            raise UsageError(f"there is no {what.package} of version {what.version} in the suites; there is {', '.join(versions)}")
+            raise UsageError(
+                f"there is no {what.package} of version {what.version} in the suites; there is"
+                f" {', '.join(versions)}"
+            )
         release = what.version or what.package
         flavour = "cloud" if "-cloud-" in what.package else "rt" if "-rt-" in what.package else "generic"
-        near = ", ".join(k.id for k in nearest(release.partition("+")[0].partition("-")[0], catalogue, flavour))
+        near = ", ".join(
+            k.id for k in nearest(release.partition("+")[0].partition("-")[0], catalogue, flavour)
+        )
         raise UsageError(
-            f"there is no package linux-image-{what.package} in the suites{_vanished(what.package, flavour, catalogue)}; near it are {near}"
+            f"there is no package linux-image-{what.package} in the"
+            f" suites{_vanished(what.package, flavour, catalogue)}; near it are {near}"
         )
     return found[-1:]
 
@@ -231,6 +271,11 @@ def _nothing(what: Builds, pool: list[Kernel], catalogue: Catalogue) -> str:
 
 def _vanished(text: str, flavour: str, catalogue: Catalogue) -> str:
     for build in reversed(catalogue.incomplete):
-        if build.flavour == flavour and (build.release == text or build.release.startswith(f"{text}.") or text in build.missing):
-            return f" that is whole (of {build.version} {build.missing} has vanished, as happens once a newer build is out)"
+        if build.flavour == flavour and (
+            build.release == text or build.release.startswith(f"{text}.") or text in build.missing
+        ):
+            return (
+                f" that is whole (of {build.version} {build.missing} has vanished, as happens once a newer"
+                " build is out)"
+            )
     return ""

@@ -1,4 +1,6 @@
-"""What an .rpm file says about itself: the lead, two headers, then the payload (the file format of rpm 4)."""
+"""What an .rpm file says about itself: the lead, two headers, then the payload (the file format of
+rpm 4).
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
 """The language in which users name kernels: parsed here and nowhere else.
 
-    6.12                newest build of the series            6.12.117            newest build of that release
-    6.12.90-2           that build, by its package version    6.12.*              every build of the series
-    5.10..7.3           newest of every series between        5.10.*..6.12.90     every build between
+    6.12                newest build of the series
+    6.12.117            newest build of that release
+    6.12.90-2           that build, by its package version
+    6.12.*              every build of the series
+    5.10..7.3           newest of every series between
+    5.10.*..6.12.90     every build between
     lts newest all      newest of each longterm series, newest of all, every build
     host                the kernel that this machine runs
-    debian:6.12.117+deb13-cloud-amd64[=6.12.117-1]            that very package
+    debian:6.12.117+deb13-cloud-amd64[=6.12.117-1]    that very package
     deb:FILE[,FILE...]  rpm:FILE[,FILE...]  tree:DIRECTORY  image:VMLINUZ[,modules=DIRECTORY]
 
-A flavour may follow the first four lines' specs: `6.12-rt`, `all-generic`; without it they mean Debian's cloud flavour.
-`mine=SPEC` gives the kernel a name of one's own.
+A flavour may follow the specs of the first seven lines: `6.12-rt`, `all-generic`; without it they
+mean Debian's cloud flavour. `mine=SPEC` gives the kernel a name of one's own.
 """
 
 from __future__ import annotations
@@ -30,12 +33,15 @@ _POINT = re.compile(
     r"(?P<series>\d+\.\d+)"
     r"(?:(?P<every>\.\*)|(?P<point>\.\d+)?(?:[~-](?P<rc>rc\d+))?(?P<revision>-\d[A-Za-z0-9+~]*(?:\.[A-Za-z0-9+~]+)*)?)"
 )
-_EXACT = re.compile(r"(?:linux-image-)?(?P<abi>\d[A-Za-z0-9.+~-]*-amd64)(?:=(?P<version>\d[A-Za-z0-9.+~-]*))?")
+_EXACT = re.compile(
+    r"(?:linux-image-)?(?P<abi>\d[A-Za-z0-9.+~-]*-amd64)(?:=(?P<version>\d[A-Za-z0-9.+~-]*))?"
+)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A place in the order of kernels: a series (`6.12`), a release (`6.12.117`, `7.3~rc7`) or a build (`6.12.90-2`).
+    """A place in the order of kernels: a series (`6.12`), a release (`6.12.117`, `7.3~rc7`) or a
+    build (`6.12.90-2`).
 
     `every` is whether it was written `6.12.*`.
     """
@@ -76,7 +82,10 @@ class Exact:
 
 @dataclass(frozen=True)
 class Local:
-    """A kernel on this machine: `host`, or a scheme and its paths as written. `modules` belongs to `image:` alone."""
+    """A kernel on this machine: `host`, or a scheme and its paths as written.
+
+    `modules` belongs to `image:` alone.
+    """
 
     scheme: str
     paths: tuple[str, ...] = ()
@@ -128,7 +137,9 @@ class _Parser:
         match = NAME.match(name)
         end = match.end() if match else 0
         if end < len(name):
-            self.fail(f"{name[end]!r} cannot stand in a kernel's name; letters, digits and . _ + ~ - can", end)
+            self.fail(
+                f"{name[end]!r} cannot stand in a kernel's name; letters, digits and . _ + ~ - can", end
+            )
         self.at = len(name) + 1
         return name
 
@@ -138,7 +149,10 @@ class _Parser:
         scheme = re.match(r"([^:/=]*):", self.rest)
         if scheme:
             if scheme[1] not in SCHEMES:
-                self.fail(f"there is no source {scheme[1]!r}{_meant(scheme[1], SCHEMES)}; sources are {', '.join(SCHEMES)}")
+                self.fail(
+                    f"there is no source {scheme[1]!r}{_meant(scheme[1], SCHEMES)}; sources are"
+                    f" {', '.join(SCHEMES)}"
+                )
             self.at += scheme.end()
             return self._exact() if scheme[1] == "debian" else self._local(scheme[1])
         if self.rest[0].isdigit():
@@ -149,7 +163,10 @@ class _Parser:
             return Local("host")
         if found not in WORDS:
             words = (*WORDS, "host")
-            self.fail(f"expected a series like 6.12, a source like deb: or one of {', '.join(words)}{_meant(found, words)}")
+            self.fail(
+                "expected a series like 6.12, a source like deb: or one of"
+                f" {', '.join(words)}{_meant(found, words)}"
+            )
         self.at += len(found)
         return Word(found, self._flavour())
 
@@ -183,15 +200,23 @@ class _Parser:
             self.fail(f"unexpected {self.rest[0]!r}{hint}")
         self.at += 1
         if self.rest not in FLAVOURS:
-            self.fail(f"there is no flavour {self.rest!r}{_meant(self.rest, FLAVOURS)}; flavours are {', '.join(FLAVOURS)}")
+            self.fail(
+                f"there is no flavour {self.rest!r}{_meant(self.rest, FLAVOURS)}; flavours are"
+                f" {', '.join(FLAVOURS)}"
+            )
         return self.rest
 
     def _exact(self) -> Exact:
         match = _EXACT.fullmatch(self.rest)
         if not match:
-            partial = re.match(r"(?:linux-image-)?(?:\d[A-Za-z0-9.+~-]*)?(?:=(?:\d[A-Za-z0-9.+~-]*)?)?", self.rest)
+            partial = re.match(
+                r"(?:linux-image-)?(?:\d[A-Za-z0-9.+~-]*)?(?:=(?:\d[A-Za-z0-9.+~-]*)?)?", self.rest
+            )
             self.at += partial.end() if partial else 0
-            self.fail("expected a package like 6.12.117+deb13-cloud-amd64, or one with its version like 6.1.0-56-cloud-amd64=6.1.192-2")
+            self.fail(
+                "expected a package like 6.12.117+deb13-cloud-amd64, or one with its version like"
+                " 6.1.0-56-cloud-amd64=6.1.192-2"
+            )
         return Exact(match["abi"], match["version"] or "")
 
     def _local(self, scheme: str) -> Local:

@@ -1,7 +1,9 @@
-"""From a kernel's packages or files to one layout: `vmlinuz`, `config` and `lib/modules/VERSION` with `modules.dep`.
+"""From a kernel's packages or files to one layout: `vmlinuz`, `config` and `lib/modules/VERSION`
+with `modules.dep`.
 
-Distributions differ: vmlinuz lies in boot/ or beside the modules, those under lib/ or usr/lib/, packed or not, in one package or
-several. Links are dropped: they lead to headers and sources that are not here.
+Distributions differ: vmlinuz lies in boot/ or beside the modules, those under lib/ or usr/lib/,
+packed or not, in one package or several. Links are dropped: they lead to headers and sources that
+are not here.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ def debs(paths: Iterable[Path], entry: Path) -> None:
     """Lays out the kernel that .deb files hold between them."""
     root = entry / "unpacked"
     for path in paths:
-        tool.run(["dpkg-deb", "--extract", str(path), str(root)], Deadline(_SECONDS, f"unpacking {path.name}"))
+        tool.run(
+            ["dpkg-deb", "--extract", str(path), str(root)], Deadline(_SECONDS, f"unpacking {path.name}")
+        )
     _from_root(root, entry)
 
 
@@ -34,12 +38,16 @@ def rpms(paths: Iterable[Path], entry: Path) -> None:
     root = entry / "unpacked"
     root.mkdir()
     for path in paths:
-        tool.run(["bsdtar", "--extract", "--file", str(path), "--directory", str(root)], Deadline(_SECONDS, f"unpacking {path.name}"))
+        tool.run(
+            ["bsdtar", "--extract", "--file", str(path), "--directory", str(root)],
+            Deadline(_SECONDS, f"unpacking {path.name}"),
+        )
     _from_root(root, entry)
 
 
 def tree(path: Path, entry: Path) -> str:
-    """Lays out a built kernel tree as `make modules_install` would; the digest of the modules as they were read.
+    """Lays out a built kernel tree as `make modules_install` would; the digest of the modules as
+    they were read.
 
     Debugging information, a hundred times the code where it is on, is left behind.
     """
@@ -51,13 +59,18 @@ def tree(path: Path, entry: Path) -> str:
     digest = _copy(tree_modules(path), modules)
     built = sorted(str(module) for module in modules.rglob("*.ko"))
     for start in range(0, len(built), _BATCH):
-        tool.run(["strip", "--strip-debug", *built[start : start + _BATCH]], Deadline(_SECONDS, f"stripping the modules of {path}"))
+        tool.run(
+            ["strip", "--strip-debug", *built[start : start + _BATCH]],
+            Deadline(_SECONDS, f"stripping the modules of {path}"),
+        )
     _finish(entry, modules)
     return digest
 
 
 def image(vmlinuz: Path, modules: Path | None, entry: Path) -> str:
-    """Lays out a vmlinuz and its installed modules, and the configuration that lies with either; the digest of the modules."""
+    """Lays out a vmlinuz and its installed modules, and the configuration that lies with either;
+    the digest of the modules.
+    """
     shutil.copyfile(vmlinuz, entry / "vmlinuz")
     release = release_of(entry / "vmlinuz")
     target = entry / "lib" / "modules" / release
@@ -74,17 +87,22 @@ def image(vmlinuz: Path, modules: Path | None, entry: Path) -> str:
 
 def _from_root(root: Path, entry: Path) -> None:
     found: dict[str, Path] = {}
-    for directory in sorted(path for path in (*root.glob("lib/modules/*"), *root.glob("usr/lib/modules/*")) if path.is_dir()):
+    for directory in sorted(
+        path for path in (*root.glob("lib/modules/*"), *root.glob("usr/lib/modules/*")) if path.is_dir()
+    ):
         target = entry / "lib" / "modules" / directory.name
         _merge(directory, target)
         found[directory.name] = target
     if len(found) > 1:
-        raise FetchError(f"these packages hold modules of several kernels: {', '.join(sorted(found))}; name those of one")
+        raise FetchError(
+            f"these packages hold modules of several kernels: {', '.join(sorted(found))}; name those of one"
+        )
     candidates = [*(modules / "vmlinuz" for modules in found.values()), *sorted(root.glob("boot/vmlinuz*"))]
     vmlinuz = next((path for path in candidates if path.is_file() and not path.is_symlink()), None)
     if vmlinuz is None:
         raise FetchError(
-            "these packages hold no vmlinuz; the package with the kernel itself is missing (linux-image, linux-binary, kernel-core)"
+            "these packages hold no vmlinuz; the package with the kernel itself is missing (linux-image,"
+            " linux-binary, kernel-core)"
         )
     vmlinuz.rename(entry / "vmlinuz")
     release = release_of(entry / "vmlinuz")
@@ -94,7 +112,9 @@ def _from_root(root: Path, entry: Path) -> None:
             config.rename(entry / "config")
             break
     if found and release not in found:
-        raise FetchError(f"the kernel in these packages is {release}, the modules are for {next(iter(found))}")
+        raise FetchError(
+            f"the kernel in these packages is {release}, the modules are for {next(iter(found))}"
+        )
     shutil.rmtree(root)
     _finish(entry, modules)
 
@@ -121,6 +141,10 @@ def _copy(files: Iterable[tuple[str, Path]], target: Path) -> str:
 def _finish(entry: Path, modules: Path) -> None:
     modules.mkdir(parents=True, exist_ok=True)
     (modules / "System.map").unlink(missing_ok=True)
-    for name in ("modules.order", "modules.builtin"):  # depmod complains without them; a kernel without modules has none
+    # depmod complains without them; a kernel without modules has none
+    for name in ("modules.order", "modules.builtin"):
         (modules / name).touch()
-    tool.run(["depmod", "--basedir", str(entry), modules.name], Deadline(_SECONDS, f"listing the modules of {modules.name}"))
+    tool.run(
+        ["depmod", "--basedir", str(entry), modules.name],
+        Deadline(_SECONDS, f"listing the modules of {modules.name}"),
+    )

@@ -1,4 +1,6 @@
-"""Answers on the agent port: `ping`; `random`, what the kernel's pool of random numbers gives; `release`, the kernel's; `sleep`, never."""
+"""Answers on the agent port: `ping`; `random`, what the kernel's pool of random numbers gives;
+`release`, the kernel's; `sleep`, never.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,13 @@ def main() -> None:
         for line in lines:
             request = json.loads(line)
             if request["do"] != "sleep":
-                answer = {"id": request["id"], "ok": True, "ready": True, "random": os.urandom(16).hex(), "release": os.uname().release}
+                answer = {
+                    "id": request["id"],
+                    "ok": True,
+                    "ready": True,
+                    "random": os.urandom(16).hex(),
+                    "release": os.uname().release,
+                }
                 os.write(port, json.dumps(answer).encode() + b"\n")
 
 

@@ -11,7 +11,9 @@ from bench.table import bench_table, number
 from vms.errors import UsageError
 
 CELLS = [
-    Figure("clone_seconds", 0.2, "s", "a cell", 0.05, "QEMU alone", "at most 0.2", {"exec": 0.05, "agent": 0.15}),
+    Figure(
+        "clone_seconds", 0.2, "s", "a cell", 0.05, "QEMU alone", "at most 0.2", {"exec": 0.05, "agent": 0.15}
+    ),
     Figure("cold_ratio", 26.0, "x", "cold against clone", goal="at least 20"),
 ]
 
@@ -24,7 +26,17 @@ def shown(results: dict[str, list[Figure]]) -> str:
 
 
 def test_all_measurements_are_listed_and_nothing_else() -> None:
-    assert names() == ["cells", "growth", "history", "matrix", "memory", "packets", "report", "scaling", "soak"]
+    assert names() == [
+        "cells",
+        "growth",
+        "history",
+        "matrix",
+        "memory",
+        "packets",
+        "report",
+        "scaling",
+        "soak",
+    ]
 
 
 def test_the_longest_are_taken_only_by_name() -> None:
@@ -51,11 +63,16 @@ def test_a_bar_is_divided_as_the_shares_are() -> None:
 
 def test_the_table_shows_floors_goals_and_bars() -> None:
     lines = shown({"cells": CELLS}).splitlines()
-    assert " ".join(lines[1].split()) == "cells clone_seconds 0.2 s 0.05 s 4.0x at most 0.2 a cell; floor: QEMU alone"
+    assert (
+        " ".join(lines[1].split())
+        == "cells clone_seconds 0.2 s 0.05 s 4.0x at most 0.2 a cell; floor: QEMU alone"
+    )
     assert " ".join(lines[2].split()) == "cold_ratio 26 x at least 20 cold against clone"
     assert lines[4].strip() == bar(CELLS[0].shares)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.12345, "0.123"), (26.04, "26"), (1234567.0, "1,234,567"), (0.0, "0")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.12345, "0.123"), (26.04, "26"), (1234567.0, "1,234,567"), (0.0, "0")]
+)
 def test_numbers_have_as_many_digits_as_anyone_reads(value: float, text: str) -> None:
     assert number(value) == text

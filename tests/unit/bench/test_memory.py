@@ -1,4 +1,6 @@
-"""What the kernel says of a process' memory is read rightly: what is shared is counted in part, what was written in whole."""
+"""What the kernel says of a process' memory is read rightly: what is shared is counted in part,
+what was written in whole.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Ourselves:
 
 
 _MAPPED = (
-    "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); sum(m[::4096]); print(); input()"
+    "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ);"
+    " sum(m[::4096]); print(); input()"
 )
 
 
@@ -50,7 +53,9 @@ def test_what_two_processes_read_is_half_for_each(tmp_path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), SIZE, mmap.MAP_PRIVATE) as memory:
         assert sum(memory[::4096]) >= 0
         before = now()
-        with subprocess.Popen([sys.executable, "-c", _MAPPED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        with subprocess.Popen(
+            [sys.executable, "-c", _MAPPED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
             assert other.stdout
             other.stdout.readline()
             shared = now()

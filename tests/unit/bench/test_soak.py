@@ -15,14 +15,20 @@ from bench.soak import left
 from vms.runtime import private_directory
 
 
-def test_processes_threads_files_ports_directories_and_memory_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_threads_files_ports_directories_and_memory_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = left()
     held = bytearray(os.urandom(1)) * (64 << 20)
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
     thread.start()
-    with subprocess.Popen(["sleep", "60"]) as child, socket.create_server(("127.0.0.1", 0)), private_directory():
+    with (
+        subprocess.Popen(["sleep", "60"]) as child,
+        socket.create_server(("127.0.0.1", 0)),
+        private_directory(),
+    ):
         (tmp_path / "conntrack-matrix-abcdefgh").mkdir()  # nobody holds it
         after = left()
         child.kill()

@@ -1,4 +1,6 @@
-"""Runs cells of misbehaving experiments and prints their answers; started by test_cell.py as root of a user namespace of its own."""
+"""Runs cells of misbehaving experiments and prints their answers; started by test_cell.py as root
+of a user namespace of its own.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,11 @@ def leaves_a_process(lab: Lab) -> Facts:
 def asks_root(lab: Lab) -> Facts:
     lab.root.write(SETTING, 33)
     inside = lab.root.read(SETTING).strip()
-    return {"inside": inside, "bad": lab.root.sysctl("net/ipv4/ip_default_ttl", "many"), "missing": lab.root.sysctl("net/no", 1)}
+    return {
+        "inside": inside,
+        "bad": lab.root.sysctl("net/ipv4/ip_default_ttl", "many"),
+        "missing": lab.root.sysctl("net/no", 1),
+    }
 
 
 def floods_root(lab: Lab) -> Facts:
@@ -91,7 +97,18 @@ def main() -> None:
         real = kmsg.Log
         kmsg.Log = lambda: real(log.name)  # type: ignore[misc, assignment]
         found: dict[str, Any] = {}
-        for run in (answers, raises, refused, dies, leaves_a_process, asks_root, floods_root, answers_too_much, hangs, prints_for_ever):
+        for run in (
+            answers,
+            raises,
+            refused,
+            dies,
+            leaves_a_process,
+            asks_root,
+            floods_root,
+            answers_too_much,
+            hangs,
+            prints_for_ever,
+        ):
             made = Experiment(run.__name__, "test", "?", "?", run, (), (), {}, (), 1, 1)
             seconds = 1.0 if run in (hangs, prints_for_ever) else 20.0
             found[run.__name__] = Cells({made.name: made}).run(made, {"scope": "root"}, seconds)
@@ -103,7 +120,9 @@ def main() -> None:
 
 
 def _in_a_row() -> dict[str, Any]:
-    """What was there before the first cell, then three cells: the first in the child that was made ahead, the others in new ones."""
+    """What was there before the first cell, then three cells: the first in the child that was made
+    ahead, the others in new ones.
+    """
     looks = Experiment("looks", "test", "?", "?", looks_around, (), (), {}, (), 1, 1)
     cells = Cells({"looks": looks})
     cells.prepare()
@@ -114,7 +133,12 @@ def _in_a_row() -> dict[str, Any]:
     root.Root.modprobe = lambda *_: True  # type: ignore[method-assign]  # as if it had not been loaded yet
     looks_again = replace(looks, modules=("any",))
     answers.append(cells.run(looks_again, {"scope": "user", "frontend": "legacy"}, 20.0))
-    found = {"ahead": ahead, "left": left, "after_module": len(children()), "facts": [answer["facts"] for answer in answers[:3]]}
+    found = {
+        "ahead": ahead,
+        "left": left,
+        "after_module": len(children()),
+        "facts": [answer["facts"] for answer in answers[:3]],
+    }
     real = random.seed
     random.seed = lambda: real(7)  # type: ignore[assignment, misc]  # what a child does of its own accord when it is made goes another way
     return found | {"drawn": cells.run(looks, {"scope": "root"}, 20.0)["facts"]["random"]}
@@ -126,7 +150,9 @@ def children() -> list[str]:
 
 
 def _sleepers() -> list[str]:
-    return subprocess.run(["pgrep", "-f", "^sleep 97[78]"], capture_output=True, text=True, check=False).stdout.split()
+    return subprocess.run(
+        ["pgrep", "-f", "^sleep 97[78]"], capture_output=True, text=True, check=False
+    ).stdout.split()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Uses the lab's words on this machine's kernel and prints what came of it; started by test_lab.py in namespaces of its own."""
+"""Uses the lab's words on this machine's kernel and prints what came of it; started by test_lab.py
+in namespaces of its own.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def router(lab: Lab, family: int) -> dict[str, Any]:
     """A datagram each way through a router, and one whose time is up."""
     made = lab.another().router(family=family, states=False)
     if family == 6:
-        there, back = udp("[2001:db8:1::2]:1", "[2001:db8:2::2]:2"), udp("[2001:db8:2::2]:2", "[2001:db8:1::2]:1")
+        there, back = (
+            udp("[2001:db8:1::2]:1", "[2001:db8:2::2]:2"),
+            udp("[2001:db8:2::2]:2", "[2001:db8:1::2]:1"),
+        )
         expired = there.copy()
         expired.hlim = 1
     else:

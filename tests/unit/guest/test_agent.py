@@ -20,7 +20,9 @@ def ask(**request: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "ping"}', b"\xff\xfe", b'"id do"'])
+@pytest.mark.parametrize(
+    "line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "ping"}', b"\xff\xfe", b'"id do"']
+)
 def test_what_is_no_request_is_ignored(line: bytes) -> None:
     assert agent.answer(line, cell.Cells({})) is None
 
@@ -41,8 +43,12 @@ def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
 
 
 def test_an_answer_too_big_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell.Cells, "run", lambda *_: {"outcome": "answered", "printed": "x" * agent._MOST_ANSWER})
-    line = agent.answer(b'{"id": "a1", "do": "run", "experiment": "e"}', cell.Cells({"e": catalogue.load()["baseline"]}))
+    monkeypatch.setattr(
+        cell.Cells, "run", lambda *_: {"outcome": "answered", "printed": "x" * agent._MOST_ANSWER}
+    )
+    line = agent.answer(
+        b'{"id": "a1", "do": "run", "experiment": "e"}', cell.Cells({"e": catalogue.load()["baseline"]})
+    )
     assert line is not None
     assert len(line) < 1000
     assert json.loads(line)["outcome"] == "error"
@@ -50,11 +56,16 @@ def test_an_answer_too_big_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[agent.Port, socket.socket]]:
-    """A port whose other end is ours. A socket stands in for the virtio device: it too reads b'' when the other end is gone."""
+    """A port whose other end is ours.
+
+    A socket stands in for the virtio device: it too reads b'' when the other end is gone.
+    """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     real = os.open
-    monkeypatch.setattr(os, "open", lambda path, *rest: os.dup(theirs.fileno()) if path == "port" else real(path, *rest))
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest: os.dup(theirs.fileno()) if path == "port" else real(path, *rest)
+    )
     made = agent.Port("port")
     theirs.close()
     yield made, ours

@@ -36,13 +36,16 @@ def test_a_declaration_is_complete(found: catalogue.Experiment) -> None:
 @pytest.mark.parametrize("found", EXPERIMENTS.values(), ids=lambda found: found.name)
 def test_an_invariant_can_fail(found: catalogue.Experiment) -> None:
     nonsense: list[dict[type, object]] = [
-        {bool: number > 0, int: number, str: "", list: [""], dict: {"": number}} for number in (-1, 1_000_000_000)
+        {bool: number > 0, int: number, str: "", list: [""], dict: {"": number}}
+        for number in (-1, 1_000_000_000)
     ]
     for invariant in found.invariants:
         verdicts = []
         for variant, values in itertools.product(found.combinations(), nonsense):
             try:
-                verdicts.append(invariant.holds({fact.name: values[fact.type] for fact in found.facts}, variant))
+                verdicts.append(
+                    invariant.holds({fact.name: values[fact.type] for fact in found.facts}, variant)
+                )
             except (KeyError, IndexError):
                 verdicts.append(False)
         assert not all(verdicts), f"{invariant.text}: holds whatever the facts are"

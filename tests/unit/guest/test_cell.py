@@ -14,10 +14,23 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def cells() -> dict[str, Any]:
-    """The answers of cell_script.py, run as the root of user, PID, mount and network namespaces of its own."""
-    command = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    """The answers of cell_script.py, run as the root of user, PID, mount and network namespaces of
+    its own.
+    """
+    command = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+    ]
     script = [sys.executable, "-m", "tests.unit.guest.cell_script"]
-    done = subprocess.run(command + script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command + script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -42,7 +55,9 @@ def test_a_child_made_ahead_runs_one_cell_as_a_new_one_would(cells: dict[str, An
     assert cells["row"]["left"] == 1  # that of the other scope
     assert first["age"] < 1  # its clock begins with the cell
     for other in others:
-        assert {name: first[name] for name in ("pid", "ttl", "frontend")} == {name: other[name] for name in ("pid", "ttl", "frontend")}
+        assert {name: first[name] for name in ("pid", "ttl", "frontend")} == {
+            name: other[name] for name in ("pid", "ttl", "frontend")
+        }
     assert first["pid"] == 1
     assert first["frontend"] == "legacy"
     assert len({each["random"] for each in (first, *others)}) == 3
@@ -62,7 +77,10 @@ def test_an_exception_is_our_error_with_its_traceback(cells: dict[str, Any]) -> 
 
 
 def test_a_refusal_keeps_the_kernels_words(cells: dict[str, Any]) -> None:
-    assert (cells["refused"]["outcome"], cells["refused"]["reason"]) == ("unsupported", "the kernel's own words")
+    assert (cells["refused"]["outcome"], cells["refused"]["reason"]) == (
+        "unsupported",
+        "the kernel's own words",
+    )
 
 
 def test_a_missing_module_is_unsupported_in_modprobes_words(cells: dict[str, Any]) -> None:

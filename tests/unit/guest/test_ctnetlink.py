@@ -41,8 +41,8 @@ def test_icmp_flow_has_type_code_and_id(kernel: dict[str, Any]) -> None:
 
 def test_flow_reads_as_conntrack_prints_it(kernel: dict[str, Any]) -> None:
     flow = flows(kernel)[HTTP]
-    assert str(flow) == (
-        f"tcp 6 {flow.timeout} ESTABLISHED src=10.0.1.2 dst=10.0.2.2 sport=40000 dport=80 "
+    assert (
+        str(flow) == f"tcp 6 {flow.timeout} ESTABLISHED src=10.0.1.2 dst=10.0.2.2 sport=40000 dport=80 "
         "src=10.0.2.2 dst=10.0.1.2 sport=80 dport=40000 [ASSURED] mark=0 packets=(3, 2)"
     )
 

@@ -14,7 +14,15 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def lab() -> dict[str, Any]:
     """What lab_script.py found, run as the root of user and network namespaces of its own."""
-    command = ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-m", "tests.unit.guest.lab_script"]
+    command = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--net",
+        sys.executable,
+        "-m",
+        "tests.unit.guest.lab_script",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

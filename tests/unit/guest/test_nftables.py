@@ -10,7 +10,10 @@ from guest.catalogue import Unsupported
 from guest.lab import nftables
 from guest.lab.rules import ToolFailed
 
-_ERROR = b"/dev/stdin:1:63-69: Error: Could not process rule: Operation not permitted\nadd rule ip t c ip dscp set 2\n    ^^^\n"
+_ERROR = (
+    b"/dev/stdin:1:63-69: Error: Could not process rule: Operation not permitted\nadd rule ip t c ip dscp set"
+    b" 2\n    ^^^\n"
+)
 
 
 class FakeLibrary:

@@ -41,7 +41,9 @@ def test_netstat_pairs_names_and_values(kernel: dict[str, Any]) -> None:
 def test_capture_opens_with_interface_and_direction(tmp_path: Path) -> None:
     datagram = bytes(IP(src="10.0.1.2", dst="10.0.2.2") / UDP(sport=1, dport=2))
     path = tmp_path / "capture.pcap"
-    path.write_bytes(pcap([Captured(1764000000.5, 3, True, datagram), Captured(1764000001.0, 4, False, datagram)]))
+    path.write_bytes(
+        pcap([Captured(1764000000.5, 3, True, datagram), Captured(1764000001.0, 4, False, datagram)])
+    )
     with RawPcapReader(str(path)) as reader:
         assert reader.linktype == 276
         packets = [CookedLinuxV2(data) for data, _ in reader]

@@ -22,13 +22,23 @@ def test_endpoints(endpoint: str, parts: tuple[str, int]) -> None:
 
 
 def test_a_neighbour_is_in_the_same_network() -> None:
-    assert (packets.beside("10.0.1.2", 30), packets.beside("2001:db8:1::2", 3)) == ("10.0.1.30", "2001:db8:1::3")
+    assert (packets.beside("10.0.1.2", 30), packets.beside("2001:db8:1::2", 3)) == (
+        "10.0.1.30",
+        "2001:db8:1::3",
+    )
 
 
 def test_tcp_segment_is_what_was_asked_for() -> None:
-    segment = IP(bytes(packets.tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=-1, ack=7, data=b"xyz", window=9)))
+    segment = IP(
+        bytes(packets.tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=-1, ack=7, data=b"xyz", window=9))
+    )
     assert (segment.src, segment[TCP].sport, segment[TCP].dport) == ("10.0.1.2", 40000, 80)
-    assert (str(segment[TCP].flags), segment[TCP].seq, segment[TCP].ack, segment[TCP].window) == ("PA", 0xFFFFFFFF, 7, 9)
+    assert (str(segment[TCP].flags), segment[TCP].seq, segment[TCP].ack, segment[TCP].window) == (
+        "PA",
+        0xFFFFFFFF,
+        7,
+        9,
+    )
     assert bytes(segment[TCP].payload) == b"xyz"
 
 

@@ -13,7 +13,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What programs were started with; none is."""
     started: list[tuple[str, ...]] = []
     monkeypatch.setattr(root, "_tool", lambda *words: started.append(words))
-    monkeypatch.setattr(root.kmsg, "Log", object)  # the kernel's log is for root
+    monkeypatch.setattr("guest.observe.kmsg.Log", object)  # the kernel's log is for root
     return started
 
 

@@ -8,7 +8,9 @@ from guest.observe.nft_counters import parse_counter
 
 
 class Wire:
-    """Stands in for a tun: remembers what it was given, and has `answers` to read once something was sent."""
+    """Stands in for a tun: remembers what it was given, and has `answers` to read once something
+    was sent.
+    """
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -40,7 +42,10 @@ def numbers(wire: Wire) -> list[tuple[str, int, int]]:
 def test_a_question_and_its_answer_are_of_one_flow_in_either_family() -> None:
     for family, names in ((4, ("10.0.1.2", "10.0.2.2")), (6, ("2001:db8:1::2", "2001:db8:2::2"))):
         question, answer = Router(Wire(), Wire(), ENDS[family]).udp(40000, 53)  # type: ignore[arg-type]
-        assert [(question.src, question.sport), (question.dst, question.dport)] == [(names[0], 40000), (names[1], 53)]
+        assert [(question.src, question.sport), (question.dst, question.dport)] == [
+            (names[0], 40000),
+            (names[1], 53),
+        ]
         assert [(answer.src, answer.sport), (answer.dst, answer.dport)] == [(names[1], 53), (names[0], 40000)]
 
 
@@ -52,7 +57,13 @@ def test_a_handshake_is_numbered_as_stacks_do() -> None:
     one.fin()
     other.fin()
     one.ack()
-    assert numbers(client) == [("S", 1000, 0), ("A", 1001, 5001), ("PA", 1001, 5001), ("FA", 1101, 5001), ("A", 1102, 5002)]
+    assert numbers(client) == [
+        ("S", 1000, 0),
+        ("A", 1001, 5001),
+        ("PA", 1001, 5001),
+        ("FA", 1101, 5001),
+        ("A", 1102, 5002),
+    ]
     assert numbers(server) == [("SA", 5000, 1001), ("A", 5001, 1101), ("FA", 5001, 1102)]
 
 

@@ -27,7 +27,10 @@ def test_program_names() -> None:
     [
         "iptables-restore: unable to initialize table 'raw'\n\nTable does not exist (do you need to insmod?)",
         "Warning: Extension CT revision 0 not supported, missing kernel module?",
-        "iptables v1.8.11 (nf_tables):  RULE_APPEND failed (No such file or directory): rule in chain PREROUTING",
+        (
+            "iptables v1.8.11 (nf_tables):  RULE_APPEND failed (No such file or directory): rule in chain"
+            " PREROUTING"
+        ),
         "/dev/stdin:1:1-2: Error: Could not process rule: Operation not supported",
     ],
 )

@@ -11,7 +11,8 @@ from guest.lab import packets
 from guest.lab.tun import Tun
 from guest.observe.pcap import Captured
 
-REPORT = b"\x60\0\0\0\0\x24\0\x01" + bytes(68)  # a hop-by-hop header follows, as in every multicast listener report
+# a hop-by-hop header follows, as in every multicast listener report
+REPORT = b"\x60\0\0\0\0\x24\0\x01" + bytes(68)
 OURS = bytes(packets.udp("[2001:db8:1::2]:40000", "[2001:db8:2::2]:53"))
 
 
@@ -28,7 +29,9 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize(("tap", "read"), [(False, [OURS]), (True, [REPORT, OURS])])
-def test_what_ipv6_sends_by_itself_is_captured_and_not_read(wire: socket.socket, tap: bool, read: list[bytes]) -> None:
+def test_what_ipv6_sends_by_itself_is_captured_and_not_read(
+    wire: socket.socket, tap: bool, read: list[bytes]
+) -> None:
     captured: list[Captured] = []
     tun = Tun("tun0", captured.append, tap=tap)
     wire.send(REPORT)

@@ -1,4 +1,6 @@
-"""Guests that a worker in another process can make; what they are asked is written to files that the test reads."""
+"""Guests that a worker in another process can make; what they are asked is written to files that
+the test reads.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from vms.image import Image
 
 @dataclass(frozen=True)
 class FakeSource:
-    """`directory` is where it is written. Each answer takes `seconds`. The environment may give a worker another agent: FAKE_AGENT."""
+    """`directory` is where it is written.
+
+    Each answer takes `seconds`. The environment may give a worker another agent: FAKE_AGENT.
+    """
 
     directory: Path
     seconds: float = 0.05

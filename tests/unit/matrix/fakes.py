@@ -19,13 +19,24 @@ from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.kernels.kernel import BootFiles, Kernel, Package
 
-SURROUNDINGS = Surroundings(image="ab" * 32, agent="cd" * 32, qemu="7.2.19", accelerator="tcg", why="there is no /dev/kvm", cpu="a CPU")
+SURROUNDINGS = Surroundings(
+    image="ab" * 32,
+    agent="cd" * 32,
+    qemu="7.2.19",
+    accelerator="tcg",
+    why="there is no /dev/kvm",
+    cpu="a CPU",
+)
 
 
 def make_kernel(release: str) -> Kernel:
     series = ".".join(release.replace("~", ".").split(".")[:2])
-    package = Package(f"linux-image-{release}", f"{release}-1", f"{hash(release) & 0xFFFF:064x}", 10_000_000, "")
-    return Kernel(release, f"debian:{release}={release}-1", series, release, "cloud", f"{release}-1", "sid", (package,))
+    package = Package(
+        f"linux-image-{release}", f"{release}-1", f"{hash(release) & 0xFFFF:064x}", 10_000_000, ""
+    )
+    return Kernel(
+        release, f"debian:{release}={release}-1", series, release, "cloud", f"{release}-1", "sid", (package,)
+    )
 
 
 def make_experiment(
@@ -54,7 +65,14 @@ def make_experiment(
 
 
 def answer(request: Mapping[str, Any], **fields: Any) -> bytes:
-    whole = {"id": request["id"], "schema": 1, "outcome": "answered", "facts": {"flows": 10}, "seconds": 0.4, **fields}
+    whole = {
+        "id": request["id"],
+        "schema": 1,
+        "outcome": "answered",
+        "facts": {"flows": 10},
+        "seconds": 0.4,
+        **fields,
+    }
     return json.dumps(whole).encode()
 
 
@@ -104,7 +122,10 @@ class FakeTemplate:
 
 @dataclass
 class FakeGuests:
-    """Guests that behave as they are told. `running` is what runs now, `most` how many ran at each start."""
+    """Guests that behave as they are told.
+
+    `running` is what runs now, `most` how many ran at each start.
+    """
 
     behaviour: Behaviour = lambda _kernel, request: answer(request)
     fetch_error: Callable[[str], Exception | None] = lambda _kernel: None
@@ -125,7 +146,9 @@ class FakeGuests:
     def fetch(self, kernel: Kernel) -> BootFiles:
         if error := self.fetch_error(kernel.name):
             raise error
-        return BootFiles(kernel, f"{kernel.name}-cloud-amd64", Path("vmlinuz"), Path("modules"), None, {"vmlinuz": "00"})
+        return BootFiles(
+            kernel, f"{kernel.name}-cloud-amd64", Path("vmlinuz"), Path("modules"), None, {"vmlinuz": "00"}
+        )
 
     def template(self, files: BootFiles, cpus: int) -> FakeTemplate:
         with self.lock:

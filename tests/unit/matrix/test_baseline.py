@@ -22,17 +22,30 @@ def known(day: int, *records: Record, on: Known | None = None) -> Known:
 
 
 def first() -> Baseline:
-    return accept(Baseline(), known(1, cell("6.1.5", flows=7), cell("6.12.9", flows=8)), "Ada <ada@example.org>", WHEN, "first run")
+    return accept(
+        Baseline(),
+        known(1, cell("6.1.5", flows=7), cell("6.12.9", flows=8)),
+        "Ada <ada@example.org>",
+        WHEN,
+        "first run",
+    )
 
 
 def test_who_when_and_why_are_recorded() -> None:
     (acceptance,) = first().acceptances
-    assert (acceptance.who, acceptance.when, acceptance.why, acceptance.cells) == ("Ada <ada@example.org>", WHEN, "first run", 2)
+    assert (acceptance.who, acceptance.when, acceptance.why, acceptance.cells) == (
+        "Ada <ada@example.org>",
+        WHEN,
+        "first run",
+        2,
+    )
 
 
 def test_a_later_acceptance_moves_only_what_moved_and_keeps_the_earlier_one() -> None:
     baseline = first()
-    moved = accept(baseline, known(2, cell("6.1.5", flows=9), cell("6.12.9", flows=8)), "Bob", WHEN, "fixed upstream")
+    moved = accept(
+        baseline, known(2, cell("6.1.5", flows=9), cell("6.12.9", flows=8)), "Bob", WHEN, "fixed upstream"
+    )
     assert [(one.who, one.cells) for one in moved.acceptances] == [("Ada <ada@example.org>", 2), ("Bob", 1)]
     assert moved.known.answers[KEY].record.facts == {"flows": 9}
     unmoved = ("debian:6.12.9", "table-full", "")
@@ -56,9 +69,16 @@ def test_an_unstable_cell_keeps_what_was_accepted() -> None:
 
 
 def test_it_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
-    facts: dict[str, FactValue] = {"text": '\x1b\u2028\n"x"', "full": True, "states": ["b", "a"], "counts": {"z": 1, "a": 2}}
+    facts: dict[str, FactValue] = {
+        "text": '\x1b\u2028\n"x"',
+        "full": True,
+        "states": ["b", "a"],
+        "counts": {"z": 1, "a": 2},
+    }
     records = [
-        Record("6.1.5", "table-full", {"scope": "user", "frontend": "nft"}, Status.UNSUPPORTED, {}, "no\ntun"),
+        Record(
+            "6.1.5", "table-full", {"scope": "user", "frontend": "nft"}, Status.UNSUPPORTED, {}, "no\ntun"
+        ),
         replace(cell("6.12.9"), facts=facts),
     ]
     baseline = accept(Baseline(), known(1, *records), "Ada", WHEN, "first")
@@ -85,7 +105,10 @@ def test_no_file_is_an_empty_baseline_and_a_damaged_one_an_error(tmp_path: Path)
         ("{", "restore it from version control"),
         ('{"form": 99, "acceptances": [], "kernels": [], "cells": []}', "form 99"),
         (
-            '{"form": 1, "acceptances": [], "kernels": [], "cells": [{"kernel": "k", "experiment": "e", "status": "pass", "seen": ""}]}',
+            (
+                '{"form": 1, "acceptances": [], "kernels": [], "cells": [{"kernel": "k", "experiment": "e",'
+                ' "status": "pass", "seen": ""}]}'
+            ),
             "not among",
         ),
     ):

@@ -32,9 +32,14 @@ from matrix.record import FactValue
         ("new", None, 3, Bearing.OTHERWISE),
     ],
 )
-def test_the_values_tell_what_a_change_bears_on(fact: str, before: FactValue | None, after: FactValue | None, bears_on: Bearing) -> None:
+def test_the_values_tell_what_a_change_bears_on(
+    fact: str, before: FactValue | None, after: FactValue | None, bears_on: Bearing
+) -> None:
     assert bearing(fact, "", before, after) is bears_on
 
 
 def test_what_the_fact_is_about_tells_the_rest() -> None:
-    assert bearing("dmesg", "what the kernel logged, each line once", ["table full"], ["table full in netns N"]) is Bearing.TELLS
+    assert (
+        bearing("dmesg", "what the kernel logged, each line once", ["table full"], ["table full in netns N"])
+        is Bearing.TELLS
+    )

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[3]
 
 def in_a_process_of_its_own(program: str, *arguments: object) -> str:
     """Imported experiments stay imported, so each reading needs a fresh interpreter."""
-    setup = "import sys; from pathlib import Path; from matrix.catalogue import *; from vms.errors import UsageError\n"
+    setup = (
+        "import sys; from pathlib import Path; from matrix.catalogue import *; from vms.errors import"
+        " UsageError\n"
+    )
     command = [sys.executable, "-c", setup + program, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
@@ -30,7 +33,9 @@ def test_the_skeleton_is_formatted_and_clean(tmp_path: Path) -> None:
     path = write_skeleton("one-syn", {}, tmp_path)
     for command in (["check"], ["format", "--check"]):
         subprocess.run(
-            [Path(sys.executable).parent / "ruff", *command, "--config", ROOT / "pyproject.toml", path], check=True, capture_output=True
+            [Path(sys.executable).parent / "ruff", *command, "--config", ROOT / "pyproject.toml", path],
+            check=True,
+            capture_output=True,
         )
 
 
@@ -53,13 +58,18 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(tmp_path: Pa
 def test_a_module_of_the_users_that_is_broken_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("x = 1\ny = x / 0\n")
     program = "try:\n read_catalogue(Path(sys.argv[1]))\nexcept UsageError as error:\n print(error)"
-    assert in_a_process_of_its_own(program, tmp_path) == f"{tmp_path}/broken.py, line 2: ZeroDivisionError: division by zero\n"
+    assert (
+        in_a_process_of_its_own(program, tmp_path)
+        == f"{tmp_path}/broken.py, line 2: ZeroDivisionError: division by zero\n"
+    )
 
 
 def test_a_module_of_the_users_that_cannot_be_parsed_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("x = 1\ny = (\n")
     program = "try:\n read_catalogue(Path(sys.argv[1]))\nexcept UsageError as error:\n print(error)"
-    assert in_a_process_of_its_own(program, tmp_path).startswith(f"{tmp_path}/broken.py, line 2: SyntaxError: ")
+    assert in_a_process_of_its_own(program, tmp_path).startswith(
+        f"{tmp_path}/broken.py, line 2: SyntaxError: "
+    )
 
 
 def test_own_experiments_is_relative_to_the_configuration(tmp_path: Path) -> None:

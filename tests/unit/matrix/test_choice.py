@@ -21,11 +21,16 @@ CATALOGUE = {name: make_experiment(name, variants=variants) for name, variants i
 
 
 def chosen(*specs: str) -> dict[str, list[str]]:
-    return {choice.experiment.name: [variant_name(variant) for variant in choice.variants] for choice in choose(specs, CATALOGUE)}
+    return {
+        choice.experiment.name: [variant_name(variant) for variant in choice.variants]
+        for choice in choose(specs, CATALOGUE)
+    }
 
 
 def test_globs_choose_in_the_order_of_the_catalogue_with_every_variant() -> None:
-    assert {name: len(variants) for name, variants in chosen("table-*", "baseline", "table-full").items()} == {
+    assert {
+        name: len(variants) for name, variants in chosen("table-*", "baseline", "table-full").items()
+    } == {
         "baseline": 6,
         "table-full": 6,
         "table-empty": 2,
@@ -41,7 +46,10 @@ def test_globs_choose_in_the_order_of_the_catalogue_with_every_variant() -> None
         ("table-full[scope=root,frontend=legacy]", ["frontend=legacy,scope=root"]),
         ("table-full[ scope = root , frontend = legacy ]", ["frontend=legacy,scope=root"]),
         ("table-full[frontend=nft]", ["frontend=nft,scope=user", "frontend=nft,scope=root"]),
-        ("table-full[frontend=native/legacy,scope=root]", ["frontend=legacy,scope=root", "frontend=native,scope=root"]),
+        (
+            "table-full[frontend=native/legacy,scope=root]",
+            ["frontend=legacy,scope=root", "frontend=native,scope=root"],
+        ),
     ],
 )
 def test_a_selector_keeps_the_variants_it_names(spec: str, variants: list[str]) -> None:
@@ -49,19 +57,28 @@ def test_a_selector_keeps_the_variants_it_names(spec: str, variants: list[str]) 
 
 
 def test_a_selector_of_a_glob_leaves_out_what_has_no_such_variant() -> None:
-    assert chosen("*[scope=root,frontend=nft]") == {"baseline": ["frontend=nft,scope=root"], "table-full": ["frontend=nft,scope=root"]}
+    assert chosen("*[scope=root,frontend=nft]") == {
+        "baseline": ["frontend=nft,scope=root"],
+        "table-full": ["frontend=nft,scope=root"],
+    }
     assert chosen("table-[ef]*[family=ipv6]") == {"table-empty": ["family=ipv6"]}
 
 
 def test_what_several_specs_name_is_asked_once() -> None:
     specs = ("table-full[frontend=nft]", "table-full[scope=root,frontend=legacy/nft]")
-    assert chosen(*specs)["table-full"] == ["frontend=legacy,scope=root", "frontend=nft,scope=user", "frontend=nft,scope=root"]
+    assert chosen(*specs)["table-full"] == [
+        "frontend=legacy,scope=root",
+        "frontend=nft,scope=user",
+        "frontend=nft,scope=root",
+    ]
     assert len(chosen("table-full", *specs)["table-full"]) == 6
 
 
 def test_the_label_of_a_row_is_its_selector() -> None:
     everything = CATALOGUE["baseline"].combinations()
-    variants = [variant for variant in everything if variant["frontend"] != "nft" and variant["scope"] == "user"]
+    variants = [
+        variant for variant in everything if variant["frontend"] != "nft" and variant["scope"] == "user"
+    ]
     spec = f"baseline[{variants_label(variants, everything)}]"
     assert spec == "baseline[frontend=legacy/native,scope=user]"
     assert chosen(spec)["baseline"] == [variant_name(variant) for variant in variants]
@@ -73,12 +90,18 @@ def test_the_label_of_a_row_is_its_selector() -> None:
         ("tabel-full", "no experiment 'tabel-full'; did you mean table-full"),
         ("tabel-full[scope=root]", "no experiment 'tabel-full'; did you mean table-full"),
         ("zzz*", "there are baseline, table-full, table-empty, notrack"),
-        ("table-full[scop=root]", "'table-full[scop=root]': table-full has no parameter 'scop'; did you mean scope?"),
+        (
+            "table-full[scop=root]",
+            "'table-full[scop=root]': table-full has no parameter 'scop'; did you mean scope?",
+        ),
         ("table-full[colour=red]", "has no parameter 'colour'; there are frontend, scope"),
         ("table-full[scope=rot]", "scope is never 'rot'; did you mean root?"),
         ("table-full[frontend=nft/x]", "frontend is never 'x'; there are legacy, nft, native"),
         ("table-full[scope=]", "'scope=' is not parameter=value"),
-        ("table-full[scope]", "'scope' is not parameter=value, as in 'table-full[frontend=legacy/nft,scope=root]'"),
+        (
+            "table-full[scope]",
+            "'scope' is not parameter=value, as in 'table-full[frontend=legacy/nft,scope=root]'",
+        ),
         ("table-full[]", "'' is not parameter=value"),
         ("table-full[scope=root,scope=user]", "scope is there twice; scope=root/user means either"),
         ("notrack[scope=root]", "notrack has no variants; leave the brackets out"),
@@ -101,4 +124,6 @@ def test_no_experiment_at_all_is_refused() -> None:
 def test_matrix_toml_takes_the_same_specs(tmp_path: Path) -> None:
     (path := tmp_path / "matrix.toml").write_text('experiments = ["table-full[scope=root,frontend=nft]"]')
     choices = choose(read_config(path).experiments, CATALOGUE)
-    assert [(choice.experiment.name, choice.variants) for choice in choices] == [("table-full", ({"frontend": "nft", "scope": "root"},))]
+    assert [(choice.experiment.name, choice.variants) for choice in choices] == [
+        ("table-full", ({"frontend": "nft", "scope": "root"},))
+    ]

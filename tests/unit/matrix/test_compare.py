@@ -20,7 +20,12 @@ def kinds(before: Record | None, after: Record | None) -> dict[str, Kind]:
 
 
 def test_each_fact_is_same_changed_appeared_or_disappeared() -> None:
-    assert kinds(BEFORE, AFTER) == {"flows": Kind.SAME, "raw": Kind.CHANGED, "new": Kind.APPEARED, "old": Kind.DISAPPEARED}
+    assert kinds(BEFORE, AFTER) == {
+        "flows": Kind.SAME,
+        "raw": Kind.CHANGED,
+        "new": Kind.APPEARED,
+        "old": Kind.DISAPPEARED,
+    }
 
 
 def test_a_difference_holds_both_values() -> None:
@@ -50,7 +55,9 @@ def test_a_crash_takes_the_facts_with_it() -> None:
     assert kinds(UNSUPPORTED, CRASH) == {"": Kind.CHANGED}
 
 
-@pytest.mark.parametrize(("kind", "change"), [(Kind.SAME, False), (Kind.LOST, False), (Kind.UNSTABLE, False), (Kind.CHANGED, True)])
+@pytest.mark.parametrize(
+    ("kind", "change"), [(Kind.SAME, False), (Kind.LOST, False), (Kind.UNSTABLE, False), (Kind.CHANGED, True)]
+)
 def test_only_what_kernels_said_differently_is_a_change(kind: Kind, change: bool) -> None:
     assert kind.is_change is change
 
@@ -60,7 +67,14 @@ def test_true_is_not_one() -> None:
 
 
 def test_neighbours_step_over_what_cannot_be_compared() -> None:
-    assert left_neighbours([BEFORE, ERROR, None, UNSTABLE, AFTER, CRASH]) == (None, None, None, None, BEFORE, AFTER)
+    assert left_neighbours([BEFORE, ERROR, None, UNSTABLE, AFTER, CRASH]) == (
+        None,
+        None,
+        None,
+        None,
+        BEFORE,
+        AFTER,
+    )
 
 
 def test_changes_name_the_kernels_on_both_sides() -> None:

@@ -31,7 +31,16 @@ def record(kernel: str, frontend: str = "legacy", status: Status = Status.PASS, 
 
 def write(results: Path, run: str, records: list[Record]) -> None:
     plan = make_plan([make_kernel(name) for name in KERNELS], [make_experiment("baseline")])
-    manifest = Manifest(run, plan_digest(plan, SURROUNDINGS), f"{run}T00:00:00+00:00", (), 2, (), kernel_entries(plan), SURROUNDINGS)
+    manifest = Manifest(
+        run,
+        plan_digest(plan, SURROUNDINGS),
+        f"{run}T00:00:00+00:00",
+        (),
+        2,
+        (),
+        kernel_entries(plan),
+        SURROUNDINGS,
+    )
     directory = open_run(results, manifest)
     for one in records:
         directory.keep(Judged(one, {}), "")
@@ -47,16 +56,28 @@ def test_two_kernels_are_compared_as_the_newest_runs_know_them(tmp_path: Path) -
     write(tmp_path, "2026-01-02", [record("6.12.3", flows=2)])
     found = result(tmp_path, "6.1", "6.12.3")
     (fact,) = found.facts
-    assert (fact.experiment, fact.before, fact.after, fact.difference.kind) == ("baseline", "6.1.2", "6.12.3", Kind.CHANGED)
+    assert (fact.experiment, fact.before, fact.after, fact.difference.kind) == (
+        "baseline",
+        "6.1.2",
+        "6.12.3",
+        Kind.CHANGED,
+    )
     assert (fact.difference.before, fact.difference.after, fact.verdict) == (1, 2, Verdict.UNEXPLAINED)
     assert found.exit_code == 1
 
 
 def test_two_runs_are_compared_kernel_by_kernel(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
-    write(tmp_path, "2026-01-02", [record("6.1.2", flows=1), record("6.12.3", flows=3), record("6.12.3", "nft", flows=3)])
+    write(
+        tmp_path,
+        "2026-01-02",
+        [record("6.1.2", flows=1), record("6.12.3", flows=3), record("6.12.3", "nft", flows=3)],
+    )
     found = result(tmp_path, "2026-01-01", "2026-01-02")
-    assert [(fact.after, fact.difference.kind) for fact in found.facts] == [("6.1.2", Kind.SAME), ("6.12.3", Kind.CHANGED)]
+    assert [(fact.after, fact.difference.kind) for fact in found.facts] == [
+        ("6.1.2", Kind.SAME),
+        ("6.12.3", Kind.CHANGED),
+    ]
     assert found.one_sided == ("baseline [frontend=nft] on 6.12.3",)
     assert result(tmp_path, "2026-01-01", str(tmp_path / "2026-01-01")).exit_code == 0
 
@@ -69,9 +90,16 @@ def test_one_kernel_in_two_runs(tmp_path: Path) -> None:
 
 
 def test_variants_in_which_the_same_became_of_a_fact_are_told_once(tmp_path: Path) -> None:
-    cells = [record(kernel, frontend, flows=flows) for kernel, flows in (("6.1.2", 1), ("6.12.3", 2)) for frontend in ("legacy", "nft")]
+    cells = [
+        record(kernel, frontend, flows=flows)
+        for kernel, flows in (("6.1.2", 1), ("6.12.3", 2))
+        for frontend in ("legacy", "nft")
+    ]
     write(tmp_path, "2026-01-01", [*cells[:3], replace(cells[3], facts={"flows": 9})])
-    assert [fact.label for fact in result(tmp_path, "6.1", "6.12").facts] == ["frontend=legacy", "frontend=nft"]
+    assert [fact.label for fact in result(tmp_path, "6.1", "6.12").facts] == [
+        "frontend=legacy",
+        "frontend=nft",
+    ]
     write(tmp_path, "2026-01-02", cells)
     assert [fact.label for fact in result(tmp_path, "6.1", "6.12").facts] == [""]
 
@@ -95,13 +123,17 @@ def test_what_fails_now_and_did_not_makes_it_1(tmp_path: Path) -> None:
 
 def explaining(after: int) -> Ledger:
     commit = Commit("a", "netfilter: count twice", Confirmed.SOURCE, "Counts twice.", mainline="6.5")
-    return Ledger({"a": commit}, (Change("baseline", commit, "flows", before=1, after=after),), {"6.1": "6.1.2"})
+    return Ledger(
+        {"a": commit}, (Change("baseline", commit, "flows", before=1, after=after),), {"6.1": "6.1.2"}
+    )
 
 
 def test_the_ledger_explains_or_is_contradicted(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
     explained = result(tmp_path, "6.1", "6.12", explaining(2))
-    assert [(fact.verdict, fact.commits) for fact in explained.facts] == [(Verdict.EXPLAINED, ("netfilter: count twice",))]
+    assert [(fact.verdict, fact.commits) for fact in explained.facts] == [
+        (Verdict.EXPLAINED, ("netfilter: count twice",))
+    ]
     assert explained.exit_code == 0
     contradicted = result(tmp_path, "6.1", "6.12", explaining(3))
     assert [fact.verdict for fact in contradicted.facts] == [Verdict.CONTRADICTED]
@@ -122,7 +154,13 @@ def test_what_is_neither_run_nor_kernel_says_what_there_is(tmp_path: Path) -> No
 
 def test_it_prints_what_differs_and_counts_the_rest(tmp_path: Path) -> None:
     write(
-        tmp_path, "2026-01-01", [record("6.1.2", flows=1, raw=3), record("6.12.3", flows=2, raw=3), record("6.12.3", "nft", flows=2, raw=3)]
+        tmp_path,
+        "2026-01-01",
+        [
+            record("6.1.2", flows=1, raw=3),
+            record("6.12.3", flows=2, raw=3),
+            record("6.12.3", "nft", flows=2, raw=3),
+        ],
     )
     console = Console(file=io.StringIO(), width=200)
     print_comparison(result(tmp_path, "6.1", "6.12", explaining(2)), console)
@@ -142,14 +180,19 @@ def test_of_long_lists_and_maps_what_they_have_in_common_is_left_out(tmp_path: P
     write(
         tmp_path,
         "2026-01-01",
-        [record("6.1.2", names=names, counts=counts), record("6.12.3", names=[*names, "more"], counts={**counts, "counter 8": 0})],
+        [
+            record("6.1.2", names=names, counts=counts),
+            record("6.12.3", names=[*names, "more"], counts={**counts, "counter 8": 0}),
+        ],
     )
     console = Console(file=io.StringIO(), width=400)
     print_comparison(result(tmp_path, "6.1", "6.12", EMPTY), console)
     assert isinstance(console.file, io.StringIO)
     lines = [re.split(r"\s{2,}", line) for line in console.file.getvalue().splitlines()]
     assert ["baseline", "names", "…", "… more", "changed", "unexplained"] in [line[:6] for line in lines]
-    assert ["baseline", "counts", "… counter 8 8", "… counter 8 0", "changed", "unexplained"] in [line[:6] for line in lines]
+    assert ["baseline", "counts", "… counter 8 8", "… counter 8 0", "changed", "unexplained"] in [
+        line[:6] for line in lines
+    ]
 
 
 def test_a_side_is_the_same_as_json(tmp_path: Path) -> None:
@@ -158,4 +201,7 @@ def test_a_side_is_the_same_as_json(tmp_path: Path) -> None:
     assert isinstance(side, Side)
     import msgspec
 
-    assert json.loads(msgspec.json.encode(compare(side, side, EMPTY)))["facts"][0]["difference"]["kind"] == "same"
+    assert (
+        json.loads(msgspec.json.encode(compare(side, side, EMPTY)))["facts"][0]["difference"]["kind"]
+        == "same"
+    )

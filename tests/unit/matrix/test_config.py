@@ -40,7 +40,10 @@ def test_suites_can_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
         archive = "https://example.org/debian"
         components = ["main", "extra"]
         """
-    assert read(tmp_path, text).debian.suites == (Suite("sid"), Suite("mine", "https://example.org/debian", ("main", "extra")))
+    assert read(tmp_path, text).debian.suites == (
+        Suite("sid"),
+        Suite("mine", "https://example.org/debian", ("main", "extra")),
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,11 +60,18 @@ def test_suites_can_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
             "debian.suites[1].archiv",
             "`archive`?",
         ),
-        ('[[debian.suites]]\nsuite = "sid"\n\n[[debian.suites]]\nsuite = 3\n', 5, "debian.suites[1].suite", "expected `str`, got `int`"),
+        (
+            '[[debian.suites]]\nsuite = "sid"\n\n[[debian.suites]]\nsuite = 3\n',
+            5,
+            "debian.suites[1].suite",
+            "expected `str`, got `int`",
+        ),
         ('[[debian.suites]]\narchive = "debian"\n', 1, "debian.suites[0]", "missing required field `suite`"),
     ],
 )
-def test_a_wrong_field_is_named_with_its_file_and_line(tmp_path: Path, text: str, line: int, field: str, said: str) -> None:
+def test_a_wrong_field_is_named_with_its_file_and_line(
+    tmp_path: Path, text: str, line: int, field: str, said: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, text)
     message = str(caught.value)
@@ -93,7 +103,10 @@ def test_how_much_the_cache_keeps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('\n[cache]\nkeep = "much"\n', "line 2, `cache`: keep = 'much' is not a size; write for example 20GB"),
+        (
+            '\n[cache]\nkeep = "much"\n',
+            "line 2, `cache`: keep = 'much' is not a size; write for example 20GB",
+        ),
         ("\n[cache]\nkeep = 20\n", "line 3, `cache.keep`: expected `str`, got `int`"),
         ('\n[cache]\nkeeps = "20GB"\n', "line 3, `cache.keeps`: unknown field; did you mean `keep`?"),
     ],

@@ -23,7 +23,9 @@ def test_no_more_than_its_threads(here: Here, monkeypatch: pytest.MonkeyPatch) -
     assert [here.room(working, 0, waits=False) for working in range(4)] == [True, True, False, False]
 
 
-def test_a_further_guest_waits_for_memory_but_one_may_always_run(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_further_guest_waits_for_memory_but_one_may_always_run(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free(monkeypatch, 500, 0)
     assert here.room(0, 0, waits=False)
     assert not here.room(1, 0, waits=False)
@@ -40,7 +42,9 @@ def test_guests_that_have_just_begun_will_take_memory_too(monkeypatch: pytest.Mo
     assert many.room(40, 0, waits=False)
 
 
-def test_what_guests_really_take_is_what_counts_from_then_on(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_guests_really_take_is_what_counts_from_then_on(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free(monkeypatch, 100, 80)
     here.took(80 << 20)
     assert here.room(1, 0, waits=False)
@@ -49,7 +53,9 @@ def test_what_guests_really_take_is_what_counts_from_then_on(here: Here, monkeyp
     assert not here.room(1, 0, waits=False)
 
 
-def test_guests_that_only_wait_need_memory_but_no_processor(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guests_that_only_wait_need_memory_but_no_processor(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free(monkeypatch, 100_000)
     assert here.room(2, 0, waits=True)
     assert here.room(1, 9, waits=False)

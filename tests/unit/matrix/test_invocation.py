@@ -27,7 +27,11 @@ def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) 
     seen = Seen()
     result = run(FakeGuests(), tmp_path, display=seen)
     assert result.exit_code == 0
-    assert {path.name for path in (result.run / "report").iterdir()} == {"index.html", "report.md", "junit.xml"}
+    assert {path.name for path in (result.run / "report").iterdir()} == {
+        "index.html",
+        "report.md",
+        "junit.xml",
+    }
     assert result.page == result.run / "report/index.html"
     assert seen.notes[1:] == ["accelerator: tcg (there is no /dev/kvm)"]
     assert sum(result.table.counts.values()) == 2
@@ -72,7 +76,9 @@ def test_a_change_that_nobody_explained_makes_it_1(tmp_path: Path) -> None:
     assert result.exit_code == 1
 
 
-def test_an_interrupted_run_is_kept_and_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_kept_and_said_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("matrix.crew.interrupt", lambda: None)
 
     class Interrupting(Seen):

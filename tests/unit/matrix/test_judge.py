@@ -19,7 +19,11 @@ CELL = Cell(make_kernel("6.1.1"), make_experiment("table-full", FACTS, INVARIANT
 
 
 def judged(cell: Cell = CELL, **fields: Any) -> Judged:
-    return judge(cell, "1", json.dumps({"id": "1", "schema": 1, "outcome": "answered", "facts": GOOD, **fields}).encode())
+    return judge(
+        cell,
+        "1",
+        json.dumps({"id": "1", "schema": 1, "outcome": "answered", "facts": GOOD, **fields}).encode(),
+    )
 
 
 def test_good_facts_pass_and_stand_in_declared_order() -> None:
@@ -100,13 +104,20 @@ def test_what_is_no_answer_is_our_error(answer: bytes) -> None:
 
 def test_evidence_is_text_or_base64() -> None:
     verdict = judged(
-        evidence={"conntrack.txt": {"text": "tcp"}, "capture.pcap": {"base64": base64.b64encode(b"\xd4\xc3").decode()}}, printed="hello"
+        evidence={
+            "conntrack.txt": {"text": "tcp"},
+            "capture.pcap": {"base64": base64.b64encode(b"\xd4\xc3").decode()},
+        },
+        printed="hello",
     )
     assert verdict.evidence == {"conntrack.txt": b"tcp", "capture.pcap": b"\xd4\xc3", "printed.txt": b"hello"}
     assert verdict.record.evidence == ("capture.pcap", "conntrack.txt", "printed.txt")
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "record.json", "console.log", "a\nb", "x\n"])
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "record.json", "console.log", "a\nb", "x\n"],
+)
 def test_evidence_cannot_leave_its_directory_or_replace_ours(name: str) -> None:
     verdict = judged(evidence={name: {"text": "x"}})
     assert verdict.record.status is Status.ERROR
@@ -114,7 +125,9 @@ def test_evidence_cannot_leave_its_directory_or_replace_ours(name: str) -> None:
 
 
 def test_too_many_evidence_files_are_refused() -> None:
-    assert judged(evidence={f"{number}.txt": {"text": ""} for number in range(65)}).record.status is Status.ERROR
+    assert (
+        judged(evidence={f"{number}.txt": {"text": ""} for number in range(65)}).record.status is Status.ERROR
+    )
 
 
 def test_a_huge_reason_is_cut() -> None:

@@ -17,9 +17,19 @@ from vms.errors import UsageError
 
 
 def manifest(day: int, *names: str) -> Manifest:
-    kernels = tuple(KernelEntry(name, f"debian:{name}", "6.1", name, "cloud", f"{name}-1", "sid") for name in names)
+    kernels = tuple(
+        KernelEntry(name, f"debian:{name}", "6.1", name, "cloud", f"{name}-1", "sid") for name in names
+    )
     return Manifest(
-        f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS, f"2026-11-{day:02}T03:00:00+00:00"
+        f"night-{day:02}",
+        "plan",
+        f"2026-11-{day:02}T02:00:00+00:00",
+        (),
+        1,
+        (),
+        kernels,
+        SURROUNDINGS,
+        f"2026-11-{day:02}T03:00:00+00:00",
     )
 
 
@@ -31,7 +41,10 @@ KEY = ("debian:6.1.5", "table-full", "")
 
 
 def test_the_newest_run_wins_whatever_the_order_of_reading() -> None:
-    runs = [(manifest(2, "6.1.5"), [cell("6.1.5", flows=8)]), (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])]
+    runs = [
+        (manifest(2, "6.1.5"), [cell("6.1.5", flows=8)]),
+        (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)]),
+    ]
     for order in (runs, runs[::-1]):
         known = Known()
         for run in order:
@@ -52,11 +65,15 @@ def test_a_kernel_that_the_manifest_does_not_name_is_refused() -> None:
 
 def test_a_rewritten_experiment_has_no_answer_yet() -> None:
     kernel = make_kernel("6.1.5")
-    entry = KernelEntry(kernel.name, kernel.id, kernel.series, kernel.release, kernel.flavour, kernel.version, kernel.suite)
+    entry = KernelEntry(
+        kernel.name, kernel.id, kernel.series, kernel.release, kernel.flavour, kernel.version, kernel.suite
+    )
     run = Manifest("run", "plan", "2026-11-01T02:00:00+00:00", (), 1, (), (entry,), SURROUNDINGS)
     known = Known().with_run(run, [cell("6.1.5", flows=7)])
     assert known.answer_to(Cell(kernel, make_experiment("table-full"), {})) is not None
-    assert known.answer_to(Cell(kernel, make_experiment("table-full", {"flows": int, "drops": int}), {})) is None
+    assert (
+        known.answer_to(Cell(kernel, make_experiment("table-full", {"flows": int, "drops": int}), {})) is None
+    )
     assert known.answer_to(Cell(kernel, make_experiment("baseline"), {})) is None
 
 
@@ -83,7 +100,8 @@ def test_reading_a_finished_run(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell("6.1.5", flows=7)]))
     assert read_finished(tmp_path) == (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(replace(manifest(1, "6.1.5"), finished="")))
-    assert read_finished(tmp_path)[1] == []  # of a run under way the cells count, not what an earlier attempt left
+    # of a run under way the cells count, not what an earlier attempt left
+    assert read_finished(tmp_path)[1] == []
     (tmp_path / "manifest.json").write_bytes(b"{")
     with pytest.raises(UsageError, match="cannot be read"):
         read_finished(tmp_path)

@@ -22,7 +22,9 @@ IMAGE = Image(Path("root.squashfs"), Path("busybox"), "ab" * 32, {"conntrack": "
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
     monkeypatch.setattr("matrix.machines.find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2"))
-    monkeypatch.setattr("matrix.machines.choose_accelerator", lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm"))
+    monkeypatch.setattr(
+        "matrix.machines.choose_accelerator", lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm")
+    )
     monkeypatch.setattr("matrix.machines.build_image", lambda *_: IMAGE)
     return Machines(Debian(), Cache(tmp_path))
 
@@ -34,13 +36,20 @@ def test_an_unknown_accelerator_is_refused(tmp_path: Path) -> None:
 
 def test_what_all_guests_share_goes_into_the_manifest(machines: Machines) -> None:
     around = machines.prepare([make_kernel("6.1.2")])
-    assert (around.image, around.qemu, around.accelerator, around.why) == ("ab" * 32, "7.2.22", "tcg", "there is no /dev/kvm")
+    assert (around.image, around.qemu, around.accelerator, around.why) == (
+        "ab" * 32,
+        "7.2.22",
+        "tcg",
+        "there is no /dev/kvm",
+    )
     assert around.image_packages == {"conntrack": "1.4.8-2"}
     assert around.agent
     assert around.cpu
 
 
-def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fetched = threading.Event()
 
     def fetch(self: Machines, kernel: Kernel) -> None:
@@ -57,7 +66,9 @@ def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(machines
     machines.prepare([make_kernel("5.10.1"), make_kernel("6.1.2")])
 
 
-def test_a_fetch_that_fails_ahead_is_left_to_the_run(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetch_that_fails_ahead_is_left_to_the_run(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fetch(self: Machines, kernel: Kernel) -> None:
         raise HostError("no network")
 
@@ -65,7 +76,9 @@ def test_a_fetch_that_fails_ahead_is_left_to_the_run(machines: Machines, monkeyp
     assert machines.prepare([make_kernel("6.1.2")]).accelerator == "tcg"
 
 
-def test_when_the_image_cannot_be_built_fetching_ends_as_well(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_the_image_cannot_be_built_fetching_ends_as_well(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupted = threading.Event()
 
     def build(*_: Any) -> Image:

@@ -22,7 +22,10 @@ def accepted(*records: Record) -> Baseline:
 
 
 def shown(found: Standing) -> list[tuple[str, str, str, FactValue | None, FactValue | None]]:
-    return [(one.earlier.name, one.later.name, one.difference.fact, one.difference.before, one.difference.after) for one in found.news]
+    return [
+        (one.earlier.name, one.later.name, one.difference.fact, one.difference.before, one.difference.after)
+        for one in found.news
+    ]
 
 
 def failures(found: Standing) -> list[tuple[str, str]]:
@@ -60,14 +63,26 @@ def test_a_build_that_answers_differently_than_was_accepted() -> None:
 
 
 def test_without_a_baseline_every_difference_between_neighbours_is_news() -> None:
-    found = standing(Baseline(), night(1, cell("6.1.4", flows=7), cell("6.1.5", flows=8), cell("6.1.6", flows=8), cell("6.12.9", flows=7)))
+    found = standing(
+        Baseline(),
+        night(
+            1, cell("6.1.4", flows=7), cell("6.1.5", flows=8), cell("6.1.6", flows=8), cell("6.12.9", flows=7)
+        ),
+    )
     assert shown(found) == [("6.1.4", "6.1.5", "flows", 7, 8), ("6.1.6", "6.12.9", "flows", 8, 7)]
 
 
 def test_errors_and_unstable_cells_are_stepped_over() -> None:
     baseline = accepted(cell("6.1.4", flows=7))
     found = standing(
-        baseline, night(2, cell("6.1.5", Status.UNSTABLE, flows=9), cell("6.1.6", Status.ERROR), cell("6.12.9", flows=8), on=baseline)
+        baseline,
+        night(
+            2,
+            cell("6.1.5", Status.UNSTABLE, flows=9),
+            cell("6.1.6", Status.ERROR),
+            cell("6.12.9", flows=8),
+            on=baseline,
+        ),
     )
     assert shown(found) == [("6.1.4", "6.12.9", "flows", 7, 8)]
     assert failures(found) == [("6.1.5", "unstable")]
@@ -93,14 +108,25 @@ def test_a_failure_is_expected_once_accepted_and_in_builds_that_go_on_with_it() 
     baseline = accepted(broken)
     assert (
         failures(
-            standing(baseline, night(2, broken, cell("6.1.5", Status.FAIL, flows=7), cell("6.1.6", Status.FAIL, flows=7), on=baseline))
+            standing(
+                baseline,
+                night(
+                    2,
+                    broken,
+                    cell("6.1.5", Status.FAIL, flows=7),
+                    cell("6.1.6", Status.FAIL, flows=7),
+                    on=baseline,
+                ),
+            )
         )
         == []
     )
-    assert failures(standing(baseline, night(2, cell("6.1.5", Status.FAIL, flows=6), on=baseline))) == [("6.1.5", "fail")]
-    assert failures(standing(baseline, night(2, cell("6.1.5", flows=7), cell("6.1.6", Status.FAIL, flows=7), on=baseline))) == [
-        ("6.1.6", "fail")
+    assert failures(standing(baseline, night(2, cell("6.1.5", Status.FAIL, flows=6), on=baseline))) == [
+        ("6.1.5", "fail")
     ]
+    assert failures(
+        standing(baseline, night(2, cell("6.1.5", flows=7), cell("6.1.6", Status.FAIL, flows=7), on=baseline))
+    ) == [("6.1.6", "fail")]
 
 
 def test_neither_does_an_unaccepted_failure_make_the_next_build_expected() -> None:

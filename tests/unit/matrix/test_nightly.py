@@ -50,12 +50,17 @@ LEDGER = Ledger(
 
 @dataclass
 class House:
-    """One machine over several nights. `says` gives the facts of a kernel; `asked` collects what was really run, night by night."""
+    """One machine over several nights.
+
+    `says` gives the facts of a kernel; `asked` collects what was really run, night by night.
+    """
 
     results: Path
     clock: Callable[[date], None]
     kernels: list[str] = field(default_factory=lambda: ["5.10.1", "6.1.5", "6.12.9"])
-    experiments: list[Experiment] = field(default_factory=lambda: [make_experiment("table-full", {"flows": int, "drops": int})])
+    experiments: list[Experiment] = field(
+        default_factory=lambda: [make_experiment("table-full", {"flows": int, "drops": int})]
+    )
     says: Callable[[str, str], dict[str, Any]] = lambda _kernel, _experiment: {"flows": 7, "drops": 3}
     baseline: Baseline = field(default_factory=Baseline)
     since_lock: tuple[str, ...] = ()
@@ -76,7 +81,17 @@ class House:
 
         plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
         catalogue = {experiment.name: experiment for experiment in self.experiments}
-        shop = Workshop(plan, catalogue, FakeGuests(behaviour), self.results, 1, ("nightly",), Seen(), self.since_lock, self.locked)
+        shop = Workshop(
+            plan,
+            catalogue,
+            FakeGuests(behaviour),
+            self.results,
+            1,
+            ("nightly",),
+            Seen(),
+            self.since_lock,
+            self.locked,
+        )
         return nightly(shop, self.baseline, LEDGER, today)
 
     def accept(self) -> None:
@@ -89,13 +104,17 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     def clock(today: date) -> None:
         at = datetime(today.year, today.month, today.day, 2, tzinfo=UTC)
         monkeypatch.setattr(invocation, "now", lambda: at.isoformat(timespec="seconds"))
-        monkeypatch.setattr(invocation, "datetime", type("Clock", (), {"now": staticmethod(lambda _zone: at)}))
+        monkeypatch.setattr(
+            invocation, "datetime", type("Clock", (), {"now": staticmethod(lambda _zone: at)})
+        )
 
     return House(tmp_path / "results", clock)
 
 
 def news(night: Night) -> list[tuple[str, str, str, Any, Any, str]]:
-    return [(item.earlier, item.later, item.fact, item.before, item.after, item.verdict) for item in night.news]
+    return [
+        (item.earlier, item.later, item.fact, item.before, item.after, item.verdict) for item in night.news
+    ]
 
 
 def test_the_first_night_runs_everything_and_says_that_nothing_is_accepted(house: House) -> None:
@@ -120,19 +139,26 @@ def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house:
     house.night(0)
     house.accept()
     house.kernels = ["5.10.1", "6.1.6", "6.12.9"]
-    house.says = lambda kernel, _: {"5.10.1": {"flows": 7, "drops": 3}, "6.1.6": {"flows": 9, "drops": 4}}.get(
-        kernel, {"flows": 8, "drops": 3}
-    )
+    house.says = lambda kernel, _: {
+        "5.10.1": {"flows": 7, "drops": 3},
+        "6.1.6": {"flows": 9, "drops": 4},
+    }.get(kernel, {"flows": 8, "drops": 3})
     night = house.night(1)
     assert night.new_kernels == ("6.1.6",)
-    assert news(night) == [("6.1.5", "6.1.6", "flows", 8, 9, "unexplained"), ("6.1.5", "6.1.6", "drops", 3, 4, "explained")]
+    assert news(night) == [
+        ("6.1.5", "6.1.6", "flows", 8, 9, "unexplained"),
+        ("6.1.5", "6.1.6", "drops", 3, 4, "explained"),
+    ]
     assert (night.exit_code, night.waiting) == (1, 0)
     assert {kernel for kernel, _ in house.asked} == {"6.1.6", *night.sample}
 
 
 @pytest.mark.parametrize(
     ("locked", "said"),
-    [(False, "newer than matrix.lock: 6.12.10; `./invoke lock"), (True, "newer than matrix.lock, so not asked: 6.12.10; `./invoke lock")],
+    [
+        (False, "newer than matrix.lock: 6.12.10; `./invoke lock"),
+        (True, "newer than matrix.lock, so not asked: 6.12.10; `./invoke lock"),
+    ],
 )
 def test_kernels_that_the_lock_does_not_hold_are_named(house: House, *, locked: bool, said: str) -> None:
     house.since_lock, house.locked = ("6.12.10",), locked
@@ -150,7 +176,8 @@ def test_it_stays_red_until_accepted_but_reports_it_once(house: House) -> None:
     again = house.night(1)
     assert (again.run, again.news, again.waiting, again.exit_code) == ("", (), 1, 1)
     assert (
-        summary(again).splitlines()[0] == "conntrack-matrix 2026-11-02: nothing new, 1 change or failure of earlier nights not accepted yet"
+        summary(again).splitlines()[0]
+        == "conntrack-matrix 2026-11-02: nothing new, 1 change or failure of earlier nights not accepted yet"
     )
     house.accept()
     accepted = house.night(1)
@@ -165,7 +192,9 @@ def test_explained_changes_alone_are_no_alarm(house: House) -> None:
     night = house.night(1)
     assert (len(night.news), night.exit_code) == (1, 0)
     assert "1 explained change" in summary(night).splitlines()[0]
-    assert "More packets are dropped. (https://git.kernel.org/torvalds/c/b12fa46b12fa46)" in night.news[0].words
+    assert (
+        "More packets are dropped. (https://git.kernel.org/torvalds/c/b12fa46b12fa46)" in night.news[0].words
+    )
 
 
 def test_a_long_line_keeps_its_link(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +303,13 @@ def test_the_sample_is_the_same_for_the_same_day_and_comes_round_to_every_kernel
 
 def _all_known(plan: Plan) -> Known:
     run = Manifest("r", "p", "2026-10-01T02:00:00+00:00", (), 1, (), kernel_entries(plan), SURROUNDINGS)
-    return Known().with_run(run, [Record(cell.kernel.name, cell.experiment.name, {}, Status.PASS, {"flows": 10}) for cell in plan.cells])
+    return Known().with_run(
+        run,
+        [
+            Record(cell.kernel.name, cell.experiment.name, {}, Status.PASS, {"flows": 10})
+            for cell in plan.cells
+        ],
+    )
 
 
 def test_the_summary_is_ten_lines_whatever_happened_and_shows_no_escapes(house: House) -> None:
@@ -309,7 +344,9 @@ def test_junit_holds_the_changes(house: House) -> None:
 
 
 def test_variants_with_the_same_news_are_one_item(house: House) -> None:
-    house.experiments = [make_experiment("table-full", {"flows": int, "drops": int}, variants={"scope": ("root", "user")})]
+    house.experiments = [
+        make_experiment("table-full", {"flows": int, "drops": int}, variants={"scope": ("root", "user")})
+    ]
     house.night(0)
     house.accept()
     house.kernels.append("7.3")

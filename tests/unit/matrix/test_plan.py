@@ -22,8 +22,12 @@ def test_a_plan_is_kernel_by_experiment_by_variant() -> None:
 
 
 def test_a_plan_may_hold_some_variants_only() -> None:
-    experiment = make_experiment("baseline", variants={"frontend": ("legacy", "nft"), "scope": ("root", "user")})
-    plan = plan_choices([make_kernel("5.10.1")], [Choice(experiment, ({"frontend": "nft", "scope": "user"},))])
+    experiment = make_experiment(
+        "baseline", variants={"frontend": ("legacy", "nft"), "scope": ("root", "user")}
+    )
+    plan = plan_choices(
+        [make_kernel("5.10.1")], [Choice(experiment, ({"frontend": "nft", "scope": "user"},))]
+    )
     assert [cell.key for cell in plan.cells] == [("5.10.1", "baseline", "frontend=nft,scope=user")]
     assert plan.experiments == (experiment,)
 

@@ -39,7 +39,10 @@ def test_a_cell_that_was_never_asked_is_named() -> None:
 
 def test_a_fact_that_was_declared_since_is_named() -> None:
     wider = {"asked": replace(ASKED, facts=(*ASKED.facts, Fact("state", str, "state")))}
-    assert lacking([USER, ROOT], wider) == ["asked [scope=user] has no state", "asked [scope=root] has no state"]
+    assert lacking([USER, ROOT], wider) == [
+        "asked [scope=user] has no state",
+        "asked [scope=root] has no state",
+    ]
 
 
 def test_a_cell_that_no_kernel_supports_was_asked_all_the_same() -> None:
@@ -62,4 +65,6 @@ def test_later_runs_bring_newer_answers() -> None:
 
 def test_runs_of_other_kernels_do_not_go_together() -> None:
     with pytest.raises(UsageError, match="different kernels"):
-        together([(FIRST, [USER]), (replace(FIRST, kernels=(replace(KERNELS[0], id="debian:6.1.2"),)), [USER])])
+        together(
+            [(FIRST, [USER]), (replace(FIRST, kernels=(replace(KERNELS[0], id="debian:6.1.2"),)), [USER])]
+        )

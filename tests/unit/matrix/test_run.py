@@ -17,12 +17,21 @@ from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make
 from vms.errors import FetchError, LostGuest, Unbootable
 
 KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]
-PLAN = make_plan(KERNELS, [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), make_experiment("other")])
+PLAN = make_plan(
+    KERNELS, [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), make_experiment("other")]
+)
 
 
 def open_for(plan: Plan, results: Path) -> RunDirectory:
     manifest = Manifest(
-        "r1", plan_digest(plan, SURROUNDINGS), now(), (), 2, tuple(e.name for e in plan.experiments), kernel_entries(plan), SURROUNDINGS
+        "r1",
+        plan_digest(plan, SURROUNDINGS),
+        now(),
+        (),
+        2,
+        tuple(e.name for e in plan.experiments),
+        kernel_entries(plan),
+        SURROUNDINGS,
     )
     return open_run(results, manifest)
 
@@ -71,7 +80,9 @@ def test_a_cell_that_only_waits_takes_no_place_from_others(tmp_path: Path) -> No
 
     def behave(_kernel: str, request: dict[str, Any]) -> bytes:
         if request["experiment"] == "waits":
-            assert others.wait(5), "with one guest at a time, the other cells did not run beside those that wait"
+            assert others.wait(5), (
+                "with one guest at a time, the other cells did not run beside those that wait"
+            )
         else:
             asked.append(request["experiment"])
             if len(asked) == 2:
@@ -79,7 +90,10 @@ def test_a_cell_that_only_waits_takes_no_place_from_others(tmp_path: Path) -> No
         return answer(request)
 
     directory, _ = run(
-        FakeGuests(behave), tmp_path, make_plan(KERNELS, [make_experiment("waits", waits=True), make_experiment("other")]), jobs=1
+        FakeGuests(behave),
+        tmp_path,
+        make_plan(KERNELS, [make_experiment("waits", waits=True), make_experiment("other")]),
+        jobs=1,
     )
     assert set(statuses(directory).values()) == {Status.PASS}
 
@@ -157,13 +171,18 @@ def test_a_panic_that_does_not_come_again_makes_the_cell_unstable(tmp_path: Path
 def test_a_kernel_that_cannot_be_fetched_costs_only_its_own_cells(tmp_path: Path) -> None:
     guests = FakeGuests(fetch_error=lambda kernel: FetchError("404") if kernel == "5.10.1" else None)
     directory, seen = run(guests, tmp_path)
-    assert {key[0]: status for key, status in statuses(directory).items()} == {"5.10.1": Status.ERROR, "6.1.2": Status.PASS}
+    assert {key[0]: status for key, status in statuses(directory).items()} == {
+        "5.10.1": Status.ERROR,
+        "6.1.2": Status.PASS,
+    }
     assert directory.records["5.10.1", "other", ""].reason == "could not fetch 5.10.1: 404"
     assert ("5.10.1", "failed") in seen.phases
 
 
 def test_a_kernel_that_does_not_boot_is_tried_again_and_then_our_error(tmp_path: Path) -> None:
-    guests = FakeGuests(boot_error=lambda kernel: LostGuest("nothing", "VFS: cannot") if kernel == "5.10.1" else None)
+    guests = FakeGuests(
+        boot_error=lambda kernel: LostGuest("nothing", "VFS: cannot") if kernel == "5.10.1" else None
+    )
     directory, _ = run(guests, tmp_path)
     assert guests.templates.count(("5.10.1", 1)) == ATTEMPTS
     assert directory.records["5.10.1", "other", ""].status is Status.ERROR
@@ -183,9 +202,15 @@ def test_a_kernel_that_is_known_not_to_boot_is_not_tried_again(tmp_path: Path, k
     setattr(guests, known, lacking)
     directory, seen = run(guests, tmp_path)
     assert tried.count("5.10.1") == 1
-    assert {key[0]: status for key, status in statuses(directory).items()} == {"5.10.1": Status.ERROR, "6.1.2": Status.PASS}
+    assert {key[0]: status for key, status in statuses(directory).items()} == {
+        "5.10.1": Status.ERROR,
+        "6.1.2": Status.PASS,
+    }
     record = directory.records["5.10.1", "other", ""]
-    assert record.reason == "5.10.1 cannot boot a guest; its configuration lacks\n    CONFIG_VIRTIO_BLK, for the disks"
+    assert (
+        record.reason
+        == "5.10.1 cannot boot a guest; its configuration lacks\n    CONFIG_VIRTIO_BLK, for the disks"
+    )
     assert record.attempts == 0
     assert ("5.10.1", "failed") in seen.phases
 
@@ -196,7 +221,9 @@ def test_a_bug_of_ours_is_an_error_with_its_traceback(tmp_path: Path) -> None:
     assert "Traceback" in directory.records["5.10.1", "other", ""].reason
 
 
-def test_an_interrupted_run_stops_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_stops_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopped = threading.Event()
     monkeypatch.setattr("matrix.crew.interrupt", stopped.set)
 

@@ -20,7 +20,16 @@ RECORD = Record("6.1.2", "baseline", {"scope": "root"}, Status.PASS, {"flows": 1
 
 
 def manifest(run: str = "20260101-000000") -> Manifest:
-    return Manifest(run, plan_digest(PLAN, SURROUNDINGS), "2026-01-01T00:00:00+00:00", (), 2, (), kernel_entries(PLAN), SURROUNDINGS)
+    return Manifest(
+        run,
+        plan_digest(PLAN, SURROUNDINGS),
+        "2026-01-01T00:00:00+00:00",
+        (),
+        2,
+        (),
+        kernel_entries(PLAN),
+        SURROUNDINGS,
+    )
 
 
 def keep(run: RunDirectory, record: Record = RECORD) -> Record:
@@ -36,7 +45,9 @@ def test_a_cell_is_a_directory_with_its_record_and_evidence(tmp_path: Path) -> N
     assert json.loads((cell / "record.json").read_bytes())["facts"] == {"flows": 10}
 
 
-def test_a_cell_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_that_cannot_be_written_whole_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = open_run(tmp_path, manifest())
 
     def full(self: Path, data: bytes) -> int:
@@ -112,7 +123,9 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_run(run.path) == (run.manifest, [record])
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.json"
     write_whole(path, b"old")
 

@@ -11,7 +11,10 @@ def rows(experiment: str) -> list[Row]:
 
 
 def labels(variants: list[dict[str, str]], facts: list[int]) -> list[str]:
-    records = [Record("5.10.251", "x", variant, Status.PASS, {"n": fact}) for variant, fact in zip(variants, facts, strict=True)]
+    records = [
+        Record("5.10.251", "x", variant, Status.PASS, {"n": fact})
+        for variant, fact in zip(variants, facts, strict=True)
+    ]
     return [row.label for row in make_table(manifest(), records, {"x": make_experiment("x")}).rows]
 
 
@@ -22,7 +25,12 @@ def test_kernels_stand_in_kernel_order() -> None:
 def test_experiments_stand_in_the_order_of_the_catalogue_and_unknown_ones_last() -> None:
     known = {name: experiment for name, experiment in reversed(CATALOGUE.items()) if name != "race"}
     names = list(
-        dict.fromkeys(row.experiment for row in make_table(manifest(), [r for row in table().rows for r in row.records if r], known).rows)
+        dict.fromkeys(
+            row.experiment
+            for row in make_table(
+                manifest(), [r for row in table().rows for r in row.records if r], known
+            ).rows
+        )
     )
     assert names == ["hostile", "iptables-legacy", "inwindow-rst", "table-full", "baseline", "race"]
 
@@ -38,7 +46,9 @@ def test_variants_that_differ_on_any_kernel_are_rows_of_their_own() -> None:
 
 
 def test_a_label_names_what_sets_the_variants_apart() -> None:
-    four = [{"frontend": frontend, "scope": scope} for frontend in ("legacy", "nft") for scope in ("root", "user")]
+    four = [
+        {"frontend": frontend, "scope": scope} for frontend in ("legacy", "nft") for scope in ("root", "user")
+    ]
     assert labels(four, [1, 1, 2, 2]) == ["frontend=legacy", "frontend=nft"]
     assert labels(four, [1, 2, 1, 2]) == ["scope=root", "scope=user"]
     assert labels(four, [1, 1, 1, 2]) == [
@@ -49,14 +59,24 @@ def test_a_label_names_what_sets_the_variants_apart() -> None:
 
 def test_a_row_knows_which_facts_changed_against_the_left_neighbour() -> None:
     (row,) = rows("inwindow-rst")
-    assert [sorted(facts) for facts in row.changed] == [[], ["invalid", "state"], ["invalid", "state"], ["invalid", "state"]]
+    assert [sorted(facts) for facts in row.changed] == [
+        [],
+        ["invalid", "state"],
+        ["invalid", "state"],
+        ["invalid", "state"],
+    ]
     assert row.differs
     assert not rows("baseline")[0].differs
 
 
 def test_a_cell_that_was_not_run_is_empty_and_no_neighbour() -> None:
     (row,) = rows("iptables-legacy")
-    assert [record.status if record else None for record in row.records] == [Status.PASS, Status.UNSUPPORTED, None, None]
+    assert [record.status if record else None for record in row.records] == [
+        Status.PASS,
+        Status.UNSUPPORTED,
+        None,
+        None,
+    ]
     assert row.changed[1] == {"tables"}
 
 
@@ -81,11 +101,20 @@ def test_a_run_of_some_variants_says_which() -> None:
 
 def test_an_experiment_that_had_other_variants_when_it_was_run_is_labelled_by_what_was_run() -> None:
     declared = make_experiment("x", variants={"family": ("ipv4", "ipv6")})
-    records = [Record("5.10.251", "x", {"frontend": name}, Status.PASS, {"n": number}) for number, name in enumerate(("legacy", "nft"))]
-    assert [row.label for row in make_table(manifest(), records, {"x": declared}).rows] == ["frontend=legacy", "frontend=nft"]
+    records = [
+        Record("5.10.251", "x", {"frontend": name}, Status.PASS, {"n": number})
+        for number, name in enumerate(("legacy", "nft"))
+    ]
+    assert [row.label for row in make_table(manifest(), records, {"x": declared}).rows] == [
+        "frontend=legacy",
+        "frontend=nft",
+    ]
 
 
 def test_variants_from_before_and_after_a_rewriting_have_names() -> None:
     old, new = {"frontend": "legacy"}, {"frontend": "legacy", "stale": "near"}
     assert variants_label([new], [old, new]) == "stale=near"
-    assert variants_label([old, new], [old, new, {"frontend": "nft"}]) == "frontend=legacy; frontend=legacy,stale=near"
+    assert (
+        variants_label([old, new], [old, new, {"frontend": "nft"}])
+        == "frontend=legacy; frontend=legacy,stale=near"
+    )

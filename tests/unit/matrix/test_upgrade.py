@@ -17,31 +17,68 @@ from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment
 from vms.errors import UsageError
 
 LEFT, RIGHT = "6.1.9", "6.12.9"
-FASTER = Commit("faster", "netfilter: go faster", Confirmed.SOURCE, "Flows are found faster.", "aaaaaaaaaaaa", "6.5")
-FIX = Commit("fix", "netfilter: count right", Confirmed.CHANGELOG, "Drops are counted right.", "bbbbbbbbbbbb", "7.0", ("6.1.8",))
+FASTER = Commit(
+    "faster", "netfilter: go faster", Confirmed.SOURCE, "Flows are found faster.", "aaaaaaaaaaaa", "6.5"
+)
+FIX = Commit(
+    "fix",
+    "netfilter: count right",
+    Confirmed.CHANGELOG,
+    "Drops are counted right.",
+    "bbbbbbbbbbbb",
+    "7.0",
+    ("6.1.8",),
+)
 QUIET = Commit("quiet", "netfilter: say less", Confirmed.SOURCE, "Less is logged.", "cccccccccccc", "6.8")
 LEDGER = Ledger(
     {commit.key: commit for commit in (FASTER, FIX, QUIET)},
     (Entry("lookup", FASTER, "steps", before=9, after=3), Entry("drops", FIX, "counted", before=0, after=5)),
     {"6.1": "6.1.9", "6.12": "6.12.9"},
 )
-FACTS: dict[str, dict[str, type]] = {"lookup": {"steps": int}, "drops": {"counted": int}, "tun": {"flows": int}, "odd": {"word": str}}
-CATALOGUE = {name: make_experiment(name, facts, variants={"scope": ("root", "user")}) for name, facts in FACTS.items()}
+FACTS: dict[str, dict[str, type]] = {
+    "lookup": {"steps": int},
+    "drops": {"counted": int},
+    "tun": {"flows": int},
+    "odd": {"word": str},
+}
+CATALOGUE = {
+    name: make_experiment(name, facts, variants={"scope": ("root", "user")}) for name, facts in FACTS.items()
+}
 
 
 def save(results: Path, day: int, *records: Record) -> None:
     kernels = tuple(
-        KernelEntry(name, f"debian:{name}", name.rpartition(".")[0], name, "cloud", f"{name}-1", "sid") for name in (LEFT, RIGHT, "6.12.8")
+        KernelEntry(name, f"debian:{name}", name.rpartition(".")[0], name, "cloud", f"{name}-1", "sid")
+        for name in (LEFT, RIGHT, "6.12.8")
     )
     run = results / f"run-{day}"
     (run / "cells").mkdir(parents=True)
-    manifest = Manifest(run.name, "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, (), kernels, SURROUNDINGS, "2026-11-30T03:00:00+00:00")
+    manifest = Manifest(
+        run.name,
+        "plan",
+        f"2026-11-{day:02}T02:00:00+00:00",
+        (),
+        1,
+        (),
+        kernels,
+        SURROUNDINGS,
+        "2026-11-30T03:00:00+00:00",
+    )
     (run / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     (run / "results.json").write_bytes(msgspec.json.encode(records))
 
 
-def cell(kernel: str, experiment: str, status: Status = Status.PASS, scope: str = "root", **facts: FactValue) -> Record:
-    return Record(kernel, experiment, {"scope": scope}, status, dict(facts), "the kernel's words" if status is not Status.PASS else "")
+def cell(
+    kernel: str, experiment: str, status: Status = Status.PASS, scope: str = "root", **facts: FactValue
+) -> Record:
+    return Record(
+        kernel,
+        experiment,
+        {"scope": scope},
+        status,
+        dict(facts),
+        "the kernel's words" if status is not Status.PASS else "",
+    )
 
 
 def story(results: Path, *records: Record) -> Story:
@@ -67,7 +104,9 @@ def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
         (Weight.UNEXPLAINED, []),
         (Weight.CHANGES, ["faster"]),
     ]
-    assert [(evidence.label, evidence.before, evidence.after) for evidence in found.chapters[4].evidence] == [("", 9, 3)]
+    assert [(evidence.label, evidence.before, evidence.after) for evidence in found.chapters[4].evidence] == [
+        ("", 9, 3)
+    ]
     assert (found.compared, found.differing, found.exit_code) == (6, 6, 1)
     assert [commit.key for commit in found.unseen_gained] == ["quiet"]
 
@@ -87,13 +126,20 @@ def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None
     )
     assert text.startswith("From 6.1.9 (cloud, 6.1.9-1, sid) to 6.12.9 (cloud, 6.12.9-1, sid)")
     assert "1. No longer so: Drops are counted right." in text
-    assert "netfilter: count right; in mainline since 7.0, in 6.1 since 6.1.8, not in 6.12.9. https://git.kernel.org" in text
+    assert (
+        "netfilter: count right; in mainline since 7.0, in 6.1 since 6.1.8, not in 6.12.9."
+        " https://git.kernel.org" in text
+    )
     assert "- drops: counted (the counted) was 5, is 0" in text
     assert "- tun: answered before, unsupported now: the kernel's words" in text
     assert "3. Flows are found faster." in text
     assert f"evidence: {tmp_path.name}/run-1/cells/{{6.1.9,6.12.9}}/lookup/scope=root" in text
     assert "To see it happen: ./invoke matrix -k 6.1.9 -k 6.12.9 -e EXPERIMENT" in text
-    assert text.index("Fixes that you lose") < text.index("## What is no longer there") < text.index("## What else behaves otherwise")
+    assert (
+        text.index("Fixes that you lose")
+        < text.index("## What is no longer there")
+        < text.index("## What else behaves otherwise")
+    )
     assert "## Known changes that no cell that was run shows" in text
 
 
@@ -103,7 +149,9 @@ def test_explained_changes_are_no_alarm(tmp_path: Path) -> None:
 
 def test_what_contradicts_the_ledger_is_unexplained_and_names_the_entry(tmp_path: Path) -> None:
     found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=99))
-    assert [(chapter.weight, chapter.against) for chapter in found.chapters] == [(Weight.UNEXPLAINED, (FASTER,))]
+    assert [(chapter.weight, chapter.against) for chapter in found.chapters] == [
+        (Weight.UNEXPLAINED, (FASTER,))
+    ]
     assert "This is not what the ledger expects of: netfilter: go faster" in story_text(found, 0)
 
 
@@ -119,17 +167,31 @@ def test_errors_and_unstable_cells_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: Path) -> None:
-    save(tmp_path, 2, cell("6.12.8", "lookup", steps=1), cell(RIGHT, "lookup", steps=3), cell(LEFT, "lookup", steps=9))
+    save(
+        tmp_path,
+        2,
+        cell("6.12.8", "lookup", steps=1),
+        cell(RIGHT, "lookup", steps=3),
+        cell(LEFT, "lookup", steps=9),
+    )
     save(tmp_path, 3, cell(LEFT, "lookup", steps=8))
     answers = read_answers(tmp_path)
-    assert [answers.pick(spec).name for spec in ("6.12", "6.12.8", "debian:6.12.8", "6.12.8-1")] == ["6.12.9", "6.12.8", "6.12.8", "6.12.8"]
+    assert [answers.pick(spec).name for spec in ("6.12", "6.12.8", "debian:6.12.8", "6.12.8-1")] == [
+        "6.12.9",
+        "6.12.8",
+        "6.12.8",
+        "6.12.8",
+    ]
     found = upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
     assert found.chapters[0].evidence[0].before == 8
     assert "run-3" in found.chapters[0].evidence[0].paths[0]
 
 
 def test_a_kernel_that_was_never_asked_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no run has asked a kernel '6.6' \(asked were: none yet\); `./invoke matrix -k 6.6` asks it"):
+    with pytest.raises(
+        UsageError,
+        match=r"no run has asked a kernel '6.6' \(asked were: none yet\); `./invoke matrix -k 6.6` asks it",
+    ):
         read_answers(tmp_path).pick("6.6")
 
 
@@ -143,7 +205,16 @@ def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
 def test_hostile_answers_are_shown_harmless_and_short(tmp_path: Path) -> None:
     hostile = "\x1b[31m\n## Fixes\n" + "A" * 100_000
     bad = Record(RIGHT, "tun", {"scope": "root"}, Status.UNSUPPORTED, {}, hostile)
-    text = story_text(story(tmp_path, cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word=hostile), cell(LEFT, "tun", flows=1), bad), 0)
+    text = story_text(
+        story(
+            tmp_path,
+            cell(LEFT, "odd", word="a"),
+            cell(RIGHT, "odd", word=hostile),
+            cell(LEFT, "tun", flows=1),
+            bad,
+        ),
+        0,
+    )
     assert "\x1b" not in text
     assert "\n## Fixes\n" not in text
     assert len(text) < 5_000
@@ -155,7 +226,11 @@ MORE = Commit("more", "netfilter: c", Confirmed.SOURCE, "More is counted.", "eee
 
 def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path) -> None:
     names = {"a": 1, "b": 2, "c": 3}
-    catalogue = {"inventory": make_experiment("inventory", {"names": dict, "one": int, "two": int}, variants={"scope": ("root",)})}
+    catalogue = {
+        "inventory": make_experiment(
+            "inventory", {"names": dict, "one": int, "two": int}, variants={"scope": ("root",)}
+        )
+    }
     ledger = Ledger(
         {commit.key: commit for commit in (MANY, MORE)},
         (
@@ -192,12 +267,20 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
             {f"key number {n}": 0 if n == 3 else n for n in range(10)},
             "key number 3 3 -> 0; with key number 9 9",
         ),
-        ({f"key number {n}": n for n in range(9)}, {f"key number {n}": n for n in range(8)}, "is now without key number 8 8"),
+        (
+            {f"key number {n}": n for n in range(9)},
+            {f"key number {n}": n for n in range(8)},
+            "is now without key number 8 8",
+        ),
         (["one", "two"], ["one", "three"], "was one, two; is one, three"),
     ],
 )
-def test_of_long_values_what_differs_is_told(tmp_path: Path, before: FactValue, after: FactValue, said: str) -> None:
-    assert said in story_text(story(tmp_path, cell(LEFT, "odd", word=before), cell(RIGHT, "odd", word=after)), 0)
+def test_of_long_values_what_differs_is_told(
+    tmp_path: Path, before: FactValue, after: FactValue, said: str
+) -> None:
+    assert said in story_text(
+        story(tmp_path, cell(LEFT, "odd", word=before), cell(RIGHT, "odd", word=after)), 0
+    )
 
 
 def test_a_run_without_evidence_is_not_said_to_have_any(tmp_path: Path) -> None:
@@ -220,7 +303,10 @@ def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
     )
     text = story_markdown(found)
     assert text.startswith("# From 6.1.9 (cloud".replace("(", "\\("))
-    assert "([netfilter: go faster](https://git.kernel.org/torvalds/c/aaaaaaaaaaaa); in mainline since 6.5, not in 6.1.9)" in text
+    assert (
+        "([netfilter: go faster](https://git.kernel.org/torvalds/c/aaaaaaaaaaaa); in mainline since 6.5, not"
+        " in 6.1.9)" in text
+    )
     assert "- lookup: steps \\(the steps\\) was 9, is 3" in text
     assert "<script>" not in text
     assert "\nLook at the evidence: these may be regressions.\n" in text
@@ -228,6 +314,12 @@ def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
 
 
 def test_answers_to_variants_that_an_experiment_no_longer_has_are_left_out(tmp_path: Path) -> None:
-    old = [Record(kernel, "lookup", {"family": "ipv4"}, Status.PASS, {"steps": steps}) for kernel, steps in ((LEFT, 9), (RIGHT, 3))]
+    old = [
+        Record(kernel, "lookup", {"family": "ipv4"}, Status.PASS, {"steps": steps})
+        for kernel, steps in ((LEFT, 9), (RIGHT, 3))
+    ]
     found = story(tmp_path, *old, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
-    assert (found.compared, [evidence.label for chapter in found.chapters for evidence in chapter.evidence]) == (1, [""])
+    assert (
+        found.compared,
+        [evidence.label for chapter in found.chapters for evidence in chapter.evidence],
+    ) == (1, [""])

@@ -34,9 +34,14 @@ from vms.image import Image, image_at
 
 PLAN = make_plan(
     [make_kernel("5.10.1"), make_kernel("6.1.2")],
-    [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), *(make_experiment(f"e{number}") for number in range(8))],
+    [
+        make_experiment("baseline", variants={"frontend": ("legacy", "nft")}),
+        *(make_experiment(f"e{number}") for number in range(8)),
+    ],
 )
-NAMES = [f"{cell.kernel.name} {cell.experiment.name} {','.join(cell.variant.values())}" for cell in PLAN.cells]
+NAMES = [
+    f"{cell.kernel.name} {cell.experiment.name} {','.join(cell.variant.values())}" for cell in PLAN.cells
+]
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +51,9 @@ def image_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     built = tmp_path_factory.mktemp("image")
     (built / "root.squashfs").write_bytes(b"userland")
     (built / "busybox").write_bytes(b"busybox")
-    (built / "image.json").write_text(json.dumps({"sha256": hashlib.sha256(b"userland").hexdigest(), "packages": {}}))
+    (built / "image.json").write_text(
+        json.dumps({"sha256": hashlib.sha256(b"userland").hexdigest(), "packages": {}})
+    )
     monkeypatch.setattr("tests.unit.matrix.test_workers._built", built)
 
 
@@ -90,7 +97,10 @@ def test_the_same_comes_out_as_locally(site: Site, source: FakeSource, tmp_path:
     local.close(finished=True)
 
     def facts(directory: RunDirectory) -> dict[object, object]:
-        return {key: (record.status, record.facts, record.evidence, record.attempts) for key, record in directory.records.items()}
+        return {
+            key: (record.status, record.facts, record.evidence, record.attempts)
+            for key, record in directory.records.items()
+        }
 
     assert facts(found) == facts(local)
     assert (found.path / "cells/6.1.2/e3/name.txt").read_text() == "6.1.2 e3 "
@@ -98,7 +108,9 @@ def test_the_same_comes_out_as_locally(site: Site, source: FakeSource, tmp_path:
     assert sum(asked.values(), Counter()) == Counter(NAMES)
 
 
-def test_a_worker_that_dies_costs_only_what_it_had_not_finished(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_only_what_it_had_not_finished(
+    site: Site, source: FakeSource, tmp_path: Path
+) -> None:
     doomed = site.worker()
     other = site.worker()
     killed = threading.Event()
@@ -164,7 +176,9 @@ def test_when_all_workers_are_gone_others_go_on(site: Site, source: FakeSource, 
     assert len(source.asked()) == 2
 
 
-def test_a_worker_with_other_experiments_that_comes_later_gives_no_answer(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_a_worker_with_other_experiments_that_comes_later_gives_no_answer(
+    site: Site, source: FakeSource, tmp_path: Path
+) -> None:
     first = site.worker()
     with connected(site.address, source, image) as workers:
         workers.prepare(PLAN.kernels)
@@ -188,7 +202,9 @@ def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: 
         pass
 
 
-def test_without_workers_it_waits_a_while_and_says_so(site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_workers_it_waits_a_while_and_says_so(
+    site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("matrix.workers._ALONE_SECONDS", 1)
     with (
         connected(site.address, source, image) as workers,
@@ -197,7 +213,9 @@ def test_without_workers_it_waits_a_while_and_says_so(site: Site, source: FakeSo
         workers.prepare(PLAN.kernels)
 
 
-def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(
+    site: Site, source: FakeSource, tmp_path: Path
+) -> None:
     site.worker()
 
     class Killing(Seen):
@@ -206,13 +224,18 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(site: Si
                 site.scheduler.kill()
 
     seen = Killing()
-    with connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers, pytest.raises(HostError, match="is gone"):
+    with (
+        connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers,
+        pytest.raises(HostError, match="is gone"),
+    ):
         run(workers, tmp_path / "far", seen)
     assert 0 < len(seen.records) < len(PLAN.cells)
     assert {record.status for record in seen.records} == {Status.PASS}
 
 
-def test_an_interrupted_run_leaves_the_workers_to_the_next(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_the_workers_to_the_next(
+    site: Site, source: FakeSource, tmp_path: Path
+) -> None:
     site.worker()
 
     class Interrupting(Seen):
@@ -222,7 +245,10 @@ def test_an_interrupted_run_leaves_the_workers_to_the_next(site: Site, source: F
                 raise KeyboardInterrupt
 
     seen = Interrupting()
-    with pytest.raises(KeyboardInterrupt), connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers,
+    ):
         run(workers, tmp_path / "far", seen)
     assert time.monotonic() - seen.asked < 3
     time.sleep(1.5)
@@ -250,20 +276,30 @@ def test_a_worker_without_its_scheduler_ends(site: Site) -> None:
     assert worker.wait(20) == 0
 
 
-def test_with_tls_only_who_has_a_certificate_gets_in(source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_tls_only_who_has_a_certificate_gets_in(
+    source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dask import config
 
     tls = {
         "ca-file": certificate(tmp_path),
-        **{who: {"cert": tmp_path / "pem", "key": tmp_path / "key"} for who in ("scheduler", "worker", "client")},
+        **{
+            who: {"cert": tmp_path / "pem", "key": tmp_path / "key"}
+            for who in ("scheduler", "worker", "client")
+        },
     }
-    settings = {"distributed": {"comm": {"require-encryption": True, "tls": json.loads(json.dumps(tls, default=str))}}}
+    settings = {
+        "distributed": {"comm": {"require-encryption": True, "tls": json.loads(json.dumps(tls, default=str))}}
+    }
     (tmp_path / "dask.yaml").write_text(json.dumps(settings))  # JSON is YAML
     monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "dask.yaml"))
     with ExitStack() as held:
         site = Site(held, "tls")
         site.worker()
-        with pytest.raises(HostError, match="no Dask scheduler answers"), connected(site.address, source, image):
+        with (
+            pytest.raises(HostError, match="no Dask scheduler answers"),
+            connected(site.address, source, image),
+        ):
             pass
         mine = {"ca-file": tls["ca-file"], "client.cert": tmp_path / "pem", "client.key": tmp_path / "key"}
         with (
@@ -279,9 +315,9 @@ def certificate(directory: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "matrix")])
     now = datetime.now(UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1)).sign(
-        key, hashes.SHA256()
-    )
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1)
+    ).sign(key, hashes.SHA256())
     (directory / "pem").write_bytes(made.public_bytes(Encoding.PEM))
     (directory / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return directory / "pem"
@@ -297,5 +333,9 @@ def listens(pid: int) -> list[str]:
     """The addresses on which a process accepts TCP connections, as /proc/net/tcp writes them."""
     links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
     inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
-    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
     return [row[1] for row in rows if row[3] == "0A" and row[9] in inodes]

@@ -36,4 +36,11 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]
 @pytest.fixture
 def machine() -> Machine:
     accelerator = Accelerator("tcg", "qemu64", "the test asked for it")
-    return Machine(accelerator, Hardware(memory=8), Path("/no/vmlinuz"), Path("/no/initramfs"), Path("/no/image"), Path("/no/modules"))
+    return Machine(
+        accelerator,
+        Hardware(memory=8),
+        Path("/no/vmlinuz"),
+        Path("/no/initramfs"),
+        Path("/no/image"),
+        Path("/no/modules"),
+    )

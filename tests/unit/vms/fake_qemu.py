@@ -2,12 +2,13 @@
 
 What it does stands in $FAKE_QEMU, words in any order:
 
-exit        ends at once with status 1 and a message          deaf       opens no socket at all
-mute        takes QMP commands and never answers               refuse     refuses to migrate
-noclone     a clone ends as soon as it gets its state          panic      its kernel panics at the first request, and it ends
-hang        the agent never answers                            flood      the agent answers without end
-stale       the agent says other things first                  sigbus     ends as for a memory file without room
-userspace   the console says that user space was reached       old / broken   its --version
+exit        ends at once with status 1 and a message          deaf       opens no socket at all mute
+takes QMP commands and never answers               refuse     refuses to migrate noclone     a clone
+ends as soon as it gets its state          panic      its kernel panics at the first request, and it
+ends hang        the agent never answers                            flood      the agent answers
+without end stale       the agent says other things first                  sigbus     ends as for a
+memory file without room userspace   the console says that user space was reached       old / broken
+its --version
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def agent(listener: socket.socket) -> None:
     with connection, connection.makefile("rb") as lines:
         for line in lines:
             if "panic" in MODES:
-                console("[   12.5] BUG: kernel NULL pointer dereference\n[   12.6] Kernel panic - not syncing: Fatal exception\n")
+                console(
+                    "[   12.5] BUG: kernel NULL pointer dereference\n[   12.6] Kernel panic - not syncing:"
+                    " Fatal exception\n"
+                )
                 os._exit(0)
             if "hang" in MODES:
                 continue
@@ -64,7 +68,9 @@ def agent(listener: socket.socket) -> None:
                     connection.sendall(b"x" * 65536)
             if "stale" in MODES:
                 connection.sendall(b'garbage\n[1]\n{"id": "of somebody else"}\n')
-            connection.sendall(json.dumps({"id": json.loads(line)["id"], "ok": True, "ready": True}).encode() + b"\n")
+            connection.sendall(
+                json.dumps({"id": json.loads(line)["id"], "ok": True, "ready": True}).encode() + b"\n"
+            )
 
 
 def migrate(path: str) -> None:
@@ -98,14 +104,25 @@ def qmp(listener: socket.socket) -> None:
     """Serves the monitor."""
     connection, _ = listener.accept()
     with connection:
-        say(connection, {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": ""}, "capabilities": []}})
+        say(
+            connection,
+            {
+                "QMP": {
+                    "version": {"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": ""},
+                    "capabilities": [],
+                }
+            },
+        )
         for command in objects(connection):
             name, arguments = command["execute"], command.get("arguments", {})
             same_id = {"id": command["id"]} if "id" in command else {}
             if "mute" in MODES and name != "qmp_capabilities":
                 continue
             if "refuse" in MODES and name == "migrate":
-                say(connection, {"error": {"class": "GenericError", "desc": "a device is unmigratable"}, **same_id})
+                say(
+                    connection,
+                    {"error": {"class": "GenericError", "desc": "a device is unmigratable"}, **same_id},
+                )
                 continue
             if name == "migrate":
                 migrate(arguments["uri"].removeprefix("unix:"))
@@ -139,7 +156,10 @@ def main() -> None:
         if "broken" in MODES:
             print("error while loading shared libraries: libglib-2.0.so.0", file=sys.stderr)
             sys.exit(127)
-        print(f"QEMU emulator version {'5.1.0' if 'old' in MODES else '7.2.22'} (fake {os.environ.get('FAKE_QEMU_BUILD', '1')})")
+        print(
+            f"QEMU emulator version {'5.1.0' if 'old' in MODES else '7.2.22'} (fake"
+            f" {os.environ.get('FAKE_QEMU_BUILD', '1')})"
+        )
         return
     if "exit" in MODES:
         print("qemu: could not open 'nothing': No such file or directory", file=sys.stderr)
@@ -154,7 +174,10 @@ def main() -> None:
     if "-incoming" not in sys.argv:
         RUNNING.set()
     if "deaf" not in MODES:
-        console("[    0.0] Linux version 6.1\n" + ("initramfs: reached user space\n" if "userspace" in MODES else ""))
+        console(
+            "[    0.0] Linux version 6.1\n"
+            + ("initramfs: reached user space\n" if "userspace" in MODES else "")
+        )
         for name, serve in (("ssh", socket.socket.accept), ("agent", agent), ("qmp", qmp)):
             threading.Thread(target=serve, args=(listen(name),), daemon=True).start()
     time.sleep(600)

@@ -57,7 +57,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr(accel, "PROOF_SECONDS", 20.0)
 
 
-def test_kvm_is_used_once_a_kernel_reached_user_space(fake_qemu: Fake, cache: Cache, proofs: Proofs, patient: Callable[[], None]) -> None:
+def test_kvm_is_used_once_a_kernel_reached_user_space(
+    fake_qemu: Fake, cache: Cache, proofs: Proofs, patient: Callable[[], None]
+) -> None:
     fake_qemu("userspace")
     patient()
     chosen = choose_accelerator("auto", cache, proofs)
@@ -73,13 +75,19 @@ def test_a_kernel_that_says_nothing_proves_that_kvm_does_not_work(
     assert (chosen.name, chosen.cpu) == ("tcg", accel.TCG_CPU)
     assert "with -cpu host" in chosen.why
     assert "with -cpu qemu64" in chosen.why
-    assert "user space was still not reached, the last on its console was: [    0.0] Linux version 6.1" in chosen.why
+    assert (
+        "user space was still not reached, the last on its console was: [    0.0] Linux version 6.1"
+        in chosen.why
+    )
     assert "\n" not in chosen.why
 
 
 def test_a_qemu_that_aborts_is_quoted(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
     fake_qemu("exit")
-    assert "QEMU ended with status 1: qemu: could not open 'nothing'" in choose_accelerator("auto", cache, proofs).why
+    assert (
+        "QEMU ended with status 1: qemu: could not open 'nothing'"
+        in choose_accelerator("auto", cache, proofs).why
+    )
 
 
 def test_the_verdict_is_remembered_for_this_boot_and_this_qemu(
@@ -110,7 +118,10 @@ def test_asking_for_kvm_proves_again_and_fails_with_what_was_seen(
 ) -> None:
     choose_accelerator("auto", cache, proofs)
     began = time.monotonic()
-    with pytest.raises(HostError, match=r"KVM boots no kernel on this host: tried vmlinuz: with -cpu host, after 1\.\d s, user space"):
+    with pytest.raises(
+        HostError,
+        match=r"KVM boots no kernel on this host: tried vmlinuz: with -cpu host, after 1\.\d s, user space",
+    ):
         choose_accelerator("kvm", cache, proofs)
     assert time.monotonic() - began < 5
     fake_qemu("userspace")
@@ -125,7 +136,9 @@ def test_tcg_needs_no_proof(cache: Cache, proofs: Proofs) -> None:
     assert proofs.count == 0
 
 
-def test_without_a_device_nothing_is_booted(fake_qemu: Fake, cache: Cache, proofs: Proofs, device: Path) -> None:
+def test_without_a_device_nothing_is_booted(
+    fake_qemu: Fake, cache: Cache, proofs: Proofs, device: Path
+) -> None:
     device.unlink()
     assert choose_accelerator("auto", cache, proofs).why == f"KVM boots no kernel here: there is no {device}"
     with pytest.raises(HostError, match="there is no"):
@@ -133,7 +146,9 @@ def test_without_a_device_nothing_is_booted(fake_qemu: Fake, cache: Cache, proof
     assert proofs.count == 0
 
 
-@pytest.mark.parametrize(("number", "said"), [(errno.EACCES, "may not be opened by this user"), (errno.ENODEV, "No such device")])
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EACCES, "may not be opened by this user"), (errno.ENODEV, "No such device")]
+)
 def test_a_device_that_does_not_open(
     cache: Cache, proofs: Proofs, monkeypatch: pytest.MonkeyPatch, device: Path, number: int, said: str
 ) -> None:

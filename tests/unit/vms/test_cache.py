@@ -87,12 +87,17 @@ def test_a_full_disk_is_said_plainly(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
-def test_a_cache_that_cannot_be_written_is_said_plainly(cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_cache_that_cannot_be_written_is_said_plainly(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def refuse(path: Path, **_: object) -> None:
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(HostError, match=f"the test: {cache.root}/kind: {os.strerror(number)}; is the cache under {cache.root} yours?"):
+    with pytest.raises(
+        HostError,
+        match=f"the test: {cache.root}/kind: {os.strerror(number)}; is the cache under {cache.root} yours?",
+    ):
         cache.ensure("kind", "key", lambda entry: None, soon())
     with pytest.raises(HostError, match=os.strerror(number)), cache.lock("kind", "key", soon()):
         pass
@@ -116,7 +121,9 @@ def test_threads_build_an_entry_once(cache: Cache) -> None:
 def test_another_process_that_builds_is_waited_for(cache: Cache) -> None:
     process = holder(cache.root, "build")
     try:
-        with pytest.raises(HostError, match="waited 0.2 s for another process that holds .*key.lock while waiting for me"):  # noqa: RUF043
+        with pytest.raises(
+            HostError, match=r"waited 0.2 s for another process that holds .*key.lock while waiting for me"
+        ):
             cache.ensure("kind", "key", lambda entry: None, Deadline(0.2, "me"))
     finally:
         end(process)

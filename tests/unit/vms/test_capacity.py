@@ -29,7 +29,10 @@ def test_without_limits_it_is_the_machine(machine: Path) -> None:
     assert capacity.free_memory() == 20000 * 1024
 
 
-@pytest.mark.parametrize(("limit", "expected"), [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("2000000 100000", 8)])
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("2000000 100000", 8)],
+)
 def test_a_limit_on_time_is_a_limit_on_processors(machine: Path, limit: str, expected: int) -> None:
     (machine / "cgroup/outer/inner/cpu.max").write_text(f"{limit}\n")
     assert capacity.processors() == expected
@@ -44,7 +47,9 @@ def test_the_tightest_limit_on_memory_counts_and_caches_are_free(machine: Path) 
 
 
 @pytest.mark.parametrize(("mebibytes", "expected"), [(100_000, 8), (2000, 3), (100, 1)])
-def test_as_many_guests_as_there_are_processors_and_memory_for(machine: Path, mebibytes: int, expected: int) -> None:
+def test_as_many_guests_as_there_are_processors_and_memory_for(
+    machine: Path, mebibytes: int, expected: int
+) -> None:
     (machine / "proc/meminfo").write_text(f"MemAvailable: {mebibytes * 1024} kB\n")
     assert capacity.guests() == expected
 

@@ -38,7 +38,9 @@ def test_only_a_clone_waits_for_a_state(machine: Machine) -> None:
 
 def test_a_template_writes_its_memory_and_a_clone_does_not(machine: Machine) -> None:
     def memory(shared: bool) -> str:
-        line = words(command_line("qemu", replace(machine, memory_file=Memory(Path("/t/memory"), shared)), Path("/g")))
+        line = words(
+            command_line("qemu", replace(machine, memory_file=Memory(Path("/t/memory"), shared)), Path("/g"))
+        )
         return next(word for word in line if "mem-path" in word)
 
     assert memory(True) == "memory-backend-file,id=memory,size=8M,mem-path=/t/memory,share=on"
@@ -57,6 +59,8 @@ def test_what_is_shown_is_what_is_executed(machine: Machine) -> None:
 
 
 def test_accelerator_and_cpu_are_as_chosen(machine: Machine) -> None:
-    line = words(command_line("qemu", replace(machine, accelerator=Accelerator("kvm", "host", "proven")), Path("/g")))
+    line = words(
+        command_line("qemu", replace(machine, accelerator=Accelerator("kvm", "host", "proven")), Path("/g"))
+    )
     assert line[line.index("-accel") + 1] == "kvm"
     assert line[line.index("-cpu") + 1] == "host"

@@ -23,9 +23,15 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Fin
     monkeypatch.setattr(doctor, "host_apt", lambda: SimpleNamespace(mirror=""))
 
     def one(what: str, debian: Debian = DEBIAN) -> Finding:
-        return next(finding for finding in examine(tmp_path / "packages.txt", debian, Cache(tmp_path / "cache")) if finding.what == what)
+        return next(
+            finding
+            for finding in examine(tmp_path / "packages.txt", debian, Cache(tmp_path / "cache"))
+            if finding.what == what
+        )
 
-    (tmp_path / "packages.txt").write_text("# why\nbase-files  -  there on every Debian\nno-such-package-here  test  only tests need it\n")
+    (tmp_path / "packages.txt").write_text(
+        "# why\nbase-files  -  there on every Debian\nno-such-package-here  test  only tests need it\n"
+    )
     return one
 
 
@@ -33,7 +39,9 @@ def test_what_only_tests_need_is_not_missing(look: Callable[[str], Finding]) -> 
     assert look("Debian packages") == Finding("Debian packages", True, "all 1 installed")
 
 
-def test_missing_packages_are_named_with_the_command_that_installs_them(look: Callable[[str], Finding], tmp_path: Path) -> None:
+def test_missing_packages_are_named_with_the_command_that_installs_them(
+    look: Callable[[str], Finding], tmp_path: Path
+) -> None:
     (tmp_path / "packages.txt").write_text("base-files - x\nno-such-package-here - y\n")
     finding = look("Debian packages")
     assert not finding.good
@@ -42,7 +50,9 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(look: Ca
 
 
 def test_the_projects_own_list_is_understood(tmp_path: Path) -> None:
-    first = next(examine(ROOT / "debian-packages.txt", Debian("http://deb.example.org/debian"), Cache(tmp_path)))
+    first = next(
+        examine(ROOT / "debian-packages.txt", Debian("http://deb.example.org/debian"), Cache(tmp_path))
+    )
     assert first.what == "Debian packages"
     assert "chromium" not in first.found + first.advice
 
@@ -59,7 +69,9 @@ def test_qemu(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -
     assert "not on the PATH" in finding.found
 
 
-def test_memory_for_at_least_one_guest(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_for_at_least_one_guest(
+    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert look("memory").good
     monkeypatch.setattr(doctor, "_GUEST_MEMORY", 1 << 30)
     assert not look("memory").good
@@ -77,6 +89,9 @@ def test_room_in_the_cache(look: Callable[[str], Finding], monkeypatch: pytest.M
 
 def test_a_mirror(look: Callable[..., Finding]) -> None:
     assert look("Debian mirror") == Finding(
-        "Debian mirror", True, "http://deb.example.org/debian (from matrix.toml)", look("Debian mirror").advice
+        "Debian mirror",
+        True,
+        "http://deb.example.org/debian (from matrix.toml)",
+        look("Debian mirror").advice,
     )
     assert not look("Debian mirror", Debian()).good

@@ -44,7 +44,10 @@ def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, m
 
 def test_an_answer_without_end_is_cut(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("flood")
-    with running(machine, "6.1.0") as guest, pytest.raises(LostGuest, match=f"more than {LONGEST_ANSWER >> 20} MiB"):
+    with (
+        running(machine, "6.1.0") as guest,
+        pytest.raises(LostGuest, match=f"more than {LONGEST_ANSWER >> 20} MiB"),
+    ):
         guest.ask(PING, soon(60))
 
 
@@ -87,7 +90,9 @@ def test_what_counts_as_a_crash(fake_qemu: Fake, machine: Machine, printed: str,
 def test_the_console_cannot_command_a_terminal_or_be_endless(fake_qemu: Fake, machine: Machine) -> None:
     with running(machine, "6.1.0") as guest:
         guest.ask(PING, soon())
-        (guest.qemu.directory / "console").write_bytes(b"x" * (3 << 20) + b"\n\x1b[31mred\x1b[0m\x07\x9b\xff\n")
+        (guest.qemu.directory / "console").write_bytes(
+            b"x" * (3 << 20) + b"\n\x1b[31mred\x1b[0m\x07\x9b\xff\n"
+        )
         assert guest.console().endswith("x\nred\ufffd\ufffd\n")
         assert len(guest.console()) <= 1 << 20
 

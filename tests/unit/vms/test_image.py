@@ -19,7 +19,10 @@ from vms.errors import FetchError, HostError
 from vms.image import PACKAGES, SUITE, build_image
 from vms.settings import Debian, Suite
 
-STATUS = b"Package: python3\nStatus: install ok installed\nVersion: 3.13.5-1\n\nPackage: conntrack\nVersion: 1:1.4.8-2\n"
+STATUS = (
+    b"Package: python3\nStatus: install ok installed\nVersion: 3.13.5-1\n\nPackage: conntrack\nVersion:"
+    b" 1:1.4.8-2\n"
+)
 DEBIAN = Debian(mirror="http://mirror.invalid/debian")
 
 
@@ -31,7 +34,11 @@ class Bootstrap:
         self.said = directory / "said"
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            for name, content in (("./usr/bin/busybox", b"busy"), ("./var/lib/dpkg/status", STATUS), ("./etc/hostname", b"x")):
+            for name, content in (
+                ("./usr/bin/busybox", b"busy"),
+                ("./var/lib/dpkg/status", STATUS),
+                ("./etc/hostname", b"x"),
+            ):
                 info = tarfile.TarInfo(name)
                 info.size, info.mtime = len(content), 1_700_000_000
                 archive.addfile(info, io.BytesIO(content))
@@ -86,19 +93,30 @@ def test_a_damaged_one_is_built_anew(bootstrap: Bootstrap, cache: Cache) -> None
     content = bytearray(first.squashfs.read_bytes())
     content[200] ^= 1
     first.squashfs.write_bytes(content)
-    assert build_image(cache, DEBIAN, soon()).sha256 == hashlib.sha256(first.squashfs.read_bytes()).hexdigest()
+    assert (
+        build_image(cache, DEBIAN, soon()).sha256 == hashlib.sha256(first.squashfs.read_bytes()).hexdigest()
+    )
     assert first.squashfs.read_bytes() != content
 
 
 @pytest.mark.parametrize("part", ["PACKAGES", "SUITE", "_EXCLUDED", "_SQUASHFS"])
-def test_another_recipe_makes_another(bootstrap: Bootstrap, cache: Cache, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_another_recipe_makes_another(
+    bootstrap: Bootstrap, cache: Cache, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     first = build_image(cache, DEBIAN, soon())
-    changed = {"PACKAGES": (*PACKAGES, "more"), "SUITE": "forky", "_EXCLUDED": (), "_SQUASHFS": ("-comp", "zstd", "-quiet")}
+    changed = {
+        "PACKAGES": (*PACKAGES, "more"),
+        "SUITE": "forky",
+        "_EXCLUDED": (),
+        "_SQUASHFS": ("-comp", "zstd", "-quiet"),
+    }
     monkeypatch.setattr(image, part, changed[part])
     assert build_image(cache, DEBIAN, soon()).squashfs.parent != first.squashfs.parent
 
 
-def test_mirror_and_keys_are_those_of_the_configuration(bootstrap: Bootstrap, cache: Cache, tmp_path: Path) -> None:
+def test_mirror_and_keys_are_those_of_the_configuration(
+    bootstrap: Bootstrap, cache: Cache, tmp_path: Path
+) -> None:
     keyring = tmp_path / "keys.gpg"
     keyring.touch()
     build_image(cache, replace(DEBIAN, suites=(Suite("sid"), Suite(SUITE, keyring=str(keyring)))), soon())
@@ -111,7 +129,9 @@ def test_mirror_and_keys_are_those_of_the_configuration(bootstrap: Bootstrap, ca
 
 def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, cache: Cache) -> None:
     bootstrap.does('touch "$TMPDIR/left"; echo "I: working"; echo "E: no key for this mirror"; exit 25')
-    with pytest.raises(FetchError, match="building the guests' image: mmdebstrap failed: E: no key for this mirror"):
+    with pytest.raises(
+        FetchError, match="building the guests' image: mmdebstrap failed: E: no key for this mirror"
+    ):
         build_image(cache, DEBIAN, soon())
     assert not Path(bootstrap.words[0]).exists()
     assert [path.suffix for path in (cache.root / "images").iterdir()] == [".lock"]
@@ -140,10 +160,13 @@ def test_what_a_killed_build_left_is_removed_first(bootstrap: Bootstrap, cache: 
 def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Path) -> None:
     # Its own child, as dpkg would be one, and itself: both hear of it.
     bootstrap.does(
-        f"sh -c 'trap \"echo child >>{tmp_path}/ended; exit\" TERM; touch {tmp_path}/child; while :; do sleep 0.05; done' &\n"
-        f"trap 'wait; echo parent >>{tmp_path}/ended; exit' TERM; touch {tmp_path}/begun; while :; do sleep 0.05; done"
+        f'sh -c \'trap "echo child >>{tmp_path}/ended; exit" TERM; touch {tmp_path}/child; while :; do sleep'
+        f" 0.05; done' &\ntrap 'wait; echo parent >>{tmp_path}/ended; exit' TERM; touch {tmp_path}/begun;"
+        " while :; do sleep 0.05; done"
     )
-    process = os.posix_spawn("/usr/bin/setsid", ["setsid", *image._ENDED_WITH_US, str(bootstrap.program)], os.environ)
+    process = os.posix_spawn(
+        "/usr/bin/setsid", ["setsid", *image._ENDED_WITH_US, str(bootstrap.program)], os.environ
+    )
     wait_for(lambda: (tmp_path / "begun").exists() and (tmp_path / "child").exists())
     os.kill(process, 15)
     os.waitpid(process, 0)

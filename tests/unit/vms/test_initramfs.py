@@ -22,11 +22,21 @@ KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
-    """A kernel's modules as depmod lists them: virtio_pci needs two others, virtio_rng is spelled with a dash, squashfs is built in."""
+    """A kernel's modules as depmod lists them: virtio_pci needs two others, virtio_rng is spelled
+    with a dash, squashfs is built in.
+    """
     directory = tmp_path / "lib/modules/6.1.0-cloud"
     drivers = directory / "kernel/drivers"
     drivers.mkdir(parents=True)
-    names = ("virtio_ring.ko", "virtio.ko", "virtio_pci.ko.xz", "virtio_blk.ko", "virtio_console.ko", "virtio-rng.ko", "overlay.ko.zst")
+    names = (
+        "virtio_ring.ko",
+        "virtio.ko",
+        "virtio_pci.ko.xz",
+        "virtio_blk.ko",
+        "virtio_console.ko",
+        "virtio-rng.ko",
+        "overlay.ko.zst",
+    )
     for name in names:
         content = f"module {name}".encode()
         if name.endswith(".xz"):
@@ -66,7 +76,9 @@ def soon() -> Deadline:
 def unpacked(packed: Path, directory: Path) -> Path:
     directory.mkdir()
     with packed.open("rb") as file:
-        subprocess.run(["cpio", "--extract", "--quiet", "--no-absolute-filenames"], stdin=file, cwd=directory, check=True)
+        subprocess.run(
+            ["cpio", "--extract", "--quiet", "--no-absolute-filenames"], stdin=file, cwd=directory, check=True
+        )
     return directory
 
 
@@ -87,8 +99,12 @@ def test_what_a_module_needs_is_loaded_before_it_and_what_is_built_in_is_not(mod
 def test_a_kernel_without_a_needed_module_is_refused_by_its_name(modules: Path, name: str) -> None:
     for listing in ("modules.dep", "modules.builtin"):
         lines = (modules / listing).read_text().splitlines(keepends=True)
-        (modules / listing).write_text("".join(line for line in lines if name not in line.partition(":")[0].replace("-", "_")))
-    with pytest.raises(Unbootable, match=f"6.1.0-cloud cannot boot a guest: {name} is neither built in nor a module of it"):
+        (modules / listing).write_text(
+            "".join(line for line in lines if name not in line.partition(":")[0].replace("-", "_"))
+        )
+    with pytest.raises(
+        Unbootable, match=f"6.1.0-cloud cannot boot a guest: {name} is neither built in nor a module of it"
+    ):
         needed_modules(modules)
 
 
@@ -106,12 +122,16 @@ def test_the_initramfs_holds_plain_modules_in_order(files: BootFiles, image: Ima
 
 def test_all_modules_are_on_the_disk(files: BootFiles, image: Image, tmp_path: Path) -> None:
     bootable = prepare(files, image, Cache(tmp_path / "cache"), soon())
-    listed = subprocess.run(["unsquashfs", "-l", str(bootable.modules)], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["unsquashfs", "-l", str(bootable.modules)], capture_output=True, text=True, check=True
+    ).stdout
     for path in files.modules.rglob("*.ko*"):
         assert str(path.relative_to(files.modules)) in listed
 
 
-def test_the_same_is_made_once_and_from_the_same_come_the_same_bytes(files: BootFiles, image: Image, tmp_path: Path) -> None:
+def test_the_same_is_made_once_and_from_the_same_come_the_same_bytes(
+    files: BootFiles, image: Image, tmp_path: Path
+) -> None:
     first = prepare(files, image, Cache(tmp_path / "one"), soon())
     assert prepare(files, image, Cache(tmp_path / "one"), soon()) == first
     second = prepare(files, image, Cache(tmp_path / "two"), soon())

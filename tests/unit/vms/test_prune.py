@@ -98,7 +98,15 @@ def test_an_empty_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("20GB", 20 * 10**9), ("20g", 20 * 10**9), ("1.5T", 15 * 10**11), ("500 MB", 5 * 10**8), ("0", 0), ("12K", 12_000)]
+    ("text", "size"),
+    [
+        ("20GB", 20 * 10**9),
+        ("20g", 20 * 10**9),
+        ("1.5T", 15 * 10**11),
+        ("500 MB", 5 * 10**8),
+        ("0", 0),
+        ("12K", 12_000),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size

@@ -56,7 +56,9 @@ def replace_qemu(directory: Path) -> None:
 def test_a_qemu_that_is_replaced_is_not_used_any_more(fake_qemu: Fake, tmp_path: Path) -> None:
     assert find_qemu() == find_qemu()
     replace_qemu(tmp_path)
-    with pytest.raises(HostError, match=r"was QEMU 7\.2\.22 \(fake 1\) and has been replaced meanwhile; start again"):
+    with pytest.raises(
+        HostError, match=r"was QEMU 7\.2\.22 \(fake 1\) and has been replaced meanwhile; start again"
+    ):
         find_qemu()
     fake_qemu("")  # as another process finds it
     assert find_qemu() == find_qemu()
@@ -91,7 +93,10 @@ def test_a_file_that_is_no_program(fake_qemu: Fake, tmp_path: Path) -> None:
 
 def test_an_early_exit_is_told_in_qemus_words(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("exit")
-    with pytest.raises(LostGuest, match=r"6\.1\.0: QEMU ended with status 1: qemu: could not open 'nothing'"), started(machine) as qemu:
+    with (
+        pytest.raises(LostGuest, match=r"6\.1\.0: QEMU ended with status 1: qemu: could not open 'nothing'"),
+        started(machine) as qemu,
+    ):
         qemu.execute("query-status", soon())
 
 
@@ -103,13 +108,19 @@ def test_a_qemu_that_opens_no_socket_is_given_up(fake_qemu: Fake, machine: Machi
 
 def test_a_silent_monitor_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("mute")
-    with pytest.raises(LostGuest, match=r"did not answer stop within 3 s \(trying it\)"), started(machine) as qemu:
+    with (
+        pytest.raises(LostGuest, match=r"did not answer stop within 3 s \(trying it\)"),
+        started(machine) as qemu,
+    ):
         qemu.execute("stop", soon(3))
 
 
 def test_a_refusal_is_told_in_qemus_words(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("refuse")
-    with pytest.raises(HostError, match="QEMU refused migrate: a device is unmigratable"), started(machine) as qemu:
+    with (
+        pytest.raises(HostError, match="QEMU refused migrate: a device is unmigratable"),
+        started(machine) as qemu,
+    ):
         qemu.save(soon())
 
 
@@ -147,7 +158,9 @@ import threading, time
 from pathlib import Path
 from vms.qemu import Qemu
 started = []
-thread = threading.Thread(target=lambda: started.append(Qemu(["sleep", "300"], Path({str(tmp_path)!r}), "it")))
+def start():
+    started.append(Qemu(["sleep", "300"], Path({str(tmp_path)!r}), "it"))
+thread = threading.Thread(target=start)
 thread.start()
 thread.join()
 time.sleep(0.3)

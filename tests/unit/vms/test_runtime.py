@@ -60,7 +60,9 @@ with private_directory() as directory:
             assert ours.exists()
 
 
-def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = base / ("d" * 100)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
@@ -70,5 +72,8 @@ def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(base: Path,
 
 def test_where_none_can_be_made_it_is_said(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(base / "gone"))
-    with pytest.raises(HostError, match=r"cannot make a guest's private directory in .*/gone: No such file"), private_directory():
+    with (
+        pytest.raises(HostError, match=r"cannot make a guest's private directory in .*/gone: No such file"),
+        private_directory(),
+    ):
         pass

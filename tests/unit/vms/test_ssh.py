@@ -18,7 +18,9 @@ from vms.ssh import Ssh
 
 
 class Shell(paramiko.ServerInterface):
-    """Lets our key in and runs nothing: each command prints itself and ends with status 3, except `sleep`, which never ends."""
+    """Lets our key in and runs nothing: each command prints itself and ends with status 3, except
+    `sleep`, which never ends.
+    """
 
     def __init__(self, authorized: bytes) -> None:
         self.authorized = authorized
@@ -47,9 +49,19 @@ class Shell(paramiko.ServerInterface):
 
 
 class Relay:
-    """The guest's end of the port. `before` is sent ahead of its answer; `host_key` replaces the key it is given; sshd takes `seconds`."""
+    """The guest's end of the port.
 
-    def __init__(self, port: socket.socket, before: bytes = b"", host_key: paramiko.PKey | None = None, seconds: float = 0.0) -> None:
+    `before` is sent ahead of its answer; `host_key` replaces the key it is given; sshd takes
+    `seconds`.
+    """
+
+    def __init__(
+        self,
+        port: socket.socket,
+        before: bytes = b"",
+        host_key: paramiko.PKey | None = None,
+        seconds: float = 0.0,
+    ) -> None:
         self.port = port
         self.before = before
         self.host_key = host_key
@@ -67,7 +79,9 @@ class Relay:
         given, authorized = (base64.b64decode(word) for word in self.hello[4:])
         time.sleep(self.seconds)
         self.transport = paramiko.Transport(self.port)
-        self.transport.add_server_key(self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode())))
+        self.transport.add_server_key(
+            self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode()))
+        )
         self.transport.start_server(event=threading.Event(), server=Shell(authorized))
 
     def line(self) -> bytes:

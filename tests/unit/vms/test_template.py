@@ -84,7 +84,9 @@ def test_a_clone_does_not_change_the_template(cache: Cache, agent: Agent) -> Non
 @pytest.mark.parametrize("file", ["memory", "state", "kernel"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 @pytest.mark.parametrize("when", ["during a run", "between runs"])
-def test_a_damaged_template_is_made_anew(cache: Cache, agent: Agent, boots: list[str], file: str, damage: str, when: str) -> None:
+def test_a_damaged_template_is_made_anew(
+    cache: Cache, agent: Agent, boots: list[str], file: str, damage: str, when: str
+) -> None:
     template = make(cache, agent)
     assert answers(template)
     path = template.path / file
@@ -128,7 +130,9 @@ def upgrade(directory: Path) -> None:
     program.write_text(program.read_text() + "# upgraded\n")
 
 
-def test_what_one_qemu_saved_no_other_loads(cache: Cache, agent: Agent, boots: list[str], fake_qemu: Fake, tmp_path: Path) -> None:
+def test_what_one_qemu_saved_no_other_loads(
+    cache: Cache, agent: Agent, boots: list[str], fake_qemu: Fake, tmp_path: Path
+) -> None:
     old = make(cache, agent)
     assert answers(old)
     upgrade(tmp_path)
@@ -157,7 +161,9 @@ def test_a_qemu_replaced_while_it_is_executed_is_given_no_state(
         answers(template)
 
 
-def test_where_saving_is_refused_guests_are_booted_and_it_is_said(cache: Cache, agent: Agent, fake_qemu: Fake, boots: list[str]) -> None:
+def test_where_saving_is_refused_guests_are_booted_and_it_is_said(
+    cache: Cache, agent: Agent, fake_qemu: Fake, boots: list[str]
+) -> None:
     fake_qemu("refuse")
     template = make(cache, agent)
     assert template.cold == "6.1.0: QEMU refused migrate: a device is unmigratable"
@@ -168,21 +174,27 @@ def test_where_saving_is_refused_guests_are_booted_and_it_is_said(cache: Cache, 
     assert not template.path.exists()
 
 
-def test_where_the_first_clone_fails_guests_are_booted_and_it_is_said(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
+def test_where_the_first_clone_fails_guests_are_booted_and_it_is_said(
+    cache: Cache, agent: Agent, fake_qemu: Fake
+) -> None:
     fake_qemu("noclone")
     template = make(cache, agent)
     assert "load of migration failed" in template.cold
     assert answers(template)
 
 
-def test_a_kernel_that_does_not_boot_is_no_reason_to_boot_cold(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
+def test_a_kernel_that_does_not_boot_is_no_reason_to_boot_cold(
+    cache: Cache, agent: Agent, fake_qemu: Fake
+) -> None:
     fake_qemu("exit")
     with pytest.raises(LostGuest, match="could not open 'nothing'"):
         make(cache, agent)
     assert not list((cache.root / "templates").glob("[!.]*[!k]"))
 
 
-def test_boots_without_kvm_begin_apart(cache: Cache, agent: Agent, fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boots_without_kvm_begin_apart(
+    cache: Cache, agent: Agent, fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_qemu("refuse")
     template = make(cache, agent)
     monkeypatch.setattr("vms.template._turns", _Turns(0.5))
@@ -225,7 +237,9 @@ def test_everything_that_could_change_it_makes_another(
 
 def test_neither_places_nor_reasons_make_another(cache: Cache, agent: Agent) -> None:
     moved = replace(BOOTABLE, initramfs=Path("/elsewhere/initramfs"))
-    other = make_template(moved, replace(IMAGE, squashfs=Path("/elsewhere")), replace(TCG, why="other"), agent, cache, HARDWARE)
+    other = make_template(
+        moved, replace(IMAGE, squashfs=Path("/elsewhere")), replace(TCG, why="other"), agent, cache, HARDWARE
+    )
     assert other.path == make(cache, agent).path
 
 
@@ -244,7 +258,18 @@ def test_the_digest_of_memory_sees_every_byte_and_no_holes(tmp_path: Path) -> No
     empty = digest()
     assert digest((3 << 20, bytes(4096))) == empty
     assert digest((0, b"x")) != empty
-    assert len({empty, digest((5, b"x")), digest((6, b"x")), digest(((9 << 20) + 5, b"x")), digest((5, b"x"), size=63 << 20)}) == 5
+    assert (
+        len(
+            {
+                empty,
+                digest((5, b"x")),
+                digest((6, b"x")),
+                digest(((9 << 20) + 5, b"x")),
+                digest((5, b"x"), size=63 << 20),
+            }
+        )
+        == 5
+    )
 
 
 def test_a_clone_has_all_its_files_from_the_template(cache: Cache, agent: Agent) -> None:

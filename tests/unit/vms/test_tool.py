@@ -34,7 +34,10 @@ def test_what_it_prints() -> None:
 
 
 def test_environment_and_directory(tmp_path: Path) -> None:
-    assert tool.run(["sh", "-c", "echo $X $LC_ALL; pwd"], soon(), environment={"X": "1"}, cwd=tmp_path) == f"1 C.UTF-8\n{tmp_path}\n"
+    assert (
+        tool.run(["sh", "-c", "echo $X $LC_ALL; pwd"], soon(), environment={"X": "1"}, cwd=tmp_path)
+        == f"1 C.UTF-8\n{tmp_path}\n"
+    )
 
 
 def test_a_failure_says_what_it_was_for_and_the_last_words() -> None:
@@ -66,9 +69,14 @@ def test_it_does_not_outlive_its_deadline() -> None:
 
 
 def test_it_does_not_outlive_us(tmp_path: Path) -> None:
-    script = "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c', sys.argv[1]], Deadline(60, 'x'))"
+    script = (
+        "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c',"
+        " sys.argv[1]], Deadline(60, 'x'))"
+    )
     note = tmp_path / "pid"
-    process = subprocess.Popen([sys.executable, "-c", script, f"echo $$ > {note}.new; mv {note}.new {note}; exec sleep 60"])
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, f"echo $$ > {note}.new; mv {note}.new {note}; exec sleep 60"]
+    )
     while not note.exists():
         time.sleep(0.02)
     process.kill()
@@ -77,7 +85,10 @@ def test_it_does_not_outlive_us(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
-    script = "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c', sys.argv[1]], Deadline(60, 'x'))"
+    script = (
+        "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c',"
+        " sys.argv[1]], Deadline(60, 'x'))"
+    )
     note = tmp_path / "pid"
     shell = f"sleep 60 & echo $! > {note}.new; mv {note}.new {note}; wait"
     process = subprocess.Popen([sys.executable, "-c", script, shell], stderr=subprocess.DEVNULL)
@@ -91,7 +102,12 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
 def test_what_has_done_enough_is_ended(tmp_path: Path) -> None:
     sign, pid = tmp_path / "sign", tmp_path / "pid"
     start = time.monotonic()
-    assert tool.run(["sh", "-c", f"echo $$ > {pid}; echo said; touch {sign}; sleep 60"], soon(), enough=sign.exists) == ""
+    assert (
+        tool.run(
+            ["sh", "-c", f"echo $$ > {pid}; echo said; touch {sign}; sleep 60"], soon(), enough=sign.exists
+        )
+        == ""
+    )
     assert time.monotonic() - start < 4
     assert gone(int(pid.read_text()))
 

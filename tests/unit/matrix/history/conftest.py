@@ -19,7 +19,9 @@ from sqlalchemy.engine import URL
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[URL]:
-    """The URL of a real PostgreSQL (Debian's package), reachable over a unix socket in a private directory only."""
+    """The URL of a real PostgreSQL (Debian's package), reachable over a unix socket in a private
+    directory only.
+    """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     assert programs, "Debian's package postgresql is missing; `./invoke test` installs it"
     binaries = programs[-1].parent
@@ -76,7 +78,9 @@ def postgres() -> Iterator[URL]:
                 time.sleep(0.1)
             else:
                 pytest.fail("PostgreSQL did not answer within 30 s")
-            yield URL.create("postgresql+psycopg", username="matrix", database="postgres", query={"host": str(directory)})
+            yield URL.create(
+                "postgresql+psycopg", username="matrix", database="postgres", query={"host": str(directory)}
+            )
         finally:
             server.send_signal(signal.SIGINT)  # a fast shutdown: waits for no client
             server.wait(timeout=30)

@@ -1,4 +1,6 @@
-"""A run goes in, a fact's way through runs and builds comes out; the same on SQLite and PostgreSQL."""
+"""A run goes in, a fact's way through runs and builds comes out; the same on SQLite and
+PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -29,33 +31,69 @@ SURROUNDINGS = Surroundings("image", "agent", "7.2", "tcg", "no KVM", "a CPU")
 
 def manifest(day: int, *releases: str, build: str = "1") -> Manifest:
     kernels = tuple(
-        KernelEntry(release, f"debian:{release}={build}", release.rpartition(".")[0], release, "cloud", f"{release}-{build}", "sid")
+        KernelEntry(
+            release,
+            f"debian:{release}={build}",
+            release.rpartition(".")[0],
+            release,
+            "cloud",
+            f"{release}-{build}",
+            "sid",
+        )
         for release in releases
     )
-    return Manifest(f"night-{day:02}", "plan", f"2026-11-{day:02}T02:00:00+00:00", (), 1, ("table-full",), kernels, SURROUNDINGS)
+    return Manifest(
+        f"night-{day:02}",
+        "plan",
+        f"2026-11-{day:02}T02:00:00+00:00",
+        (),
+        1,
+        ("table-full",),
+        kernels,
+        SURROUNDINGS,
+    )
 
 
-def cell(kernel: str, status: Status = Status.PASS, reason: str = "", variant: str = "root", **facts: FactValue) -> Record:
+def cell(
+    kernel: str, status: Status = Status.PASS, reason: str = "", variant: str = "root", **facts: FactValue
+) -> Record:
     return Record(kernel, "table-full", {"scope": variant}, status, dict(facts), reason)
 
 
-def shown(lines: tuple[Line, ...]) -> list[tuple[str, str, list[tuple[str, FactValue | None, int, int, int]]]]:
+def shown(
+    lines: tuple[Line, ...],
+) -> list[tuple[str, str, list[tuple[str, FactValue | None, int, int, int]]]]:
     return [
-        (line.kernel, line.variant, [(span.status, span.value, span.first.day, span.last.day, span.runs) for span in line.spans])
+        (
+            line.kernel,
+            line.variant,
+            [(span.status, span.value, span.first.day, span.last.day, span.runs) for span in line.spans],
+        )
         for line in lines
     ]
 
 
 def test_a_facts_way_through_runs_and_builds(url: URL) -> None:
     with open_database(url) as engine:
-        record(engine, "here", manifest(1, "6.12.9", "6.1.5"), [cell("6.12.9", flows=7), cell("6.1.5", flows=7)])
-        record(engine, "here", manifest(3, "6.12.9", "6.12.10"), [cell("6.12.9", flows=8), cell("6.12.10", flows=8)])
+        record(
+            engine, "here", manifest(1, "6.12.9", "6.1.5"), [cell("6.12.9", flows=7), cell("6.1.5", flows=7)]
+        )
+        record(
+            engine,
+            "here",
+            manifest(3, "6.12.9", "6.12.10"),
+            [cell("6.12.9", flows=8), cell("6.12.10", flows=8)],
+        )
         record(engine, "here", manifest(2, "6.12.9"), [cell("6.12.9", flows=7)])
         record(engine, "here", manifest(4, "6.12.9"), [cell("6.12.9", Status.UNSUPPORTED, "no tun")])
         found = timeline(engine, "flows")
     assert shown(found) == [
         ("6.1.5", "scope=root", [("pass", 7, 1, 1, 1)]),
-        ("6.12.9", "scope=root", [("pass", 7, 1, 2, 2), ("pass", 8, 3, 3, 1), ("unsupported", None, 4, 4, 1)]),
+        (
+            "6.12.9",
+            "scope=root",
+            [("pass", 7, 1, 2, 2), ("pass", 8, 3, 3, 1), ("unsupported", None, 4, 4, 1)],
+        ),
         ("6.12.10", "scope=root", [("pass", 8, 3, 3, 1)]),
     ]
     assert found[1].spans[2].reason == "no tun"
@@ -82,9 +120,17 @@ def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
 def test_quiet_nights_add_no_sheets(url: URL) -> None:
     with open_database(url) as engine:
         for day in range(1, 21):
-            record(engine, "here", manifest(day, "6.1.5"), [cell("6.1.5", flows=7, raw=10), cell("6.1.5", variant="user", flows=7, raw=10)])
+            record(
+                engine,
+                "here",
+                manifest(day, "6.1.5"),
+                [cell("6.1.5", flows=7, raw=10), cell("6.1.5", variant="user", flows=7, raw=10)],
+            )
         with engine.connect() as connection:
-            counts = [connection.scalar(select(func.count()).select_from(table)) for table in (Run, Sheet, Entry, Outcome)]
+            counts = [
+                connection.scalar(select(func.count()).select_from(table))
+                for table in (Run, Sheet, Entry, Outcome)
+            ]
     assert counts == [20, 1, 2, 1]
 
 
@@ -94,7 +140,10 @@ def test_a_night_that_skips_a_cell_does_not_end_its_span(url: URL) -> None:
         record(engine, "here", manifest(1, "6.1.5"), both)
         record(engine, "here", manifest(2, "6.1.5"), both[:1])
         record(engine, "here", manifest(3, "6.1.5"), both)
-        assert [spans for _, _, spans in shown(timeline(engine, "flows"))] == [[("pass", 7, 1, 3, 3)], [("pass", 9, 1, 3, 2)]]
+        assert [spans for _, _, spans in shown(timeline(engine, "flows"))] == [
+            [("pass", 7, 1, 3, 3)],
+            [("pass", 9, 1, 3, 2)],
+        ]
 
 
 def test_our_errors_end_no_span_and_show_only_where_there_is_nothing_else(url: URL) -> None:
@@ -102,7 +151,12 @@ def test_our_errors_end_no_span_and_show_only_where_there_is_nothing_else(url: U
         for day, status in ((1, Status.PASS), (2, Status.ERROR), (3, Status.PASS)):
             facts: dict[str, FactValue] = {"flows": 7} if status is Status.PASS else {}
             lost = cell("6.12.9", Status.ERROR, "lost the guest")
-            record(engine, "here", manifest(day, "6.1.5", "6.12.9"), [replace(cell("6.1.5", status), facts=facts), lost])
+            record(
+                engine,
+                "here",
+                manifest(day, "6.1.5", "6.12.9"),
+                [replace(cell("6.1.5", status), facts=facts), lost],
+            )
         assert shown(timeline(engine, "flows")) == [
             ("6.1.5", "scope=root", [("pass", 7, 1, 3, 2)]),
             ("6.12.9", "scope=root", [("error", None, 1, 3, 3)]),
@@ -120,7 +174,10 @@ def test_builds_that_share_a_name_are_told_apart(url: URL) -> None:
     with open_database(url) as engine:
         record(engine, "here", manifest(1, "6.1.5", build="2"), [cell("6.1.5", flows=8)])
         record(engine, "here", manifest(2, "6.1.5", build="1"), [cell("6.1.5", flows=7)])
-        assert [(line.id, line.spans[0].value) for line in timeline(engine, "flows")] == [("debian:6.1.5=1", 7), ("debian:6.1.5=2", 8)]
+        assert [(line.id, line.spans[0].value) for line in timeline(engine, "flows")] == [
+            ("debian:6.1.5=1", 7),
+            ("debian:6.1.5=2", 8),
+        ]
 
 
 def test_a_build_that_runs_call_differently_is_one_build(url: URL) -> None:
@@ -149,7 +206,9 @@ def save(results: Path, run: Manifest, records: list[Record]) -> None:
         write_whole(results / run.run / "cells" / str(number) / "record.json", msgspec.json.encode(one))
 
 
-def test_rebuild_takes_what_the_directories_hold_and_names_what_it_cannot_read(url: URL, tmp_path: Path) -> None:
+def test_rebuild_takes_what_the_directories_hold_and_names_what_it_cannot_read(
+    url: URL, tmp_path: Path
+) -> None:
     results = tmp_path / "results"
     save(results, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
     save(results, manifest(2, "6.1.5"), [cell("6.1.5", flows=8)])
@@ -172,7 +231,10 @@ def test_rebuild_forgets_runs_whose_directories_are_gone(url: URL, tmp_path: Pat
         rebuild(engine, tmp_path / "results")
         rebuild(engine, tmp_path / "nothing")
         with engine.connect() as connection:
-            assert [connection.scalar(select(func.count()).select_from(table)) for table in (Run, Sheet, Entry, Outcome)] == [0, 0, 0, 0]
+            assert [
+                connection.scalar(select(func.count()).select_from(table))
+                for table in (Run, Sheet, Entry, Outcome)
+            ] == [0, 0, 0, 0]
 
 
 def test_tables_of_another_version_are_refused_until_rebuilt(url: URL) -> None:
@@ -189,8 +251,16 @@ def test_tables_of_another_version_are_refused_until_rebuilt(url: URL) -> None:
 def _write(url: URL, first: int) -> None:
     with open_database(url) as engine:
         for day in range(first, first + 10):
-            cells = [replace(cell(kernel), facts={f"fact{number}": day % 3 for number in range(50)}) for kernel in ("6.1.5", "6.12.9")]
-            record(engine, f"machine-{first}", manifest(day, "6.1.5", "6.12.9"), cells if first == 1 else cells[::-1])
+            cells = [
+                replace(cell(kernel), facts={f"fact{number}": day % 3 for number in range(50)})
+                for kernel in ("6.1.5", "6.12.9")
+            ]
+            record(
+                engine,
+                f"machine-{first}",
+                manifest(day, "6.1.5", "6.12.9"),
+                cells if first == 1 else cells[::-1],
+            )
 
 
 def test_two_machines_record_at_once_into_an_empty_database(url: URL) -> None:

@@ -26,12 +26,22 @@ def line(kernel: str, *spans: Span, build: str = "aa", variant: str = "scope=roo
 
 
 def texts(svg: str) -> list[str]:
-    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    return [
+        "".join(node.itertext())
+        for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    ]
 
 
 def test_the_picture_names_builds_values_and_statuses() -> None:
-    svg = plot([line("6.1.5", span(7, 0, 9), span(10, 10, 20)), line("6.12.9", span(None, 0, 20, Status.UNSUPPORTED))])
-    assert {"6.1.5", "6.12.9", "7", "10", "unsupported", "table-full"} <= {" ".join(text.split()) for text in texts(svg)}
+    svg = plot(
+        [
+            line("6.1.5", span(7, 0, 9), span(10, 10, 20)),
+            line("6.12.9", span(None, 0, 20, Status.UNSUPPORTED)),
+        ]
+    )
+    assert {"6.1.5", "6.12.9", "7", "10", "unsupported", "table-full"} <= {
+        " ".join(text.split()) for text in texts(svg)
+    }
 
 
 def test_builds_that_share_a_name_show_which_they_are() -> None:
@@ -44,7 +54,13 @@ def test_a_single_run_makes_a_picture() -> None:
 
 
 def test_hostile_values_neither_break_the_picture_nor_the_terminal() -> None:
-    hostile = [line("6.1.5", span("\x1b[31m\x00</text><script>alert(1)</script>", 0, 5), span("[red]x[/red]" + "A" * 100_000, 6, 9))]
+    hostile = [
+        line(
+            "6.1.5",
+            span("\x1b[31m\x00</text><script>alert(1)</script>", 0, 5),
+            span("[red]x[/red]" + "A" * 100_000, 6, 9),
+        )
+    ]
     svg = plot(hostile)
     assert not list(ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}script"))
     assert "\x1b" not in svg
@@ -60,17 +76,25 @@ def test_the_table_shows_what_is_now_and_what_was_before() -> None:
     out = io.StringIO()
     Console(file=out, width=200).print(table([line("6.1.5", *spans)]))
     words = " ".join(out.getvalue().split())
-    assert "6 2026-11-07 7 5 until 2026-11-06, 4 until 2026-11-05, 3 until 2026-11-04, 2 until 2026-11-03, 2 earlier changes" in words
+    assert (
+        "6 2026-11-07 7 5 until 2026-11-06, 4 until 2026-11-05, 3 until 2026-11-04, 2 until 2026-11-03, 2"
+        " earlier changes" in words
+    )
 
 
 def labels(*ways: tuple[str, tuple[Span, ...]]) -> list[str]:
-    return [group.label for group in fold([line("6.1.5", *spans, variant=variant) for variant, spans in ways])]
+    return [
+        group.label for group in fold([line("6.1.5", *spans, variant=variant) for variant, spans in ways])
+    ]
 
 
 def test_variants_that_went_the_same_way_are_one_group() -> None:
     seven = (span(7, 0, 9),)
     assert labels(("scope=root", seven), ("scope=user", seven)) == [""]
     assert labels(("scope=root", seven), ("scope=user", (span(7, 2, 5),))) == [""]
-    assert labels(("scope=root", seven), ("scope=user", (span(True, 0, 9),)), ("scope=none", seven)) == ["scope=root/none", "scope=user"]
+    assert labels(("scope=root", seven), ("scope=user", (span(True, 0, 9),)), ("scope=none", seven)) == [
+        "scope=root/none",
+        "scope=user",
+    ]
     earlier, later = (span(7, 0, 3), span(8, 4, 9)), (span(7, 0, 4), span(8, 5, 9))
     assert labels(("scope=root", earlier), ("scope=user", later)) == ["scope=root", "scope=user"]

@@ -33,7 +33,10 @@ def test_a_backport_counts_within_its_series_only(version: str, held: bool | Non
 
 
 def test_a_later_mainline_commit_is_in_the_older_series_that_has_the_backport() -> None:
-    assert [contains(build(version), LATE, SURVEYED) for version in ("6.12.117-1", "7.3~rc7-1~exp1", "7.3.3-1", "7.3.4-1", "7.4-1")] == [
+    assert [
+        contains(build(version), LATE, SURVEYED)
+        for version in ("6.12.117-1", "7.3~rc7-1~exp1", "7.3.3-1", "7.3.4-1", "7.4-1")
+    ] == [
         *(True, False, False),
         *(True, True),
     ]

@@ -30,7 +30,9 @@ def ledger(*changes: Change) -> Ledger:
     return Ledger({commit.key: commit for commit in (A, B, C)}, changes, SURVEYED)
 
 
-def ask(known: Ledger, before: FactValue | None, after: FactValue | None, left: object = OLD, right: object = NEW) -> Verdict:
+def ask(
+    known: Ledger, before: FactValue | None, after: FactValue | None, left: object = OLD, right: object = NEW
+) -> Verdict:
     return explain(known, "x", {"scope": "user"}, "flows", left, before, right, after)  # type: ignore[arg-type]
 
 
@@ -61,7 +63,9 @@ def test_other_values_than_the_entry_says_are_contradicted() -> None:
 
 
 def test_a_truth_is_not_the_number_one() -> None:
-    assert ask(ledger(replace(FIRST, before=False, after=True)), 0, 1) == Contradicted((replace(FIRST, before=False, after=True),))
+    assert ask(ledger(replace(FIRST, before=False, after=True)), 0, 1) == Contradicted(
+        (replace(FIRST, before=False, after=True),)
+    )
 
 
 def test_a_kernel_of_which_nothing_is_known_is_neither_explained_nor_contradicted() -> None:
@@ -87,7 +91,9 @@ def test_elements_that_no_entry_explains_are_named() -> None:
 
 def test_a_dict_is_explained_key_by_key() -> None:
     size = Change("x", A, "flows", "buckets", 65536, 262144)
-    assert ask(ledger(size), {"buckets": 65536, "max": 1}, {"buckets": 262144, "max": 1}) == Explained((size,))
+    assert ask(ledger(size), {"buckets": 65536, "max": 1}, {"buckets": 262144, "max": 1}) == Explained(
+        (size,)
+    )
     assert ask(ledger(size), {"buckets": 65536}, {"buckets": 1024}) == Contradicted((size,))
 
 
@@ -112,7 +118,9 @@ def test_a_cell_that_became_unsupported_is_explained_by_its_status() -> None:
 
 
 def test_a_changed_fact_of_two_cells_is_explained_by_its_values() -> None:
-    assert explain_change(ledger(FIRST), change(cell(Status.PASS, flows=10), cell(Status.FAIL, flows=7)), OLD, NEW) == Explained((FIRST,))
+    assert explain_change(
+        ledger(FIRST), change(cell(Status.PASS, flows=10), cell(Status.FAIL, flows=7)), OLD, NEW
+    ) == Explained((FIRST,))
 
 
 def test_a_kernel_that_shows_what_the_ledger_says_is_not_contradicted() -> None:

@@ -49,7 +49,9 @@ def test_both_files_are_read(tmp_path: Path) -> None:
 
 
 def test_a_commit_without_a_hash_has_no_link(tmp_path: Path) -> None:
-    assert read_ledger(files(tmp_path, COMMITS.replace('hash = "0123456789ab"\n', ""))).commits["fix"].link == ""
+    assert (
+        read_ledger(files(tmp_path, COMMITS.replace('hash = "0123456789ab"\n', ""))).commits["fix"].link == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,5 +125,7 @@ def test_every_entry_is_about_a_fact_and_a_variant_of_the_catalogue() -> None:
 def test_long_term_kernels_carry_fixes_that_a_newer_stable_lacks() -> None:
     ledger = read_ledger()
     newest = list({build.series: build for build in BUILDS}.values())
-    rows = [[contains(build, commit, ledger.surveyed) for build in newest] for commit in ledger.commits.values()]
+    rows = [
+        [contains(build, commit, ledger.surveyed) for build in newest] for commit in ledger.commits.values()
+    ]
     assert sum((True, False) in itertools.pairwise(row) for row in rows) >= 5

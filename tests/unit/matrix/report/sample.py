@@ -12,33 +12,68 @@ HOSTILE = "\x1b[31mred\x1b[0m <script>alert(1)</script> | `code` \u202eright to 
 KERNELS = ("6.12.9", "5.10.251", "6.12.10", "7.3~rc7")
 CATALOGUE = {
     name: make_experiment(name)
-    for name in ("baseline", "table-full", "inwindow-rst", "iptables-legacy", "race", "nfqueue-clash", "hostile")
+    for name in (
+        "baseline",
+        "table-full",
+        "inwindow-rst",
+        "iptables-legacy",
+        "race",
+        "nfqueue-clash",
+        "hostile",
+    )
 }
 
 
 def seed(flows: int, mangle: int) -> dict[str, FactValue]:
-    return {"packets": 10, "flows": flows, "flow_states": {"SYN_SENT": flows}, "raw_packets": 10, "mangle_packets": mangle}
+    return {
+        "packets": 10,
+        "flows": flows,
+        "flow_states": {"SYN_SENT": flows},
+        "raw_packets": 10,
+        "mangle_packets": mangle,
+    }
 
 
 def records() -> list[Record]:
     found = []
     for kernel in KERNELS:
         for frontend in ("legacy", "nft"):
-            found.append(Record(kernel, "baseline", {"frontend": frontend}, Status.PASS, seed(10, 10), seconds=1.0))
+            found.append(
+                Record(kernel, "baseline", {"frontend": frontend}, Status.PASS, seed(10, 10), seconds=1.0)
+            )
             new = kernel == "7.3~rc7"
             full = seed(8, 7) if new and frontend == "nft" else seed(7, 7)
             status = Status.FAIL if new and frontend == "nft" else Status.PASS
             reason = "does not hold: at most 7 flows" if status is Status.FAIL else ""
-            found.append(Record(kernel, "table-full", {"frontend": frontend}, status, full, reason, seconds=1.0))
+            found.append(
+                Record(kernel, "table-full", {"frontend": frontend}, status, full, reason, seconds=1.0)
+            )
         old = kernel in ("5.10.251", "6.12.10")
         found.append(
-            Record(kernel, "inwindow-rst", {}, Status.PASS, {"state": "CLOSE" if old else "ESTABLISHED", "invalid": not old}, seconds=1.0)
+            Record(
+                kernel,
+                "inwindow-rst",
+                {},
+                Status.PASS,
+                {"state": "CLOSE" if old else "ESTABLISHED", "invalid": not old},
+                seconds=1.0,
+            )
         )
-    found.append(Record("6.12.9", "iptables-legacy", {}, Status.UNSUPPORTED, reason="modprobe: FATAL: Module ip_tables not found"))
+    found.append(
+        Record(
+            "6.12.9",
+            "iptables-legacy",
+            {},
+            Status.UNSUPPORTED,
+            reason="modprobe: FATAL: Module ip_tables not found",
+        )
+    )
     found.append(Record("5.10.251", "iptables-legacy", {}, Status.PASS, {"tables": ["raw", "mangle"]}))
     found.append(Record("5.10.251", "race", {}, Status.UNSTABLE, {"resolved": 1}, "repeats disagreed"))
     found.append(Record("6.12.9", "race", {}, Status.ERROR, reason="no answer within 50 s"))
-    found.append(Record("6.12.10", "race", {}, Status.CRASH, reason="Kernel panic - not syncing: Fatal exception"))
+    found.append(
+        Record("6.12.10", "race", {}, Status.CRASH, reason="Kernel panic - not syncing: Fatal exception")
+    )
     found.append(Record("7.3~rc7", "race", {}, Status.TIMEOUT, reason="not done after 30 s"))
     found.append(Record("7.3~rc7", "hostile", {}, Status.FAIL, {"words": HOSTILE}, HOSTILE))
     return found
@@ -47,7 +82,15 @@ def records() -> list[Record]:
 def manifest() -> Manifest:
     plan = make_plan([make_kernel(name) for name in KERNELS], list(CATALOGUE.values()))
     return Manifest(
-        "20260101-000000", "00", "2026-01-01T00:00:00+00:00", ("matrix",), 2, tuple(CATALOGUE), kernel_entries(plan), SURROUNDINGS, "x"
+        "20260101-000000",
+        "00",
+        "2026-01-01T00:00:00+00:00",
+        ("matrix",),
+        2,
+        tuple(CATALOGUE),
+        kernel_entries(plan),
+        SURROUNDINGS,
+        "x",
     )
 
 

@@ -26,7 +26,8 @@ CELLS = st.one_of(
         st.sampled_from([Status.PASS, Status.FAIL]),
     ),
     st.builds(
-        lambda status: Record("k", "e", {}, status), st.sampled_from([Status.UNSUPPORTED, Status.CRASH, Status.TIMEOUT, Status.ERROR])
+        lambda status: Record("k", "e", {}, status),
+        st.sampled_from([Status.UNSUPPORTED, Status.CRASH, Status.TIMEOUT, Status.ERROR]),
     ),
     st.just(Record("k", "e", {}, Status.UNSTABLE, {"one": 1})),
 )
@@ -50,7 +51,16 @@ def test_pass_and_fail_with_equal_facts_are_one_behaviour() -> None:
 
 
 def test_letters_go_on_after_z() -> None:
-    assert [letter(number) for number in (0, 25, 26, 27, 51, 52, 701, 702)] == ["A", "Z", "AA", "AB", "AZ", "BA", "ZZ", "AAA"]
+    assert [letter(number) for number in (0, 25, 26, 27, 51, 52, 701, 702)] == [
+        "A",
+        "Z",
+        "AA",
+        "AB",
+        "AZ",
+        "BA",
+        "ZZ",
+        "AAA",
+    ]
 
 
 @given(st.lists(CELLS, min_size=2, max_size=6))

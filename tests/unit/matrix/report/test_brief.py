@@ -10,7 +10,11 @@ ENTRIES = synthetic.kernels(3)
 
 def row(*facts: dict[str, FactValue] | Status) -> Row:
     records = [
-        Record(entry.name, "e", {}, each) if isinstance(each, Status) else Record(entry.name, "e", {}, Status.PASS, each)
+        (
+            Record(entry.name, "e", {}, each)
+            if isinstance(each, Status)
+            else Record(entry.name, "e", {}, Status.PASS, each)
+        )
         for entry, each in zip(ENTRIES, facts, strict=False)
     ]
     (made,) = make_table(synthetic.manifest(ENTRIES[: len(facts)], ("e",)), records, {}).rows
@@ -26,16 +30,21 @@ def shown(*values: FactValue) -> tuple[str, ...]:
 
 def test_counts_that_never_differ_stand_side_by_side() -> None:
     same: dict[str, FactValue] = {"packets": 10, "flows": 7, "states": {"SYN_SENT": 7}}
-    assert [(line.facts, line.values) for line in brief(row(same, same))] == [(("packets", "flows"), ("10/7", "10/7"))]
+    assert [(line.facts, line.values) for line in brief(row(same, same))] == [
+        (("packets", "flows"), ("10/7", "10/7"))
+    ]
 
 
 def test_what_differs_is_all_that_is_shown() -> None:
     lines = brief(row({"packets": 10, "flows": 7, "ok": True}, {"packets": 10, "flows": 8, "ok": False}))
-    assert [(line.facts, line.values) for line in lines] == [(("flows",), ("7", "8")), (("ok",), ("yes", "no"))]
+    assert [(line.facts, line.values) for line in lines] == [
+        (("flows",), ("7", "8")),
+        (("ok",), ("yes", "no")),
+    ]
 
 
 def test_a_cell_without_facts_is_empty_and_one_without_this_fact_says_so() -> None:
-    (line, _) = brief(row({"one": 1, "two": 2}, Status.CRASH, {"two": 3}))
+    line, _ = brief(row({"one": 1, "two": 2}, Status.CRASH, {"two": 3}))
     assert line.values == ("1", "", "absent")
 
 
@@ -51,7 +60,9 @@ def test_nothing_is_left_out_where_that_would_hide_the_difference() -> None:
 
 
 def test_of_long_texts_the_common_beginning_is_left_out() -> None:
-    assert shown("nf_conntrack: table full, dropping packet", "nf_conntrack: table full in netns N", "ok") == (
+    assert shown(
+        "nf_conntrack: table full, dropping packet", "nf_conntrack: table full in netns N", "ok"
+    ) == (
         "…full, dropping packet",
         "…full in netns N",
         "ok",
@@ -59,4 +70,8 @@ def test_of_long_texts_the_common_beginning_is_left_out() -> None:
 
 
 def test_a_long_text_that_alone_is_long_stays_whole() -> None:
-    assert shown("TIME_WAIT 120 s", "TIME_WAIT 120 s", "CLOSE 10 s") == ("TIME_WAIT 120 s", "TIME_WAIT 120 s", "CLOSE 10 s")
+    assert shown("TIME_WAIT 120 s", "TIME_WAIT 120 s", "CLOSE 10 s") == (
+        "TIME_WAIT 120 s",
+        "TIME_WAIT 120 s",
+        "CLOSE 10 s",
+    )

@@ -29,7 +29,9 @@ EXPERIMENT = Experiment(
 
 
 def test_the_page_holds_all_that_an_experiment_declares_and_the_ledger_knows() -> None:
-    page = catalogue_page({"in-window": EXPERIMENT}, Ledger({"rst": COMMIT}, (Change("in-window", COMMIT, "state"),), {}))
+    page = catalogue_page(
+        {"in-window": EXPERIMENT}, Ledger({"rst": COMMIT}, (Change("in-window", COMMIT, "state"),), {})
+    )
     assert "1 experiments, 2 cells" in page
     for words in (
         "[in-window](#in-window): Does it close?",
@@ -45,4 +47,6 @@ def test_the_page_holds_all_that_an_experiment_declares_and_the_ledger_knows() -
 
 
 def test_what_the_ledger_says_of_others_is_not_told_here() -> None:
-    assert "Known to have changed" not in catalogue_page({"in-window": EXPERIMENT}, Ledger({}, (Change("other", COMMIT),), {}))
+    assert "Known to have changed" not in catalogue_page(
+        {"in-window": EXPERIMENT}, Ledger({}, (Change("other", COMMIT),), {})
+    )

@@ -22,7 +22,8 @@ NAME = next(iter(CATALOGUE))
 
 def table(flows: list[int]) -> Table:
     records = [
-        Record(entry.name, NAME, {}, Status.PASS, {"flows": n}, evidence=("a.txt",)) for entry, n in zip(ENTRIES, flows, strict=False)
+        Record(entry.name, NAME, {}, Status.PASS, {"flows": n}, evidence=("a.txt",))
+        for entry, n in zip(ENTRIES, flows, strict=False)
     ]
     return make_table(synthetic.manifest(ENTRIES[: len(flows)], (NAME,)), records, CATALOGUE)
 
@@ -66,7 +67,9 @@ def test_missing_files_leave_a_page_without_them(tmp_path: Path) -> None:
     assert unpack(pack_evidence(tmp_path, table([1]).rows)[0]) == {"0": {}}
 
 
-def test_when_there_is_too_much_the_cells_around_a_change_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_there_is_too_much_the_cells_around_a_change_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = table([1, 1, 1, 1, 2, 2, 2, 2]).rows
     write(tmp_path, rows, b"x" * 100)
     monkeypatch.setattr(evidence, "PAGE_BYTES", 250)

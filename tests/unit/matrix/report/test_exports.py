@@ -21,7 +21,9 @@ from vms.errors import UsageError
 KERNEL = KernelEntry("6.1.5", "debian:6.1.5", "6.1", "6.1.5", "cloud", "6.1.5-1", "bookworm")
 SURROUNDINGS = Surroundings("a", "b", "7.2", "tcg", "", "")
 STARTED, FINISHED = "2026-11-01T02:00:00+00:00", "2026-11-01T03:00:00+00:00"
-MANIFEST = Manifest("20261101-020000", "plan", STARTED, (), 1, ("table-full",), (KERNEL,), SURROUNDINGS, FINISHED)
+MANIFEST = Manifest(
+    "20261101-020000", "plan", STARTED, (), 1, ("table-full",), (KERNEL,), SURROUNDINGS, FINISHED
+)
 HOSTILE = "\x1b[31m\n  ...\nnot ok 99 - # SKIP \x00<script>alert(1)</script>\r\n=cmd()" + "A" * 100_000
 
 
@@ -30,7 +32,11 @@ def cell(status: Status, reason: str = "", **facts: FactValue) -> Record:
 
 
 def test_tap_has_a_point_per_cell_and_says_what_each_status_is() -> None:
-    points = [line for line in tap([cell(status, "why # not") for status in Status]).splitlines() if not line.startswith("  ")]
+    points = [
+        line
+        for line in tap([cell(status, "why # not") for status in Status]).splitlines()
+        if not line.startswith("  ")
+    ]
     name = "table-full scope=root on 6.1.5"
     assert points == [
         "TAP version 14",
@@ -46,7 +52,9 @@ def test_tap_has_a_point_per_cell_and_says_what_each_status_is() -> None:
 
 
 def test_tap_shows_facts() -> None:
-    assert '  facts:\n    "flows": 7\n    "states": {"SYN_SENT": 7}\n  ...\n' in tap([cell(Status.PASS, flows=7, states={"SYN_SENT": 7})])
+    assert '  facts:\n    "flows": 7\n    "states": {"SYN_SENT": 7}\n  ...\n' in tap(
+        [cell(Status.PASS, flows=7, states={"SYN_SENT": 7})]
+    )
 
 
 def test_nothing_a_guest_says_makes_a_tap_line_of_its_own() -> None:
@@ -74,14 +82,21 @@ def rows(records: list[Record]) -> list[dict[str, str]]:
 
 
 def test_csv_has_a_line_per_fact_and_one_for_a_cell_without() -> None:
-    found = rows([cell(Status.PASS, flows=7, full=True, states=["a", "b"]), cell(Status.UNSUPPORTED, "no tun")])
+    found = rows(
+        [cell(Status.PASS, flows=7, full=True, states=["a", "b"]), cell(Status.UNSUPPORTED, "no tun")]
+    )
     assert [(row["fact"], row["value"], row["number"], row["status"], row["reason"]) for row in found] == [
         ("flows", "7", "7.0", "pass", ""),
         ("full", "true", "1.0", "pass", ""),
         ("states", '["a", "b"]', "", "pass", ""),
         ("", "", "", "unsupported", "no tun"),
     ]
-    assert (found[0]["kernel"], found[0]["version"], found[0]["variant"], found[0]["seconds"]) == ("6.1.5", "6.1.5-1", "scope=root", "0.41")
+    assert (found[0]["kernel"], found[0]["version"], found[0]["variant"], found[0]["seconds"]) == (
+        "6.1.5",
+        "6.1.5-1",
+        "scope=root",
+        "0.41",
+    )
 
 
 @pytest.mark.parametrize("start", ["=1+1", "+1+1", "-1+1", "@SUM(A1)"])
@@ -97,7 +112,12 @@ def test_parquet_holds_what_csv_holds_and_the_manifest(tmp_path: Path) -> None:
     write_parquet(MANIFEST, records, tmp_path / "facts.parquet")
     table = pyarrow.parquet.read_table(tmp_path / "facts.parquet")
     assert tuple(table.column_names) == COLUMNS
-    assert [None if value is None else json.loads(value) for value in table["value"].to_pylist()] == [7, 2**64 - 1, HOSTILE, None]
+    assert [None if value is None else json.loads(value) for value in table["value"].to_pylist()] == [
+        7,
+        2**64 - 1,
+        HOSTILE,
+        None,
+    ]
     assert table["number"].to_pylist()[0] == 7.0
     assert table["kernel"].to_pylist() == ["6.1.5"] * 4
     assert msgspec.json.decode(table.schema.metadata[b"manifest"], type=Manifest) == MANIFEST
@@ -108,7 +128,10 @@ def test_parquet_of_a_run_without_cells_is_an_empty_table(tmp_path: Path) -> Non
     assert pyarrow.parquet.read_table(tmp_path / "facts.parquet").num_rows == 0
 
 
-@pytest.mark.parametrize(("form", "start"), [("tap", b"TAP version 14"), ("csv", b"run,kernel"), ("parquet", b"PAR1"), ("json", b"[\n")])
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [("tap", b"TAP version 14"), ("csv", b"run,kernel"), ("parquet", b"PAR1"), ("json", b"[\n")],
+)
 def test_each_form_of_a_run_on_disk(form: str, start: bytes, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(MANIFEST))
     (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell(Status.PASS, flows=7)]))

@@ -17,7 +17,9 @@ from matrix.table import make_table
 from tests import synthetic
 from tests.unit.matrix.report import sample
 
-FIX = Commit("fix", "netfilter: fix it", Confirmed.CHANGELOG, "It is fixed.", "0123456789abcdef", "6.13", ("6.12.10",))
+FIX = Commit(
+    "fix", "netfilter: fix it", Confirmed.CHANGELOG, "It is fixed.", "0123456789abcdef", "6.13", ("6.12.10",)
+)
 BREAK = Commit("break", "netfilter: break it", Confirmed.SOURCE, "It is broken.", "fedcba9876543210", "6.1")
 LEDGER = Ledger(
     {commit.key: commit for commit in (FIX, BREAK)},
@@ -109,7 +111,9 @@ def data(page: str) -> dict[str, Any]:
 
 
 def row_of(data: dict[str, Any], experiment: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = [row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == experiment]
+    found: list[dict[str, Any]] = [
+        row for row in data["rows"] if data["experiments"][row["experiment"]]["name"] == experiment
+    ]
     (row,) = found
     return row
 
@@ -119,7 +123,8 @@ def test_nothing_is_fetched_from_anywhere(page: str) -> None:
     assert not [
         value
         for name, value in seen.attributes
-        if name in ("src", "srcset", "action", "poster") or (name == "href" and value not in ("#matrix", "#how", FIX.link, BREAK.link))
+        if name in ("src", "srcset", "action", "poster")
+        or (name == "href" and value not in ("#matrix", "#how", FIX.link, BREAK.link))
     ]
     assert "url(" not in seen.elements["style#"]
     assert "@import" not in seen.elements["style#"]
@@ -127,7 +132,9 @@ def test_nothing_is_fetched_from_anywhere(page: str) -> None:
 
 def test_the_policy_names_exactly_the_pages_own_script_and_style(page: str) -> None:
     seen = Seen(page)
-    (policy,) = [value or "" for name, value in seen.attributes if name == "content" and "default-src" in (value or "")]
+    (policy,) = [
+        value or "" for name, value in seen.attributes if name == "content" and "default-src" in (value or "")
+    ]
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -175,7 +182,9 @@ def test_equal_facts_have_equal_letters(data: dict[str, Any]) -> None:
 
 
 def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None:
-    """The first is told otherwise by the ledger, the second is explained by the backport, the third by nothing."""
+    """The first is told otherwise by the ledger, the second is explained by the backport, the third
+    by nothing.
+    """
     changes = row_of(data, "inwindow-rst")["changes"]
     assert [(change["from"], change["at"], change["verdict"]) for change in changes] == [
         (0, 1, "contradicted"),
@@ -184,7 +193,12 @@ def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None
     ]
     state, invalid = changes[1]["facts"]
     assert "lost" not in changes[1]
-    assert (state["fact"], state["before"], state["after"], state["verdict"]) == ("state", "ESTABLISHED", "CLOSE", "explained")
+    assert (state["fact"], state["before"], state["after"], state["verdict"]) == (
+        "state",
+        "ESTABLISHED",
+        "CLOSE",
+        "explained",
+    )
     assert (invalid["before"], invalid["after"]) == (True, False)
     assert data["ledger"][state["commits"][0]] == {
         "title": "netfilter: fix it",
@@ -197,7 +211,9 @@ def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None
 
 def test_a_change_back_says_that_the_commit_is_not_there(tmp_path: Path) -> None:
     """6.12.9 lacks what 5.10.251 was given as a backport."""
-    commit = Commit("odd", "netfilter: odd", Confirmed.SOURCE, "It is odd.", mainline="7.0", backports=("5.10.251",))
+    commit = Commit(
+        "odd", "netfilter: odd", Confirmed.SOURCE, "It is odd.", mainline="7.0", backports=("5.10.251",)
+    )
     change = Change("inwindow-rst", commit, "state", before="ESTABLISHED", after="CLOSE")
     ledger = Ledger({"odd": commit}, (change,), {"6.12": "6.12.10"})
     page = html_report(sample.table(), sample.CATALOGUE, ledger, tmp_path)
@@ -207,7 +223,9 @@ def test_a_change_back_says_that_the_commit_is_not_there(tmp_path: Path) -> None
 
 def test_a_kernel_that_cannot_any_more_is_one_change_not_one_per_fact(data: dict[str, Any]) -> None:
     (change,) = row_of(data, "iptables-legacy")["changes"]
-    assert change["facts"] == [{"fact": "", "verdict": "unexplained", "before": "answered", "after": "unsupported"}]
+    assert change["facts"] == [
+        {"fact": "", "verdict": "unexplained", "before": "answered", "after": "unsupported"}
+    ]
 
 
 def test_what_many_cells_share_is_embedded_once(data: dict[str, Any]) -> None:
@@ -224,7 +242,9 @@ def test_our_own_errors_are_no_change(data: dict[str, Any]) -> None:
 def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
 
     entries, catalogue = synthetic.kernels(20), synthetic.experiments(5)
-    table = make_table(synthetic.manifest(entries, tuple(catalogue)), synthetic.records(entries, tuple(catalogue)), catalogue)
+    table = make_table(
+        synthetic.manifest(entries, tuple(catalogue)), synthetic.records(entries, tuple(catalogue)), catalogue
+    )
     page = html_report(table, catalogue, synthetic.ledger(table), tmp_path)
     assert '<body class="dense">' in page
     assert 'class="lines"' not in page
@@ -233,12 +253,16 @@ def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
 def test_builds_that_are_gone_are_named(tmp_path: Path) -> None:
     whole = sample.table()
     lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1",)))
-    assert "<dt>left out<dd>gone from their archive: 6.12.90-1" in html_report(lacking, {}, Ledger({}, (), {}), tmp_path)
+    assert "<dt>left out<dd>gone from their archive: 6.12.90-1" in html_report(
+        lacking, {}, Ledger({}, (), {}), tmp_path
+    )
 
 
 def test_each_kernel_says_in_how_many_rows_it_differs_from_its_neighbour(page: str) -> None:
     said = re.findall(r'class="into"[^>]*>(\d+) rows? differs?<', page)
     table = sample.table()
-    differing = [sum(bool(row.changed[column]) for row in table.rows) for column in range(1, len(table.kernels))]
+    differing = [
+        sum(bool(row.changed[column]) for row in table.rows) for column in range(1, len(table.kernels))
+    ]
     assert any(differing)
     assert list(map(int, said)) == differing

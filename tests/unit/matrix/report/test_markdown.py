@@ -25,7 +25,11 @@ def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
 
 
 def test_every_row_has_a_cell_per_kernel() -> None:
-    rows = [line for line in markdown(table(), LEDGER).split("## What changed")[0].splitlines() if line.startswith("|")]
+    rows = [
+        line
+        for line in markdown(table(), LEDGER).split("## What changed")[0].splitlines()
+        if line.startswith("|")
+    ]
     assert {line.replace("\\|", "").count("|") for line in rows} == {6}
 
 
@@ -45,4 +49,6 @@ def test_builds_that_are_gone_are_said_to_be_left_out() -> None:
     whole = table()
     assert "Left out" not in markdown(whole, LEDGER)
     lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1", "6.12.91-<b>1")))
-    assert "Left out, since their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(lacking, LEDGER)
+    assert "Left out, since their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(
+        lacking, LEDGER
+    )

@@ -21,7 +21,9 @@ def shown(*, terminal: bool) -> str:
             going.tick()
         kernel.done, kernel.statuses[Status.PASS] = 1, 1
         going.finished(Record("6.1.2", "good", {}, Status.PASS))
-        going.finished(Record("6.1.2", "bad", {"scope": "user"}, Status.FAIL, reason="does not hold:\x1b[31m x"))
+        going.finished(
+            Record("6.1.2", "bad", {"scope": "user"}, Status.FAIL, reason="does not hold:\x1b[31m x")
+        )
         kernel.enter(Phase.DONE)
         going.changed(kernel)
     assert isinstance(console.file, io.StringIO)

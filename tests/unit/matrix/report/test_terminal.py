@@ -32,13 +32,21 @@ def test_a_narrow_terminal_gets_several_tables_and_loses_nothing() -> None:
     assert narrow.count("experiment ") == 2
     for kernel in ("5.10.251", "6.12.9", "6.12.10", "7.3~rc7"):
         assert kernel in narrow
-    words = {word for line in printed(10_000).split("\nfail ")[0].splitlines() for word in line.split() if len(word) < 50}
+    words = {
+        word
+        for line in printed(10_000).split("\nfail ")[0].splitlines()
+        for word in line.split()
+        if len(word) < 50
+    }
     assert words <= set(narrow.split())
 
 
 def test_in_a_pipe_a_long_value_makes_only_its_own_line_long() -> None:
     long = "spread over " + "a great many ports " * 20
-    found = [Record(kernel, "race", {}, Status.PASS, {"resolved": long if kernel == "6.12.10" else "none"}) for kernel in KERNELS]
+    found = [
+        Record(kernel, "race", {}, Status.PASS, {"resolved": long if kernel == "6.12.10" else "none"})
+        for kernel in KERNELS
+    ]
     console = Console(file=io.StringIO(), width=10_000)
     print_table(make_table(manifest(), found, CATALOGUE), console)
     assert isinstance(console.file, io.StringIO)
@@ -70,4 +78,7 @@ def test_what_nobody_explained_is_a_line_each() -> None:
 
 
 def test_the_summary_counts() -> None:
-    assert summary(table()) == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error"
+    assert (
+        summary(table())
+        == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error"
+    )

@@ -6,7 +6,13 @@ from matrix.report.way import Stage, Way, ways
 def test_a_full_tables_packets_are_lost_in_connection_tracking() -> None:
     assert ways({"packets": 10, "flows": 7, "raw_packets": 10, "mangle_packets": 7, "drop": 3}) == (
         Way(
-            "", (Stage("tun", 10, ""), Stage("raw PREROUTING", 10, ""), Stage("conntrack", 7, "7 flows"), Stage("mangle PREROUTING", 7, ""))
+            "",
+            (
+                Stage("tun", 10, ""),
+                Stage("raw PREROUTING", 10, ""),
+                Stage("conntrack", 7, "7 flows"),
+                Stage("mangle PREROUTING", 7, ""),
+            ),
         ),
     )
 
@@ -18,7 +24,9 @@ def test_answers_are_noted_where_they_come_from() -> None:
 
 def test_a_fact_that_counts_by_hook_is_a_way_of_its_own() -> None:
     assert ways({"tun": {"input": 3, "output": 0, "prerouting": 3}, "flows": {"tun": 1}}) == (
-        Way("tun", (Stage("raw OUTPUT", 0, ""), Stage("raw PREROUTING", 3, ""), Stage("mangle INPUT", 3, ""))),
+        Way(
+            "tun", (Stage("raw OUTPUT", 0, ""), Stage("raw PREROUTING", 3, ""), Stage("mangle INPUT", 3, ""))
+        ),
     )
 
 

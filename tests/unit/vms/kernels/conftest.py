@@ -1,4 +1,6 @@
-"""A signed Debian repository that the tests make, serve on loopback and damage; and kernels that are only as real as they must be."""
+"""A signed Debian repository that the tests make, serve on loopback and damage; and kernels that
+are only as real as they must be.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ FLAVOURS = {"cloud": "cloud-amd64", "generic": "amd64", "rt": "rt-amd64"}
 
 
 def bzimage(path: Path, release: str, size: int = 4096) -> Path:
-    """A file with the head of an x86 bzImage of that release; the rest is noise that does not compress."""
+    """A file with the head of an x86 bzImage of that release; the rest is noise that does not
+    compress.
+    """
     head = bytearray(0x400)
     head[0x202:0x206] = b"HdrS"
     struct.pack_into("<H", head, 0x206, 0x020F)
@@ -51,13 +55,18 @@ def kernel_deb(directory: Path, name: str, version: str, files: dict[str, bytes 
     root = directory / f"root-{name}-{version}"
     (root / "DEBIAN").mkdir(parents=True)
     (root / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <nobody@nowhere>\nDescription: a kernel\n"
+        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody"
+        " <nobody@nowhere>\nDescription: a kernel\n"
     )
     for place, content in files.items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         (root / place).write_bytes(content.read_bytes() if isinstance(content, Path) else content)
     path = directory / f"{name}_{version}_amd64.deb"
-    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", "-Znone", str(root), str(path)], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "--build", "--root-owner-group", "-Znone", str(root), str(path)],
+        check=True,
+        capture_output=True,
+    )
     shutil.rmtree(root)
     return path
 
@@ -114,9 +123,25 @@ def _make_key(directory: Path) -> Key:
     directory.mkdir(mode=0o700)
     public = directory / "public.gpg"
     environment = {**os.environ, "GNUPGHOME": str(directory)}
-    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "nobody@nowhere", "ed25519", "sign", "never"]
+    make = [
+        "gpg",
+        "--batch",
+        "--quiet",
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "nobody@nowhere",
+        "ed25519",
+        "sign",
+        "never",
+    ]
     subprocess.run(make, check=True, env=environment, capture_output=True)
-    subprocess.run(["gpg", "--batch", "--output", str(public), "--export"], check=True, env=environment, capture_output=True)
+    subprocess.run(
+        ["gpg", "--batch", "--output", str(public), "--export"],
+        check=True,
+        env=environment,
+        capture_output=True,
+    )
     return Key(directory, public)
 
 
@@ -128,15 +153,18 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Key, Key]]:
     pair = (_make_key(base / "a"), _make_key(base / "b"))
     yield pair
     for key in pair:
-        subprocess.run(["gpgconf", "--kill", "all"], check=True, env={**os.environ, "GNUPGHOME": str(key.home)})
+        subprocess.run(
+            ["gpgconf", "--kill", "all"], check=True, env={**os.environ, "GNUPGHOME": str(key.home)}
+        )
 
 
 @dataclass
 class Repository:
     """A Debian repository with one suite, `stable`, served from `root` at `url`.
 
-    `requests` lists what was asked for (path, Range header). `hang`: a request is accepted and never answered.
-    `cut`: an answer ends after that many bytes; with `stall` the connection stays open then. `fail`: the status of every answer.
+    `requests` lists what was asked for (path, Range header). `hang`: a request is accepted and
+    never answered. `cut`: an answer ends after that many bytes; with `stall` the connection stays
+    open then. `fail`: the status of every answer.
     """
 
     root: Path
@@ -167,16 +195,21 @@ class Repository:
         directory.mkdir(parents=True, exist_ok=True)
         stanzas = []
         for deb in sorted((self.root / "pool").glob("*.deb")):
-            control = subprocess.run(["dpkg-deb", "--field", str(deb)], check=True, capture_output=True, text=True).stdout
+            control = subprocess.run(
+                ["dpkg-deb", "--field", str(deb)], check=True, capture_output=True, text=True
+            ).stdout
             digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-            stanzas.append(f"{control}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n")
+            stanzas.append(
+                f"{control}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n"
+            )
         (directory / "Packages").write_text("\n".join(stanzas))
         listed = (directory / "Packages").read_bytes()
         now = time.time()
         release = (
-            f"Origin: Test\nSuite: stable\nCodename: stable\nArchitectures: amd64\nComponents: main\n"
-            f"Date: {formatdate(now - 2 * DAY, usegmt=True)}\nValid-Until: {formatdate(now + valid_for, usegmt=True)}\n"
-            f"SHA256:\n {hashlib.sha256(listed).hexdigest()} {len(listed)} main/binary-amd64/Packages\n"
+            "Origin: Test\nSuite: stable\nCodename: stable\nArchitectures: amd64\nComponents: main\nDate:"
+            f" {formatdate(now - 2 * DAY, usegmt=True)}\nValid-Until:"
+            f" {formatdate(now + valid_for, usegmt=True)}\nSHA256:\n {hashlib.sha256(listed).hexdigest()}"
+            f" {len(listed)} main/binary-amd64/Packages\n"
         )
         subprocess.run(
             ["gpg", "--batch", "--yes", "--clearsign", "--output", str(self.root / "dists/stable/InRelease")],
@@ -216,7 +249,9 @@ def repository(tmp_path: Path, keys: tuple[Key, Key]) -> Iterator[Repository]:
             self.send_header("Content-Length", str(len(content) - start))
             self.send_header("Last-Modified", formatdate(path.stat().st_mtime, usegmt=True))
             self.end_headers()
-            self.wfile.write(content[start : start + repository.cut] if repository.cut is not None else content[start:])
+            self.wfile.write(
+                content[start : start + repository.cut] if repository.cut is not None else content[start:]
+            )
             if repository.stall:
                 self.wfile.flush()
                 repository.released.wait(60)

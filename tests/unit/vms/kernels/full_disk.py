@@ -1,7 +1,9 @@
-"""Run by `test_full_disk.py` in a mount namespace of its own: fills the disk that the cache lies on, and then makes it large enough.
+"""Run by `test_full_disk.py` in a mount namespace of its own: fills the disk that the cache lies
+on, and then makes it large enough.
 
-argv: where to mount it, how large (`size=1m`, `nr_inodes=9`: see tmpfs(5)), what is made there (`kernel`, `initramfs`), and what that
-needs. Prints a JSON list: what came of it while the disk was full, what was published then, and what came of it once there was room.
+argv: where to mount it, how large (`size=1m`, `nr_inodes=9`: see tmpfs(5)), what is made there
+(`kernel`, `initramfs`), and what that needs. Prints a JSON list: what came of it while the disk was
+full, what was published then, and what came of it once there was room.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from vms.settings import Debian, Suite
 
 
 def mount(place: str, options: str) -> None:
-    # With its source named mount(8) takes no option from the mount before: there an ordinary user's uid stands, which is none in here.
+    # With its source named mount(8) takes no option from the mount before: there an ordinary user's
+    # uid stands, which is none in here.
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
 
 
@@ -33,7 +36,9 @@ def kernel(cache: Cache, url: str, keyring: str) -> None:
 def initramfs(cache: Cache, modules: str, busybox: str) -> None:
     of = Kernel("6.1.1", "debian:6.1.1", "6.1", "6.1.1", "cloud", "6.1.1-1", "sid", ())
     files = BootFiles(of, "6.1.0-cloud", Path("vmlinuz"), Path(modules), None, {"vmlinuz": "00"})
-    prepare(files, Image(Path("no"), Path(busybox), "ab" * 32, {}), cache, Deadline(30, "making what boots 6.1.1"))
+    prepare(
+        files, Image(Path("no"), Path(busybox), "ab" * 32, {}), cache, Deadline(30, "making what boots 6.1.1")
+    )
 
 
 def outcome(make: str, cache: Cache, arguments: list[str]) -> str:
@@ -45,7 +50,11 @@ def outcome(make: str, cache: Cache, arguments: list[str]) -> str:
 
 
 def published(root: Path) -> list[str]:
-    return sorted(f"{path.parent.name}/{path.name}" for path in root.glob("*/*") if path.is_dir() and path.parent.name != "apt")
+    return sorted(
+        f"{path.parent.name}/{path.name}"
+        for path in root.glob("*/*")
+        if path.is_dir() and path.parent.name != "apt"
+    )
 
 
 def main(place: str, room: str, make: str, *arguments: str) -> None:

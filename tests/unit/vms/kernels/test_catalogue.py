@@ -13,7 +13,9 @@ from vms.kernels import Catalogue
 BIG = b"x" * 1_100_000
 
 
-def listed(repository: Repository, cache: Cache, tmp_path: Path, packages: dict[tuple[str, str], bytes]) -> Catalogue:
+def listed(
+    repository: Repository, cache: Cache, tmp_path: Path, packages: dict[tuple[str, str], bytes]
+) -> Catalogue:
     for (name, version), content in packages.items():
         repository.add(kernel_deb(tmp_path, name, version, {"content": content}))
     repository.publish()
@@ -24,20 +26,33 @@ def test_an_undivided_build(repository: Repository, cache: Cache, tmp_path: Path
     catalogue = listed(repository, cache, tmp_path, {("linux-image-6.1.0-56-cloud-amd64", "6.1.192-2"): BIG})
     (kernel,) = catalogue.kernels
     assert kernel.id == "debian:6.1.0-56-cloud-amd64=6.1.192-2"
-    assert (kernel.series, kernel.release, kernel.flavour, kernel.name) == ("6.1", "6.1.192", "cloud", "6.1.192")
+    assert (kernel.series, kernel.release, kernel.flavour, kernel.name) == (
+        "6.1",
+        "6.1.192",
+        "cloud",
+        "6.1.192",
+    )
     assert (kernel.suite, kernel.scheme) == ("stable", "debian")
-    assert kernel.packages[0].url == f"{repository.url}/pool/linux-image-6.1.0-56-cloud-amd64_6.1.192-2_amd64.deb"
+    assert (
+        kernel.packages[0].url
+        == f"{repository.url}/pool/linux-image-6.1.0-56-cloud-amd64_6.1.192-2_amd64.deb"
+    )
 
 
 def test_a_divided_build(repository: Repository, cache: Cache, tmp_path: Path) -> None:
-    parts = {(f"linux-{part}-7.3-rt-amd64", "7.3~rc7-1~exp1"): b"small" for part in ("image", "binary", "modules", "base")}
+    parts = {
+        (f"linux-{part}-7.3-rt-amd64", "7.3~rc7-1~exp1"): b"small"
+        for part in ("image", "binary", "modules", "base")
+    }
     (kernel,) = listed(repository, cache, tmp_path, parts).kernels
     assert [package.name.split("-")[1] for package in kernel.packages] == ["base", "binary", "modules"]
     assert (kernel.release, kernel.flavour, kernel.name) == ("7.3~rc7", "rt", "7.3~rc7-rt")
     assert kernel.size == sum(package.size for package in kernel.packages) > 0
 
 
-def test_a_divided_build_without_its_modules_is_not_listed_but_remembered(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_a_divided_build_without_its_modules_is_not_listed_but_remembered(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
     parts = {(f"linux-{part}-7.1.3-amd64", "7.1.3-1"): b"small" for part in ("image", "binary", "base")}
     catalogue = listed(repository, cache, tmp_path, parts)
     assert catalogue.kernels == ()
@@ -45,8 +60,14 @@ def test_a_divided_build_without_its_modules_is_not_listed_but_remembered(reposi
     assert (lost.release, lost.flavour, lost.missing) == ("7.1.3", "generic", "linux-modules-7.1.3-amd64")
 
 
-def test_parts_of_different_versions_are_not_put_together(repository: Repository, cache: Cache, tmp_path: Path) -> None:
-    parts = {("linux-binary-7.3-amd64", "7.3-1"): b"", ("linux-base-7.3-amd64", "7.3-2"): b"", ("linux-modules-7.3-amd64", "7.3-2"): b""}
+def test_parts_of_different_versions_are_not_put_together(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
+    parts = {
+        ("linux-binary-7.3-amd64", "7.3-1"): b"",
+        ("linux-base-7.3-amd64", "7.3-2"): b"",
+        ("linux-modules-7.3-amd64", "7.3-2"): b"",
+    }
     assert listed(repository, cache, tmp_path, parts).kernels == ()
 
 
@@ -65,7 +86,10 @@ def test_what_is_no_build(repository: Repository, cache: Cache, tmp_path: Path, 
 
 
 def test_unsigned_doubles_are_left_out(repository: Repository, cache: Cache, tmp_path: Path) -> None:
-    packages = {("linux-image-6.12.9-amd64-unsigned", "6.12.9-1"): BIG, ("linux-binary-unsigned-7.3-amd64", "7.3-1"): BIG}
+    packages = {
+        ("linux-image-6.12.9-amd64-unsigned", "6.12.9-1"): BIG,
+        ("linux-binary-unsigned-7.3-amd64", "7.3-1"): BIG,
+    }
     assert listed(repository, cache, tmp_path, packages).kernels == ()
 
 
@@ -79,7 +103,9 @@ def test_the_newest_of_a_series(repository: Repository, cache: Cache, tmp_path: 
     assert catalogue.newest("6.12", "rt") is None
 
 
-def test_a_damaged_note_of_what_was_read_is_read_again(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_a_damaged_note_of_what_was_read_is_read_again(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
     before = listed(repository, cache, tmp_path, {("linux-image-6.12.9-cloud-amd64", "6.12.9-1"): BIG})
     (note,) = cache.root.glob("apt/*/catalogue.json")
     note.write_text("{")

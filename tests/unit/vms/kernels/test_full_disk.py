@@ -1,4 +1,6 @@
-"""Wherever a disk is full, the user reads so, nothing half made is published, and there is nothing to clean up before it goes on."""
+"""Wherever a disk is full, the user reads so, nothing half made is published, and there is nothing
+to clean up before it goes on.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,40 @@ from vms.initramfs import NEEDED
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "--"]
 _ALLOWED = subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
 
-pytestmark = pytest.mark.skipif(not _ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted")
+pytestmark = pytest.mark.skipif(
+    not _ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted"
+)
 
 
 def on_a_disk_of(room: str, make: str, place: Path, *arguments: str | Path) -> tuple[str, list[str], str]:
     """What came of it, what was published, and what came of it once there was room."""
     place.mkdir()
-    command = [*_NAMESPACE, sys.executable, "-m", full_disk.__name__, str(place), room, make, *map(str, arguments)]
+    command = [
+        *_NAMESPACE,
+        sys.executable,
+        "-m",
+        full_disk.__name__,
+        str(place),
+        room,
+        make,
+        *map(str, arguments),
+    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
     assert done.returncode == 0, done.stderr
     full, published, then = json.loads(done.stdout)
     return full, published, then
 
 
-# On its way a kernel needs room for the package lists, apt's cache of them, the package (1.1 MB), what is in it, and modules.dep.
-# With few inodes the disk is full already for directories, locks and empty files.
+# On its way a kernel needs room for the package lists, apt's cache of them, the package (1.1 MB),
+# what is in it, and modules.dep. With few inodes the disk is full already for directories, locks
+# and empty files.
 @pytest.mark.parametrize(
     "room",
     [
@@ -42,10 +61,14 @@ def on_a_disk_of(room: str, make: str, place: Path, *arguments: str | Path) -> t
         *(f"nr_inodes={number}" for number in (2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 18, 19, 24)),
     ],
 )
-def test_while_a_kernel_is_listed_downloaded_and_unpacked(repository: Repository, tmp_path: Path, room: str) -> None:
+def test_while_a_kernel_is_listed_downloaded_and_unpacked(
+    repository: Repository, tmp_path: Path, room: str
+) -> None:
     repository.add(image_deb(tmp_path, "6.12.117+deb13", "6.12.117-1"))
     repository.publish()
-    full, published, then = on_a_disk_of(room, "kernel", tmp_path / "disk", repository.url, repository.key.public)
+    full, published, then = on_a_disk_of(
+        room, "kernel", tmp_path / "disk", repository.url, repository.key.public
+    )
     assert full.startswith(("HostError: ", "FetchError: "))
     assert "no space left" in full
     assert "`./invoke prune`" in full

@@ -57,12 +57,18 @@ def sources(settings: Debian, cache: Cache) -> str:
 
 def test_one_line_sources(host: Host) -> None:
     found = host(one_line=ONE_LINE)
-    assert (found.mirror, found.security_mirror) == ("http://mirror.invalid/debian", "http://mirror.invalid/debian-security")
+    assert (found.mirror, found.security_mirror) == (
+        "http://mirror.invalid/debian",
+        "http://mirror.invalid/debian-security",
+    )
 
 
 def test_deb822_sources(host: Host) -> None:
     found = host(deb822=DEB822)
-    assert (found.mirror, found.security_mirror) == ("http://deb822.invalid/debian", "http://deb822.invalid/security")
+    assert (found.mirror, found.security_mirror) == (
+        "http://deb822.invalid/debian",
+        "http://deb822.invalid/security",
+    )
 
 
 def test_no_debian_mirror(host: Host, cache: Cache) -> None:
@@ -73,8 +79,11 @@ def test_no_debian_mirror(host: Host, cache: Cache) -> None:
 
 def test_the_way_to_the_mirror_is_taken_along_and_nothing_else(host: Host) -> None:
     found = host(
-        options='Acquire::http::Proxy "http://proxy.invalid:3142";\nAcquire::http::Proxy::near.invalid "DIRECT";\n'
-        'Acquire::http::Timeout "1";\nAcquire::Retries "9";\nAPT::Update::Post-Invoke { "false"; };'
+        options=(
+            'Acquire::http::Proxy "http://proxy.invalid:3142";\nAcquire::http::Proxy::near.invalid'
+            ' "DIRECT";\nAcquire::http::Timeout "1";\nAcquire::Retries "9";\nAPT::Update::Post-Invoke {'
+            ' "false"; };'
+        )
     )
     assert sorted(found.connection) == [
         'Acquire::http::Proxy "http://proxy.invalid:3142";',
@@ -83,18 +92,29 @@ def test_the_way_to_the_mirror_is_taken_along_and_nothing_else(host: Host) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "checks"), [("", True), ('Acquire::Check-Valid-Until "false";', False), ('Acquire::Check-Valid-Until "0";', False)]
+    ("options", "checks"),
+    [("", True), ('Acquire::Check-Valid-Until "false";', False), ('Acquire::Check-Valid-Until "0";', False)],
 )
-def test_whether_the_hosts_mirror_may_lag_behind_is_the_hosts_choice(host: Host, cache: Cache, options: str, checks: bool) -> None:
+def test_whether_the_hosts_mirror_may_lag_behind_is_the_hosts_choice(
+    host: Host, cache: Cache, options: str, checks: bool
+) -> None:
     host(one_line=ONE_LINE, options=options)
     assert ("check-valid-until=no" not in sources(Debian(suites=(Suite("trixie"),)), cache)) == checks
-    assert "check-valid-until=no" not in sources(Debian(suites=(Suite("trixie", check_valid_until=True),)), cache)
-    assert "check-valid-until=no" not in sources(Debian(suites=(Suite("trixie", "http://archive.invalid/x"),)), cache)
+    assert "check-valid-until=no" not in sources(
+        Debian(suites=(Suite("trixie", check_valid_until=True),)), cache
+    )
+    assert "check-valid-until=no" not in sources(
+        Debian(suites=(Suite("trixie", "http://archive.invalid/x"),)), cache
+    )
 
 
 def test_settings_win_over_the_host(host: Host, cache: Cache) -> None:
     host(one_line=ONE_LINE)
-    settings = Debian("http://a.invalid/debian", "http://b.invalid/s", (Suite("trixie"), Suite("trixie-security", "debian-security")))
+    settings = Debian(
+        "http://a.invalid/debian",
+        "http://b.invalid/s",
+        (Suite("trixie"), Suite("trixie-security", "debian-security")),
+    )
     lines = sources(settings, cache).splitlines()
     assert lines[0].endswith("http://a.invalid/debian trixie main")
     assert lines[1].endswith("http://b.invalid/s trixie-security main")
@@ -107,7 +127,13 @@ def test_a_security_mirror_lies_beside_the_other(host: Host, cache: Cache) -> No
 
 
 @pytest.mark.parametrize(
-    "suite", [Suite("tri xie"), Suite("x", "http://a] b"), Suite("x\ndeb http://evil.invalid x"), Suite("x", components=("",))]
+    "suite",
+    [
+        Suite("tri xie"),
+        Suite("x", "http://a] b"),
+        Suite("x\ndeb http://evil.invalid x"),
+        Suite("x", components=("",)),
+    ],
 )
 def test_what_cannot_stand_in_a_list_of_sources(host: Host, cache: Cache, suite: Suite) -> None:
     host(one_line=ONE_LINE)

@@ -1,4 +1,6 @@
-"""Kernels on this machine: told what they are, laid out alike, and refused when they are not what they say."""
+"""Kernels on this machine: told what they are, laid out alike, and refused when they are not what
+they say.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def one(spec: str, base: Path) -> Kernel:
 def module(path: Path) -> Path:
     """A real, if empty, ELF object: depmod and strip read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["gcc", "-c", "-x", "c", "-g", "-o", str(path), "-"], input=b"int answer = 42;", check=True)
+    subprocess.run(
+        ["gcc", "-c", "-x", "c", "-g", "-o", str(path), "-"], input=b"int answer = 42;", check=True
+    )
     return path
 
 
@@ -44,7 +48,12 @@ class TestDeb:
     def test_one_package(self, tmp_path: Path, cache: Cache) -> None:
         deb = image_deb(tmp_path, "6.12.117+deb13", "6.12.117-1")
         kernel = one(f"deb:{deb.name}", tmp_path)
-        assert (kernel.series, kernel.release, kernel.version, kernel.name) == ("6.12", "6.12.117", "6.12.117-1", "6.12.117-1")
+        assert (kernel.series, kernel.release, kernel.version, kernel.name) == (
+            "6.12",
+            "6.12.117",
+            "6.12.117-1",
+            "6.12.117-1",
+        )
         files = fetch(kernel, cache)
         assert files.version == "6.12.117+deb13-cloud-amd64"
         assert files.config is not None
@@ -78,9 +87,14 @@ class TestDeb:
         release = "7.3-amd64"
         content = module(tmp_path / "x.ko")
         one_deb = kernel_deb(
-            tmp_path, "linux-binary-7.3", "7.3-1", {f"usr/lib/modules/{release}/vmlinuz": bzimage(tmp_path / "v", release)}
+            tmp_path,
+            "linux-binary-7.3",
+            "7.3-1",
+            {f"usr/lib/modules/{release}/vmlinuz": bzimage(tmp_path / "v", release)},
         )
-        other = kernel_deb(tmp_path, "linux-modules-7.3", "7.3-1", {f"lib/modules/{release}/kernel/x.ko": content})
+        other = kernel_deb(
+            tmp_path, "linux-modules-7.3", "7.3-1", {f"lib/modules/{release}/kernel/x.ko": content}
+        )
         files = fetch(one(f"deb:{one_deb},{other}", tmp_path), cache)
         assert (files.modules / "kernel/x.ko").exists()
 
@@ -91,7 +105,9 @@ class TestDeb:
         assert [path for path in (cache.root / "kernels").iterdir() if path.suffix != ".lock"] == []
 
     def test_modules_of_another_kernel(self, tmp_path: Path, cache: Cache) -> None:
-        image = kernel_deb(tmp_path, "linux-image-7.3", "7.3-1", {"boot/vmlinuz-7.3": bzimage(tmp_path / "v", "7.3")})
+        image = kernel_deb(
+            tmp_path, "linux-image-7.3", "7.3-1", {"boot/vmlinuz-7.3": bzimage(tmp_path / "v", "7.3")}
+        )
         modules = kernel_deb(tmp_path, "linux-modules-7.2", "7.2-1", {"lib/modules/7.2/kernel/x.ko": b"x"})
         with pytest.raises(FetchError, match=r"is 7\.3, the modules are for 7\.2"):
             fetch(one(f"deb:{image},{modules}", tmp_path), cache)
@@ -103,7 +119,9 @@ class TestDeb:
         with pytest.raises(FetchError, match="changed while it was being read"):
             fetch(kernel, cache)
 
-    @pytest.mark.parametrize(("content", "message"), [(b"text", "is not a .deb file"), (None, "No such file")])
+    @pytest.mark.parametrize(
+        ("content", "message"), [(b"text", "is not a .deb file"), (None, "No such file")]
+    )
     def test_no_package(self, tmp_path: Path, content: bytes | None, message: str) -> None:
         if content is not None:
             (tmp_path / "x.deb").write_bytes(content)
@@ -122,11 +140,21 @@ class TestRpm:
         module(root / "kernel/net/x.ko")
         spec = tmp_path / "kernel.spec"
         spec.write_text(
-            "Name: kernel-core\nVersion: 6.11.4\nRelease: 301.fc41\nSummary: a kernel\nLicense: GPL-2.0-only\n"
-            "%global debug_package %{nil}\n%global __os_install_post %{nil}\n"
-            f"%description\na kernel\n%install\ncp -a {tmp_path}/content/. %{{buildroot}}\n%files\n/lib/modules\n"
+            "Name: kernel-core\nVersion: 6.11.4\nRelease: 301.fc41\nSummary: a kernel\nLicense:"
+            " GPL-2.0-only\n%global debug_package %{nil}\n%global __os_install_post"
+            f" %{{nil}}\n%description\na kernel\n%install\ncp -a {tmp_path}/content/."
+            " %{buildroot}\n%files\n/lib/modules\n"
         )
-        build = ["rpmbuild", "--quiet", "-bb", "--target", "x86_64", "--define", f"_topdir {tmp_path}/rpmbuild", str(spec)]
+        build = [
+            "rpmbuild",
+            "--quiet",
+            "-bb",
+            "--target",
+            "x86_64",
+            "--define",
+            f"_topdir {tmp_path}/rpmbuild",
+            str(spec),
+        ]
         subprocess.run(build, check=True, capture_output=True)
         (path,) = (tmp_path / "rpmbuild/RPMS").glob("*/*.rpm")
         return path
@@ -178,7 +206,9 @@ class TestTree:
     def test_another_build_is_another_kernel(self, tmp_path: Path, cache: Cache) -> None:
         tree = built_tree(tmp_path / "linux")
         before = one(f"tree:{tree}", tmp_path)
-        (tree / "net/netfilter/nf_conntrack.ko").write_bytes((tree / "net/netfilter/nf_conntrack.ko").read_bytes() + b"\0")
+        (tree / "net/netfilter/nf_conntrack.ko").write_bytes(
+            (tree / "net/netfilter/nf_conntrack.ko").read_bytes() + b"\0"
+        )
         after = one(f"tree:{tree}", tmp_path)
         assert before.id != after.id
         with pytest.raises(FetchError, match="changed while it was being read"):
@@ -227,7 +257,9 @@ class TestImage:
         with pytest.raises(FetchError, match=r"is 6\.6\.1, the modules in .* are for 6\.6\.2"):
             fetch(one("image:vmlinuz,modules=6.6.2", tmp_path), cache)
 
-    @pytest.mark.parametrize("content", [b"", b"\x7fELF" + b"\0" * 0x300, b"\0" * 0x202 + b"HdrS" + b"\0" * 12])
+    @pytest.mark.parametrize(
+        "content", [b"", b"\x7fELF" + b"\0" * 0x300, b"\0" * 0x202 + b"HdrS" + b"\0" * 12]
+    )
     def test_no_bzimage(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "vmlinux").write_bytes(content)
         with pytest.raises(UsageError, match="vmlinux"):
@@ -240,7 +272,9 @@ class TestImage:
 
 
 class TestHost:
-    def test_the_running_kernels_image(self, tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_running_kernels_image(
+        self, tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         release = "6.1.0-47-amd64"
         monkeypatch.setattr(local_module, "HOST", tmp_path)
         monkeypatch.setattr(platform, "release", lambda: release)

@@ -55,7 +55,9 @@ def test_a_name_of_ones_own_is_kept() -> None:
 
 
 def test_a_spec_that_is_not_locked() -> None:
-    with pytest.raises(UsageError, match=r"'7\.3' is not in the lock file, which holds 6\.12; `\./invoke lock` adds it"):
+    with pytest.raises(
+        UsageError, match=r"'7\.3' is not in the lock file, which holds 6\.12; `\./invoke lock` adds it"
+    ):
         locks.kernels(locks.make(["6.12"], OLD, HERE), ["7.3"], HERE)
 
 
@@ -89,7 +91,10 @@ def test_a_kernel_on_this_machine_must_be_what_it_was(tmp_path: Path) -> None:
     [
         (None, r"No such file or directory; `\./invoke lock` makes it"),
         ("{", "is not a lock file"),
-        ('{"locked": [{"spec": "6.1", "kernels": [{"name": 1}]}]}', r"is not a lock file: .*\$\.locked\[0\]\.kernels\[0\]"),
+        (
+            '{"locked": [{"spec": "6.1", "kernels": [{"name": 1}]}]}',
+            r"is not a lock file: .*\$\.locked\[0\]\.kernels\[0\]",
+        ),
         ('{"locked": [], "form": 9}', r"is of form 9, and this version reads form 1"),
     ],
 )

@@ -5,10 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.vms.kernels.conftest import entry
-from vms.kernels.order import kernel_key, normal_release, release_key, release_of_version, series_of, version_key
+from vms.kernels.order import (
+    kernel_key,
+    normal_release,
+    release_key,
+    release_of_version,
+    series_of,
+    version_key,
+)
 
 numbers = st.integers(0, 300)
-releases = st.tuples(st.integers(3, 9), numbers, st.one_of(st.none(), numbers), st.one_of(st.none(), st.integers(1, 12)))
+releases = st.tuples(
+    st.integers(3, 9), numbers, st.one_of(st.none(), numbers), st.one_of(st.none(), st.integers(1, 12))
+)
 
 
 def text(release: tuple[int, int, int | None, int | None]) -> str:
@@ -34,15 +43,26 @@ def test_releases_sort_by_their_numbers(
 
 
 @given(st.integers(3, 9), numbers, st.integers(1, 12))
-def test_a_candidate_comes_before_its_release_however_it_is_spelt(major: int, minor: int, candidate: int) -> None:
+def test_a_candidate_comes_before_its_release_however_it_is_spelt(
+    major: int, minor: int, candidate: int
+) -> None:
     release = f"{major}.{minor}"
-    spellings = [f"{release}~rc{candidate}", f"{release}-rc{candidate}", f"{release}.0-rc{candidate}", f"v{release}-rc{candidate}"]
+    spellings = [
+        f"{release}~rc{candidate}",
+        f"{release}-rc{candidate}",
+        f"{release}.0-rc{candidate}",
+        f"v{release}-rc{candidate}",
+    ]
     assert {normal_release(spelling) for spelling in spellings} == {f"{release}~rc{candidate}"}
-    assert all(release_key(spelling) < release_key(release) < release_key(f"{release}.1") for spelling in spellings)
+    assert all(
+        release_key(spelling) < release_key(release) < release_key(f"{release}.1") for spelling in spellings
+    )
 
 
 @given(releases, numbers, numbers)
-def test_revisions_sort_within_a_release(release: tuple[int, int, int | None, int | None], one: int, other: int) -> None:
+def test_revisions_sort_within_a_release(
+    release: tuple[int, int, int | None, int | None], one: int, other: int
+) -> None:
     older, newer = sorted((one, other))
     assert version_key(f"{text(release)}-{older}") <= version_key(f"{text(release)}-{newer}")
     assert version_key(f"{text(release)}-{newer}~bpo12+1") < version_key(f"{text(release)}-{newer}")
@@ -50,7 +70,16 @@ def test_revisions_sort_within_a_release(release: tuple[int, int, int | None, in
 
 @given(
     st.permutations(
-        ["7.3~rc7-1~exp1", "6.12.9-1", "7.3.4-1~bpo13+1", "6.12.90-2", "5.10.262-1", "6.12.90-1", "6.12.10-1", "6.12.90-1~bpo12+1"]
+        [
+            "7.3~rc7-1~exp1",
+            "6.12.9-1",
+            "7.3.4-1~bpo13+1",
+            "6.12.90-2",
+            "5.10.262-1",
+            "6.12.90-1",
+            "6.12.10-1",
+            "6.12.90-1~bpo12+1",
+        ]
     )
 )
 def test_kernels_have_one_order(versions: list[str]) -> None:

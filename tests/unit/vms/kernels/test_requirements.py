@@ -18,7 +18,12 @@ def files(directory: Path, config: str | None, modules: str = "", builtin: str =
     if config is not None:
         (directory / "config").write_text(config)
     return BootFiles(
-        entry("6.1", "6.1.1-1"), "6.1.1", directory / "vmlinuz", directory, directory / "config" if config is not None else None, {}
+        entry("6.1", "6.1.1-1"),
+        "6.1.1",
+        directory / "vmlinuz",
+        directory,
+        directory / "config" if config is not None else None,
+        {},
     )
 
 
@@ -39,8 +44,14 @@ def test_each_missing_option_is_named_with_its_use(tmp_path: Path, absent: str) 
 
 
 def test_a_module_must_be_there(tmp_path: Path) -> None:
-    config = ALL.replace("CONFIG_OVERLAY_FS=y", "CONFIG_OVERLAY_FS=m").replace("HW_RANDOM_VIRTIO=y", "HW_RANDOM_VIRTIO=m")
-    present = files(tmp_path, config, modules="kernel/fs/overlayfs/overlay.ko.xz:\nkernel/drivers/char/hw_random/virtio-rng.ko: a.ko\n")
+    config = ALL.replace("CONFIG_OVERLAY_FS=y", "CONFIG_OVERLAY_FS=m").replace(
+        "HW_RANDOM_VIRTIO=y", "HW_RANDOM_VIRTIO=m"
+    )
+    present = files(
+        tmp_path,
+        config,
+        modules="kernel/fs/overlayfs/overlay.ko.xz:\nkernel/drivers/char/hw_random/virtio-rng.ko: a.ko\n",
+    )
     assert missing(present) == ()
     (lacking,) = missing(files(tmp_path, config, modules="kernel/fs/overlayfs/overlay.ko.xz:\n"))
     assert "CONFIG_HW_RANDOM_VIRTIO=m" in lacking

@@ -44,7 +44,18 @@ def versions(*specs: str) -> list[str]:
         ("6.1.*", ["6.1.176-1", "6.1.192-1", "6.1.192-2"]),
         ("5.10..6.12", ["5.10.262-1", "6.1.192-2", "6.12.117-1"]),
         ("5.15..6.11", ["6.1.192-2"]),
-        ("6.1.*..6.12.*", ["6.1.176-1", "6.1.192-1", "6.1.192-2", "6.12.9-1", "6.12.90-1~bpo12+1", "6.12.90-1", "6.12.117-1"]),
+        (
+            "6.1.*..6.12.*",
+            [
+                "6.1.176-1",
+                "6.1.192-1",
+                "6.1.192-2",
+                "6.12.9-1",
+                "6.12.90-1~bpo12+1",
+                "6.12.90-1",
+                "6.12.117-1",
+            ],
+        ),
         ("6.1.190..6.12.9", ["6.1.192-1", "6.1.192-2", "6.12.9-1"]),
         ("6.1.192-2..6.12.90-1~bpo12+1", ["6.1.192-2", "6.12.9-1", "6.12.90-1~bpo12+1"]),
         ("lts", ["5.10.262-1", "6.1.192-2", "6.12.117-1"]),
@@ -64,7 +75,12 @@ def test_all_are_all_of_a_flavour() -> None:
 
 
 def test_every_kernel_once_and_in_order() -> None:
-    assert versions("7.3", "6.12", "5.10..7.3", "6.12.117") == ["5.10.262-1", "6.1.192-2", "6.12.117-1", "7.3.4-1~bpo13+1"]
+    assert versions("7.3", "6.12", "5.10..7.3", "6.12.117") == [
+        "5.10.262-1",
+        "6.1.192-2",
+        "6.12.117-1",
+        "7.3.4-1~bpo13+1",
+    ]
 
 
 def test_a_name_is_the_release_and_a_flavour_other_than_cloud() -> None:
@@ -99,11 +115,20 @@ def test_names_that_cannot_be(specs: tuple[str, ...], message: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("4.2", r"no cloud kernel 4\.2; near it are 5\.10 \(newest 5\.10\.262-1\), 6\.1 \(newest 6\.1\.192-2\)"),
-        ("6.12.100", r"no cloud kernel 6\.12\.100; near it are 6\.12\.9-1, 6\.12\.90-1, 6\.12\.117-1, 7\.3~rc7-1~exp1"),
+        (
+            "4.2",
+            r"no cloud kernel 4\.2; near it are 5\.10 \(newest 5\.10\.262-1\), 6\.1 \(newest 6\.1\.192-2\)",
+        ),
+        (
+            "6.12.100",
+            r"no cloud kernel 6\.12\.100; near it are 6\.12\.9-1, 6\.12\.90-1, 6\.12\.117-1, 7\.3~rc7-1~exp1",
+        ),
         ("6.2..6.11", r"no cloud kernel 6\.2\.\.6\.11; near it are"),
         ("6.1-rt", r"no rt kernel 6\.1; near it are 7\.3"),
-        ("debian:6.12.100+deb13-cloud-amd64", r"near it are .*debian:6\.12\.90\+deb13-cloud-amd64=6\.12\.90-1"),
+        (
+            "debian:6.12.100+deb13-cloud-amd64",
+            r"near it are .*debian:6\.12\.90\+deb13-cloud-amd64=6\.12\.90-1",
+        ),
         ("debian:6.1.0-56-cloud-amd64=6.1.9-1", r"of version 6\.1\.9-1 in the suites; there is 6\.1\.192-2"),
         ("lts-rt", "no rt kernel for 'lts'"),
     ],
@@ -114,12 +139,20 @@ def test_what_does_not_exist_names_what_is_near(spec: str, message: str) -> None
 
 
 def test_a_build_that_lost_a_part_says_so() -> None:
-    catalogue = Catalogue(CATALOGUE.kernels, (Incomplete("6.19.14", "cloud", "linux-modules-6.19.14+deb13-cloud-amd64", "6.19.14-1"),))
+    catalogue = Catalogue(
+        CATALOGUE.kernels,
+        (Incomplete("6.19.14", "cloud", "linux-modules-6.19.14+deb13-cloud-amd64", "6.19.14-1"),),
+    )
     for spec in ("6.19", "6.19.14", "debian:6.19.14+deb13-cloud-amd64"):
         with pytest.raises(UsageError, match=r"linux-modules-6\.19\.14.*has vanished"):
             resolve(spec, catalogue)
 
 
 def test_the_nearest_of_a_flavour() -> None:
-    assert [kernel.version for kernel in nearest("6.12.50", CATALOGUE)] == ["6.1.192-2", "6.12.9-1", "6.12.90-1", "6.12.117-1"]
+    assert [kernel.version for kernel in nearest("6.12.50", CATALOGUE)] == [
+        "6.1.192-2",
+        "6.12.9-1",
+        "6.12.90-1",
+        "6.12.117-1",
+    ]
     assert [kernel.name for kernel in nearest("6.12.50", CATALOGUE, "rt")] == ["7.3.4-rt"]

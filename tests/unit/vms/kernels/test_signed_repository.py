@@ -1,4 +1,6 @@
-"""Whatever a mirror does, what reaches the cache is what the archive signed, and the user reads why it does not."""
+"""Whatever a mirror does, what reaches the cache is what the archive signed, and the user reads why
+it does not.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ def published(repository: Repository, tmp_path: Path) -> Repository:
 
 def files(cache: Cache) -> list[str]:
     """All that the cache holds but locks."""
-    return sorted(str(path.relative_to(cache.root)) for path in cache.root.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return sorted(
+        str(path.relative_to(cache.root))
+        for path in cache.root.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    )
 
 
 def packages(cache: Cache) -> list[str]:
@@ -49,7 +55,10 @@ def test_a_kernel_is_listed_fetched_and_laid_out(published: Repository, cache: C
     assert (files.modules / "modules.dep").is_file()
     assert files.config is not None
     assert files.config.read_text() == "CONFIG_64BIT=y\n"
-    assert files.sha256["linux-image-6.12.117+deb13-cloud-amd64_6.12.117-1_amd64.deb"] == kernel.packages[0].sha256
+    assert (
+        files.sha256["linux-image-6.12.117+deb13-cloud-amd64_6.12.117-1_amd64.deb"]
+        == kernel.packages[0].sha256
+    )
 
 
 def test_the_second_start_asks_the_mirror_nothing(published: Repository, cache: Cache) -> None:
@@ -93,7 +102,9 @@ def test_a_package_list_changed_after_signing(published: Repository, cache: Cach
     assert [name for name in lists(cache) if "Packages" in name] == []
 
 
-def test_lists_that_were_good_stay_when_new_ones_are_not(published: Repository, cache: Cache, keys: tuple[Key, Key]) -> None:
+def test_lists_that_were_good_stay_when_new_ones_are_not(
+    published: Repository, cache: Cache, keys: tuple[Key, Key]
+) -> None:
     Catalogue.load(published.settings, cache)
     published.publish(key=keys[1])
     with pytest.raises(FetchError):
@@ -127,7 +138,9 @@ def test_a_mirror_that_hangs(published: Repository, cache: Cache, monkeypatch: p
     assert time.monotonic() - start < 20
 
 
-def test_a_mirror_that_hangs_during_a_download(published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_that_hangs_during_a_download(
+    published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (kernel,) = resolve("6.12", Catalogue.load(published.settings, cache))
     monkeypatch.setattr(apt_module, "_SILENCE_SECONDS", 1)
     published.hang = True
@@ -137,7 +150,11 @@ def test_a_mirror_that_hangs_during_a_download(published: Repository, cache: Cac
 
 
 def test_no_network(published: Repository, cache: Cache) -> None:
-    unreachable = Debian(suites=(published.suite().__class__("stable", "http://127.0.0.1:9", keyring=str(published.key.public)),))
+    unreachable = Debian(
+        suites=(
+            published.suite().__class__("stable", "http://127.0.0.1:9", keyring=str(published.key.public)),
+        )
+    )
     with pytest.raises(FetchError, match="the mirror cannot be reached; without network, `--offline`"):
         Catalogue.load(unreachable, cache)
 
@@ -204,7 +221,9 @@ def test_a_vanished_package_names_the_nearest(published: Repository, cache: Cach
     catalogue = Catalogue.load(published.settings, cache)
     (kernel,) = resolve("6.12.117", catalogue)
     (published.root / "pool" / kernel.packages[0].url.rpartition("/")[2]).unlink()
-    with pytest.raises(FetchError, match=r"6\.12\.117-1 was superseded and has vanished.*near it are 6\.12\.107-1"):
+    with pytest.raises(
+        FetchError, match=r"6\.12\.117-1 was superseded and has vanished.*near it are 6\.12\.107-1"
+    ):
         fetch(kernel, cache, catalogue=catalogue)
     assert packages(cache) == []
 
@@ -221,11 +240,15 @@ def test_a_range_leaves_out_what_its_archive_no_longer_has(published: Repository
     kernels = resolve_all(["6.12.*"], catalogue)
     assert [kernel.version for kernel in kernels] == ["6.12.117-1"]
     absent = left_out(["6.12.*"], catalogue, kernels)
-    assert left_out_text(absent, catalogue).endswith("the archive answers that it is gone: 6.12.107-1; near it is 6.12.117-1")
+    assert left_out_text(absent, catalogue).endswith(
+        "the archive answers that it is gone: 6.12.107-1; near it is 6.12.117-1"
+    )
     assert packages(cache) == []
 
 
-def test_what_is_gone_is_remembered_until_the_lists_change(published: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_what_is_gone_is_remembered_until_the_lists_change(
+    published: Repository, cache: Cache, tmp_path: Path
+) -> None:
     lose(published, "6.12.107-1")
     at_hand(["all"], Catalogue.load(published.settings, cache), published.settings, cache)
     published.requests.clear()
@@ -253,7 +276,9 @@ def test_a_range_of_which_nothing_is_left(published: Repository, cache: Cache) -
     for version in ("6.12.107-1", "6.12.117-1"):
         lose(published, version)
     catalogue = at_hand(["6.12.*"], Catalogue.load(published.settings, cache), published.settings, cache)
-    with pytest.raises(UsageError, match=r"6\.12\.\*: 2 builds .* gone: 6\.12\.107-1, 6\.12\.117-1; near them is none"):
+    with pytest.raises(
+        UsageError, match=r"6\.12\.\*: 2 builds .* gone: 6\.12\.107-1, 6\.12\.117-1; near them is none"
+    ):
         resolve_all(["6.12.*"], catalogue)
 
 
@@ -277,7 +302,9 @@ def test_an_archive_that_hangs_or_fails_does_not_say_that_a_build_is_gone(
     assert not at_hand(["6.12.*"], catalogue, published.settings, cache).gone
 
 
-def test_asking_for_a_build_reads_its_beginning_only(published: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_asking_for_a_build_reads_its_beginning_only(
+    published: Repository, cache: Cache, tmp_path: Path
+) -> None:
     (kernel,) = resolve("6.12", Catalogue.load(published.settings, cache))
     published.cut = 100_000  # the rest never comes, and nobody waits for it
     published.stall = True
@@ -287,13 +314,17 @@ def test_asking_for_a_build_reads_its_beginning_only(published: Repository, cach
 
 
 def test_a_404_in_a_name_is_no_answer() -> None:
-    package = Package("linux-image-6.1.404-cloud-amd64", "404", "404" * 21 + "0", 1, "http://127.0.0.1:9/pool/404/a_404_b")
+    package = Package(
+        "linux-image-6.1.404-cloud-amd64", "404", "404" * 21 + "0", 1, "http://127.0.0.1:9/pool/404/a_404_b"
+    )
     with pytest.raises(FetchError) as caught:
         apt_module.vanished(package)
     assert not isinstance(caught.value, Vanished)
 
 
-@pytest.mark.parametrize(("answer", "gone"), [("404  Not Found", True), ("410  Gone", True), ("403  Forbidden", False)])
+@pytest.mark.parametrize(
+    ("answer", "gone"), [("404  Not Found", True), ("410  Gone", True), ("403  Forbidden", False)]
+)
 def test_what_apt_says_of_an_archives_answer(answer: str, gone: bool) -> None:
     said = f"E: Failed to fetch http://127.0.0.1:9/pool/404/a_404_b  {answer} [IP: 127.0.0.1 9]\n"
     failure = apt_module._failure(tool.ToolFailed(["apt-helper"], 100, said, "asking"), "asking")

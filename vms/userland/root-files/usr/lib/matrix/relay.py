@@ -1,11 +1,12 @@
 """Gives the host an SSH session over a virtio serial port.
 
-The host speaks first, in lines: `hello ID TIME ENTROPY HOST_KEY AUTHORIZED_KEY` (the last three in base64), repeated until it is answered
-`ready ID`, then `go ID` starts `sshd -i` with these keys, and everything after it belongs to SSH. Whatever else arrives before `go` is
-left over from an earlier connection and dropped.
+The host speaks first, in lines: `hello ID TIME ENTROPY HOST_KEY AUTHORIZED_KEY` (the last three in
+base64), repeated until it is answered `ready ID`, then `go ID` starts `sshd -i` with these keys,
+and everything after it belongs to SSH. Whatever else arrives before `go` is left over from an
+earlier connection and dropped.
 
-So no key is part of a template: every guest has those its host made for it, and a clone's sshd draws its session keys from a pool of
-random numbers of the clone's own.
+So no key is part of a template: every guest has those its host made for it, and a clone's sshd
+draws its session keys from a pool of random numbers of the clone's own.
 
 Not pathlib, not subprocess: under TCG each costs a tenth of a second of every boot.
 """
@@ -35,7 +36,9 @@ def main() -> None:
 
 
 def greet(port: int) -> tuple[list[bytes], bytes]:
-    """The words of the hello that begins the next session, and the first bytes of its SSH stream."""
+    """The words of the hello that begins the next session, and the first bytes of its SSH
+    stream.
+    """
     buffer = b""
     hello: list[bytes] = []
     while True:
@@ -53,7 +56,9 @@ def greet(port: int) -> tuple[list[bytes], bytes]:
 
 
 def prepare(hello: list[bytes]) -> None:
-    """Sets the clock, refreshes the pool of random numbers and puts the keys where sshd reads them."""
+    """Sets the clock, refreshes the pool of random numbers and puts the keys where sshd reads
+    them.
+    """
     time.clock_settime(time.CLOCK_REALTIME, float(hello[2]))
     entropy, host_key, authorized_key = map(base64.b64decode, hello[3:])
     pool = os.open("/dev/urandom", os.O_WRONLY)
@@ -74,9 +79,20 @@ def session(port: int, rest: bytes) -> None:
         os.dup2(theirs.fileno(), 0)
         os.dup2(theirs.fileno(), 1)
         os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
-        options = (f"HostKey={KEYS}/host", f"AuthorizedKeysFile={KEYS}/authorized", "UsePAM=no", "StrictModes=no", "UseDNS=no",
-                   "PermitRootLogin=yes", "PasswordAuthentication=no", "Subsystem=sftp internal-sftp")  # fmt: skip
-        os.execv("/usr/sbin/sshd", ["/usr/sbin/sshd", "-i", "-f", "/dev/null", *(f"-o{option}" for option in options)])
+        options = (
+            f"HostKey={KEYS}/host",
+            f"AuthorizedKeysFile={KEYS}/authorized",
+            "UsePAM=no",
+            "StrictModes=no",
+            "UseDNS=no",
+            "PermitRootLogin=yes",
+            "PasswordAuthentication=no",
+            "Subsystem=sftp internal-sftp",
+        )
+        os.execv(
+            "/usr/sbin/sshd",
+            ["/usr/sbin/sshd", "-i", "-f", "/dev/null", *(f"-o{option}" for option in options)],
+        )
     theirs.close()
     relay(port, ours, rest)
     ours.close()
@@ -107,7 +123,10 @@ def relay(port: int, ours: socket.socket, rest: bytes) -> None:
 
 
 def wait_readable(port: int) -> None:
-    """Returns when bytes may be there. Without a host on the other end poll() reports POLLHUP at once: look again later."""
+    """Returns when bytes may be there.
+
+    Without a host on the other end poll() reports POLLHUP at once: look again later.
+    """
     poll = select.poll()
     poll.register(port, select.POLLIN)
     while not poll.poll()[0][1] & select.POLLIN:
