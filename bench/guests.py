@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.catalogue import read_catalogue
-from matrix.config import Config, read_config
 from matrix.guests import Guests
 from matrix.machines import Machines
 from matrix.manifest import Manifest, kernel_entries, plan_digest
-from matrix.plan import Cell, Plan
+from matrix.plan.catalogue import read_catalogue
+from matrix.plan.config import Config, read_config
+from matrix.plan.plan import Cell, Plan
 from matrix.progress import KernelProgress
 from matrix.record import Record, Status
 from matrix.run import Outcome, Question, ask, execute

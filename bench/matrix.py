@@ -15,14 +15,14 @@ import msgspec
 from bench.figure import Figure
 from bench.guests import ROOT, Silent, elsewhere
 from matrix.baseline import Baseline
-from matrix.catalogue import own_directory, read_catalogue
-from matrix.choice import choose
-from matrix.config import read_config
 from matrix.invocation import run_matrix
 from matrix.ledger.read import read_ledger
 from matrix.machines import Machines
 from matrix.nightly import Workshop, nightly
-from matrix.plan import plan_choices
+from matrix.plan.catalogue import own_directory, read_catalogue
+from matrix.plan.config import read_config
+from matrix.plan.plan import plan_choices
+from matrix.plan.selection import choose
 from vms.cache import Cache
 from vms.capacity import processors
 from vms.errors import HostError

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from bench.figure import Figure
 from bench.guests import OWN, ROOT, cells_of, config, kernels, machines, make_templates, seconds_of
-from matrix.plan import Plan
+from matrix.plan.plan import Plan
 from matrix.remote import WorkersMachines
 from matrix.workers import connected
 from vms.capacity import processors

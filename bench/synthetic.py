@@ -16,7 +16,7 @@ import msgspec
 from bench.figure import Figure
 from bench.guests import elsewhere
 from matrix.judge import Judged
-from matrix.plan import make_plan
+from matrix.plan.plan import make_plan
 from matrix.report.write import write_reports
 from matrix.store import open_run
 from tests import synthetic

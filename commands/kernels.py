@@ -24,7 +24,7 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
     """List every kernel that the configured suites name; a run has found out that some are gone
     from their archive.
     """
-    from matrix.config import read_config
+    from matrix.plan.config import read_config
     from vms.cache import Cache
     from vms.kernels import Catalogue, cached
 
@@ -77,7 +77,7 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
     """Write to matrix.lock the exact packages, with versions and sha256, that the kernels of
     matrix.toml are.
     """
-    from matrix.config import read_config
+    from matrix.plan.config import read_config
     from vms.cache import Cache
     from vms.kernels import Catalogue, left_out, left_out_text, resolve_all
     from vms.kernels import lock as locks

@@ -31,9 +31,9 @@ CHECKS = (
 @reported
 def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     """List every experiment with the question it asks."""
-    from matrix.catalogue import own_directory, read_catalogue, write_skeleton
-    from matrix.config import read_config
-    from matrix.plan import variant_name
+    from matrix.plan.catalogue import own_directory, read_catalogue, write_skeleton
+    from matrix.plan.config import read_config
+    from matrix.plan.plan import variant_name
 
     own = own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT)
     found = read_catalogue(own)
@@ -75,8 +75,8 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
 @reported
 def catalogue(_context: Context) -> None:
     """Write docs/catalogue.md from the experiments."""
-    from matrix.catalogue import read_catalogue
     from matrix.ledger.read import read_ledger
+    from matrix.plan.catalogue import read_catalogue
     from matrix.report.catalogue import catalogue_page
     from matrix.store import write_whole
 
@@ -97,7 +97,7 @@ def catalogue(_context: Context) -> None:
 @reported
 def reference(_context: Context, run: list[str]) -> None:
     """Publish a finished run as results/reference/."""
-    from matrix.catalogue import read_catalogue
+    from matrix.plan.catalogue import read_catalogue
     from matrix.reference import publish
 
     print(
@@ -109,8 +109,8 @@ def reference(_context: Context, run: list[str]) -> None:
 @reported
 def doctor(_context: Context, accel: str = "auto") -> int:
     """Say what this host has, what is missing, and which accelerator is used and why."""
-    from matrix.config import read_config
     from matrix.doctor import examine
+    from matrix.plan.config import read_config
 
     good = True
     for finding in examine(ROOT, read_config(ROOT / "matrix.toml"), accel):

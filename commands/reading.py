@@ -30,12 +30,12 @@ def history(
     _context: Context, fact: str = "", rebuild: bool = False, database: str = "", json: bool = False
 ) -> None:
     """Show a fact across runs and builds."""
-    from matrix.config import read_config
     from matrix.history import rebuild as files
     from matrix.history.database import database_url, open_database
     from matrix.history.plot import plot
     from matrix.history.query import fact_names, timeline
     from matrix.history.show import table
+    from matrix.plan.config import read_config
     from matrix.store import write_whole
 
     with open_database(
@@ -100,9 +100,9 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs
     saw and the ledger knows.
     """
-    from matrix.catalogue import own_directory, read_catalogue
-    from matrix.config import read_config
     from matrix.ledger.read import read_ledger
+    from matrix.plan.catalogue import own_directory, read_catalogue
+    from matrix.plan.config import read_config
     from matrix.report.story import story_markdown, story_text
     from matrix.upgrade import read_answers
     from matrix.upgrade import upgrade as told

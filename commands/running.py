@@ -55,12 +55,12 @@ def matrix(
     json: bool = False,
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
-    from matrix.catalogue import own_directory, read_catalogue
-    from matrix.choice import choose
-    from matrix.config import read_config
     from matrix.invocation import run_matrix
     from matrix.machines import Machines
-    from matrix.plan import plan_choices
+    from matrix.plan.catalogue import own_directory, read_catalogue
+    from matrix.plan.config import read_config
+    from matrix.plan.plan import plan_choices
+    from matrix.plan.selection import choose
     from matrix.report.dry_run import plan_text
     from matrix.report.progress import display
     from matrix.report.terminal import print_failures, print_surprises, print_table, summary
@@ -140,14 +140,14 @@ def nightly(
     from datetime import UTC, datetime
 
     from matrix.baseline import read_baseline
-    from matrix.catalogue import own_directory, read_catalogue
-    from matrix.choice import choose
-    from matrix.config import read_config
     from matrix.ledger.read import read_ledger
     from matrix.machines import Machines
     from matrix.nightly import Workshop
     from matrix.nightly import nightly as run_night
-    from matrix.plan import plan_choices
+    from matrix.plan.catalogue import own_directory, read_catalogue
+    from matrix.plan.config import read_config
+    from matrix.plan.plan import plan_choices
+    from matrix.plan.selection import choose
     from matrix.report.night import summary
     from matrix.report.progress import display
     from vms.cache import Cache

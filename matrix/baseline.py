@@ -18,7 +18,7 @@ import msgspec
 from matrix.compare import comparable
 from matrix.known import Answer, Key, Known
 from matrix.manifest import KernelEntry
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import FactValue, Record, Status
 from matrix.store import write_whole
 from vms import tool

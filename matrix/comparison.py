@@ -12,7 +12,7 @@ from matrix.known import Known, read_finished
 from matrix.ledger.explain import Contradicted, Explained, explain_change
 from matrix.ledger.model import Ledger
 from matrix.manifest import KernelEntry
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from matrix.table import variants_label
 from matrix.upgrade import Answers, read_answers

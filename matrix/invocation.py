@@ -11,7 +11,7 @@ from guest.catalogue import Experiment
 from matrix.guests import Guests
 from matrix.ledger.read import read_ledger
 from matrix.manifest import Manifest, kernel_entries, plan_digest
-from matrix.plan import Plan
+from matrix.plan.plan import Plan
 from matrix.progress import Display
 from matrix.record import Record, Status
 from matrix.report.write import write_reports

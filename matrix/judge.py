@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from guest.catalogue import Experiment
-from matrix.plan import Cell
+from matrix.plan.plan import Cell
 from matrix.record import SCHEMA, FactValue, Record, Status
 
 ANSWER_BYTES = 16 << 20

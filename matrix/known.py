@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from matrix.manifest import KernelEntry, Manifest
-from matrix.plan import Cell, variant_name
+from matrix.plan.plan import Cell, variant_name
 from matrix.record import Record, Status
 from matrix.store import read_run
 from vms.errors import UsageError

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from matrix.plan import Plan
+from matrix.plan.plan import Plan
 from matrix.record import SCHEMA
 
 

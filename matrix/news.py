@@ -17,7 +17,7 @@ from matrix.ledger.explain import Contradicted, Explained, Unexplained, explain_
 from matrix.ledger.model import Change as LedgerEntry
 from matrix.ledger.model import Ledger
 from matrix.manifest import KernelEntry
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from vms.kernels.order import release_key, version_key
 

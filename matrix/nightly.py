@@ -22,7 +22,7 @@ from matrix.ledger.model import Ledger
 from matrix.manifest import Manifest
 from matrix.news import Explanation, Failure, News, Standing, Verdict, explanation, standing
 from matrix.night import FailedCell, Item, Night
-from matrix.plan import Plan, variant_name
+from matrix.plan.plan import Plan, variant_name
 from matrix.progress import Display
 from matrix.record import Record, Status
 from matrix.report.night import junit_with_news

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from matrix.plan import Cell, variant_name
+from matrix.plan.plan import Cell, variant_name
 
 
 def expected_seconds(run: Path) -> Callable[[Cell], float]:

@@ -15,7 +15,7 @@ from guest.catalogue import Experiment
 from matrix.known import read_finished
 from matrix.ledger.read import read_ledger
 from matrix.manifest import Manifest
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from matrix.report.markdown import markdown
 from matrix.store import write_whole

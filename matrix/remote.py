@@ -14,10 +14,10 @@ from pathlib import Path
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
-from matrix.catalogue import own_directory
 from matrix.guests import Guest, Guests, Template
 from matrix.machines import Machines
 from matrix.manifest import Surroundings
+from matrix.plan.catalogue import own_directory
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.image import Image

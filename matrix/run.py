@@ -28,7 +28,7 @@ from matrix.crew import Crew
 from matrix.guests import Guests, Template
 from matrix.judge import Judged, judge
 from matrix.pace import expected_seconds
-from matrix.plan import Cell, Plan
+from matrix.plan.plan import Cell, Plan
 from matrix.progress import Display, KernelProgress, Phase
 from matrix.record import Record, Status
 from matrix.store import RunDirectory

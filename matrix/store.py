@@ -28,7 +28,7 @@ import msgspec
 
 from matrix.judge import Judged
 from matrix.manifest import Manifest
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from vms.errors import HostError, UsageError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from matrix.known import Known
-from matrix.plan import Cell, Plan
+from matrix.plan.plan import Cell, Plan
 from vms.kernels.kernel import Kernel
 
 ROUND = 14

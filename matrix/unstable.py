@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from matrix.known import Key, read_finished
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from matrix.store import cell_path, write_whole
 

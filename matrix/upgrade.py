@@ -18,7 +18,7 @@ from matrix.ledger.contains import contains
 from matrix.ledger.explain import Contradicted, Explained, explain_change
 from matrix.ledger.model import Commit, Ledger
 from matrix.manifest import KernelEntry
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import FactValue, Record, Status
 from matrix.store import cell_path
 from matrix.table import variants_label

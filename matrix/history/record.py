@@ -16,7 +16,7 @@ from matrix.history.database import writing
 from matrix.history.models import Base, Entry, Fact, Outcome, Run, RunSheet, Sheet
 from matrix.history.models import Kernel as KernelRow
 from matrix.manifest import KernelEntry, Manifest
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from vms.errors import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from matrix.plan import Plan
+from matrix.plan.plan import Plan
 from vms.kernels.kernel import Kernel
 
 

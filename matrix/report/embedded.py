@@ -8,7 +8,7 @@ from typing import Any
 
 from guest.catalogue import Experiment
 from matrix.ledger.model import Commit
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import FactValue, Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, frozen
 from matrix.report.shown import MOST_ITEMS, shown, shown_value

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.manifest import Manifest
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import FactValue, Record
 from matrix.report.shown import shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from matrix.ledger.model import Ledger
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.record import Record, Status
 from matrix.report.changes import changes
 from matrix.report.grid import Word, lines

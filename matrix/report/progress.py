@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
 from matrix.progress import KernelProgress, Phase
 from matrix.record import Record, Status
 from matrix.report.terminal import headline

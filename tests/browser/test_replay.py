@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from matrix.choice import choose
-from matrix.plan import variant_name
+from matrix.plan.plan import variant_name
+from matrix.plan.selection import choose
 from matrix.record import Record, Status
 from tests import synthetic
 from tests.browser.conftest import write_page

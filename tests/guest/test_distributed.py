@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
-from matrix.choice import choose
-from matrix.config import read_config
 from matrix.invocation import Result, run_matrix
 from matrix.machines import Machines
-from matrix.plan import Plan, plan_choices
+from matrix.plan.config import read_config
+from matrix.plan.plan import Plan, plan_choices
+from matrix.plan.selection import choose
 from matrix.record import Status
 from matrix.remote import WorkersMachines
 from matrix.store import cell_path

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
-from matrix.choice import choose
-from matrix.config import read_config
 from matrix.invocation import run_matrix
 from matrix.machines import Machines
-from matrix.plan import plan_choices
+from matrix.plan.config import read_config
+from matrix.plan.plan import plan_choices
+from matrix.plan.selection import choose
 from matrix.record import Status
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache

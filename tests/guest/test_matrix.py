@@ -11,11 +11,11 @@ import pytest
 from scapy.utils import RawPcapReader
 
 from guest.catalogue import load
-from matrix.choice import choose
-from matrix.config import read_config
 from matrix.invocation import Result, run_matrix
 from matrix.machines import Machines
-from matrix.plan import plan_choices
+from matrix.plan.config import read_config
+from matrix.plan.plan import plan_choices
+from matrix.plan.selection import choose
 from matrix.record import Record, Status
 from matrix.store import cell_path
 from tests.unit.matrix.fakes import Seen

@@ -12,15 +12,15 @@ import pytest
 
 from guest.catalogue import load
 from matrix.baseline import Baseline, accept
-from matrix.choice import choose
-from matrix.config import read_config
 from matrix.known import read_known
 from matrix.ledger.read import read_ledger
 from matrix.machines import Machines
 from matrix.news import Verdict
 from matrix.night import Night
 from matrix.nightly import Workshop, nightly
-from matrix.plan import plan_choices
+from matrix.plan.config import read_config
+from matrix.plan.plan import plan_choices
+from matrix.plan.selection import choose
 from matrix.report.night import summary
 from matrix.store import now
 from tests.unit.matrix.fakes import Seen

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
-from matrix.config import read_config
 from matrix.machines import Machines
-from matrix.plan import Cell, make_plan
+from matrix.plan.config import read_config
+from matrix.plan.plan import Cell, make_plan
 from matrix.record import Record, Status
 from matrix.run import Question, ask, verdict
 from vms.cache import Cache

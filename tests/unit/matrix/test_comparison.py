@@ -14,7 +14,7 @@ from matrix.comparison import Comparison, Side, Verdict, compare, read_side
 from matrix.judge import Judged
 from matrix.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.manifest import Manifest, kernel_entries, plan_digest
-from matrix.plan import make_plan
+from matrix.plan.plan import make_plan
 from matrix.record import FactValue, Record, Status
 from matrix.report.compared import print_comparison
 from matrix.store import open_run

@@ -8,7 +8,7 @@ import pytest
 
 from guest.catalogue import Invariant
 from matrix.judge import ANSWER_BYTES, Judged, judge
-from matrix.plan import Cell
+from matrix.plan.plan import Cell
 from matrix.record import Status
 from tests.unit.matrix.fakes import make_experiment, make_kernel
 

@@ -10,7 +10,7 @@ import pytest
 
 from matrix.known import Known, read_finished, read_known
 from matrix.manifest import KernelEntry, Manifest
-from matrix.plan import Cell
+from matrix.plan.plan import Cell
 from matrix.record import FactValue, Record, Status
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import UsageError

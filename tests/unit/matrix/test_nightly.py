@@ -22,7 +22,7 @@ from matrix.ledger.model import Commit, Confirmed, Ledger
 from matrix.manifest import Manifest, kernel_entries
 from matrix.night import Night
 from matrix.nightly import Workshop, nightly
-from matrix.plan import Plan, make_plan
+from matrix.plan.plan import Plan, make_plan
 from matrix.record import Record, Status
 from matrix.report.night import summary
 from matrix.tonight import ROUND, choose

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from matrix.pace import expected_seconds
-from matrix.plan import make_plan
+from matrix.plan.plan import make_plan
 from tests.unit.matrix.fakes import make_experiment, make_kernel
 
 EXPERIMENTS = [make_experiment("known", variants={"scope": ("root",)}), make_experiment("new")]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from matrix.manifest import Manifest, kernel_entries, plan_digest
-from matrix.plan import Plan, make_plan
+from matrix.plan.plan import Plan, make_plan
 from matrix.record import Status
 from matrix.run import ATTEMPTS, execute
 from matrix.store import RunDirectory, now, open_run, read_run

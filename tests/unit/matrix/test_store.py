@@ -9,7 +9,7 @@ import pytest
 
 from matrix.judge import Judged
 from matrix.manifest import Manifest, kernel_entries, plan_digest
-from matrix.plan import make_plan
+from matrix.plan.plan import make_plan
 from matrix.record import Record, Status
 from matrix.store import RunDirectory, open_run, read_run, write_whole
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from matrix.plan import make_plan
+from matrix.plan.plan import make_plan
 from matrix.progress import Display
 from matrix.record import Status
 from matrix.run import execute

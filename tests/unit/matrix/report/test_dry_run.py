@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from matrix.plan import make_plan
+from matrix.plan.plan import make_plan
 from matrix.report.dry_run import plan_text
 from tests.unit.matrix.fakes import make_experiment, make_kernel
 

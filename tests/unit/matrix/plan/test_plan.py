@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from matrix.plan import Choice, make_plan, plan_choices, variant_name
+from matrix.plan.plan import Choice, make_plan, plan_choices, variant_name
 from tests.unit.matrix.fakes import make_experiment, make_kernel
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from matrix.config import Config, read_config
+from matrix.plan.config import Config, read_config
 from vms.errors import UsageError
 from vms.settings import DEFAULT_SUITES, Suite
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def read(tmp_path: Path, text: str) -> Config:

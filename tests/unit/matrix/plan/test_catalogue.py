@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from matrix.catalogue import own_directory, read_catalogue, write_skeleton
+from matrix.plan.catalogue import own_directory, read_catalogue, write_skeleton
 from vms.errors import UsageError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def in_a_process_of_its_own(program: str, *arguments: object) -> str:
     """Imported experiments stay imported, so each reading needs a fresh interpreter."""
     setup = (
-        "import sys; from pathlib import Path; from matrix.catalogue import *; from vms.errors import"
+        "import sys; from pathlib import Path; from matrix.plan.catalogue import *; from vms.errors import"
         " UsageError\n"
     )
     command = [sys.executable, "-c", setup + program, *map(str, arguments)]

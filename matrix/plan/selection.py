@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
-from matrix.plan import Choice, variant_name
+from matrix.plan.plan import Choice, variant_name
 from vms.errors import UsageError
 
 _SELECTED = re.compile(r"(?P<glob>.+)\[(?P<selector>[^\[\]]*)\]")
