@@ -21,8 +21,8 @@ from bench.figure import Figure
 from matrix.history.database import database_url, open_database
 from matrix.history.query import fact_names, timeline
 from matrix.history.record import record
-from matrix.manifest import KernelEntry, Manifest, Surroundings
-from matrix.record import FactValue, Record, Status
+from matrix.results.manifest import KernelEntry, Manifest, Surroundings
+from matrix.results.record import FactValue, Record, Status
 
 NIGHTS, KERNELS, EXPERIMENTS, VARIANTS, FACTS = 365, 100, 10, 4, 8
 _REPEATS = 5

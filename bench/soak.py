@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.figure import Figure
 from bench.guests import experiment, kernels, machines, make_templates, run
 from matrix.plan.plan import make_plan
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from vms.capacity import children, processors, resident
 
 KERNELS = ("5.10", "7.3")

@@ -15,10 +15,10 @@ import msgspec
 
 from bench.figure import Figure
 from bench.guests import elsewhere
-from matrix.judge import Judged
 from matrix.plan.plan import make_plan
 from matrix.report.write import write_reports
-from matrix.store import open_run
+from matrix.results.directory import open_run
+from matrix.results.judge import Judged
 from tests import synthetic
 from vms.kernels import Kernel
 

@@ -31,7 +31,7 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
     from bench.figure import as_json, chosen, measure, names
     from bench.guests import config
     from bench.table import bench_table
-    from matrix.store import write_whole
+    from matrix.results.directory import write_whole
     from vms.errors import MatrixError
 
     if list:

@@ -78,7 +78,7 @@ def catalogue(_context: Context) -> None:
     from matrix.ledger.read import read_ledger
     from matrix.plan.catalogue import read_catalogue
     from matrix.report.catalogue import catalogue_page
-    from matrix.store import write_whole
+    from matrix.results.directory import write_whole
 
     page = ROOT / "docs" / "catalogue.md"
     write_whole(page, catalogue_page(read_catalogue(None), read_ledger()).encode())

@@ -251,8 +251,8 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     """Move the accepted baseline that nightly runs are compared with."""
     from matrix.baseline import accept as accepted
     from matrix.baseline import read_baseline, whoami, write_baseline
-    from matrix.known import Known, read_finished, read_known
-    from matrix.store import now
+    from matrix.results.directory import now
+    from matrix.results.latest import Known, read_finished, read_known
 
     baseline = read_baseline(BASELINE)
     known = (

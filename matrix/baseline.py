@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 
 from matrix.compare import comparable
-from matrix.known import Answer, Key, Known
-from matrix.manifest import KernelEntry
 from matrix.plan.plan import variant_name
-from matrix.record import FactValue, Record, Status
-from matrix.store import write_whole
+from matrix.results.directory import write_whole
+from matrix.results.latest import Answer, Key, Known
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import FactValue, Record, Status
 from vms import tool
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError

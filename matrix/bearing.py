@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from matrix.record import FactValue
+from matrix.results.record import FactValue
 
 
 class Bearing(StrEnum):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from matrix.ledger.model import ANSWERED
-from matrix.record import FactValue, Record, Status
+from matrix.results.record import FactValue, Record, Status
 
 
 class Kind(StrEnum):

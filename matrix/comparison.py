@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from matrix.compare import Change, Difference, Kind, compare_cells
-from matrix.known import Known, read_finished
 from matrix.ledger.explain import Contradicted, Explained, explain_change
 from matrix.ledger.model import Ledger
-from matrix.manifest import KernelEntry
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
+from matrix.results.latest import Known, read_finished
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import Record, Status
 from matrix.table import variants_label
 from matrix.upgrade import Answers, read_answers
 from vms.errors import UsageError

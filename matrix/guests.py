@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from matrix.crew import Crew
-from matrix.manifest import Surroundings
+from matrix.results.manifest import Surroundings
 from vms.deadline import Deadline
 from vms.kernels.kernel import BootFiles, Kernel
 

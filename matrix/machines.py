@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from matrix.crew import Crew, Here
-from matrix.manifest import Surroundings
+from matrix.results.manifest import Surroundings
 from vms.accel import REQUESTS, choose_accelerator
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, command_line, render

@@ -12,13 +12,13 @@ from typing import Any
 
 from matrix.baseline import Baseline
 from matrix.compare import Change, Difference, Kind, comparable, differences
-from matrix.known import Key, Known
 from matrix.ledger.explain import Contradicted, Explained, Unexplained, explain_change
 from matrix.ledger.model import Change as LedgerEntry
 from matrix.ledger.model import Ledger
-from matrix.manifest import KernelEntry
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
+from matrix.results.latest import Key, Known
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import Record, Status
 from vms.kernels.order import release_key, version_key
 
 FAILURES = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)

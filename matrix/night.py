@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matrix.baseline import Acceptance
 from matrix.news import Verdict
-from matrix.record import FactValue, Status
+from matrix.results.record import FactValue, Status
 
 
 @dataclass(frozen=True)

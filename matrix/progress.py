@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 
 
 class Phase(StrEnum):

@@ -16,8 +16,8 @@ from typing import ParamSpec, TypeVar
 
 from matrix.guests import Guest, Guests, Template
 from matrix.machines import Machines
-from matrix.manifest import Surroundings
 from matrix.plan.catalogue import own_directory
+from matrix.results.manifest import Surroundings
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.image import Image

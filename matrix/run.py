@@ -26,12 +26,12 @@ import msgspec
 
 from matrix.crew import Crew
 from matrix.guests import Guests, Template
-from matrix.judge import Judged, judge
 from matrix.pace import expected_seconds
 from matrix.plan.plan import Cell, Plan
 from matrix.progress import Display, KernelProgress, Phase
-from matrix.record import Record, Status
-from matrix.store import RunDirectory
+from matrix.results.directory import RunDirectory
+from matrix.results.judge import Judged, judge
+from matrix.results.record import Record, Status
 from vms.deadline import Deadline
 from vms.errors import LostGuest, MatrixError, Unbootable
 from vms.kernels.kernel import BootFiles, Kernel

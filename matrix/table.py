@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from guest.catalogue import Experiment
 from matrix.compare import compare_cells, left_neighbours
-from matrix.manifest import KernelEntry, Manifest
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
+from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.record import Record, Status
 from vms.kernels.order import release_key
 
 

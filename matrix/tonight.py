@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from matrix.known import Known
 from matrix.plan.plan import Cell, Plan
+from matrix.results.latest import Known
 from vms.kernels.kernel import Kernel
 
 ROUND = 14

@@ -13,14 +13,14 @@ from pathlib import Path
 from guest.catalogue import Experiment
 from matrix.bearing import Bearing, bearing
 from matrix.compare import Change, Difference, Kind, comparable, differences
-from matrix.known import Known, read_finished
 from matrix.ledger.contains import contains
 from matrix.ledger.explain import Contradicted, Explained, explain_change
 from matrix.ledger.model import Commit, Ledger
-from matrix.manifest import KernelEntry
 from matrix.plan.plan import variant_name
-from matrix.record import FactValue, Record, Status
-from matrix.store import cell_path
+from matrix.results.directory import cell_path
+from matrix.results.latest import Known, read_finished
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import FactValue, Record, Status
 from matrix.table import variants_label
 from vms.errors import UsageError
 from vms.kernels.order import release_key, version_key

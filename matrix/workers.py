@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from matrix.crew import Crew
 from matrix.guests import Template
-from matrix.manifest import Surroundings
 from matrix.remote import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
+from matrix.results.manifest import Surroundings
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.image import Image

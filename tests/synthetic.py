@@ -13,8 +13,8 @@ from pathlib import Path
 from guest.catalogue import Experiment, Fact, Facts, Invariant
 from matrix.compare import compare_cells, left_neighbours
 from matrix.ledger.model import Change, Commit, Confirmed, Ledger
-from matrix.manifest import KernelEntry, Manifest, Surroundings
-from matrix.record import FactValue, Record, Status
+from matrix.results.manifest import KernelEntry, Manifest, Surroundings
+from matrix.results.record import FactValue, Record, Status
 from matrix.table import Table
 
 SERIES = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.2", "7.3")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, and_, select
 
 from matrix.history.models import Entry, Fact, Outcome, Run, RunSheet, Sheet
 from matrix.history.models import Kernel as KernelRow
-from matrix.record import FactValue, Status
+from matrix.results.record import FactValue, Status
 from vms.errors import UsageError
 from vms.kernels.kernel import Kernel
 from vms.kernels.order import kernel_key

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, delete, select
 from matrix.history.database import writing
 from matrix.history.models import Entry, Kernel, Outcome, Run, RunSheet, Sheet
 from matrix.history.record import record
-from matrix.known import read_finished
+from matrix.results.latest import read_finished
 from vms.errors import UsageError
 
 

@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from matrix.history.database import writing
 from matrix.history.models import Base, Entry, Fact, Outcome, Run, RunSheet, Sheet
 from matrix.history.models import Kernel as KernelRow
-from matrix.manifest import KernelEntry, Manifest
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
+from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
 _Rows = dict[type[Base], dict[object, dict[str, Any]]]

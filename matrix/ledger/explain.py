@@ -16,7 +16,7 @@ from typing import Any
 from matrix import compare
 from matrix.ledger.contains import contains
 from matrix.ledger.model import ANSWERED, Build, Change, Ledger
-from matrix.record import FactValue, Record, Status
+from matrix.results.record import FactValue, Record, Status
 from vms.kernels.order import release_key
 
 Value = FactValue | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from matrix.record import FactValue
+from matrix.results.record import FactValue
 
 ANSWERED = "answered"
 """The value of the fact without a name where a cell has facts.

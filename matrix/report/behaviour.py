@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from matrix.compare import comparable
-from matrix.record import FactValue, Record, Status
+from matrix.results.record import FactValue, Record, Status
 
 GLYPHS = {
     Status.PASS: "",

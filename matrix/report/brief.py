@@ -8,9 +8,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matrix.record import FactValue, Record
 from matrix.report.behaviour import frozen
 from matrix.report.shown import in_words, shown, shown_value
+from matrix.results.record import FactValue, Record
 from matrix.table import Row
 
 _LINES = 5

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from matrix.ledger.model import Commit, Ledger
-from matrix.record import FactValue
 from matrix.report.grid import fact_text
 from matrix.report.plain import plain
 from matrix.report.told import EXPLAINED, told_changes
+from matrix.results.record import FactValue
 from matrix.table import Table
 
 

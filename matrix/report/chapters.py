@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from matrix.bearing import Bearing
 from matrix.ledger.model import ANSWERED, Commit
-from matrix.manifest import KernelEntry
-from matrix.record import FactValue
 from matrix.report.brief import without_common
 from matrix.report.shown import in_words, shown, shown_value
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import FactValue
 from matrix.upgrade import Chapter, Evidence, Story, Weight
 from vms.kernels.order import release_key, series_of
 

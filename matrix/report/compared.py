@@ -8,10 +8,10 @@ from rich.text import Text
 
 from matrix.compare import Kind
 from matrix.comparison import Compared, Comparison, Verdict
-from matrix.record import FactValue
 from matrix.report.brief import without_common
 from matrix.report.grid import fact_text
 from matrix.report.shown import shown
+from matrix.results.record import FactValue
 
 _STYLES = {
     Verdict.EXPLAINED: "green",

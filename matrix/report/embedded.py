@@ -9,11 +9,11 @@ from typing import Any
 from guest.catalogue import Experiment
 from matrix.ledger.model import Commit
 from matrix.plan.plan import variant_name
-from matrix.record import FactValue, Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, frozen
 from matrix.report.shown import MOST_ITEMS, shown, shown_value
 from matrix.report.told import Fact, ToldChange
 from matrix.report.way import Way, ways
+from matrix.results.record import FactValue, Record, Status
 from matrix.table import Row, Table
 
 

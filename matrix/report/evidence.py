@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from matrix.record import Record, Status
 from matrix.report.behaviour import behaviours
 from matrix.report.packets import NotACaptureError, read_packets
 from matrix.report.shown import shown
-from matrix.store import cell_path
+from matrix.results.directory import cell_path
+from matrix.results.record import Record, Status
 from matrix.table import Row
 
 FILE_BYTES = 16_384

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from matrix.known import read_finished
-from matrix.manifest import Manifest
-from matrix.record import Record
 from matrix.report.facts import as_csv, write_parquet
 from matrix.report.tap import tap
+from matrix.results.latest import read_finished
+from matrix.results.manifest import Manifest
+from matrix.results.record import Record
 from vms.errors import UsageError
 
 

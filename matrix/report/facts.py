@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from matrix.manifest import Manifest
 from matrix.plan.plan import variant_name
-from matrix.record import FactValue, Record
 from matrix.report.shown import shown
+from matrix.results.manifest import Manifest
+from matrix.results.record import FactValue, Record
 
 COLUMNS = (
     "run",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from matrix.record import FactValue, Record, Status
 from matrix.report.shown import in_words, shown, shown_value
+from matrix.results.record import FactValue, Record, Status
 from matrix.table import Row
 
 _COUNTS = 4

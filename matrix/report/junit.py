@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from matrix.manifest import Manifest
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
 from matrix.report.shown import shown
+from matrix.results.manifest import Manifest
+from matrix.results.record import Record, Status
 
 _FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 _REASON_CHARACTERS = 10_000

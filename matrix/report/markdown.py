@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 from matrix.ledger.model import Ledger
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
 from matrix.report.changes import changes
 from matrix.report.grid import Word, lines
 from matrix.report.plain import plain
 from matrix.report.shown import shown
+from matrix.results.record import Record, Status
 from matrix.table import Row, Table
 
 _FOLD_ROWS = 40

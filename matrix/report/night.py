@@ -10,8 +10,8 @@ from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
 from matrix.news import Verdict
 from matrix.night import Item, Night
-from matrix.record import FactValue
 from matrix.report.shown import in_words, shown, shown_value
+from matrix.results.record import FactValue
 
 LINES = 10
 _WIDTH = 200

@@ -12,14 +12,14 @@ from typing import Any
 
 from guest.catalogue import Experiment
 from matrix.ledger.model import Ledger
-from matrix.manifest import KernelEntry, Manifest
-from matrix.record import Record, Status
 from matrix.report.behaviour import GLYPHS, behaviours, letter
 from matrix.report.brief import brief
 from matrix.report.embedded import Shown, embedded
 from matrix.report.evidence import pack_evidence
 from matrix.report.shown import shown
 from matrix.report.told import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
+from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.record import Record, Status
 from matrix.table import Table
 
 ROOMY_KERNELS = 12

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from matrix.plan.plan import variant_name
 from matrix.progress import KernelProgress, Phase
-from matrix.record import Record, Status
 from matrix.report.terminal import headline
+from matrix.results.record import Record, Status
 
 _GOOD = (Status.PASS, Status.UNSUPPORTED)
 _STYLES = {Phase.WAITING: "dim", Phase.DONE: "green", Phase.FAILED: "bold red"}

@@ -13,9 +13,9 @@ import msgspec
 
 from matrix.baseline import BaselineFile
 from matrix.history.query import Line
-from matrix.manifest import Manifest
 from matrix.night import Night
-from matrix.record import Record
+from matrix.results.manifest import Manifest
+from matrix.results.record import Record
 from matrix.upgrade import Story
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"

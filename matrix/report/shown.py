@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from matrix.record import FactValue
+from matrix.results.record import FactValue
 
 MOST_CHARACTERS = 1_000
 MOST_ITEMS = 100

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
 from matrix.report.shown import shown, shown_value
+from matrix.results.record import Record, Status
 
 
 def tap(records: Sequence[Record]) -> str:

@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from matrix.record import Status
 from matrix.report.grid import Lines, Word, lines
 from matrix.report.shown import shown
+from matrix.results.record import Status
 from matrix.surprises import Surprise
 from matrix.table import Table
 

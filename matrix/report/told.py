@@ -9,7 +9,7 @@ from matrix.compare import Change, Difference, comparable, differences, left_nei
 from matrix.ledger.contains import contains
 from matrix.ledger.explain import Contradicted, Explained, Unexplained, Verdict, explain_change
 from matrix.ledger.model import Commit, Ledger
-from matrix.manifest import KernelEntry
+from matrix.results.manifest import KernelEntry
 from matrix.table import Row
 
 EXPLAINED, UNEXPLAINED, CONTRADICTED = "explained", "unexplained", "contradicted"

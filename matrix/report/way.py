@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from matrix.record import FactValue
+from matrix.results.record import FactValue
 
 _MOST_PACKETS = 10**9
 

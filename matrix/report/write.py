@@ -7,12 +7,12 @@ from pathlib import Path
 
 from guest.catalogue import Experiment
 from matrix.ledger.read import read_ledger
-from matrix.manifest import Manifest
-from matrix.record import Record
 from matrix.report.html import html_report
 from matrix.report.junit import junit
 from matrix.report.markdown import markdown
-from matrix.store import write_whole
+from matrix.results.directory import write_whole
+from matrix.results.manifest import Manifest
+from matrix.results.record import Record
 from matrix.table import make_table
 
 

@@ -12,9 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from guest.catalogue import Experiment
-from matrix.manifest import KernelEntry
-from matrix.record import Record
 from matrix.report.html import html_report
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import Record
 from matrix.table import make_table
 from tests import synthetic
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from matrix.record import FactValue, Record, Status
-from matrix.store import cell_path
+from matrix.results.directory import cell_path
+from matrix.results.record import FactValue, Record, Status
 from tests import synthetic
 from tests.browser.conftest import no_violations, write_page
 

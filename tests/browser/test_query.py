@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from tests import synthetic
 from tests.browser.conftest import OpenPage
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from matrix.plan.plan import variant_name
 from matrix.plan.selection import choose
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from tests import synthetic
 from tests.browser.conftest import write_page
 from tests.unit.matrix.fakes import make_experiment

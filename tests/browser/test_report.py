@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from tests import synthetic
 from tests.browser.conftest import OpenPage, no_violations, until, write_page
 from tests.unit.matrix.fakes import make_experiment

@@ -16,9 +16,9 @@ from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import Plan, plan_choices
 from matrix.plan.selection import choose
-from matrix.record import Status
 from matrix.remote import WorkersMachines
-from matrix.store import cell_path
+from matrix.results.directory import cell_path
+from matrix.results.record import Status
 from matrix.workers import connected
 from tests.dask_site import Site
 from tests.unit.matrix.fakes import Seen

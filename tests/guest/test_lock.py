@@ -13,7 +13,7 @@ from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
-from matrix.record import Status
+from matrix.results.record import Status
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import Catalogue, cached, lock

@@ -16,8 +16,8 @@ from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
-from matrix.record import Record, Status
-from matrix.store import cell_path
+from matrix.results.directory import cell_path
+from matrix.results.record import Record, Status
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import Catalogue, resolve_all

@@ -12,7 +12,6 @@ import pytest
 
 from guest.catalogue import load
 from matrix.baseline import Baseline, accept
-from matrix.known import read_known
 from matrix.ledger.read import read_ledger
 from matrix.machines import Machines
 from matrix.news import Verdict
@@ -22,7 +21,8 @@ from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.report.night import summary
-from matrix.store import now
+from matrix.results.directory import now
+from matrix.results.latest import read_known
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import Catalogue, lock, resolve_all

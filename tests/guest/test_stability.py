@@ -14,7 +14,7 @@ from guest.catalogue import load
 from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import Cell, make_plan
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from matrix.run import Question, ask, verdict
 from vms.cache import Cache
 from vms.kernels import Catalogue, resolve_all

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
-from matrix.known import read_finished
 from matrix.ledger.read import read_ledger
-from matrix.record import Status
 from matrix.reference import lacking, reference_page
 from matrix.report.catalogue import catalogue_page
+from matrix.results.latest import read_finished
+from matrix.results.record import Status
 
 
 def test_the_catalogue_page_is_what_the_experiments_say() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from guest.catalogue import Experiment, Fact, Invariant
 from matrix.crew import Crew, Here
-from matrix.manifest import Surroundings
 from matrix.progress import KernelProgress
-from matrix.record import Record
+from matrix.results.manifest import Surroundings
+from matrix.results.record import Record
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.kernels.kernel import BootFiles, Kernel, Package

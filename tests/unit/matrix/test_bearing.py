@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from matrix.bearing import Bearing, bearing
-from matrix.record import FactValue
+from matrix.results.record import FactValue
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from matrix.compare import Difference, Kind, changes, compare_cells, differences, left_neighbours
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 
 BEFORE = Record("6.1", "x", {}, Status.PASS, {"flows": 10, "raw": 10, "old": 1})
 AFTER = Record("6.12", "x", {}, Status.FAIL, {"flows": 10, "raw": 7, "new": ["2"]})

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from matrix.compare import Kind
 from matrix.comparison import Comparison, Side, Verdict, compare, read_side
-from matrix.judge import Judged
 from matrix.ledger.model import Change, Commit, Confirmed, Ledger
-from matrix.manifest import Manifest, kernel_entries, plan_digest
 from matrix.plan.plan import make_plan
-from matrix.record import FactValue, Record, Status
 from matrix.report.compared import print_comparison
-from matrix.store import open_run
+from matrix.results.directory import open_run
+from matrix.results.judge import Judged
+from matrix.results.manifest import Manifest, kernel_entries, plan_digest
+from matrix.results.record import FactValue, Record, Status
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import UsageError
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from matrix.baseline import Baseline, accept
-from matrix.known import Known
-from matrix.news import Standing, standing
-from matrix.record import FactValue, Record, Status
 from tests.unit.matrix.test_known import cell, manifest
+
+from matrix.baseline import Baseline, accept
+from matrix.news import Standing, standing
+from matrix.results.latest import Known
+from matrix.results.record import FactValue, Record, Status
 
 NAMES = ("6.1.4", "6.1.5", "6.1.6", "6.12.9")
 

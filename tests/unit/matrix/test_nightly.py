@@ -16,15 +16,15 @@ from junitparser import JUnitXml
 from guest.catalogue import Experiment, Invariant
 from matrix import invocation
 from matrix.baseline import Baseline, accept
-from matrix.known import Known, read_finished, read_known
 from matrix.ledger.model import Change as Entry
 from matrix.ledger.model import Commit, Confirmed, Ledger
-from matrix.manifest import Manifest, kernel_entries
 from matrix.night import Night
 from matrix.nightly import Workshop, nightly
 from matrix.plan.plan import Plan, make_plan
-from matrix.record import Record, Status
 from matrix.report.night import summary
+from matrix.results.latest import Known, read_finished, read_known
+from matrix.results.manifest import Manifest, kernel_entries
+from matrix.results.record import Record, Status
 from matrix.tonight import ROUND, choose
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import LostGuest

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from guest.catalogue import Experiment, Fact
-from matrix.manifest import KernelEntry, Manifest
-from matrix.record import Record, Status
 from matrix.reference import lacking, together
+from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.record import Record, Status
 from tests.unit.matrix.fakes import SURROUNDINGS
 from vms.errors import UsageError
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from matrix.manifest import Manifest, kernel_entries, plan_digest
 from matrix.plan.plan import Plan, make_plan
-from matrix.record import Status
+from matrix.results.directory import RunDirectory, now, open_run, read_run
+from matrix.results.manifest import Manifest, kernel_entries, plan_digest
+from matrix.results.record import Status
 from matrix.run import ATTEMPTS, execute
-from matrix.store import RunDirectory, now, open_run, read_run
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import FetchError, LostGuest, Unbootable
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from matrix.table import Row, make_table, variants_label
 from tests.unit.matrix.fakes import make_experiment
 from tests.unit.matrix.report.sample import CATALOGUE, manifest, table

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from matrix.plan.plan import make_plan
 from matrix.progress import Display
-from matrix.record import Status
+from matrix.results.directory import RunDirectory
+from matrix.results.record import Status
 from matrix.run import execute
-from matrix.store import RunDirectory
 from matrix.workers import Workers, connected
 from tests.dask_site import Site
 from tests.unit.matrix.fake_worker import FakeSource

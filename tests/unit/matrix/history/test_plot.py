@@ -12,7 +12,7 @@ from matrix.history.fold import fold
 from matrix.history.plot import plot
 from matrix.history.query import Line, Span
 from matrix.history.show import table
-from matrix.record import FactValue, Status
+from matrix.results.record import FactValue, Status
 
 DAY = datetime(2026, 11, 1, 2, tzinfo=UTC)
 

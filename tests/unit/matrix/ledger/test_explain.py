@@ -14,7 +14,7 @@ from matrix.ledger.explain import (
     unexercised,
 )
 from matrix.ledger.model import Change, Commit, Confirmed, Ledger
-from matrix.record import FactValue, Record, Status
+from matrix.results.record import FactValue, Record, Status
 from tests.unit.matrix.ledger.builds import build
 
 OLD, LTS, STABLE, NEW = build("5.10.200-1"), build("6.1.100-1"), build("6.18.5-1"), build("7.3.4-1")

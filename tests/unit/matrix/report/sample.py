@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from matrix.manifest import Manifest, kernel_entries
 from matrix.plan.plan import make_plan
-from matrix.record import FactValue, Record, Status
+from matrix.results.manifest import Manifest, kernel_entries
+from matrix.results.record import FactValue, Record, Status
 from matrix.table import Table, make_table
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
 

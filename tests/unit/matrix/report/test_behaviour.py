@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.compare import comparable, compare_cells
-from matrix.record import FactValue, Record, Status
 from matrix.report.behaviour import behaviours, letter
+from matrix.results.record import FactValue, Record, Status
 
 VALUES: st.SearchStrategy[FactValue] = st.one_of(
     st.booleans(),

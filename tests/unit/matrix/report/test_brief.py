@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from matrix.record import FactValue, Record, Status
 from matrix.report.brief import brief
+from matrix.results.record import FactValue, Record, Status
 from matrix.table import Row, make_table
 from tests import synthetic
 

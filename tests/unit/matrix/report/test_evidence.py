@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from matrix.record import Record, Status
 from matrix.report import evidence
 from matrix.report.evidence import FILE_BYTES, pack_evidence
-from matrix.store import cell_path
+from matrix.results.directory import cell_path
+from matrix.results.record import Record, Status
 from matrix.table import Row, Table, make_table
 from tests import synthetic
 

@@ -11,11 +11,11 @@ import msgspec
 import pyarrow.parquet
 import pytest
 
-from matrix.manifest import KernelEntry, Manifest, Surroundings
-from matrix.record import FactValue, Record, Status
 from matrix.report.export import export
 from matrix.report.facts import COLUMNS, as_csv, write_parquet
 from matrix.report.tap import tap
+from matrix.results.manifest import KernelEntry, Manifest, Surroundings
+from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError
 
 KERNEL = KernelEntry("6.1.5", "debian:6.1.5", "6.1", "6.1.5", "cloud", "6.1.5-1", "bookworm")

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from matrix.progress import KernelProgress, Phase
-from matrix.record import Record, Status
 from matrix.report.progress import LineDisplay, LiveDisplay, display
+from matrix.results.record import Record, Status
 
 
 def shown(*, terminal: bool) -> str:

@@ -11,9 +11,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from matrix.manifest import KernelEntry, Manifest, Surroundings
-from matrix.record import Record, Status
 from matrix.report.schema import PUBLISHED, schemas
+from matrix.results.manifest import KernelEntry, Manifest, Surroundings
+from matrix.results.record import Record, Status
 
 RECORD = Record(
     "6.1.5",

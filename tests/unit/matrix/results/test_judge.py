@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from guest.catalogue import Invariant
-from matrix.judge import ANSWER_BYTES, Judged, judge
+from matrix.results.judge import ANSWER_BYTES, Judged, judge
 from matrix.plan.plan import Cell
-from matrix.record import Status
+from matrix.results.record import Status
 from tests.unit.matrix.fakes import make_experiment, make_kernel
 
 FACTS = {"flows": int, "seen": bool, "state": str, "states": list, "drops": dict}

@@ -13,7 +13,7 @@ import msgspec
 
 from guest.catalogue import Experiment
 from matrix.plan.plan import Cell
-from matrix.record import SCHEMA, FactValue, Record, Status
+from matrix.results.record import SCHEMA, FactValue, Record, Status
 
 ANSWER_BYTES = 16 << 20
 """An answer longer than this is not read."""

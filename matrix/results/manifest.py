@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 from matrix.plan.plan import Plan
-from matrix.record import SCHEMA
+from matrix.results.record import SCHEMA
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import msgspec
 
-from matrix.judge import Judged
-from matrix.manifest import Manifest
+from matrix.results.judge import Judged
+from matrix.results.manifest import Manifest
 from matrix.plan.plan import variant_name
-from matrix.record import Record, Status
+from matrix.results.record import Record, Status
 from vms.errors import HostError, UsageError
 
 Key = tuple[str, str, str]

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from matrix.known import Known, read_finished, read_known
-from matrix.manifest import KernelEntry, Manifest
+from matrix.results.latest import Known, read_finished, read_known
+from matrix.results.manifest import KernelEntry, Manifest
 from matrix.plan.plan import Cell
-from matrix.record import FactValue, Record, Status
+from matrix.results.record import FactValue, Record, Status
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import UsageError
 
