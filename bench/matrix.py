@@ -17,12 +17,12 @@ from bench.guests import ROOT, Silent, elsewhere
 from matrix.baseline import Baseline
 from matrix.invocation import run_matrix
 from matrix.ledger.read import read_ledger
-from matrix.machines import Machines
 from matrix.nightly import Workshop, nightly
 from matrix.plan.catalogue import own_directory, read_catalogue
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
+from matrix.run.machines import Machines
 from vms.cache import Cache
 from vms.capacity import processors
 from vms.errors import HostError

@@ -13,7 +13,7 @@ from invoke.tasks import task
 from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, keep, print_json, reported, tidy
 
 if TYPE_CHECKING:
-    from matrix.guests import Guests
+    from matrix.run.guests import Guests
     from vms.cache import Cache
     from vms.kernels import Catalogue
     from vms.kernels.kernel import Kernel
@@ -56,7 +56,6 @@ def matrix(
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
     from matrix.invocation import run_matrix
-    from matrix.machines import Machines
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
     from matrix.plan.plan import plan_choices
@@ -64,6 +63,7 @@ def matrix(
     from matrix.report.dry_run import plan_text
     from matrix.report.progress import display
     from matrix.report.terminal import print_failures, print_surprises, print_table, summary
+    from matrix.run.machines import Machines
     from vms.cache import Cache
     from vms.capacity import processors
     from vms.errors import UsageError
@@ -141,7 +141,6 @@ def nightly(
 
     from matrix.baseline import read_baseline
     from matrix.ledger.read import read_ledger
-    from matrix.machines import Machines
     from matrix.nightly import Workshop
     from matrix.nightly import nightly as run_night
     from matrix.plan.catalogue import own_directory, read_catalogue
@@ -150,6 +149,7 @@ def nightly(
     from matrix.plan.selection import choose
     from matrix.report.night import summary
     from matrix.report.progress import display
+    from matrix.run.machines import Machines
     from vms.cache import Cache
     from vms.capacity import processors
     from vms.kernels import Catalogue, lock

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from matrix.machines import Machines
 from matrix.plan.config import Config
+from matrix.run.machines import Machines
 from vms.cache import Cache
 from vms.doctor import Finding
 from vms.doctor import examine as examine_host

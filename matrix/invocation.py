@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.guests import Guests
 from matrix.ledger.read import read_ledger
 from matrix.plan.plan import Plan
-from matrix.progress import Display
 from matrix.report.write import write_reports
 from matrix.results.directory import now, open_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import Record, Status
-from matrix.run import execute
+from matrix.run.guests import Guests
+from matrix.run.progress import Display
+from matrix.run.runner import execute
 from matrix.surprises import Surprise, surprises
 from matrix.table import Table, make_table
 

@@ -15,13 +15,11 @@ import msgspec
 
 from guest.catalogue import Experiment
 from matrix.baseline import Baseline
-from matrix.guests import Guests
 from matrix.invocation import run_matrix
 from matrix.ledger.model import Ledger
 from matrix.news import Explanation, Failure, News, Standing, Verdict, explanation, standing
 from matrix.night import FailedCell, Item, Night
 from matrix.plan.plan import Plan, variant_name
-from matrix.progress import Display
 from matrix.report.night import junit_with_news
 from matrix.report.write import write_reports
 from matrix.results.directory import write_whole
@@ -29,6 +27,8 @@ from matrix.results.latest import Key, Known, read_finished, read_known
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
+from matrix.run.guests import Guests
+from matrix.run.progress import Display
 from matrix.table import variants_label
 from matrix.tonight import choose, only
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
-from matrix.guests import Guest, Guests, Template
-from matrix.machines import Machines
 from matrix.plan.catalogue import own_directory
 from matrix.results.manifest import Surroundings
+from matrix.run.guests import Guest, Guests, Template
+from matrix.run.machines import Machines
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.image import Image

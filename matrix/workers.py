@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from matrix.crew import Crew
-from matrix.guests import Template
 from matrix.remote import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
 from matrix.results.manifest import Surroundings
+from matrix.run.executor import Crew
+from matrix.run.guests import Template
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.image import Image

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from matrix.plan.plan import variant_name
-from matrix.progress import KernelProgress, Phase
 from matrix.report.terminal import headline
 from matrix.results.record import Record, Status
+from matrix.run.progress import KernelProgress, Phase
 
 _GOOD = (Status.PASS, Status.UNSUPPORTED)
 _STYLES = {Phase.WAITING: "dim", Phase.DONE: "green", Phase.FAILED: "bold red"}

@@ -12,13 +12,13 @@ import pytest
 
 from guest.catalogue import load
 from matrix.invocation import Result, run_matrix
-from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import Plan, plan_choices
 from matrix.plan.selection import choose
 from matrix.remote import WorkersMachines
 from matrix.results.directory import cell_path
 from matrix.results.record import Status
+from matrix.run.machines import Machines
 from matrix.workers import connected
 from tests.dask_site import Site
 from tests.unit.matrix.fakes import Seen

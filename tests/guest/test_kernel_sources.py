@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.machines import Machines
+from matrix.run.machines import Machines
 from tests.small_kernel import LOCAL_VERSION, small_kernel
 from vms.cache import Cache
 from vms.deadline import Deadline

@@ -9,11 +9,11 @@ import pytest
 
 from guest.catalogue import load
 from matrix.invocation import run_matrix
-from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.results.record import Status
+from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import Catalogue, cached, lock

@@ -12,12 +12,12 @@ from scapy.utils import RawPcapReader
 
 from guest.catalogue import load
 from matrix.invocation import Result, run_matrix
-from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
+from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import Catalogue, resolve_all

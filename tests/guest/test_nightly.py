@@ -13,7 +13,6 @@ import pytest
 from guest.catalogue import load
 from matrix.baseline import Baseline, accept
 from matrix.ledger.read import read_ledger
-from matrix.machines import Machines
 from matrix.news import Verdict
 from matrix.night import Night
 from matrix.nightly import Workshop, nightly
@@ -23,6 +22,7 @@ from matrix.plan.selection import choose
 from matrix.report.night import summary
 from matrix.results.directory import now
 from matrix.results.latest import read_known
+from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import Catalogue, lock, resolve_all

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
-from matrix.machines import Machines
 from matrix.plan.config import read_config
 from matrix.plan.plan import Cell, make_plan
 from matrix.results.record import Record, Status
-from matrix.run import Question, ask, verdict
+from matrix.run.machines import Machines
+from matrix.run.runner import Question, ask, verdict
 from vms.cache import Cache
 from vms.kernels import Catalogue, resolve_all
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from matrix.guests import Guests
+from matrix.run.guests import Guests
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, answer
 from vms.image import Image
 

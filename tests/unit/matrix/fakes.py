@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from guest.catalogue import Experiment, Fact, Invariant
-from matrix.crew import Crew, Here
-from matrix.progress import KernelProgress
 from matrix.results.manifest import Surroundings
 from matrix.results.record import Record
+from matrix.run.executor import Crew, Here
+from matrix.run.progress import KernelProgress
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.kernels.kernel import BootFiles, Kernel, Package

@@ -79,7 +79,7 @@ def test_a_change_that_nobody_explained_makes_it_1(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_kept_and_said_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrix.crew.interrupt", lambda: None)
+    monkeypatch.setattr("matrix.run.executor.interrupt", lambda: None)
 
     class Interrupting(Seen):
         def finished(self, record: Record) -> None:

@@ -18,17 +18,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.unit.matrix.test_run import open_for
 
 from matrix.plan.plan import make_plan
-from matrix.progress import Display
 from matrix.results.directory import RunDirectory
 from matrix.results.record import Status
-from matrix.run import execute
+from matrix.run.progress import Display
+from matrix.run.runner import execute
 from matrix.workers import Workers, connected
 from tests.dask_site import Site
 from tests.unit.matrix.fake_worker import FakeSource
 from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
-from tests.unit.matrix.test_run import open_for
 from vms.errors import HostError
 from vms.image import Image, image_at
 

@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from matrix.progress import KernelProgress, Phase
 from matrix.report.progress import LineDisplay, LiveDisplay, display
 from matrix.results.record import Record, Status
+from matrix.run.progress import KernelProgress, Phase
 
 
 def shown(*, terminal: bool) -> str:

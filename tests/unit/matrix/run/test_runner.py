@@ -12,7 +12,7 @@ from matrix.plan.plan import Plan, make_plan
 from matrix.results.directory import RunDirectory, now, open_run, read_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import Status
-from matrix.run import ATTEMPTS, execute
+from matrix.run.runner import ATTEMPTS, execute
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import FetchError, LostGuest, Unbootable
 
@@ -225,7 +225,7 @@ def test_an_interrupted_run_stops_and_the_next_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = threading.Event()
-    monkeypatch.setattr("matrix.crew.interrupt", stopped.set)
+    monkeypatch.setattr("matrix.run.executor.interrupt", stopped.set)
 
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
         if kernel == "6.1.2":

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from matrix import crew
-from matrix.crew import Here
+from matrix.run import executor as crew
+from matrix.run.executor import Here
 
 
 @pytest.fixture

@@ -24,14 +24,14 @@ from typing import Any
 
 import msgspec
 
-from matrix.crew import Crew
-from matrix.guests import Guests, Template
-from matrix.pace import expected_seconds
 from matrix.plan.plan import Cell, Plan
-from matrix.progress import Display, KernelProgress, Phase
 from matrix.results.directory import RunDirectory
 from matrix.results.judge import Judged, judge
 from matrix.results.record import Record, Status
+from matrix.run.durations import expected_seconds
+from matrix.run.executor import Crew
+from matrix.run.guests import Guests, Template
+from matrix.run.progress import Display, KernelProgress, Phase
 from vms.deadline import Deadline
 from vms.errors import LostGuest, MatrixError, Unbootable
 from vms.kernels.kernel import BootFiles, Kernel

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from matrix.crew import Crew
 from matrix.results.manifest import Surroundings
+from matrix.run.executor import Crew
 from vms.deadline import Deadline
 from vms.kernels.kernel import BootFiles, Kernel
 

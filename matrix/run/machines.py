@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-from matrix.crew import Crew, Here
 from matrix.results.manifest import Surroundings
+from matrix.run.executor import Crew, Here
 from vms.accel import REQUESTS, choose_accelerator
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, command_line, render
@@ -27,7 +27,7 @@ from vms.template import Template, make_template
 _AHEAD = 2  # kernels fetched at a time while the image is built
 _IMAGE_SECONDS = 1200
 _INITRAMFS_SECONDS = 300
-_GUEST = Path(__file__).parents[1] / "guest"
+_GUEST = Path(__file__).parents[2] / "guest"
 
 
 class Machines:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from matrix.pace import expected_seconds
 from matrix.plan.plan import make_plan
+from matrix.run.durations import expected_seconds
 from tests.unit.matrix.fakes import make_experiment, make_kernel
 
 EXPERIMENTS = [make_experiment("known", variants={"scope": ("root",)}), make_experiment("new")]

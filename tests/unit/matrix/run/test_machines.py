@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from matrix.machines import Machines
+from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import make_kernel
 from vms.cache import Cache
 from vms.command import Accelerator
@@ -21,11 +21,14 @@ IMAGE = Image(Path("root.squashfs"), Path("busybox"), "ab" * 32, {"conntrack": "
 
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
-    monkeypatch.setattr("matrix.machines.find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2"))
     monkeypatch.setattr(
-        "matrix.machines.choose_accelerator", lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm")
+        "matrix.run.machines.find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2")
     )
-    monkeypatch.setattr("matrix.machines.build_image", lambda *_: IMAGE)
+    monkeypatch.setattr(
+        "matrix.run.machines.choose_accelerator",
+        lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm"),
+    )
+    monkeypatch.setattr("matrix.run.machines.build_image", lambda *_: IMAGE)
     return Machines(Debian(), Cache(tmp_path))
 
 
@@ -61,8 +64,8 @@ def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(
         return IMAGE
 
     monkeypatch.setattr(Machines, "fetch", fetch)
-    monkeypatch.setattr("matrix.machines.build_image", build)
-    monkeypatch.setattr("matrix.machines.cached", lambda kernel, _cache: kernel.name != "6.1.2")
+    monkeypatch.setattr("matrix.run.machines.build_image", build)
+    monkeypatch.setattr("matrix.run.machines.cached", lambda kernel, _cache: kernel.name != "6.1.2")
     machines.prepare([make_kernel("5.10.1"), make_kernel("6.1.2")])
 
 
@@ -84,9 +87,9 @@ def test_when_the_image_cannot_be_built_fetching_ends_as_well(
     def build(*_: Any) -> Image:
         raise HostError("no space left")
 
-    monkeypatch.setattr("matrix.machines.interrupt", interrupted.set)
+    monkeypatch.setattr("matrix.run.machines.interrupt", interrupted.set)
     monkeypatch.setattr(Machines, "fetch", lambda *_: interrupted.wait(10))
-    monkeypatch.setattr("matrix.machines.build_image", build)
+    monkeypatch.setattr("matrix.run.machines.build_image", build)
     with pytest.raises(HostError, match="no space left"):
         machines.prepare([make_kernel("6.1.2")])
     assert interrupted.is_set()
