@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 from bench.figure import Figure
 from bench.guests import OWN, ROOT, cells_of, config, kernels, machines, make_templates, seconds_of
+from matrix.dask.executor import connected
+from matrix.dask.site import WorkersMachines
 from matrix.plan.plan import Plan
-from matrix.remote import WorkersMachines
-from matrix.workers import connected
 from vms.capacity import processors
 from vms.errors import HostError
 
@@ -78,7 +78,7 @@ def site(number: int) -> Iterator[str]:
 
 
 def _start(call: str) -> tuple[subprocess.Popen[str], str]:
-    program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
+    program = f"from matrix.dask.serve import *; say = lambda text: print(text, flush=True); {call}"
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )

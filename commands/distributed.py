@@ -20,7 +20,7 @@ from commands.shell import complain, reported
 @reported
 def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> None:
     """Hand out the work of matrix runs to workers on several machines, until interrupted."""
-    from matrix.serving import serve_scheduler
+    from matrix.dask.serve import serve_scheduler
 
     serve_scheduler(host, port, complain)
 
@@ -35,7 +35,7 @@ def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> N
 @reported
 def worker(_context: Context, scheduler: str, slots: int = 0) -> None:
     """Run guests for a scheduler, until interrupted or until it goes away."""
-    from matrix.serving import serve_worker
+    from matrix.dask.serve import serve_worker
     from vms.capacity import guests
     from vms.errors import UsageError
 

@@ -95,8 +95,8 @@ def matrix(
     with display(shown_on) as shown, ExitStack() as held:
         guests: Guests = machines
         if scheduler:
-            from matrix.remote import WorkersMachines
-            from matrix.workers import connected
+            from matrix.dask.executor import connected
+            from matrix.dask.site import WorkersMachines
 
             source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))

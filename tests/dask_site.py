@@ -30,7 +30,7 @@ class Site:
         return self._start(f"serve_worker({self.address!r}, {slots}, say)", **environment)
 
     def _start(self, call: str, **environment: str) -> subprocess.Popen[str]:
-        program = f"from matrix.serving import *; say = lambda text: print(text, flush=True); {call}"
+        program = f"from matrix.dask.serve import *; say = lambda text: print(text, flush=True); {call}"
         process = subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=_ROOT,

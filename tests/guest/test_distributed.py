@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
+from matrix.dask.executor import connected
+from matrix.dask.site import WorkersMachines
 from matrix.invocation import Result, run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import Plan, plan_choices
 from matrix.plan.selection import choose
-from matrix.remote import WorkersMachines
 from matrix.results.directory import cell_path
 from matrix.results.record import Status
 from matrix.run.machines import Machines
-from matrix.workers import connected
 from tests.dask_site import Site
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
@@ -96,7 +96,7 @@ def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -
 def test_no_kernel_is_asked_where_the_code_is_another(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrix.workers.code_digest", lambda: "another")
+    monkeypatch.setattr("matrix.dask.executor.code_digest", lambda: "another")
     with ExitStack() as held:
         site = Site(held)
         site.worker()

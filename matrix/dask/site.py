@@ -28,7 +28,7 @@ from vms.settings import Debian
 Source = Callable[[Image], Guests]
 """Makes a worker's guests with this image; hashable, and sent to it."""
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 P = ParamSpec("P")
 T = TypeVar("T")
 

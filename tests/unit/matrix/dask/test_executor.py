@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.unit.matrix.test_run import open_for
 
+from matrix.dask.executor import Workers, connected
 from matrix.plan.plan import make_plan
 from matrix.results.directory import RunDirectory
 from matrix.results.record import Status
 from matrix.run.progress import Display
 from matrix.run.runner import execute
-from matrix.workers import Workers, connected
 from tests.dask_site import Site
 from tests.unit.matrix.fake_worker import FakeSource
 from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
@@ -194,7 +194,7 @@ def test_a_worker_with_other_experiments_that_comes_later_gives_no_answer(
 
 
 def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.workers._ANSWER_SECONDS", 1)
+    monkeypatch.setattr("matrix.dask.executor._ANSWER_SECONDS", 1)
     with (
         pytest.raises(HostError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*invoke scheduler"),
         connected("tcp://127.0.0.1:1", source, image),
@@ -205,7 +205,7 @@ def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: 
 def test_without_workers_it_waits_a_while_and_says_so(
     site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrix.workers._ALONE_SECONDS", 1)
+    monkeypatch.setattr("matrix.dask.executor._ALONE_SECONDS", 1)
     with (
         connected(site.address, source, image) as workers,
         pytest.raises(HostError, match=f"no worker with guest slots for 1 s.*{site.address}"),

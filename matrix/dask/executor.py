@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from matrix.remote import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
+from matrix.dask.site import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
 from matrix.results.manifest import Surroundings
 from matrix.run.executor import Crew
 from matrix.run.guests import Template

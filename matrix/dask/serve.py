@@ -17,7 +17,7 @@ from distributed import Scheduler, Worker
 from distributed.comm import get_address_host, parse_address
 from distributed.utils import get_ip
 
-from matrix.workers import SLOTS
+from matrix.dask.executor import SLOTS
 from vms.errors import HostError, UsageError
 from vms.interrupt import interrupt
 

@@ -1,0 +1,1 @@
+"""Run a plan in guests on several machines."""
