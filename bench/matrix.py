@@ -14,9 +14,9 @@ import msgspec
 
 from bench.figure import Figure
 from bench.guests import ROOT, Silent, elsewhere
+from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline import Baseline
 from matrix.invocation import run_matrix
-from matrix.ledger.read import read_ledger
 from matrix.nightly import Workshop, nightly
 from matrix.plan.catalogue import own_directory, read_catalogue
 from matrix.plan.config import read_config

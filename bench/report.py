@@ -13,8 +13,8 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from bench.figure import Figure
+from matrix.analysis.table import make_table
 from matrix.report.html import html_report
-from matrix.table import make_table
 from tests import synthetic
 
 _KERNELS, _EXPERIMENTS = 100, 200

@@ -75,7 +75,7 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
 @reported
 def catalogue(_context: Context) -> None:
     """Write docs/catalogue.md from the experiments."""
-    from matrix.ledger.read import read_ledger
+    from matrix.analysis.ledger.read import read_ledger
     from matrix.plan.catalogue import read_catalogue
     from matrix.report.catalogue import catalogue_page
     from matrix.results.directory import write_whole

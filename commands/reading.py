@@ -76,9 +76,9 @@ def history(
 @reported
 def compare(_context: Context, before: str, after: str, json: bool = False) -> int:
     """Compare two kernels, two runs, or a kernel in two runs, fact by fact."""
-    from matrix.comparison import compare as compared
-    from matrix.comparison import read_side
-    from matrix.ledger.read import read_ledger
+    from matrix.analysis.comparison import compare as compared
+    from matrix.analysis.comparison import read_side
+    from matrix.analysis.ledger.read import read_ledger
     from matrix.report.compared import print_comparison
 
     comparison = compared(read_side(before, RESULTS), read_side(after, RESULTS), read_ledger())
@@ -100,12 +100,12 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs
     saw and the ledger knows.
     """
-    from matrix.ledger.read import read_ledger
+    from matrix.analysis.ledger.read import read_ledger
+    from matrix.analysis.upgrade import read_answers
+    from matrix.analysis.upgrade import upgrade as told
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
     from matrix.report.story import story_markdown, story_text
-    from matrix.upgrade import read_answers
-    from matrix.upgrade import upgrade as told
 
     catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
     answers = read_answers(RESULTS)

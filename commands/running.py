@@ -139,8 +139,8 @@ def nightly(
     """
     from datetime import UTC, datetime
 
+    from matrix.analysis.ledger.read import read_ledger
     from matrix.baseline import read_baseline
-    from matrix.ledger.read import read_ledger
     from matrix.nightly import Workshop
     from matrix.nightly import nightly as run_night
     from matrix.plan.catalogue import own_directory, read_catalogue

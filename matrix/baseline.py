@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from matrix.compare import comparable
+from matrix.analysis.compare import comparable
 from matrix.plan.plan import variant_name
 from matrix.results.directory import write_whole
 from matrix.results.latest import Answer, Key, Known

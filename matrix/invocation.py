@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.ledger.read import read_ledger
+from matrix.analysis.ledger.read import read_ledger
+from matrix.analysis.table import Table, make_table
+from matrix.analysis.unexplained import Surprise, surprises
 from matrix.plan.plan import Plan
 from matrix.report.write import write_reports
 from matrix.results.directory import now, open_run
@@ -17,8 +19,6 @@ from matrix.results.record import Record, Status
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
-from matrix.surprises import Surprise, surprises
-from matrix.table import Table, make_table
 
 _UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
 

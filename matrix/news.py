@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
+from matrix.analysis.ledger.explain import Contradicted, Explained, Unexplained, explain_change
+from matrix.analysis.ledger.model import Change as LedgerEntry
+from matrix.analysis.ledger.model import Ledger
 from matrix.baseline import Baseline
-from matrix.compare import Change, Difference, Kind, comparable, differences
-from matrix.ledger.explain import Contradicted, Explained, Unexplained, explain_change
-from matrix.ledger.model import Change as LedgerEntry
-from matrix.ledger.model import Ledger
 from matrix.plan.plan import variant_name
 from matrix.results.latest import Key, Known
 from matrix.results.manifest import KernelEntry

@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 
 from guest.catalogue import Experiment
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import variants_label
 from matrix.baseline import Baseline
 from matrix.invocation import run_matrix
-from matrix.ledger.model import Ledger
 from matrix.news import Explanation, Failure, News, Standing, Verdict, explanation, standing
 from matrix.night import FailedCell, Item, Night
 from matrix.plan.plan import Plan, variant_name
@@ -29,7 +30,6 @@ from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
-from matrix.table import variants_label
 from matrix.tonight import choose, only
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from guest.catalogue import Experiment
-from matrix.ledger.read import read_ledger
+from matrix.analysis.ledger.read import read_ledger
+from matrix.analysis.table import make_table
 from matrix.plan.plan import variant_name
 from matrix.report.markdown import markdown
 from matrix.results.directory import write_whole
 from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
-from matrix.table import make_table
 from vms.errors import UsageError
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guest.catalogue import Experiment, Fact, Facts, Invariant
-from matrix.compare import compare_cells, left_neighbours
-from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.compare import compare_cells, left_neighbours
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.table import Table
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
-from matrix.table import Table
 
 SERIES = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.17", "6.18", "6.19", "7.2", "7.3")
 TOPICS = ("tcp", "table", "nat", "udp", "icmp", "namespaces", "helpers", "counters", "events", "fragments")

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from matrix.analysis.table import variants_label
 from matrix.history.query import Line
-from matrix.table import variants_label
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matrix.report.behaviour import frozen
+from matrix.analysis.behaviour import frozen
+from matrix.analysis.table import Row
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.results.record import FactValue, Record
-from matrix.table import Row
 
 _LINES = 5
 _LINES_OF_EQUALS = 3

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from guest.catalogue import Experiment
-from matrix.ledger.model import Ledger
+from matrix.analysis.ledger.model import Ledger
 from matrix.report.changes import commit_line
 
 

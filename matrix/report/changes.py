@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from matrix.ledger.model import Commit, Ledger
+from matrix.analysis.ledger.model import Commit, Ledger
+from matrix.analysis.table import Table
+from matrix.analysis.verdicts import EXPLAINED, told_changes
 from matrix.report.grid import fact_text
 from matrix.report.plain import plain
-from matrix.report.told import EXPLAINED, told_changes
 from matrix.results.record import FactValue
-from matrix.table import Table
 
 
 def changes(table: Table, ledger: Ledger) -> list[str]:

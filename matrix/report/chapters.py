@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from matrix.bearing import Bearing
-from matrix.ledger.model import ANSWERED, Commit
+from matrix.analysis.impact import Bearing
+from matrix.analysis.ledger.model import ANSWERED, Commit
+from matrix.analysis.upgrade import Chapter, Evidence, Story, Weight
 from matrix.report.brief import without_common
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue
-from matrix.upgrade import Chapter, Evidence, Story, Weight
 from vms.kernels.order import release_key, series_of
 
 _WEIGHTS = {

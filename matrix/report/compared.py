@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from matrix.compare import Kind
-from matrix.comparison import Compared, Comparison, Verdict
+from matrix.analysis.compare import Kind
+from matrix.analysis.comparison import Compared, Comparison, Verdict
 from matrix.report.brief import without_common
 from matrix.report.grid import fact_text
 from matrix.report.shown import shown

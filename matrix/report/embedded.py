@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from guest.catalogue import Experiment
-from matrix.ledger.model import Commit
+from matrix.analysis.behaviour import GLYPHS, behaviours, frozen
+from matrix.analysis.ledger.model import Commit
+from matrix.analysis.table import Row, Table
+from matrix.analysis.verdicts import Fact, ToldChange
 from matrix.plan.plan import variant_name
-from matrix.report.behaviour import GLYPHS, behaviours, frozen
 from matrix.report.shown import MOST_ITEMS, shown, shown_value
-from matrix.report.told import Fact, ToldChange
 from matrix.report.way import Way, ways
 from matrix.results.record import FactValue, Record, Status
-from matrix.table import Row, Table
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 
-from matrix.report.behaviour import behaviours
+from matrix.analysis.behaviour import behaviours
+from matrix.analysis.table import Row
 from matrix.report.packets import NotACaptureError, read_packets
 from matrix.report.shown import shown
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
-from matrix.table import Row
 
 FILE_BYTES = 16_384
 """As much of a text file is in the page; of a capture, as many bytes are read."""

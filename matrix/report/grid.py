@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matrix.analysis.table import Row
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.results.record import FactValue, Record, Status
-from matrix.table import Row
 
 _COUNTS = 4
 _FACT_CHARACTERS = 400

@@ -13,9 +13,9 @@ import msgspec
 from markupsafe import Markup
 
 from guest.catalogue import Experiment
-from matrix.ledger.model import Ledger
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import Table
 from matrix.report.page import Page, make_page
-from matrix.table import Table
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("model.js", "query.js", "grid.js", "way.js", "panel.js", "main.js")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from matrix.ledger.model import Ledger
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import Row, Table
 from matrix.plan.plan import variant_name
 from matrix.report.changes import changes
 from matrix.report.grid import Word, lines
 from matrix.report.plain import plain
 from matrix.report.shown import shown
 from matrix.results.record import Record, Status
-from matrix.table import Row, Table
 
 _FOLD_ROWS = 40
 

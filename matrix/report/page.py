@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from guest.catalogue import Experiment
-from matrix.ledger.model import Ledger
-from matrix.report.behaviour import GLYPHS, behaviours, letter
+from matrix.analysis.behaviour import GLYPHS, behaviours, letter
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import Table
+from matrix.analysis.verdicts import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
 from matrix.report.brief import brief
 from matrix.report.embedded import Shown, embedded
 from matrix.report.evidence import pack_evidence
 from matrix.report.shown import shown
-from matrix.report.told import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
-from matrix.table import Table
 
 ROOMY_KERNELS = 12
 """Up to so many kernels a cell shows its facts; beyond, a letter."""

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
+from matrix.analysis.upgrade import Story
 from matrix.baseline import BaselineFile
 from matrix.history.query import Line
 from matrix.night import Night
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
-from matrix.upgrade import Story
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
 

@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from matrix.analysis.upgrade import Story
 from matrix.report.chapters import Entry, Reason, again, overview, sections, title, unseen
 from matrix.report.plain import plain
-from matrix.upgrade import Story
 
 
 def story_text(story: Story, width: int) -> str:

@@ -9,11 +9,11 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from matrix.analysis.table import Table
+from matrix.analysis.unexplained import Surprise
 from matrix.report.grid import Lines, Word, lines
 from matrix.report.shown import shown
 from matrix.results.record import Status
-from matrix.surprises import Surprise
-from matrix.table import Table
 
 STYLES: Mapping[Status, str] = {
     Status.PASS: "green",

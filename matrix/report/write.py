@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.ledger.read import read_ledger
+from matrix.analysis.ledger.read import read_ledger
+from matrix.analysis.table import make_table
 from matrix.report.html import html_report
 from matrix.report.junit import junit
 from matrix.report.markdown import markdown
 from matrix.results.directory import write_whole
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
-from matrix.table import make_table
 
 
 def write_reports(

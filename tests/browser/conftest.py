@@ -12,10 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from guest.catalogue import Experiment
+from matrix.analysis.table import make_table
 from matrix.report.html import html_report
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
-from matrix.table import make_table
 from tests import synthetic
 
 CHROMIUM = "/usr/bin/chromium"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
+from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline import Baseline, accept
-from matrix.ledger.read import read_ledger
 from matrix.news import Verdict
 from matrix.night import Night
 from matrix.nightly import Workshop, nightly

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
-from matrix.ledger.read import read_ledger
+from matrix.analysis.ledger.read import read_ledger
 from matrix.reference import lacking, reference_page
 from matrix.report.catalogue import catalogue_page
 from matrix.results.latest import read_finished

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from guest.catalogue import Invariant
+from matrix.analysis.unexplained import Surprise
 from matrix.invocation import Result, exit_code, run_matrix
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.record import Record, Status
-from matrix.surprises import Surprise
 from tests.unit.matrix.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import LostGuest
 

@@ -15,9 +15,9 @@ from junitparser import JUnitXml
 
 from guest.catalogue import Experiment, Invariant
 from matrix import invocation
+from matrix.analysis.ledger.model import Change as Entry
+from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from matrix.baseline import Baseline, accept
-from matrix.ledger.model import Change as Entry
-from matrix.ledger.model import Commit, Confirmed, Ledger
 from matrix.night import Night
 from matrix.nightly import Workshop, nightly
 from matrix.plan.plan import Plan, make_plan

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from matrix.analysis.table import variants_label
 from matrix.plan.config import read_config
 from matrix.plan.plan import variant_name
 from matrix.plan.selection import choose
-from matrix.table import variants_label
 from tests.unit.matrix.fakes import make_experiment
 from vms.errors import UsageError
 

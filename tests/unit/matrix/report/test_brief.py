@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from matrix.analysis.table import Row, make_table
 from matrix.report.brief import brief
 from matrix.results.record import FactValue, Record, Status
-from matrix.table import Row, make_table
 from tests import synthetic
 
 ENTRIES = synthetic.kernels(3)

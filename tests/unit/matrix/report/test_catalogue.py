@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from guest.catalogue import Experiment, Fact, Invariant
-from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.report.catalogue import catalogue_page
 
 COMMIT = Commit(

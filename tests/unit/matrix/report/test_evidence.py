@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from matrix.analysis.table import Row, Table, make_table
 from matrix.report import evidence
 from matrix.report.evidence import FILE_BYTES, pack_evidence
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
-from matrix.table import Row, Table, make_table
 from tests import synthetic
 
 ENTRIES = synthetic.kernels(10)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.table import make_table
 from matrix.report.html import embedded_json, html_report
-from matrix.table import make_table
 from tests import synthetic
 from tests.unit.matrix.report import sample
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from matrix.ledger.model import Ledger
+from matrix.analysis.ledger.model import Ledger
 from matrix.report.markdown import markdown
 from tests.unit.matrix.report.sample import table
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from matrix.analysis.table import make_table
+from matrix.analysis.unexplained import Surprise
 from matrix.report.terminal import print_failures, print_surprises, print_table, summary
 from matrix.results.record import Record, Status
-from matrix.surprises import Surprise
-from matrix.table import make_table
 from tests.unit.matrix.report.sample import CATALOGUE, KERNELS, manifest, table
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-from matrix.compare import comparable
+from matrix.analysis.compare import comparable
 from matrix.results.record import FactValue, Record, Status
 
 GLYPHS = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from matrix.compare import Change, Difference, comparable, differences, left_neighbours
-from matrix.ledger.contains import contains
-from matrix.ledger.explain import Contradicted, Explained, Unexplained, Verdict, explain_change
-from matrix.ledger.model import Commit, Ledger
+from matrix.analysis.compare import Change, Difference, comparable, differences, left_neighbours
+from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.explain import Contradicted, Explained, Unexplained, Verdict, explain_change
+from matrix.analysis.ledger.model import Commit, Ledger
+from matrix.analysis.table import Row
 from matrix.results.manifest import KernelEntry
-from matrix.table import Row
 
 EXPLAINED, UNEXPLAINED, CONTRADICTED = "explained", "unexplained", "contradicted"
 _GRAVITY = (EXPLAINED, UNEXPLAINED, CONTRADICTED)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from matrix.analysis.table import Row, make_table, variants_label
 from matrix.results.record import Record, Status
-from matrix.table import Row, make_table, variants_label
 from tests.unit.matrix.fakes import make_experiment
 from tests.unit.matrix.report.sample import CATALOGUE, manifest, table
 

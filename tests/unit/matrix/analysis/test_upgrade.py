@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from matrix.ledger.model import Change as Entry
-from matrix.ledger.model import Commit, Confirmed, Ledger
+from matrix.analysis.ledger.model import Change as Entry
+from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
+from matrix.analysis.upgrade import Story, Weight, read_answers, upgrade
 from matrix.report.story import story_markdown, story_text
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import FactValue, Record, Status
-from matrix.upgrade import Story, Weight, read_answers, upgrade
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment
 from vms.errors import UsageError
 

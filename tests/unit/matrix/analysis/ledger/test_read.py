@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from guest import catalogue
-from matrix.ledger.contains import contains
-from matrix.ledger.explain import unexercised
-from matrix.ledger.read import read_ledger
-from tests.unit.matrix.ledger.builds import BUILDS
+from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.explain import unexercised
+from matrix.analysis.ledger.read import read_ledger
+from tests.unit.matrix.analysis.ledger.builds import BUILDS
 from vms.errors import UsageError
 
 COMMITS = """

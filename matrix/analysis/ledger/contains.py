@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from matrix.ledger.model import Build, Commit
+from matrix.analysis.ledger.model import Build, Commit
 from vms.kernels.order import release_key, series_of, version_key
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matrix.bearing import Bearing, bearing
+from matrix.analysis.impact import Bearing, bearing
 from matrix.results.record import FactValue
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matrix import compare
-from matrix.ledger.contains import contains
-from matrix.ledger.model import ANSWERED, Build, Change, Ledger
+from matrix.analysis import compare
+from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.model import ANSWERED, Build, Change, Ledger
 from matrix.results.record import FactValue, Record, Status
 from vms.kernels.order import release_key
 

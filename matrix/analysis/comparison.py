@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from matrix.compare import Change, Difference, Kind, compare_cells
-from matrix.ledger.explain import Contradicted, Explained, explain_change
-from matrix.ledger.model import Ledger
+from matrix.analysis.compare import Change, Difference, Kind, compare_cells
+from matrix.analysis.ledger.explain import Contradicted, Explained, explain_change
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import variants_label
+from matrix.analysis.upgrade import Answers, read_answers
 from matrix.plan.plan import variant_name
 from matrix.results.latest import Known, read_finished
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record, Status
-from matrix.table import variants_label
-from matrix.upgrade import Answers, read_answers
 from vms.errors import UsageError
 
 _BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.results.record import FactValue
 from vms.errors import UsageError
 from vms.kernels.order import release_key, series_of

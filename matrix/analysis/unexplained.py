@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from matrix.ledger.model import Ledger
-from matrix.report.told import EXPLAINED, told_changes
-from matrix.table import Table
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import Table
+from matrix.analysis.verdicts import EXPLAINED, told_changes
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from matrix.compare import Kind
-from matrix.comparison import Comparison, Side, Verdict, compare, read_side
-from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.compare import Kind
+from matrix.analysis.comparison import Comparison, Side, Verdict, compare, read_side
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.plan.plan import make_plan
 from matrix.report.compared import print_comparison
 from matrix.results.directory import open_run

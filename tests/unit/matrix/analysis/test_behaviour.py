@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.compare import comparable, compare_cells
-from matrix.report.behaviour import behaviours, letter
+from matrix.analysis.behaviour import behaviours, letter
+from matrix.analysis.compare import comparable, compare_cells
 from matrix.results.record import FactValue, Record, Status
 
 VALUES: st.SearchStrategy[FactValue] = st.one_of(

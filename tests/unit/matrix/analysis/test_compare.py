@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from matrix.compare import Difference, Kind, changes, compare_cells, differences, left_neighbours
+from matrix.analysis.compare import Difference, Kind, changes, compare_cells, differences, left_neighbours
 from matrix.results.record import Record, Status
 
 BEFORE = Record("6.1", "x", {}, Status.PASS, {"flows": 10, "raw": 10, "old": 1})

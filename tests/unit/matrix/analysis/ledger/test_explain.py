@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from matrix import compare
-from matrix.ledger.explain import (
+from matrix.analysis import compare
+from matrix.analysis.ledger.explain import (
     Contradicted,
     Explained,
     Unexplained,
@@ -13,9 +13,9 @@ from matrix.ledger.explain import (
     explain_change,
     unexercised,
 )
-from matrix.ledger.model import Change, Commit, Confirmed, Ledger
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.ledger.builds import build
+from tests.unit.matrix.analysis.ledger.builds import build
 
 OLD, LTS, STABLE, NEW = build("5.10.200-1"), build("6.1.100-1"), build("6.18.5-1"), build("7.3.4-1")
 A = Commit("a", "t", Confirmed.SOURCE, "s.", mainline="6.0")

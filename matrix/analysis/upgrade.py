@@ -11,17 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.bearing import Bearing, bearing
-from matrix.compare import Change, Difference, Kind, comparable, differences
-from matrix.ledger.contains import contains
-from matrix.ledger.explain import Contradicted, Explained, explain_change
-from matrix.ledger.model import Commit, Ledger
+from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
+from matrix.analysis.impact import Bearing, bearing
+from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.explain import Contradicted, Explained, explain_change
+from matrix.analysis.ledger.model import Commit, Ledger
+from matrix.analysis.table import variants_label
 from matrix.plan.plan import variant_name
 from matrix.results.directory import cell_path
 from matrix.results.latest import Known, read_finished
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, Record, Status
-from matrix.table import variants_label
 from vms.errors import UsageError
 from vms.kernels.order import release_key, version_key
 

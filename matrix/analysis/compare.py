@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from matrix.ledger.model import ANSWERED
+from matrix.analysis.ledger.model import ANSWERED
 from matrix.results.record import FactValue, Record, Status
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
-from matrix.compare import compare_cells, left_neighbours
+from matrix.analysis.compare import compare_cells, left_neighbours
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status

@@ -1,0 +1,1 @@
+"""What differs between kernels, and which upstream commit explains it."""
