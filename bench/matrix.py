@@ -15,7 +15,7 @@ import msgspec
 from bench.figure import Figure
 from bench.guests import ROOT, Silent, elsewhere
 from matrix.analysis.ledger.read import read_ledger
-from matrix.baseline import Baseline
+from matrix.baseline.baseline import Baseline
 from matrix.invocation import run_matrix
 from matrix.nightly import Workshop, nightly
 from matrix.plan.catalogue import own_directory, read_catalogue

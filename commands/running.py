@@ -140,7 +140,7 @@ def nightly(
     from datetime import UTC, datetime
 
     from matrix.analysis.ledger.read import read_ledger
-    from matrix.baseline import read_baseline
+    from matrix.baseline.baseline import read_baseline
     from matrix.nightly import Workshop
     from matrix.nightly import nightly as run_night
     from matrix.plan.catalogue import own_directory, read_catalogue
@@ -249,8 +249,8 @@ def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
 @reported
 def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> None:
     """Move the accepted baseline that nightly runs are compared with."""
-    from matrix.baseline import accept as accepted
-    from matrix.baseline import read_baseline, whoami, write_baseline
+    from matrix.baseline.baseline import accept as accepted
+    from matrix.baseline.baseline import read_baseline, whoami, write_baseline
     from matrix.results.directory import now
     from matrix.results.latest import Known, read_finished, read_known
 

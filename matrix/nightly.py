@@ -16,10 +16,10 @@ import msgspec
 from guest.catalogue import Experiment
 from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import variants_label
-from matrix.baseline import Baseline
+from matrix.baseline.baseline import Baseline
+from matrix.baseline.deviations import Explanation, Failure, News, Standing, Verdict, explanation, standing
+from matrix.baseline.outcome import FailedCell, Item, Night
 from matrix.invocation import run_matrix
-from matrix.news import Explanation, Failure, News, Standing, Verdict, explanation, standing
-from matrix.night import FailedCell, Item, Night
 from matrix.plan.plan import Plan, variant_name
 from matrix.report.night import junit_with_news
 from matrix.report.write import write_reports

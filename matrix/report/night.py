@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
-from matrix.news import Verdict
-from matrix.night import Item, Night
+from matrix.baseline.deviations import Verdict
+from matrix.baseline.outcome import Item, Night
 from matrix.report.shown import in_words, shown, shown_value
 from matrix.results.record import FactValue
 

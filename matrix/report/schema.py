@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from matrix.analysis.upgrade import Story
-from matrix.baseline import BaselineFile
+from matrix.baseline.baseline import BaselineFile
+from matrix.baseline.outcome import Night
 from matrix.history.query import Line
-from matrix.night import Night
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
 

@@ -12,9 +12,9 @@ import pytest
 
 from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
-from matrix.baseline import Baseline, accept
-from matrix.news import Verdict
-from matrix.night import Night
+from matrix.baseline.baseline import Baseline, accept
+from matrix.baseline.deviations import Verdict
+from matrix.baseline.outcome import Night
 from matrix.nightly import Workshop, nightly
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices

@@ -17,8 +17,8 @@ from guest.catalogue import Experiment, Invariant
 from matrix import invocation
 from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
-from matrix.baseline import Baseline, accept
-from matrix.night import Night
+from matrix.baseline.baseline import Baseline, accept
+from matrix.baseline.outcome import Night
 from matrix.nightly import Workshop, nightly
 from matrix.plan.plan import Plan, make_plan
 from matrix.report.night import summary

@@ -14,7 +14,7 @@ from matrix.analysis.compare import Change, Difference, Kind, comparable, differ
 from matrix.analysis.ledger.explain import Contradicted, Explained, Unexplained, explain_change
 from matrix.analysis.ledger.model import Change as LedgerEntry
 from matrix.analysis.ledger.model import Ledger
-from matrix.baseline import Baseline
+from matrix.baseline.baseline import Baseline
 from matrix.plan.plan import variant_name
 from matrix.results.latest import Key, Known
 from matrix.results.manifest import KernelEntry

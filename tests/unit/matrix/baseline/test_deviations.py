@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from tests.unit.matrix.test_known import cell, manifest
 
-from matrix.baseline import Baseline, accept
-from matrix.news import Standing, standing
+from matrix.baseline.baseline import Baseline, accept
+from matrix.baseline.deviations import Standing, standing
 from matrix.results.latest import Known
 from matrix.results.record import FactValue, Record, Status
 

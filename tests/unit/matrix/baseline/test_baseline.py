@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.matrix.test_known import KEY, cell, manifest
 
-from matrix.baseline import Baseline, accept, read_baseline, whoami, write_baseline
+from matrix.baseline.baseline import Baseline, accept, read_baseline, whoami, write_baseline
 from matrix.results.latest import Known
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError

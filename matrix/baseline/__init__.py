@@ -1,0 +1,1 @@
+"""The accepted answers, and what deviates from them."""
