@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.figure import Figure
 from matrix.analysis.table import make_table
-from matrix.report.html import html_report
+from matrix.report.page.html import html_report
 from tests import synthetic
 
 _KERNELS, _EXPERIMENTS = 100, 200

@@ -77,7 +77,7 @@ def catalogue(_context: Context) -> None:
     """Write docs/catalogue.md from the experiments."""
     from matrix.analysis.ledger.read import read_ledger
     from matrix.plan.catalogue import read_catalogue
-    from matrix.report.catalogue import catalogue_page
+    from matrix.report.text.catalogue import catalogue_page
     from matrix.results.directory import write_whole
 
     page = ROOT / "docs" / "catalogue.md"

@@ -32,10 +32,10 @@ def history(
     """Show a fact across runs and builds."""
     from matrix.history import rebuild as files
     from matrix.history.database import database_url, open_database
-    from matrix.history.plot import plot
     from matrix.history.query import fact_names, timeline
-    from matrix.history.show import table
     from matrix.plan.config import read_config
+    from matrix.report.history_plot import plot
+    from matrix.report.text.history import table
     from matrix.results.directory import write_whole
 
     with open_database(
@@ -79,7 +79,7 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
     from matrix.analysis.comparison import compare as compared
     from matrix.analysis.comparison import read_side
     from matrix.analysis.ledger.read import read_ledger
-    from matrix.report.compared import print_comparison
+    from matrix.report.text.compared import print_comparison
 
     comparison = compared(read_side(before, RESULTS), read_side(after, RESULTS), read_ledger())
     print_json(comparison) if json else print_comparison(comparison, console())
@@ -105,7 +105,7 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     from matrix.analysis.upgrade import upgrade as told
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
-    from matrix.report.story import story_markdown, story_text
+    from matrix.report.text.story import story_markdown, story_text
 
     catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
     answers = read_answers(RESULTS)
@@ -131,7 +131,7 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
 @reported
 def export(_context: Context, form: str, run: str = "latest", output: str = "") -> None:
     """Write a run for other programs: TAP for CI, CSV or Parquet for analysis, JSON."""
-    from matrix.report.export import export as exported
+    from matrix.report.export.export import export as exported
     from matrix.results.directory import write_whole
 
     content = exported(form, RESULTS / run)

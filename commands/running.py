@@ -60,9 +60,9 @@ def matrix(
     from matrix.plan.config import read_config
     from matrix.plan.plan import plan_choices
     from matrix.plan.selection import choose
-    from matrix.report.dry_run import plan_text
-    from matrix.report.progress import display
-    from matrix.report.terminal import print_failures, print_surprises, print_table, summary
+    from matrix.report.text.dry_run import plan_text
+    from matrix.report.text.progress import display
+    from matrix.report.text.terminal import print_failures, print_surprises, print_table, summary
     from matrix.run.machines import Machines
     from vms.cache import Cache
     from vms.capacity import processors
@@ -147,8 +147,8 @@ def nightly(
     from matrix.plan.config import read_config
     from matrix.plan.plan import plan_choices
     from matrix.plan.selection import choose
-    from matrix.report.night import summary
-    from matrix.report.progress import display
+    from matrix.report.text.night import summary
+    from matrix.report.text.progress import display
     from matrix.run.machines import Machines
     from vms.cache import Cache
     from vms.capacity import processors

@@ -21,7 +21,7 @@ from matrix.baseline.deviations import Explanation, Failure, News, Standing, Ver
 from matrix.baseline.outcome import FailedCell, Item, Night
 from matrix.invocation import run_matrix
 from matrix.plan.plan import Plan, variant_name
-from matrix.report.night import junit_with_news
+from matrix.report.text.night import junit_with_news
 from matrix.report.write import write_reports
 from matrix.results.directory import write_whole
 from matrix.results.latest import Key, Known, read_finished, read_known

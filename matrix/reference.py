@@ -15,7 +15,7 @@ from guest.catalogue import Experiment
 from matrix.analysis.ledger.read import read_ledger
 from matrix.analysis.table import make_table
 from matrix.plan.plan import variant_name
-from matrix.report.markdown import markdown
+from matrix.report.text.markdown import markdown
 from matrix.results.directory import write_whole
 from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest

@@ -8,9 +8,9 @@ from pathlib import Path
 from guest.catalogue import Experiment
 from matrix.analysis.ledger.read import read_ledger
 from matrix.analysis.table import make_table
-from matrix.report.html import html_report
-from matrix.report.junit import junit
-from matrix.report.markdown import markdown
+from matrix.report.export.junit import junit
+from matrix.report.page.html import html_report
+from matrix.report.text.markdown import markdown
 from matrix.results.directory import write_whole
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from guest.catalogue import Experiment
 from matrix.analysis.table import make_table
-from matrix.report.html import html_report
+from matrix.report.page.html import html_report
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
 from tests import synthetic

@@ -19,7 +19,7 @@ from matrix.nightly import Workshop, nightly
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
-from matrix.report.night import summary
+from matrix.report.text.night import summary
 from matrix.results.directory import now
 from matrix.results.latest import read_known
 from matrix.run.machines import Machines

@@ -6,7 +6,7 @@ from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
 from matrix.reference import lacking, reference_page
-from matrix.report.catalogue import catalogue_page
+from matrix.report.text.catalogue import catalogue_page
 from matrix.results.latest import read_finished
 from matrix.results.record import Status
 

@@ -21,7 +21,7 @@ from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.outcome import Night
 from matrix.nightly import Workshop, nightly
 from matrix.plan.plan import Plan, make_plan
-from matrix.report.night import summary
+from matrix.report.text.night import summary
 from matrix.results.latest import Known, read_finished, read_known
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import Record, Status
@@ -198,7 +198,7 @@ def test_explained_changes_alone_are_no_alarm(house: House) -> None:
 
 
 def test_a_long_line_keeps_its_link(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.report.night._WIDTH", 120)
+    monkeypatch.setattr("matrix.report.text.night._WIDTH", 120)
     house.night(0)
     house.accept()
     house.kernels.append("7.3")

@@ -13,7 +13,7 @@ from matrix.analysis.compare import Kind
 from matrix.analysis.comparison import Comparison, Side, Verdict, compare, read_side
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.plan.plan import make_plan
-from matrix.report.compared import print_comparison
+from matrix.report.text.compared import print_comparison
 from matrix.results.directory import open_run
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest

@@ -10,7 +10,7 @@ import pytest
 from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from matrix.analysis.upgrade import Story, Weight, read_answers, upgrade
-from matrix.report.story import story_markdown, story_text
+from matrix.report.text.story import story_markdown, story_text
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import FactValue, Record, Status
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment

@@ -11,9 +11,9 @@ import msgspec
 import pyarrow.parquet
 import pytest
 
-from matrix.report.export import export
-from matrix.report.facts import COLUMNS, as_csv, write_parquet
-from matrix.report.tap import tap
+from matrix.report.export.export import export
+from matrix.report.export.tables import COLUMNS, as_csv, write_parquet
+from matrix.report.export.tap import tap
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError

@@ -1,0 +1,49 @@
+"""A run as JUnit XML, for CI: a suite per kernel, a test case per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from matrix.plan.plan import variant_name
+from matrix.report.sanitize import shown
+from matrix.results.manifest import Manifest
+from matrix.results.record import Record, Status
+
+_FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+_REASON_CHARACTERS = 10_000
+
+
+def junit(manifest: Manifest, records: Iterable[Record]) -> bytes:
+    """The XML.
+
+    What the kernel broke is a failure, what we broke an error, what it does not support is skipped.
+    """
+    by_kernel: dict[str, list[Record]] = {kernel.name: [] for kernel in manifest.kernels}
+    for record in records:
+        by_kernel.setdefault(record.kernel, []).append(record)
+    xml = JUnitXml("conntrack-matrix")
+    for kernel, cells in by_kernel.items():
+        suite = TestSuite(kernel)
+        suite.timestamp = manifest.started
+        for record in cells:
+            suite.add_testcase(_case(record))
+        xml.add_testsuite(suite)
+    xml.update_statistics()
+    written: bytes = xml.tostring()
+    return written
+
+
+def _case(record: Record) -> TestCase:
+    name = record.experiment + (f"[{variant_name(record.variant)}]" if record.variant else "")
+    case = TestCase(name, classname=record.kernel, time=record.seconds)
+    reason = shown(record.reason, _REASON_CHARACTERS)
+    if record.status in _FAILED:
+        case.result = [Failure(reason, record.status.value)]
+    elif record.status is Status.UNSUPPORTED:
+        case.result = [Skipped(reason)]
+    elif record.status is not Status.PASS:
+        case.result = [Error(reason, record.status.value)]
+    case.system_out = "\n".join(f"{fact} = {shown(str(value))}" for fact, value in record.facts.items())
+    return case

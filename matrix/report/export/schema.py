@@ -1,0 +1,72 @@
+"""The published JSON Schemas of what this project writes for machines.
+
+`python -m matrix.report.export.schema` writes them to docs/schema/.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from matrix.analysis.upgrade import Story
+from matrix.baseline.baseline import BaselineFile
+from matrix.baseline.outcome import Night
+from matrix.history.query import Line
+from matrix.results.manifest import Manifest
+from matrix.results.record import Record
+
+PUBLISHED = Path(__file__).parents[3] / "docs" / "schema"
+
+# File name without its ending -> the type, and what it describes.
+_DOCUMENTS: dict[str, tuple[Any, str]] = {
+    "manifest": (Manifest, "`manifest.json` of a run directory"),
+    "results": (list[Record], "`results.json` of a run directory: every cell"),
+    "record": (Record, "`record.json` of one cell"),
+    "baseline": (BaselineFile, "`matrix.baseline.json`: the accepted answers"),
+    "nightly": (
+        Night,
+        "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints",
+    ),
+    "upgrade": (Story, "what `./invoke upgrade FROM TO --json` prints"),
+    "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's way in each cell"),
+}
+
+
+def schemas() -> dict[str, bytes]:
+    """Each schema's file name and text, made from the types that are written, so that they cannot
+    disagree.
+    """
+    made = {}
+    for name, (kind, what) in _DOCUMENTS.items():
+        schema = _cleaned(msgspec.json.schema(kind))
+        document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": what, **schema}
+        made[f"{name}.schema.json"] = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return made
+
+
+def _cleaned(schema: Any) -> Any:
+    """Without the source's indentation in descriptions, which Python 3.13 strips and 3.11 keeps."""
+    if isinstance(schema, dict):
+        return {
+            key: (
+                inspect.cleandoc(value)
+                if key == "description" and isinstance(value, str)
+                else _cleaned(value)
+            )
+            for key, value in schema.items()
+        }
+    return [_cleaned(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def publish(directory: Path = PUBLISHED) -> None:
+    """Writes the schemas."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        (directory / name).write_bytes(text)
+
+
+if __name__ == "__main__":
+    publish()

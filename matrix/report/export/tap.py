@@ -1,0 +1,62 @@
+"""A run in the Test Anything Protocol, version 14
+(https://testanything.org/tap-version-14-specification.html).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from matrix.plan.plan import variant_name
+from matrix.report.sanitize import shown, shown_value
+from matrix.results.record import Record, Status
+
+
+def tap(records: Sequence[Record]) -> str:
+    """One test point per cell.
+
+    `unsupported` is skipped; `unstable` is a TODO, since it neither holds nor fails; `fail`,
+    `crash` and `timeout` are not ok. Neither is `error`: it is no kernel's verdict, but TAP has no
+    other word that keeps our failure from looking green. The facts follow as YAML.
+    """
+    return "\n".join(["TAP version 14", f"1..{len(records)}", *_points(records)]) + "\n"
+
+
+def _points(records: Iterable[Record]) -> Iterator[str]:
+    for number, record in enumerate(records, 1):
+        ok = record.status in (Status.PASS, Status.UNSUPPORTED)
+        name = _escaped(
+            " ".join(filter(None, (record.experiment, variant_name(record.variant), "on", record.kernel)))
+        )
+        reason = _escaped(record.reason)
+        directive = {
+            Status.UNSUPPORTED: f" # SKIP unsupported: {reason}",
+            Status.UNSTABLE: f" # TODO unstable: {reason}",
+        }.get(record.status, "")
+        yield f"{'ok' if ok else 'not ok'} {number} - {name}{directive}"
+        yield from _diagnostics(record)
+
+
+def _diagnostics(record: Record) -> Iterator[str]:
+    yield "  ---"
+    yield f"  status: {record.status.value}"
+    yield f"  duration_ms: {record.seconds * 1000:.0f}"
+    if record.reason:
+        yield f"  message: {_scalar(shown(record.reason))}"
+    if record.facts:
+        yield "  facts:"
+        # JSON is YAML, and on one line nothing in a value can end the block.
+        yield from (
+            f"    {_scalar(shown(name))}: {_scalar(shown_value(value))}"
+            for name, value in record.facts.items()
+        )
+    yield "  ..."
+
+
+def _scalar(value: object) -> str:
+    return json.dumps(value)
+
+
+def _escaped(text: str) -> str:
+    """On one line, with what would start a directive escaped."""
+    return " ".join(shown(text, 200).split()).replace("\\", "\\\\").replace("#", "\\#")

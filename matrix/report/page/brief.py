@@ -1,0 +1,98 @@
+"""What a cell of the page has room for: of each fact that differs within a row, the part that
+differs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matrix.analysis.behaviour import frozen
+from matrix.analysis.table import Row
+from matrix.report.sanitize import in_words, shown, shown_value
+from matrix.results.record import FactValue, Record
+
+_LINES = 5
+_LINES_OF_EQUALS = 3
+_COUNTS = 6
+_CHARACTERS = 60
+_PREFIX = 12
+
+
+@dataclass(frozen=True)
+class BriefLine:
+    """One line in every cell of a row: the facts it shows, and their values by column (empty where
+    a cell has none).
+    """
+
+    facts: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+def brief(row: Row) -> tuple[BriefLine, ...]:
+    """Each fact that differs within the row on a line of its own; where none does, all plain counts
+    on one line, or the first facts.
+    """
+    records = [record for record in row.records if record and record.facts]
+    varying = [name for name in row.facts if len({frozen(_one(record, name)) for record in records}) > 1]
+    if varying:
+        return tuple(BriefLine((name,), _differing(row, name)) for name in varying[:_LINES])
+    counts = tuple(
+        name for name in row.facts if all(type(record.facts.get(name)) is int for record in records)
+    )
+    lines = [counts] if 0 < len(counts) <= _COUNTS else [(name,) for name in row.facts[:_LINES_OF_EQUALS]]
+    return tuple(
+        BriefLine(names, tuple("/".join(_text(record, name) for name in names) for record in row.records))
+        for names in lines
+    )
+
+
+def _one(record: Record, name: str) -> dict[str, FactValue]:
+    return {name: record.facts[name]} if name in record.facts else {}
+
+
+def _text(record: Record | None, name: str) -> str:
+    if record is None or not record.facts:
+        return ""
+    return _line(in_words(shown_value(record.facts[name]))) if name in record.facts else "absent"
+
+
+def _differing(row: Row, name: str) -> tuple[str, ...]:
+    """The fact in each cell; an ellipsis stands for what is the same in all: items of lists, keys
+    of dicts, the beginning of long texts.
+    """
+    places = [place for place, record in enumerate(row.records) if record and name in record.facts]
+    values = [record.facts[name] for record in row.records if record and name in record.facts]
+    reduced = [without_common(value, values) for value in values]
+    if len({frozen({name: value}) for value in reduced}) < len({frozen({name: value}) for value in values}):
+        reduced = values  # they differ in nothing but order or number of items
+    texts = [_text(record, name) for record in row.records]
+    for place, value, left in zip(places, values, reduced, strict=True):
+        if left != value:
+            texts[place] = _line(f"… {in_words(shown_value(left))}") if left else "…"
+    long = [text for text in texts if len(text) > _PREFIX]
+    common = os.path.commonprefix(long)  # noqa: RUF071 (texts, not paths)
+    common = common[: common.rfind(" ") + 1]
+    if len(set(long)) < 2 or len(common) < _PREFIX:
+        return tuple(texts)
+    return tuple(f"…{text[len(common) :]}" if text in long else text for text in texts)
+
+
+def without_common(value: FactValue, values: Sequence[FactValue]) -> FactValue:
+    """What of a list or map is not the same in all of the values."""
+    if isinstance(value, list):
+        lists = [set(other) for other in values if isinstance(other, list)]
+        return [item for item in value if not all(item in other for other in lists)]
+    if isinstance(value, dict):
+        dicts = [other for other in values if isinstance(other, dict)]
+        return {
+            key: number
+            for key, number in value.items()
+            if not all(key in other and other[key] == number for other in dicts)
+        }
+    return value
+
+
+def _line(text: str) -> str:
+    return shown(text.replace("\n", " "), 4 * _CHARACTERS)

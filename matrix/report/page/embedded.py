@@ -1,0 +1,174 @@
+"""What the page's script reads: the whole run, with what many cells share written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guest.catalogue import Experiment
+from matrix.analysis.behaviour import GLYPHS, behaviours, frozen
+from matrix.analysis.ledger.model import Commit
+from matrix.analysis.table import Row, Table
+from matrix.analysis.verdicts import Fact, ToldChange
+from matrix.plan.plan import variant_name
+from matrix.report.page.way import Way, ways
+from matrix.report.sanitize import MOST_ITEMS, shown, shown_value
+from matrix.results.record import FactValue, Record, Status
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row as the page has it: its topic, its experiment if the catalogue still has it, its
+    changes by column.
+    """
+
+    topic: str
+    row: Row
+    experiment: Experiment | None
+    told: Mapping[int, ToldChange]
+
+
+def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
+    """The data for the script; `rows` in the order in which the page shows them."""
+    pools = _Pools()
+    return {
+        "kernels": [
+            {
+                "name": k.name,
+                "series": k.series,
+                "release": k.release,
+                "version": k.version,
+                "flavour": k.flavour,
+                "id": k.id,
+            }
+            for k in table.kernels
+        ],
+        "statuses": {str(status): GLYPHS[status] for status in Status},
+        "rows": [_row_data(shown_row, pools) for shown_row in rows],
+        "experiments": pools.experiments,
+        "facts": pools.facts,
+        "ways": pools.ways,
+        "cells": pools.cells,
+        "ledger": pools.commits,
+    }
+
+
+def _row_data(of: Shown, pools: _Pools) -> dict[str, Any]:
+    row = of.row
+    numbers = behaviours(row.records)
+    return {
+        "experiment": pools.experiment(row.experiment, of.topic, of.experiment),
+        "label": shown(row.label, 200),
+        "variants": [variant_name(variant) for variant in row.variants],
+        "values": {name: sorted({variant[name] for variant in row.variants}) for name in row.variants[0]},
+        "cells": [pools.cell(record, number) for record, number in zip(row.records, numbers, strict=True)],
+        "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
+        "changes": [_change_data(told, pools) for told in of.told.values()],
+    }
+
+
+def _change_data(told: ToldChange, pools: _Pools) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "from": told.before,
+        "at": told.after,
+        "verdict": told.verdict,
+        "facts": [_fact_data(fact, pools) for fact in told.facts],
+    }
+    if told.lost:
+        data["lost"] = [pools.commit(commit) for commit in told.lost]
+    return data
+
+
+def _fact_data(fact: Fact, pools: _Pools) -> dict[str, Any]:
+    difference = fact.difference
+    data: dict[str, Any] = {"fact": shown(difference.fact, 100), "verdict": fact.verdict}
+    if difference.before is not None:
+        data["before"] = shown_value(difference.before)
+    if difference.after is not None:
+        data["after"] = shown_value(difference.after)
+    if fact.commits:
+        data["commits"] = [pools.commit(commit) for commit in fact.commits]
+    if fact.missing:
+        data["missing"] = [shown(item, 100) for item in fact.missing[:MOST_ITEMS]]
+    return data
+
+
+def where(commit: Commit) -> str:
+    """Which kernels hold the commit, in words."""
+    if commit.distribution:
+        return f"Debian's packages from {', '.join(commit.distribution)}"
+    back = f", backported to {', '.join(commit.backports)}" if commit.backports else ""
+    return f"mainline {commit.mainline}{back}"
+
+
+class _Pools:
+    """What many cells share is written once: a hundred kernels mostly behave alike."""
+
+    def __init__(self) -> None:
+        self.experiments: list[dict[str, Any]] = []
+        self.facts: list[dict[str, FactValue]] = []
+        self.ways: dict[int, tuple[Way, ...]] = {}  # by the place of the facts that tell them
+        self.cells: list[dict[str, Any]] = []
+        self.commits: list[dict[str, Any]] = []
+        self._places: dict[object, int] = {}
+
+    def experiment(self, name: str, topic: str, experiment: Experiment | None) -> int:
+        def entry() -> dict[str, Any]:
+            facts = {fact.name: fact.meaning for fact in experiment.facts} if experiment else {}
+            invariants = [invariant.text for invariant in experiment.invariants] if experiment else []
+            doc, question = (experiment.doc, experiment.question) if experiment else ("", "")
+            return {
+                "name": shown(name),
+                "topic": topic,
+                "question": question,
+                "doc": doc,
+                "facts": facts,
+                "invariants": invariants,
+            }
+
+        return self._place(self.experiments, ("experiment", name), entry)
+
+    def commit(self, commit: Commit) -> int:
+        def entry() -> dict[str, Any]:
+            return {
+                "title": commit.title,
+                "hash": commit.hash[:12],
+                "link": commit.link,
+                "sentence": commit.sentence,
+                "where": where(commit),
+            }
+
+        return self._place(self.commits, ("commit", commit.key), entry)
+
+    def cell(self, cell: Record | None, number: int) -> int:
+        if cell is None:
+            return -1
+        key = frozen(cell.facts)
+        facts = self._place(
+            self.facts,
+            ("facts", key),
+            lambda: {shown(name, 100): shown_value(value) for name, value in cell.facts.items()},
+        )
+        if facts not in self.ways and (found := ways(cell.facts)):
+            self.ways[facts] = found
+        whole = (cell.status, key, number, cell.reason, cell.evidence, cell.attempts)
+
+        def entry() -> dict[str, Any]:
+            return {
+                "status": str(cell.status),
+                "facts": facts,
+                "behaviour": number,
+                "reason": shown(cell.reason, 4_000),
+                "evidence": list(cell.evidence),
+                "attempts": cell.attempts,
+            }
+
+        return self._place(self.cells, ("cell", whole), entry)
+
+    def _place(self, pool: list[Any], key: object, make: Callable[[], Any]) -> int:
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = len(pool)
+            pool.append(make())
+        return place

@@ -1,0 +1,92 @@
+"""The HTML report: one file that needs neither network nor server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from guest.catalogue import Experiment
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import Table
+from matrix.report.page.page import Page, make_page
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+_SCRIPTS = ("model.js", "query.js", "grid.js", "way.js", "panel.js", "main.js")
+
+
+def html_report(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> str:
+    """The whole page of a run whose directory is `run`; it belongs into `run/report/`, from where
+    its links reach the evidence.
+    """
+    return render(make_page(table, catalogue, ledger, run))
+
+
+def render(page: Page) -> str:
+    """The page as HTML.
+
+    Its policy lets the browser run and apply nothing but the script and style written here,
+    whatever a guest managed to put into a text.
+    """
+    style = _source("report.css") + _sizes(page)
+    script = "(() => {\n'use strict';\n" + "".join(_source(name) for name in _SCRIPTS) + "})();\n"
+    return _template().render(
+        page=page,
+        style=Markup(style),
+        style_hash=_digest(style),
+        script=Markup(script),
+        script_hash=_digest(script),
+        data=Markup(embedded_json(page.data)),
+    )
+
+
+def embedded_json(data: object) -> str:
+    """JSON that can stand within a script element: no `<` in it, so nothing there ends or opens an
+    element or a comment.
+    """
+    text = msgspec.json.encode(data).decode()
+    return (
+        text.replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def _sizes(page: Page) -> str:
+    """How many columns a series and how many rows a topic takes: the policy allows no style
+    attributes.
+    """
+    rules = [f":root {{ --columns: {len(page.kernels)}; }}"]
+    rules += [f"#matrix .g{place} {{ --span: {group.columns}; }}" for place, group in enumerate(page.groups)]
+    rules += [
+        f"#matrix .t{place} {{ --rows: {len(section.rows)}; }}" for place, section in enumerate(page.sections)
+    ]
+    return "\n".join(rules) + "\n"
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _source(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,323 @@
+"""What the HTML page shows, before any markup: rows, cells, their marks, and the data its script
+reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guest.catalogue import Experiment
+from matrix.analysis.behaviour import GLYPHS, behaviours, letter
+from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.table import Table
+from matrix.analysis.verdicts import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
+from matrix.report.page.brief import brief
+from matrix.report.page.embedded import Shown, embedded
+from matrix.report.page.evidence import pack_evidence
+from matrix.report.sanitize import shown
+from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.record import Record, Status
+
+ROOMY_KERNELS = 12
+"""Up to so many kernels a cell shows its facts; beyond, a letter."""
+
+VERDICT_GLYPHS = {EXPLAINED: "", UNEXPLAINED: "?", CONTRADICTED: "≠"}
+COLOURS = 8
+"""Behaviours beyond the eighth use the colours again; their letters differ."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line in a cell; `changed` if it differs from the left neighbour's."""
+
+    text: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class CellView:
+    """One cell in the static table: its CSS classes, its mark (letter and glyph) and, in a roomy
+    table, some facts.
+    """
+
+    css: str
+    mark: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class RowView:
+    """One experiment in one variant, across all kernels."""
+
+    experiment: str
+    label: str
+    question: str
+    fact_names: tuple[str, ...]
+    differs: bool
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The rows of one topic."""
+
+    topic: str
+    rows: tuple[RowView, ...]
+
+
+@dataclass(frozen=True)
+class KernelView:
+    """One column; `opens` if it is its series' first.
+
+    `changes` counts the rows in which it differs from its left neighbour.
+    """
+
+    name: str
+    version: str
+    flavour: str
+    suite: str
+    uname: str
+    title: str
+    opens: bool
+    changes: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring kernels of one series."""
+
+    series: str
+    columns: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number in the summary, and the query that shows what was counted."""
+
+    number: int
+    word: str
+    term: str
+    css: str
+    glyph: str
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A mark and what it means."""
+
+    css: str
+    glyph: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the template needs.
+
+    `data` is what the script reads; `evidence` one packed blob per row, in row order.
+    """
+
+    title: str
+    heading: str
+    summary: tuple[str, ...]
+    counts: tuple[Count, ...]
+    kernels: tuple[KernelView, ...]
+    groups: tuple[Group, ...]
+    sections: tuple[Section, ...]
+    topics: tuple[str, ...]
+    statuses: tuple[str, ...]
+    every_status: tuple[str, ...]
+    legend: tuple[Legend, ...]
+    ledger: tuple[dict[str, str], ...]
+    about: tuple[tuple[str, str], ...]
+    roomy: bool
+    data: dict[str, Any]
+    evidence: tuple[str, ...]
+
+
+def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> Page:
+    """The page of one run. `run` is its directory, where evidence is read."""
+    roomy = len(table.kernels) <= ROOMY_KERNELS
+    sections: dict[str, list[Shown]] = {}
+    for row in table.rows:
+        experiment = catalogue.get(row.experiment)
+        topic = experiment.topic if experiment else "no longer in the catalogue"
+        sections.setdefault(topic, []).append(
+            Shown(topic, row, experiment, told_changes(row, table.kernels, ledger))
+        )
+    ordered = [shown_row for rows in sections.values() for shown_row in rows]
+    data = embedded(table, ordered)
+    manifest = table.manifest
+    return Page(
+        title=f"conntrack-matrix {manifest.run}",
+        heading="What each kernel does with connections",
+        summary=_summary(table),
+        counts=(*_differing_count(table), *_status_counts(table), *_change_counts(ordered)),
+        kernels=_kernels(table.kernels, ordered),
+        groups=_groups(table.kernels),
+        sections=tuple(
+            Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows))
+            for topic, rows in sections.items()
+        ),
+        topics=tuple(sections),
+        statuses=tuple(str(status) for status, number in table.counts.items() if number),
+        every_status=tuple(Status),
+        legend=_legend(),
+        ledger=tuple(data["ledger"]),
+        about=_about(manifest),
+        roomy=roomy,
+        data=data,
+        evidence=pack_evidence(run, [shown_row.row for shown_row in ordered]),
+    )
+
+
+def _differing_count(table: Table) -> tuple[Count, ...]:
+    differing = sum(row.differs for row in table.rows)
+    return (Count(differing, f"of {len(table.rows)} rows differ", "differs", "k1", "B"),) if differing else ()
+
+
+def _status_counts(table: Table) -> tuple[Count, ...]:
+    return tuple(
+        Count(number, str(status), f"status:{status}", str(status), GLYPHS[status] or "✓")
+        for status, number in table.counts.items()
+        if number
+    )
+
+
+def _change_counts(rows: Sequence[Shown]) -> tuple[Count, ...]:
+    verdicts = Counter(told.verdict for of in rows for told in of.told.values())
+    return tuple(
+        Count(
+            verdicts[verdict],
+            f"{verdict} {'changes' if verdicts[verdict] > 1 else 'change'}",
+            verdict,
+            verdict,
+            glyph,
+        )
+        for verdict, glyph in VERDICT_GLYPHS.items()
+        if verdicts[verdict]
+    )
+
+
+def _row(of: Shown, *, roomy: bool) -> RowView:
+    row = of.row
+    lines = brief(row) if roomy else ()
+    numbers = behaviours(row.records)
+    return RowView(
+        experiment=shown(row.experiment, 100),
+        label=shown(row.label, 200),
+        question=row.question,
+        fact_names=tuple("/".join(shown(fact, 60) for fact in line.facts) for line in lines),
+        differs=row.differs,
+        cells=tuple(
+            _cell(
+                record,
+                number,
+                of.told.get(column),
+                [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines],
+            )
+            for column, (record, number) in enumerate(zip(row.records, numbers, strict=True))
+        ),
+    )
+
+
+def _cell(
+    record: Record | None, number: int, told: ToldChange | None, lines: Sequence[tuple[str, bool]]
+) -> CellView:
+    if record is None:
+        return CellView("none", "", ())
+    glyph = GLYPHS[record.status]
+    classes = [f"k{number % COLOURS}"] if number >= 0 else []
+    classes += [str(record.status)] if record.status is not Status.PASS else []
+    classes += [told.verdict] if told else []
+    mark = letter(number) + glyph if number >= 0 else glyph
+    if lines and not record.facts:
+        return CellView(" ".join(classes), mark, (Line(str(record.status), False),))
+    return CellView(" ".join(classes), mark, tuple(Line(text, changed) for text, changed in lines))
+
+
+def _kernels(kernels: Sequence[KernelEntry], rows: Sequence[Shown]) -> tuple[KernelView, ...]:
+    views = []
+    changes = Counter(column for of in rows for column in of.told)
+    for place, k in enumerate(kernels):
+        opens = place == 0 or kernels[place - 1].series != k.series
+        views.append(
+            KernelView(
+                k.name,
+                k.version,
+                k.flavour,
+                k.suite,
+                shown(k.uname, 120),
+                f"{k.name}: package version {k.version}, {k.flavour}",
+                opens,
+                changes[place],
+            )
+        )
+    return tuple(views)
+
+
+def _groups(kernels: Sequence[KernelEntry]) -> tuple[Group, ...]:
+    groups: list[Group] = []
+    for kernel in kernels:
+        if groups and groups[-1].series == kernel.series:
+            groups[-1] = Group(kernel.series, groups[-1].columns + 1)
+        else:
+            groups.append(Group(kernel.series, 1))
+    return tuple(groups)
+
+
+def _summary(table: Table) -> tuple[str, ...]:
+    kernels, manifest = table.kernels, table.manifest
+    span = (
+        f"{len(kernels)} kernels, {kernels[0].name} to {kernels[-1].name}"
+        if len(kernels) > 1
+        else f"kernel {kernels[0].name}"
+    )
+    when = manifest.started.replace("T", " ").replace("+00:00", " UTC")
+    return (
+        span,
+        f"{len(manifest.experiments)} experiments in {len(table.rows)} rows",
+        when,
+        f"{manifest.surroundings.accelerator.upper()}, QEMU {manifest.surroundings.qemu.partition(' ')[0]}",
+    )
+
+
+def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    around = manifest.surroundings
+    return (
+        ("command", f"./invoke {' '.join(manifest.command)}"),
+        ("started", manifest.started),
+        ("finished", manifest.finished or "not yet: this run was interrupted"),
+        ("accelerator", f"{around.accelerator}: {around.why}"),
+        ("QEMU", around.qemu),
+        ("host CPU", around.cpu),
+        ("image", around.image),
+        ("agent", around.agent),
+        *(
+            (("left out", f"gone from their archive: {', '.join(manifest.left_out)}"),)
+            if manifest.left_out
+            else ()
+        ),
+    )
+
+
+def _legend() -> tuple[Legend, ...]:
+    return (
+        Legend("k0", "A", "equal letters in a row: equal facts. A is what the oldest kernel did"),
+        Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
+        Legend("k1 fail", "B✗", "the kernel broke an expectation (fail)"),
+        Legend("unsupported", "-", "the kernel cannot do this (unsupported)"),
+        Legend(
+            "explained", "", "differs from the kernel to its left, and the ledger knows the upstream commit"
+        ),
+        Legend("unexplained", "?", "differs, and nobody explained it yet"),
+        Legend("contradicted", "≠", "differs otherwise than the ledger says"),
+        Legend("crash", "†", "the guest's kernel crashed"),
+        Legend("timeout", "…", "the experiment did not end in time"),
+        Legend("unstable", "≈", "repeats disagreed; not compared"),
+        Legend("error", "!", "we failed, not the kernel; not compared"),
+    )

@@ -1,0 +1,299 @@
+"""The story of an upgrade in sections and sentences, before it is text or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from matrix.analysis.impact import Bearing
+from matrix.analysis.ledger.model import ANSWERED, Commit
+from matrix.analysis.upgrade import Chapter, Evidence, Story, Weight
+from matrix.report.page.brief import without_common
+from matrix.report.sanitize import in_words, shown, shown_value
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import FactValue
+from vms.kernels.order import release_key, series_of
+
+_WEIGHTS = {
+    Weight.BREAKS: (
+        "What breaks",
+        "Expectations that hold on every other kernel do not hold here. Do not upgrade before you know why.",
+    ),
+    Weight.LOST: ("Fixes that you lose", "The older kernel has these by backport, the newer one does not."),
+    Weight.GONE: ("What is no longer there", "Search your rules and scripts for it."),
+    Weight.UNEXPLAINED: (
+        "What changes, and no known commit explains it",
+        "Look at the evidence: these may be regressions.",
+    ),
+    Weight.GAINED: ("What works now", ""),
+}
+_BEARINGS = {
+    Bearing.STOPS: (
+        "Packets that no longer get through",
+        (
+            "See whether you have such traffic. After the upgrade watch drop and insert_failed in `conntrack"
+            " -S` and your rules' counters."
+        ),
+    ),
+    Bearing.REFUSED: (
+        "Settings and rules that are no longer taken",
+        (
+            "Search sysctl files, module options and rule sets for them: a script that stops at the first"
+            " error stops there."
+        ),
+    ),
+    Bearing.JUDGED: (
+        "Packets that are judged otherwise, or get through now",
+        (
+            "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they see other packets"
+            " than before."
+        ),
+    ),
+    Bearing.LIVES: (
+        "How long entries live",
+        (
+            "Look at limits and timeouts that were tuned to the older kernel, at idle connections and at what"
+            " replaces ended ones."
+        ),
+    ),
+    Bearing.OTHERWISE: ("What else behaves otherwise", ""),
+    Bearing.TELLS: (
+        "What tools and monitoring see",
+        "Look at alerts, exporters and scripts that read counters, listings, events or the kernel's log.",
+    ),
+    Bearing.OFFERS: (
+        "What can be set or matched now",
+        "Nothing has to be done; ways around the lack of it may go.",
+    ),
+}
+_WORD_CHARACTERS = 300
+_WHOLE_CHARACTERS = 40
+"""A list or map of so few characters is told as a whole, of a longer one what differs."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A commit and since when which kernel has it."""
+
+    title: str
+    since: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that changes.
+
+    `together` are numbers of other entries that it is the doing of as well; `paths` lead to its
+    evidence.
+    """
+
+    number: int
+    sentence: str
+    reasons: tuple[Reason, ...]
+    together: tuple[int, ...]
+    against: tuple[Reason, ...]
+    seen: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Entries of one kind, and what to do about them."""
+
+    heading: str
+    advice: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Commits that only one of the kernels has and that no cell shows."""
+
+    heading: str
+    commits: tuple[tuple[str, Reason], ...]
+
+
+def title(story: Story) -> str:
+    """What the story is about."""
+    return f"From {_build(story.left)} to {_build(story.right)}"
+
+
+def overview(story: Story) -> str:
+    """The whole in some sentences."""
+    if not story.compared:
+        return (
+            "No cell was answered by both, so there is nothing to compare; what follows is what the ledger"
+            " knows of the two builds."
+        )
+    explained = {commit.key for chapter in story.chapters for commit in chapter.commits}
+    unexplained = sum(not chapter.commits for chapter in story.chapters)
+    said = [
+        f"Both answered {story.compared} cells; {_count(story.differing, 'cell is', 'cells are')} answered"
+        " differently."
+    ]
+    if explained:
+        said.append(
+            f"{_count(len(explained), 'known change explains', 'known changes explain')}"
+            f" {'most of that' if unexplained else 'that'}."
+        )
+    if unexplained:
+        said.append(f"For {_count(unexplained, 'difference', 'differences')} no known change does.")
+    if story.not_compared:
+        said.append(
+            f"{_count(story.not_compared, 'cell', 'cells')} could not be compared: not run on both, unstable,"
+            " or an error of ours."
+        )
+    return " ".join(said)
+
+
+def again(story: Story) -> str:
+    """The command that asks both kernels again."""
+    return f"./invoke matrix -k {story.left.name} -k {story.right.name} -e EXPERIMENT"
+
+
+def sections(story: Story) -> tuple[Section, ...]:
+    """The story's chapters, the most consequential first. A commit's sentence is said once, where
+    the commit is alone if it is anywhere.
+
+    What only several of them together explain comes last and refers to them.
+    """
+    alone = {chapter.commits[0].key for chapter in story.chapters if len(chapter.commits) == 1}
+    joint = [
+        chapter
+        for chapter in story.chapters
+        if len(chapter.commits) > 1 and all(commit.key in alone for commit in chapter.commits)
+    ]
+    grouped = list(_grouped([chapter for chapter in story.chapters if chapter not in joint]))
+    if joint:
+        grouped.append((("What several of these do together", ""), joint))
+    homes: dict[str, int] = {}
+    for number, chapter in enumerate((chapter for _, chapters in grouped for chapter in chapters), start=1):
+        for commit in chapter.commits:
+            if len(chapter.commits) == 1 or commit.key not in alone:
+                homes.setdefault(commit.key, number)
+    found, number = [], 0
+    for (heading, advice), chapters in grouped:
+        entries = []
+        for chapter in chapters:
+            number += 1
+            entries.append(_entry(number, chapter, story, homes))
+        found.append(Section(heading, advice, tuple(entries)))
+    return tuple(found)
+
+
+def unseen(story: Story) -> tuple[Unseen, ...]:
+    """What the ledger knows beyond the chapters."""
+    kinds = (
+        ("Fixes that you lose, not seen by any cell that was run", story.unseen_lost, True),
+        ("Known changes that no cell that was run shows", story.unseen_gained, False),
+    )
+    return tuple(
+        Unseen(heading, tuple((commit.sentence, _reason(commit, story, lost=lost)) for commit in commits))
+        for heading, commits, lost in kinds
+        if commits
+    )
+
+
+def _grouped(chapters: list[Chapter]) -> Iterator[tuple[tuple[str, str], list[Chapter]]]:
+    """Chapters under their heading and advice: changes that are explained and break nothing by what
+    they bear on.
+    """
+    for weight in Weight:
+        of = [chapter for chapter in chapters if chapter.weight is weight]
+        if weight is not Weight.CHANGES and of:
+            yield _WEIGHTS[weight], of
+        elif of:
+            for bearing, words in _BEARINGS.items():
+                if touching := [chapter for chapter in of if chapter.bearing is bearing]:
+                    yield words, touching
+
+
+def _entry(number: int, chapter: Chapter, story: Story, homes: dict[str, int]) -> Entry:
+    lost = chapter.weight is Weight.LOST
+    here = [commit for commit in chapter.commits if homes[commit.key] == number]
+    elsewhere = tuple(sorted({homes[commit.key] for commit in chapter.commits if commit not in here}))
+    if chapter.commits:
+        sentence = " ".join(commit.sentence for commit in here)
+    else:
+        sentence = shown(chapter.evidence[0].question) or chapter.evidence[0].experiment
+    return Entry(
+        number,
+        f"{'No longer so: ' if lost and here else ''}{sentence}",
+        tuple(_reason(commit, story, lost=lost) for commit in here),
+        elsewhere,
+        tuple(Reason(commit.title, "", commit.link) for commit in chapter.against),
+        tuple(_seen(evidence) for evidence in chapter.evidence),
+        chapter.evidence[0].paths,
+    )
+
+
+def _seen(evidence: Evidence) -> str:
+    where = evidence.experiment + (f" ({evidence.label})" if evidence.label else "")
+    if not evidence.fact:
+        what = f"{_status(evidence.before)} before, {_status(evidence.after)} now" + (
+            f": {_short(evidence.reason)}" if evidence.reason else ""
+        )
+        return f"{where}: {what}"
+    meaning = f" ({shown(evidence.meaning).removeprefix('... ')})" if evidence.meaning else ""
+    return f"{where}: {shown(evidence.fact)}{meaning} {_was_is(evidence.before, evidence.after)}"
+
+
+def _was_is(before: FactValue | None, after: FactValue | None) -> str:
+    """The two values; of long lists and maps what differs between them."""
+    was, now = _value(before), _value(after)
+    if before is not None and after is not None and max(len(was), len(now)) > _WHOLE_CHARACTERS:
+        parts: list[str] = []
+        left, right = (without_common(value, (before, after)) for value in (before, after))
+        if isinstance(left, dict) and isinstance(right, dict):
+            parts = [
+                _listed("", [f"{key} {left[key]} -> {right[key]}" for key in left if key in right]),
+                _listed("without", [f"{key} {number}" for key, number in left.items() if key not in right]),
+                _listed("with", [f"{key} {number}" for key, number in right.items() if key not in left]),
+            ]
+        elif isinstance(left, list) and isinstance(right, list) and left != before:
+            parts = [_listed("without", left), _listed("with", right)]
+        if any(parts):
+            return f"is now {'; '.join(part for part in parts if part)}"
+    return f"was {was}{';' if ',' in was + now else ','} is {now}"
+
+
+def _listed(word: str, items: list[str]) -> str:
+    return f"{word} {_short(', '.join(items))}".lstrip() if items else ""
+
+
+def _reason(commit: Commit, story: Story, *, lost: bool) -> Reason:
+    holder, other = (story.left, story.right) if lost else (story.right, story.left)
+    return Reason(shown(commit.title), f"{_since(commit, holder)}, not in {other.name}", commit.link)
+
+
+def _since(commit: Commit, holder: KernelEntry) -> str:
+    if commit.distribution:
+        return f"Debian's own change, in {holder.name}"
+    for release in commit.backports:
+        if series_of(release) == holder.series and release_key(release) <= release_key(holder.release):
+            return f"in mainline since {commit.mainline}, in {holder.series} since {release}"
+    return f"in mainline since {commit.mainline}"
+
+
+def _build(entry: KernelEntry) -> str:
+    about = ", ".join(
+        word for word in (entry.flavour, entry.version, entry.suite) if word and word != entry.name
+    )
+    return f"{entry.name} ({about})" if about else entry.name
+
+
+def _status(value: FactValue | None) -> str:
+    return "answered" if value == ANSWERED else str(value)
+
+
+def _value(value: FactValue | None) -> str:
+    return "not there" if value is None else _short(in_words(shown_value(value)))
+
+
+def _short(text: str) -> str:
+    return " ".join(shown(text, _WORD_CHARACTERS).split())
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,99 @@
+"""A comparison on the terminal: what differs, and how much does not."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from matrix.analysis.compare import Kind
+from matrix.analysis.comparison import Compared, Comparison, Verdict
+from matrix.report.page.brief import without_common
+from matrix.report.sanitize import shown
+from matrix.report.text.grid import fact_text
+from matrix.results.record import FactValue
+
+_STYLES = {
+    Verdict.EXPLAINED: "green",
+    Verdict.UNEXPLAINED: "bold yellow",
+    Verdict.CONTRADICTED: "bold red",
+    Verdict.NONE: "dim",
+}
+_MOST_ONE_SIDED = 10
+_WHOLE_CHARACTERS = 60
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """A line for each fact that is not the same, then the counts, what only one side has and what
+    now fails.
+    """
+    told = [fact for fact in comparison.facts if fact.difference.kind is not Kind.SAME]
+    if told:
+        console.print(_table(told, comparison))
+    counts = ", ".join(f"{number} {kind}" for kind, number in comparison.counts.items())
+    verdicts = ", ".join(
+        f"{number} {verdict}"
+        for verdict in Verdict
+        if verdict and (number := sum(fact.verdict is verdict for fact in comparison.facts))
+    )
+    said = f"{comparison.before} -> {comparison.after}: {counts or 'nothing to compare'}" + (
+        f" ({verdicts})" if verdicts else ""
+    )
+    console.print(Text(said), soft_wrap=True)
+    for line in comparison.broken:
+        console.print(Text(f"now fails: {shown(line)}", "bold red"), soft_wrap=True)
+    if comparison.one_sided:
+        more = len(comparison.one_sided) - _MOST_ONE_SIDED
+        listed = ", ".join(shown(text) for text in comparison.one_sided[:_MOST_ONE_SIDED])
+        console.print(
+            Text(f"only on one side: {listed}" + (f" and {more} more" if more > 0 else "")), soft_wrap=True
+        )
+
+
+def _table(facts: list[Compared], comparison: Comparison) -> Table:
+    kernels = len({fact.after for fact in facts}) > 1
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in (
+        "experiment",
+        "fact",
+        *(["kernel"] if kernels else []),
+        comparison.before,
+        comparison.after,
+        "what",
+        "why",
+    ):
+        table.add_column(column, overflow="fold")
+    for fact in facts:
+        style = _STYLES[fact.verdict]
+        table.add_row(
+            Text(fact.experiment + (f" [{fact.label}]" if fact.label else "")),
+            Text(fact.difference.fact),
+            *([Text(fact.after)] if kernels else []),
+            *(Text(value) for value in _values(fact.difference.before, fact.difference.after)),
+            Text(fact.difference.kind, style),
+            Text(
+                (
+                    f"{fact.verdict}: {'; '.join(shown(title) for title in fact.commits)}"
+                    if fact.commits
+                    else fact.verdict
+                ),
+                style,
+            ),
+        )
+    return table
+
+
+def _values(before: FactValue | None, after: FactValue | None) -> tuple[str, str]:
+    """Both values; an ellipsis stands for the items that long lists and maps have in common."""
+    whole = _value(before), _value(after)
+    if before is None or after is None or max(map(len, whole)) <= _WHOLE_CHARACTERS:
+        return whole
+    left = [without_common(value, (before, after)) for value in (before, after)]
+    if left == [before, after] or left[0] == left[1]:  # nothing in common, or only their order differs
+        return whole
+    first, second = (f"… {_value(value)}" if value else "…" for value in left)
+    return first, second
+
+
+def _value(value: FactValue | None) -> str:
+    return "-" if value is None else fact_text(value)

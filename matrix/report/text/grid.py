@@ -1,0 +1,96 @@
+"""A table as lines of words, for the reports that are text: terminal and Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matrix.analysis.table import Row
+from matrix.report.sanitize import in_words, shown, shown_value
+from matrix.results.record import FactValue, Record, Status
+
+_COUNTS = 4
+_FACT_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class Word:
+    """One cell of a line.
+
+    `changed`: differs from its left neighbour. `status` is set where the word is one, not a fact.
+    """
+
+    text: str
+    changed: bool = False
+    status: Status | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a row: its label, and a word per kernel."""
+
+    label: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A row as text. `counts` are the facts whose values stand side by side in the heading as
+    `10/7/10/7`.
+
+    `differing` has a line for each other fact that is not the same on every kernel, `everywhere`
+    the value of each that is.
+    """
+
+    heading: Line
+    counts: tuple[str, ...]
+    differing: tuple[Line, ...]
+    everywhere: tuple[tuple[str, str], ...]
+
+
+def lines(row: Row) -> Lines:
+    """The row as lines.
+
+    Its first few plain numbers stand in the heading, which is what one looks at first.
+    """
+    records = [record for record in row.records if record and record.facts]
+    counts = tuple(
+        fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records)
+    )[:_COUNTS]
+    pairs = list(zip(row.records, row.changed, strict=True))
+    differing, everywhere = [], []
+    for fact in row.facts:
+        if fact in counts:
+            continue
+        values = {repr(record.facts.get(fact)) for record in records}
+        if len(values) == 1 and fact in records[0].facts:
+            everywhere.append((fact, fact_text(records[0].facts[fact])))
+        else:
+            differing.append(Line(fact, tuple(_fact(record, changed, fact) for record, changed in pairs)))
+    label = row.experiment + (f" [{row.label}]" if row.label else "")
+    heading = Line(label, tuple(_heading(record, changed, counts) for record, changed in pairs))
+    return Lines(heading, counts, tuple(differing), tuple(everywhere))
+
+
+def fact_text(value: FactValue) -> str:
+    """A fact's value on one line."""
+    return shown(in_words(shown_value(value)).replace("\n", " "), _FACT_CHARACTERS)
+
+
+def _heading(record: Record | None, changed: frozenset[str], counts: tuple[str, ...]) -> Word:
+    if record is None:
+        return Word("")
+    differs = bool(changed & {"", *counts})
+    if not record.facts or not counts:
+        return Word(record.status.value, differs, record.status)
+    text = "/".join(str(record.facts[name]) for name in counts)
+    return (
+        Word(text, differs)
+        if record.status is Status.PASS
+        else Word(f"{text} {record.status}", differs, record.status)
+    )
+
+
+def _fact(record: Record | None, changed: frozenset[str], fact: str) -> Word:
+    if record is None or not record.facts:
+        return Word("")
+    return Word(fact_text(record.facts[fact]) if fact in record.facts else "-", fact in changed)

@@ -1,0 +1,140 @@
+"""A night in ten lines that could be a mail, and its changes as JUnit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+from matrix.baseline.deviations import Verdict
+from matrix.baseline.outcome import Item, Night
+from matrix.report.sanitize import in_words, shown, shown_value
+from matrix.results.record import FactValue
+
+LINES = 10
+_WIDTH = 200
+_NAMES = 4
+_VALUE = 60
+_LINK = re.compile(r"\(https://[^\s()]{,90}\)$")
+
+
+def summary(night: Night) -> str:
+    """At most ten lines; the first says it all, as a mail's subject should."""
+    lines = [f"conntrack-matrix {night.day}: {_verdict(night)}", *_about(night)]
+    listed = [_item(item) for item in night.news]
+    listed += [
+        f"{cell.status}: {cell.experiment} {cell.variant} on {cell.kernel}: {cell.reason}"
+        for cell in night.failures
+    ]
+    room = LINES - len(lines)
+    if len(listed) > room:
+        listed = [*listed[: room - 1], f"and {len(listed) - room + 1} more in the report"]
+    lines[2:2] = [f"  {line}" for line in listed]
+    return "\n".join(_line(line) for line in lines)
+
+
+def junit_with_news(xml: bytes, night: Night) -> bytes:
+    """The run's JUnit with a suite of its changes, of which those nobody explained are failures."""
+    document = JUnitXml.fromstring(xml)
+    suite = TestSuite("changes since the baseline")
+    for item in night.news:
+        case = TestCase(f"{item.experiment} {item.fact}".strip(), classname=item.later)
+        if item.verdict is not Verdict.EXPLAINED:
+            case.result = [Failure(_line(_item(item)), str(item.verdict))]
+        else:
+            case.system_out = _line(_item(item))
+        suite.add_testcase(case)
+    document.add_testsuite(suite)
+    written: bytes = document.tostring()
+    return written
+
+
+def _verdict(night: Night) -> str:
+    unexpected = [item for item in night.news if item.verdict is not Verdict.EXPLAINED]
+    parts = [
+        _count(len(unexpected), "change nobody explained", "changes nobody explained"),
+        _count(len(night.news) - len(unexpected), "explained change", "explained changes"),
+        _count(len(night.failures), "failure nobody accepted", "failures nobody accepted"),
+        _count(
+            night.counts.get("error", 0), "cell without a verdict (error)", "cells without a verdict (error)"
+        ),
+    ]
+    said = ", ".join(part for part in parts if part)
+    said = said or ("nothing unexpected" if night.run else "nothing new")
+    return f"{said}, {_waiting(night)}" if night.waiting else said
+
+
+def _about(night: Night) -> Iterator[str]:
+    if night.run:
+        kinds = ", ".join(f"{number} {status}" for status, number in sorted(night.counts.items()))
+        yield f"{sum(night.counts.values())} cells in {timedelta(seconds=round(night.seconds))}: {kinds}"
+        yield (
+            f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)};"
+            f" sample: {_names(night.sample)}"
+        )
+    else:
+        yield (
+            "no new kernel, no new experiment, and today's sample is done: nothing to run"
+            f" ({night.seconds:.0f} s)"
+        )
+    if night.since_lock:
+        asked = ", so not asked" if night.locked else ""
+        yield (
+            f"newer than matrix.lock{asked}: {_names(night.since_lock)}; `./invoke lock --upgrade` takes"
+            " them in"
+        )
+    if night.accepted is None:
+        yield "no baseline is accepted yet; look at the report, then `./invoke accept --why ...`"
+    else:
+        accepted = night.accepted
+        yield (
+            f"baseline: {night.accepted_cells} cells, moved by {accepted.who} on {accepted.when[:10]}:"
+            f" {accepted.why}"
+        )
+    if night.accepted and (night.news or night.failures or night.waiting):
+        yield "`./invoke accept --why ...` makes these answers the accepted ones"
+    if night.run:
+        yield f"report: results/{night.run}/report/index.html"
+
+
+def _waiting(night: Night) -> str:
+    return (
+        f"{_count(night.waiting, 'change or failure', 'changes or failures')} of earlier nights not"
+        " accepted yet"
+    )
+
+
+def _item(item: Item) -> str:
+    variants = f" ({item.label})" if item.label else ""
+    where = f"{item.earlier} -> {item.later}" if item.earlier else f"{item.later} itself"
+    what = f"{item.fact or 'status'} {_value(item.before)} -> {_value(item.after)}"
+    return f"{item.verdict}: {where}: {item.experiment}{variants}: {what}" + (
+        f", {item.words}" if item.words else ""
+    )
+
+
+def _value(value: FactValue | None) -> str:
+    text = "none" if value is None else " ".join(in_words(shown_value(value)).split())
+    return text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more if names else "none"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}" if number else ""
+
+
+def _line(text: str) -> str:
+    """One line of bounded length; a link at its end stays whole."""
+    if len(text) > _WIDTH:
+        link = _LINK.search(text)
+        end = f"… {link[0]}" if link else "…"
+        text = text[: _WIDTH - len(end)] + end
+    return (
+        " ".join(shown(text).split()) if not text.startswith("  ") else "  " + " ".join(shown(text).split())
+    )

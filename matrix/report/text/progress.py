@@ -1,0 +1,110 @@
+"""A run as it goes: a live table on a terminal, a line per step elsewhere."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from matrix.plan.plan import variant_name
+from matrix.report.text.terminal import headline
+from matrix.results.record import Record, Status
+from matrix.run.progress import KernelProgress, Phase
+
+_GOOD = (Status.PASS, Status.UNSUPPORTED)
+_STYLES = {Phase.WAITING: "dim", Phase.DONE: "green", Phase.FAILED: "bold red"}
+
+
+class LiveDisplay:
+    """One line per kernel, kept up to date. A context: the table stays as it was at its end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._kernels: dict[str, KernelProgress] = {}
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tick()
+        self._live.__exit__(None, None, None)
+
+    def note(self, text: str) -> None:
+        """Prints a line above the table."""
+        self._console.print(Text(text))
+
+    def changed(self, kernel: KernelProgress) -> None:
+        """Remembers the kernel."""
+        self._kernels[kernel.name] = kernel
+        if kernel.phase is Phase.FAILED:
+            self.note(headline(kernel.message))
+
+    def finished(self, record: Record) -> None:
+        """Prints what went wrong, if it did and is the cell's own."""
+        if record.status not in _GOOD and record.attempts:
+            self.note(_cell(record))
+
+    def tick(self) -> None:
+        """Draws the table anew."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        for kernel in self._kernels.values():
+            counts = ", ".join(f"{number} {status}" for status, number in kernel.statuses.items() if number)
+            seconds = kernel.elapsed if kernel.phase.rank < Phase.DONE.rank else sum(kernel.seconds.values())
+            table.add_row(
+                Text(kernel.name, "bold"),
+                Text(kernel.phase, _STYLES.get(kernel.phase, "cyan")),
+                f"{kernel.done}/{kernel.cells}",
+                f"{seconds:.0f} s",
+                counts,
+            )
+        self._live.update(table, refresh=True)
+
+
+class LineDisplay:
+    """A line whenever a kernel goes on or a cell goes wrong: for pipes and logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> LineDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        """Prints the line."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def changed(self, kernel: KernelProgress) -> None:
+        """Says what begins, or how it ended."""
+        if kernel.phase is Phase.FAILED:
+            self.note(f"{kernel.name}: {headline(kernel.message)}")
+        elif kernel.phase is Phase.DONE:
+            seconds = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in kernel.seconds.items())
+            self.note(f"{kernel.name}: {kernel.done} cells done" + (f" ({seconds})" if seconds else ""))
+        else:
+            self.note(f"{kernel.name}: {kernel.phase}")
+
+    def finished(self, record: Record) -> None:
+        """Prints what went wrong, if it did and is the cell's own."""
+        if record.status not in _GOOD and record.attempts:
+            self.note(_cell(record))
+
+    def tick(self) -> None:
+        """Nothing moves here."""
+
+
+def display(console: Console) -> LiveDisplay | LineDisplay:
+    """The display that fits where the output goes."""
+    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+def _cell(record: Record) -> str:
+    name = record.experiment + (f" [{variant_name(record.variant)}]" if record.variant else "")
+    return f"{record.kernel}: {name}: {record.status}" + (
+        f": {headline(record.reason)}" if record.reason else ""
+    )

@@ -1,0 +1,171 @@
+"""A run on the terminal, as wide as it is; in a pipe nothing is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from matrix.analysis.table import Table
+from matrix.analysis.unexplained import Surprise
+from matrix.report.sanitize import shown
+from matrix.report.text.grid import Lines, Word, lines
+from matrix.results.record import Status
+
+STYLES: Mapping[Status, str] = {
+    Status.PASS: "green",
+    Status.FAIL: "bold red",
+    Status.UNSUPPORTED: "dim",
+    Status.UNSTABLE: "magenta",
+    Status.CRASH: "bold red",
+    Status.TIMEOUT: "red",
+    Status.ERROR: "bold white on red",
+}
+_GAP = 2
+_WIDEST = 30  # a kernel's column; longer values are folded
+_WIDEST_LABEL = 44
+_REASON_CHARACTERS = 500
+
+
+def print_table(table: Table, console: Console) -> None:
+    """The matrix: kernels across, experiments down, what differs from its left neighbour marked
+    with `<`.
+
+    A terminal too narrow for all kernels gets several tables. Where the output is no terminal
+    nothing is folded: a line stays one line, and a value wider than its column moves those behind
+    it to the right.
+    """
+    rows = [lines(row) for row in table.rows]
+    widths = _widths(table, rows)
+    for number, columns in enumerate(_fitting(widths, console.width)):
+        _print_lines(
+            [("experiment", [table.kernels[column].name for column in columns], "bold")],
+            widths,
+            columns,
+            console,
+        )
+        for row in rows:
+            _print_lines(_lines(row, columns), widths, columns, console)
+            if row.everywhere and number == 0:
+                same = Text(
+                    "everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere), "dim"
+                )
+                if console.is_terminal:
+                    console.print(Padding(same, (0, 0, 0, 2)))
+                else:
+                    console.print(Text("  ") + same, soft_wrap=True)
+        console.print()
+
+
+def print_failures(table: Table, console: Console) -> None:
+    """What is neither `pass` nor `unsupported`, with its reason; what has the same reason once."""
+    cells: dict[tuple[Status, str], tuple[list[str], list[str]]] = {}
+    for row in table.rows:
+        for record in row.records:
+            if record and record.status not in (Status.PASS, Status.UNSUPPORTED):
+                experiments, kernels = cells.setdefault((record.status, headline(record.reason)), ([], []))
+                experiments.append(row.experiment)
+                kernels.append(record.kernel)
+    for (status, reason), (experiments, kernels) in cells.items():
+        where = f"{', '.join(dict.fromkeys(experiments))} on {', '.join(dict.fromkeys(kernels))}"
+        console.print(Text.assemble((status, STYLES[status]), f" {where}: {reason}"), soft_wrap=True)
+
+
+def print_surprises(surprises: Sequence[Surprise], console: Console) -> None:
+    """A line for each change that nobody explained."""
+    for found in surprises:
+        where = found.experiment + (f" [{found.label}]" if found.label else "")
+        what = (
+            f" {where} {found.fact}: {found.before} -> {found.after}"
+            if found.fact
+            else f" {where}: {found.before} -> {found.after}"
+        )
+        console.print(Text.assemble((found.verdict, "bold yellow"), shown(what)), soft_wrap=True)
+
+
+def headline(reason: str) -> str:
+    """The line of a reason that says most: a Python traceback's last one, else the first."""
+    every = [line for line in reason.strip().splitlines() if line.strip()] or [""]
+    return shown(every[-1 if every[0].startswith("Traceback ") else 0], _REASON_CHARACTERS)
+
+
+def summary(table: Table) -> str:
+    """How many cells ended how: `72 cells: 70 pass, 2 fail`."""
+    return f"{sum(table.counts.values())} cells: " + ", ".join(
+        f"{number} {status}" for status, number in table.counts.items() if number
+    )
+
+
+def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | Text], str]]:
+    found: list[tuple[str | Text, list[str | Text], str]] = [
+        (shown(row.heading.label), [_text(row.heading.words[c]) for c in columns], "bold")
+    ]
+    if len(row.counts) > 1:
+        found.append((f"  {shown('/'.join(row.counts))}", [""] * len(columns), "dim"))
+    found += [
+        (f"  {shown(line.label)}", [_text(line.words[c]) for c in columns], "") for line in row.differing
+    ]
+    return found
+
+
+def _print_lines(
+    rows: list[tuple[str | Text, list[str | Text], str]],
+    widths: list[int],
+    columns: list[int],
+    console: Console,
+) -> None:
+    """Some lines of the matrix; each has the same widths, so that they stand under one another."""
+    if console.is_terminal:
+        console.print(_grid(rows, widths, columns))
+        return
+    for label, words, _ in rows:
+        cells = [
+            f"{'':{_GAP}}{word!s:>{widths[column + 1]}}" for word, column in zip(words, columns, strict=True)
+        ]
+        console.print(Text(f"{label!s:<{widths[0]}}{''.join(cells)}".rstrip()), soft_wrap=True)
+
+
+def _grid(
+    rows: list[tuple[str | Text, list[str | Text], str]], widths: list[int], columns: list[int]
+) -> RichTable:
+    grid = RichTable.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(width=widths[0], overflow="fold")
+    for column in columns:
+        grid.add_column(width=widths[column + 1], justify="right", overflow="fold")
+    for label, words, style in rows:
+        styled = [Text(word, style) if isinstance(word, str) else word for word in (label, *words)]
+        grid.add_row(*styled)
+    return grid
+
+
+def _text(word: Word) -> Text:
+    text = f"<{word.text}" if word.changed else word.text
+    return Text(text, "bold yellow" if word.changed else STYLES[word.status] if word.status else "")
+
+
+def _widths(table: Table, rows: list[Lines]) -> list[int]:
+    """The label's width, then each kernel's."""
+    labels = [10, *(len(row.heading.label) for row in rows), *(len("/".join(row.counts)) + 2 for row in rows)]
+    labels += [len(line.label) + 2 for row in rows for line in row.differing]
+    widths = [min(max(labels), _WIDEST_LABEL)]
+    for column, kernel in enumerate(table.kernels):
+        words = [len(_text(line.words[column])) for row in rows for line in (row.heading, *row.differing)]
+        width = max([len(kernel.name), *words])
+        widths.append(min(width, max(_WIDEST, len(kernel.name))))
+    return widths
+
+
+def _fitting(widths: list[int], width: int) -> list[list[int]]:
+    """The kernels in as many tables as it takes for each to be as wide as the terminal at most."""
+    parts: list[list[int]] = [[]]
+    left = width - widths[0]
+    for column, need in enumerate(widths[1:]):
+        if parts[-1] and need + _GAP > left:
+            parts.append([])
+            left = width - widths[0]
+        parts[-1].append(column)
+        left -= need + _GAP
+    return parts

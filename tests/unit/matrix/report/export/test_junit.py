@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from matrix.report.export.junit import junit
+from tests.unit.matrix.report.sample import manifest, records
+
+
+def test_statuses_become_junits_words() -> None:
+    root = ElementTree.fromstring(junit(manifest(), records()))
+    assert root.attrib | {"time": ""} == {
+        "name": "conntrack-matrix",
+        "tests": "27",
+        "failures": "4",
+        "errors": "2",
+        "skipped": "1",
+        "time": "",
+    }
+    assert [suite.get("name") for suite in root] == ["6.12.9", "5.10.251", "6.12.10", "7.3~rc7"]
+    failed = root.find(".//testcase[@name='table-full[frontend=nft]']/failure")
+    assert failed is not None
+    assert (failed.get("message"), failed.get("type")) == ("does not hold: at most 7 flows", "fail")
+    skipped = root.find(".//skipped")
+    assert skipped is not None
+    assert skipped.get("message") == "modprobe: FATAL: Module ip_tables not found"
+
+
+def test_what_xml_cannot_hold_is_shown_in_words() -> None:
+    xml = junit(manifest(), records())
+    ElementTree.fromstring(xml)
+    assert b"\x1b" not in xml
+    assert b"<script" not in xml
+    assert len(xml) < 100_000

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from matrix.analysis.table import make_table
+from matrix.analysis.unexplained import Surprise
+from matrix.report.text.terminal import print_failures, print_surprises, print_table, summary
+from matrix.results.record import Record, Status
+from tests.unit.matrix.report.sample import CATALOGUE, KERNELS, manifest, table
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def printed(width: int, *, terminal: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    print_table(table(), console)
+    print_failures(table(), console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def test_the_table_reads_as_it_should() -> None:
+    assert printed(10_000) == (GOLDEN / "terminal.txt").read_text()
+
+
+def test_a_narrow_terminal_gets_several_tables_and_loses_nothing() -> None:
+    narrow = printed(80, terminal=True)
+    assert max(map(len, narrow.split("\nfail ")[0].splitlines())) <= 80
+    assert narrow.count("experiment ") == 2
+    for kernel in ("5.10.251", "6.12.9", "6.12.10", "7.3~rc7"):
+        assert kernel in narrow
+    words = {
+        word
+        for line in printed(10_000).split("\nfail ")[0].splitlines()
+        for word in line.split()
+        if len(word) < 50
+    }
+    assert words <= set(narrow.split())
+
+
+def test_in_a_pipe_a_long_value_makes_only_its_own_line_long() -> None:
+    long = "spread over " + "a great many ports " * 20
+    found = [
+        Record(kernel, "race", {}, Status.PASS, {"resolved": long if kernel == "6.12.10" else "none"})
+        for kernel in KERNELS
+    ]
+    console = Console(file=io.StringIO(), width=10_000)
+    print_table(make_table(manifest(), found, CATALOGUE), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert sum(long.strip() in line for line in lines) == 1
+    assert sorted(map(len, lines))[-2] < 200
+
+
+def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
+    for terminal in (True, False):
+        text = printed(200, terminal=terminal)
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert len(text) < 20_000
+
+
+def test_what_nobody_explained_is_a_line_each() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    found = [
+        Surprise("baseline", "scope=user", "flows", "6.1.2", "6.12.3", "unexplained"),
+        Surprise("x", "", "", "6.1.2", "7.3", "contradicted"),
+    ]
+    print_surprises(found, console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "unexplained baseline [scope=user] flows: 6.1.2 -> 6.12.3",
+        "contradicted x: 6.1.2 -> 7.3",
+    ]
+
+
+def test_the_summary_counts() -> None:
+    assert (
+        summary(table())
+        == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error"
+    )
