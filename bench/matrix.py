@@ -17,7 +17,7 @@ from bench.guests import ROOT, Silent, elsewhere
 from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline
 from matrix.invocation import run_matrix
-from matrix.nightly import Workshop, nightly
+from matrix.nightly.nightly import Workshop, nightly
 from matrix.plan.catalogue import own_directory, read_catalogue
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices

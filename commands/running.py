@@ -141,8 +141,8 @@ def nightly(
 
     from matrix.analysis.ledger.read import read_ledger
     from matrix.baseline.baseline import read_baseline
-    from matrix.nightly import Workshop
-    from matrix.nightly import nightly as run_night
+    from matrix.nightly.nightly import Workshop
+    from matrix.nightly.nightly import nightly as run_night
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
     from matrix.plan.plan import plan_choices

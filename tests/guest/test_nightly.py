@@ -15,7 +15,7 @@ from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.deviations import Verdict
 from matrix.baseline.outcome import Night
-from matrix.nightly import Workshop, nightly
+from matrix.nightly.nightly import Workshop, nightly
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose

@@ -20,6 +20,7 @@ from matrix.baseline.baseline import Baseline
 from matrix.baseline.deviations import Explanation, Failure, News, Standing, Verdict, explanation, standing
 from matrix.baseline.outcome import FailedCell, Item, Night
 from matrix.invocation import run_matrix
+from matrix.nightly.sample import choose, only
 from matrix.plan.plan import Plan, variant_name
 from matrix.report.text.night import junit_with_news
 from matrix.report.write import write_reports
@@ -30,7 +31,6 @@ from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
-from matrix.tonight import choose, only
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.outcome import Night
-from matrix.nightly import Workshop, nightly
+from matrix.nightly.nightly import Workshop, nightly
+from matrix.nightly.sample import ROUND, choose
 from matrix.plan.plan import Plan, make_plan
 from matrix.report.text.night import summary
 from matrix.results.latest import Known, read_finished, read_known
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import Record, Status
-from matrix.tonight import ROUND, choose
 from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import LostGuest
 
