@@ -18,7 +18,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.unit.matrix.test_run import open_for
 
 from matrix.dask.executor import Workers, connected
 from matrix.plan.plan import make_plan
@@ -29,6 +28,7 @@ from matrix.run.runner import execute
 from tests.dask_site import Site
 from tests.unit.matrix.fake_worker import FakeSource
 from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
+from tests.unit.matrix.run.test_runner import open_for
 from vms.errors import HostError
 from vms.image import Image, image_at
 
