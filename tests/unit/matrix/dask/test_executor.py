@@ -54,7 +54,7 @@ def image_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     (built / "image.json").write_text(
         json.dumps({"sha256": hashlib.sha256(b"userland").hexdigest(), "packages": {}})
     )
-    monkeypatch.setattr("tests.unit.matrix.test_workers._built", built)
+    monkeypatch.setattr("tests.unit.matrix.dask.test_executor._built", built)
 
 
 _built = Path()
