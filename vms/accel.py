@@ -80,8 +80,10 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
     if verdict.cpu:
         return Accelerator("kvm", verdict.cpu, verdict.seen)
     if requested == "kvm":
-        raise HostError(f"KVM boots no kernel on this host: {verdict.seen}. Without --accel kvm, TCG is used")
-    return Accelerator("tcg", TCG_CPU, f"KVM boots no kernel here: {verdict.seen}")
+        raise HostError(
+            f"KVM did not boot a kernel on this host: {verdict.seen}. Without --accel kvm, TCG is used"
+        )
+    return Accelerator("tcg", TCG_CPU, f"KVM did not boot a kernel on this host: {verdict.seen}")
 
 
 def prove_kvm(machine: Machine) -> Verdict:

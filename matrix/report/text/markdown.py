@@ -24,12 +24,13 @@ def markdown(table: Table, ledger: Ledger, *, evidence: bool = True) -> str:
     """
     manifest, around = table.manifest, table.manifest.surroundings
     counts = ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
+    why = around.why.partition(": ")[0]  # what was tried is in the manifest
     parts = [
         f"# Connection tracking, {len(table.kernels)} kernels",
         "",
         (
             f"Run {plain(manifest.run)}, {sum(table.counts.values())} cells: {counts}. "
-            f"Accelerator {plain(around.accelerator)} ({plain(around.why)}), QEMU {plain(around.qemu)}."
+            f"Accelerator {plain(around.accelerator.upper())} ({plain(why)}), QEMU {plain(around.qemu)}."
         ),
         "Values that differ from the kernel to their left are **bold**.",
         "",
