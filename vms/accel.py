@@ -33,6 +33,7 @@ KVM_CPUS = ("host", "qemu64")
 # translates badly; a boot takes a tenth longer. No cx16: once in some thousand guests QEMU 7.2 left
 # the flags register full of an operand's bits after a cmpxchg16b of the slab allocator, and the
 # kernel died of a double fault. Without it kernels take the lock they also have.
+_NO_KVM = "KVM did not boot a kernel on this host"
 TCG_CPU = "qemu64,+rdrand,-cx16"
 PROOF_SECONDS = 4.0
 """How long a kernel may take with each CPU model; with KVM it takes one."""
@@ -80,10 +81,8 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
     if verdict.cpu:
         return Accelerator("kvm", verdict.cpu, verdict.seen)
     if requested == "kvm":
-        raise HostError(
-            f"KVM did not boot a kernel on this host: {verdict.seen}. Without --accel kvm, TCG is used"
-        )
-    return Accelerator("tcg", TCG_CPU, f"KVM did not boot a kernel on this host: {verdict.seen}")
+        raise HostError(f"{_NO_KVM}: {verdict.seen}. Without --accel kvm, TCG is used")
+    return Accelerator("tcg", TCG_CPU, f"{_NO_KVM}: {verdict.seen}")
 
 
 def prove_kvm(machine: Machine) -> Verdict:

@@ -120,7 +120,7 @@ def test_asking_for_kvm_proves_again_and_fails_with_what_was_seen(
     began = time.monotonic()
     with pytest.raises(
         HostError,
-        match=r"KVM did not boot a kernel on this host: tried vmlinuz: with -cpu host, after 1\.\d s, user space",
+        match=r"KVM did not boot a kernel on this host: tried vmlinuz: with -cpu host, after 1\.\d s,",
     ):
         choose_accelerator("kvm", cache, proofs)
     assert time.monotonic() - began < 5
@@ -140,10 +140,8 @@ def test_without_a_device_nothing_is_booted(
     fake_qemu: Fake, cache: Cache, proofs: Proofs, device: Path
 ) -> None:
     device.unlink()
-    assert (
-        choose_accelerator("auto", cache, proofs).why
-        == f"KVM did not boot a kernel on this host: there is no {device}"
-    )
+    why = choose_accelerator("auto", cache, proofs).why
+    assert why == f"KVM did not boot a kernel on this host: there is no {device}"
     with pytest.raises(HostError, match="there is no"):
         choose_accelerator("kvm", cache, proofs)
     assert proofs.count == 0
