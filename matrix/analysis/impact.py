@@ -10,21 +10,22 @@ from enum import StrEnum
 from matrix.results.record import FactValue
 
 
-class Bearing(StrEnum):
-    """What is touched, the most consequential first.
+class Impact(StrEnum):
+    """What a change affects, the most serious first.
 
-    `stops`: packets that came through no longer do. `refused`: settings and rules that were taken
-    no longer are. `judged`: packets are in another state, or come through now. `lives`: how long
-    entries live. `offers`: new settings and rules. `tells`: what is listed, counted and logged.
+    `traffic`: packets that came through no longer do. `configuration`: settings and rules that were
+    accepted no longer are. `classification`: packets are in another state, or are accepted now.
+    `lifetime`: how long entries live. `features`: new settings and rules. `observability`: what is
+    listed, counted and logged.
     """
 
-    STOPS = "stops"
-    REFUSED = "refused"
-    JUDGED = "judged"
-    LIVES = "lives"
-    OFFERS = "offers"
-    TELLS = "tells"
-    OTHERWISE = "otherwise"
+    TRAFFIC = "traffic"
+    CONFIGURATION = "configuration"
+    CLASSIFICATION = "classification"
+    LIFETIME = "lifetime"
+    FEATURES = "features"
+    OBSERVABILITY = "observability"
+    OTHER = "other"
 
 
 _LOST = re.compile(r"\b(lost|dropped)\b")
@@ -40,7 +41,7 @@ _ARRIVED = ("forwarded", "answered")
 _FAILED = ("drop", "drops", "insert_failed")
 
 
-def bearing(fact: str, meaning: str, before: FactValue | None, after: FactValue | None) -> Bearing:
+def impact_of(fact: str, meaning: str, before: FactValue | None, after: FactValue | None) -> Impact:
     """How the change bears on whoever runs the kernel.
 
     A first sorting for the reader by what the values say, such as `lost`, an errno or seconds; no
@@ -54,23 +55,23 @@ def bearing(fact: str, meaning: str, before: FactValue | None, after: FactValue 
         or (fact in _ARRIVED and fewer < 0)
         or (fact in _FAILED and fewer > 0)
     ):
-        return Bearing.STOPS
+        return Impact.TRAFFIC
     if fact.startswith("write") and fewer < 0:
-        return Bearing.REFUSED
+        return Impact.CONFIGURATION
     if bool(_REFUSED.search(new)) != bool(_REFUSED.search(gone)):
-        return Bearing.REFUSED if _REFUSED.search(new) else Bearing.OFFERS
+        return Impact.CONFIGURATION if _REFUSED.search(new) else Impact.FEATURES
     if fact == "accepted":
-        return Bearing.REFUSED if was - now else Bearing.OFFERS
+        return Impact.CONFIGURATION if was - now else Impact.FEATURES
     if (
         _STATE.search(f"{gone} {new}")
         or _LOST.search(gone)
         or fact.lower() in ("invalid", "untracked")
         or fact in _ARRIVED
     ):
-        return Bearing.JUDGED
+        return Impact.CLASSIFICATION
     if _SECONDS.search(f"{gone} {new}") or (_TCP.search(gone) and _TCP.search(new)):
-        return Bearing.LIVES
-    return Bearing.TELLS if _TOLD.search(meaning) else Bearing.OTHERWISE
+        return Impact.LIFETIME
+    return Impact.OBSERVABILITY if _TOLD.search(meaning) else Impact.OTHER
 
 
 def _items(value: FactValue | None) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from guest.catalogue import Experiment
 from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
-from matrix.analysis.impact import Bearing, bearing
+from matrix.analysis.impact import Impact, impact_of
 from matrix.analysis.ledger.contains import contains
 from matrix.analysis.ledger.explain import Contradicted, Explained, explain_change
 from matrix.analysis.ledger.model import Commit, Ledger
@@ -31,15 +31,15 @@ _Seen = tuple[Record, Path | None]
 _BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 
 
-class Weight(StrEnum):
-    """How a difference bears on whoever upgrades, gravest first."""
+class Severity(StrEnum):
+    """How a difference affects an upgrade, most serious first."""
 
-    BREAKS = "breaks"
-    LOST = "lost"
-    GONE = "gone"
+    BREAKING = "breaking"
+    REGRESSION = "regression"
+    REMOVED = "removed"
     UNEXPLAINED = "unexplained"
-    CHANGES = "changes"
-    GAINED = "gained"
+    CHANGED = "changed"
+    IMPROVED = "improved"
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Chapter:
     `against` names entries it contradicts.
     """
 
-    weight: Weight
-    bearing: Bearing
+    severity: Severity
+    impact: Impact
     commits: tuple[Commit, ...]
     against: tuple[Commit, ...]
     evidence: tuple[Evidence, ...]
@@ -97,7 +97,7 @@ class Story:
         """1 if something breaks or changes without a known reason, else 0."""
         return (
             1
-            if any(chapter.weight in (Weight.BREAKS, Weight.UNEXPLAINED) for chapter in self.chapters)
+            if any(chapter.severity in (Severity.BREAKING, Severity.UNEXPLAINED) for chapter in self.chapters)
             else 0
         )
 
@@ -173,27 +173,27 @@ def upgrade(
     both = [
         key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])
     ]
-    seen: dict[tuple[Weight, tuple[Commit, ...], tuple[Commit, ...], str], list[_Sight]] = defaultdict(list)
+    seen: dict[tuple[Severity, tuple[Commit, ...], tuple[Commit, ...], str], list[_Sight]] = defaultdict(list)
     differing = 0
     for key in both:
         one, other = before[key], after[key]
         found = differences(one[0], other[0])
         differing += bool(found)
         for difference in found:
-            weight, commits, against = _weigh(ledger, Change(one[0], other[0], difference), left, right)
+            severity, commits, against = _severity(ledger, Change(one[0], other[0], difference), left, right)
             subject = "" if commits else key[0]  # what nobody explains is told experiment by experiment
-            seen[weight, commits, against, subject].append(_Sight(difference, one, other))
+            seen[severity, commits, against, subject].append(_Sight(difference, one, other))
     everything: dict[str, list[Mapping[str, str]]] = defaultdict(list)
     for key in both:
         everything[key[0]].append(before[key][0].variant)
     chapters = [
-        _chapter(weight, commits, against, _evidence(sights, everything, catalogue))
-        for (weight, commits, against, _), sights in seen.items()
+        _chapter(severity, commits, against, _evidence(sights, everything, catalogue))
+        for (severity, commits, against, _), sights in seen.items()
     ]
     chapters.sort(
         key=lambda chapter: (
-            list(Weight).index(chapter.weight),
-            list(Bearing).index(chapter.bearing),
+            list(Severity).index(chapter.severity),
+            list(Impact).index(chapter.impact),
             -_breadth(chapter),
         )
     )
@@ -224,32 +224,35 @@ class _Sight:
     after: _Seen
 
 
-def _weigh(
+def _severity(
     ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry
-) -> tuple[Weight, tuple[Commit, ...], tuple[Commit, ...]]:
+) -> tuple[Severity, tuple[Commit, ...], tuple[Commit, ...]]:
     verdict = explain_change(ledger, change, left, right)
     commits = tuple(dict.fromkeys(entry.commit for entry in verdict.entries))
     explained = commits if isinstance(verdict, Explained) else ()
     against = commits if isinstance(verdict, Contradicted) else ()
     before, after = change.before.status, change.after.status
     if after in _BROKEN and before not in _BROKEN:
-        weight = Weight.BREAKS
+        severity = Severity.BREAKING
     elif any(contains(left, commit, ledger.surveyed) for commit in explained):
-        weight = Weight.LOST
+        severity = Severity.REGRESSION
     elif change.difference.kind is Kind.UNSUPPORTED:
-        weight = Weight.GONE
+        severity = Severity.REMOVED
     elif before in _BROKEN or before is Status.UNSUPPORTED:
-        weight = Weight.GAINED
+        severity = Severity.IMPROVED
     else:
-        weight = Weight.CHANGES if explained else Weight.UNEXPLAINED
-    return weight, explained, against
+        severity = Severity.CHANGED if explained else Severity.UNEXPLAINED
+    return severity, explained, against
 
 
 def _chapter(
-    weight: Weight, commits: tuple[Commit, ...], against: tuple[Commit, ...], evidence: tuple[Evidence, ...]
+    severity: Severity,
+    commits: tuple[Commit, ...],
+    against: tuple[Commit, ...],
+    evidence: tuple[Evidence, ...],
 ) -> Chapter:
-    bearings = [bearing(one.fact, one.meaning, one.before, one.after) for one in evidence]
-    return Chapter(weight, min(bearings, key=list(Bearing).index), commits, against, evidence)
+    impacts = [impact_of(one.fact, one.meaning, one.before, one.after) for one in evidence]
+    return Chapter(severity, min(impacts, key=list(Impact).index), commits, against, evidence)
 
 
 def _evidence(

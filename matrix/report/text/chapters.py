@@ -5,63 +5,66 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from matrix.analysis.impact import Bearing
+from matrix.analysis.impact import Impact
 from matrix.analysis.ledger.model import ANSWERED, Commit
-from matrix.analysis.upgrade import Chapter, Evidence, Story, Weight
+from matrix.analysis.upgrade import Chapter, Evidence, Severity, Story
 from matrix.report.page.brief import without_common
 from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue
 from vms.kernels.order import release_key, series_of
 
-_WEIGHTS = {
-    Weight.BREAKS: (
+_SEVERITIES = {
+    Severity.BREAKING: (
         "What breaks",
         "Expectations that hold on every other kernel do not hold here. Do not upgrade before you know why.",
     ),
-    Weight.LOST: ("Fixes that you lose", "The older kernel has these by backport, the newer one does not."),
-    Weight.GONE: ("What is no longer there", "Search your rules and scripts for it."),
-    Weight.UNEXPLAINED: (
+    Severity.REGRESSION: (
+        "Fixes that you lose",
+        "The older kernel has these by backport, the newer one does not.",
+    ),
+    Severity.REMOVED: ("What is no longer there", "Search your rules and scripts for it."),
+    Severity.UNEXPLAINED: (
         "What changes, and no known commit explains it",
         "Look at the evidence: these may be regressions.",
     ),
-    Weight.GAINED: ("What works now", ""),
+    Severity.IMPROVED: ("What works now", ""),
 }
-_BEARINGS = {
-    Bearing.STOPS: (
+_IMPACTS = {
+    Impact.TRAFFIC: (
         "Packets that no longer get through",
         (
             "See whether you have such traffic. After the upgrade watch drop and insert_failed in `conntrack"
             " -S` and your rules' counters."
         ),
     ),
-    Bearing.REFUSED: (
+    Impact.CONFIGURATION: (
         "Settings and rules that are no longer taken",
         (
             "Search sysctl files, module options and rule sets for them: a script that stops at the first"
             " error stops there."
         ),
     ),
-    Bearing.JUDGED: (
+    Impact.CLASSIFICATION: (
         "Packets that are judged otherwise, or get through now",
         (
             "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they see other packets"
             " than before."
         ),
     ),
-    Bearing.LIVES: (
+    Impact.LIFETIME: (
         "How long entries live",
         (
             "Look at limits and timeouts that were tuned to the older kernel, at idle connections and at what"
             " replaces ended ones."
         ),
     ),
-    Bearing.OTHERWISE: ("What else behaves otherwise", ""),
-    Bearing.TELLS: (
+    Impact.OTHER: ("What else behaves otherwise", ""),
+    Impact.OBSERVABILITY: (
         "What tools and monitoring see",
         "Look at alerts, exporters and scripts that read counters, listings, events or the kernel's log.",
     ),
-    Bearing.OFFERS: (
+    Impact.FEATURES: (
         "What can be set or matched now",
         "Nothing has to be done; ways around the lack of it may go.",
     ),
@@ -199,18 +202,18 @@ def _grouped(chapters: list[Chapter]) -> Iterator[tuple[tuple[str, str], list[Ch
     """Chapters under their heading and advice: changes that are explained and break nothing by what
     they bear on.
     """
-    for weight in Weight:
-        of = [chapter for chapter in chapters if chapter.weight is weight]
-        if weight is not Weight.CHANGES and of:
-            yield _WEIGHTS[weight], of
+    for severity in Severity:
+        of = [chapter for chapter in chapters if chapter.severity is severity]
+        if severity is not Severity.CHANGED and of:
+            yield _SEVERITIES[severity], of
         elif of:
-            for bearing, words in _BEARINGS.items():
-                if touching := [chapter for chapter in of if chapter.bearing is bearing]:
+            for impact, words in _IMPACTS.items():
+                if touching := [chapter for chapter in of if chapter.impact is impact]:
                     yield words, touching
 
 
 def _entry(number: int, chapter: Chapter, story: Story, homes: dict[str, int]) -> Entry:
-    lost = chapter.weight is Weight.LOST
+    lost = chapter.severity is Severity.REGRESSION
     here = [commit for commit in chapter.commits if homes[commit.key] == number]
     elsewhere = tuple(sorted({homes[commit.key] for commit in chapter.commits if commit not in here}))
     if chapter.commits:

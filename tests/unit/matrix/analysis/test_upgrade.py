@@ -9,7 +9,7 @@ import pytest
 
 from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
-from matrix.analysis.upgrade import Story, Weight, read_answers, upgrade
+from matrix.analysis.upgrade import Severity, Story, read_answers, upgrade
 from matrix.report.text.story import story_markdown, story_text
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import FactValue, Record, Status
@@ -97,12 +97,12 @@ def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
         *(cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word="b")),
         *(cell(LEFT, "odd", scope="user", word="a"), cell(RIGHT, "odd", Status.FAIL, scope="user", word="c")),
     )
-    assert [(chapter.weight, [commit.key for commit in chapter.commits]) for chapter in found.chapters] == [
-        (Weight.BREAKS, []),
-        (Weight.LOST, ["fix"]),
-        (Weight.GONE, []),
-        (Weight.UNEXPLAINED, []),
-        (Weight.CHANGES, ["faster"]),
+    assert [(chapter.severity, [commit.key for commit in chapter.commits]) for chapter in found.chapters] == [
+        (Severity.BREAKING, []),
+        (Severity.REGRESSION, ["fix"]),
+        (Severity.REMOVED, []),
+        (Severity.UNEXPLAINED, []),
+        (Severity.CHANGED, ["faster"]),
     ]
     assert [(evidence.label, evidence.before, evidence.after) for evidence in found.chapters[4].evidence] == [
         ("", 9, 3)
@@ -149,8 +149,8 @@ def test_explained_changes_are_no_alarm(tmp_path: Path) -> None:
 
 def test_what_contradicts_the_ledger_is_unexplained_and_names_the_entry(tmp_path: Path) -> None:
     found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=99))
-    assert [(chapter.weight, chapter.against) for chapter in found.chapters] == [
-        (Weight.UNEXPLAINED, (FASTER,))
+    assert [(chapter.severity, chapter.against) for chapter in found.chapters] == [
+        (Severity.UNEXPLAINED, (FASTER,))
     ]
     assert "This is not what the ledger expects of: netfilter: go faster" in story_text(found, 0)
 
