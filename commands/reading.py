@@ -91,7 +91,7 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
     help={
         "older": "the kernel you have: a series, release or name that a run has asked",
         "newer": "the kernel you go to",
-        "json": "print the story as JSON",
+        "json": "print the report as JSON",
         "markdown": "print it as Markdown, for a pull request or a ticket",
     },
 )
@@ -102,22 +102,22 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     """
     from matrix.analysis.ledger.read import read_ledger
     from matrix.analysis.upgrade import read_answers
-    from matrix.analysis.upgrade import upgrade as told
+    from matrix.analysis.upgrade import upgrade as report_upgrade
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
-    from matrix.report.text.story import story_markdown, story_text
+    from matrix.report.text.upgrade import upgrade_markdown, upgrade_text
 
     catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
     answers = read_answers(RESULTS)
-    story = told(answers, answers.pick(older), answers.pick(newer), read_ledger(), catalogue)
+    report = report_upgrade(answers, answers.pick(older), answers.pick(newer), read_ledger(), catalogue)
     if json:
-        print_json(story)
+        print_json(report)
     elif markdown:
-        print(story_markdown(story), end="")
+        print(upgrade_markdown(report), end="")
     else:
         shown_on = console()
-        print(story_text(story, shown_on.width if shown_on.is_terminal else 0), end="")
-    return story.exit_code
+        print(upgrade_text(report, shown_on.width if shown_on.is_terminal else 0), end="")
+    return report.exit_code
 
 
 @task(

@@ -28,6 +28,9 @@ from vms.kernels.order import release_key, version_key
 _Seen = tuple[Record, Path | None]
 """A record, and its cell's directory if that was kept."""
 
+SCHEMA = 2
+"""Version of the report's JSON. The first form carried no number, and called `items` chapters."""
+
 _BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 
 
@@ -62,7 +65,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Chapter:
+class UpgradeItem:
     """One thing that changes: by these commits, or if there are none by nobody knows what.
 
     `against` names entries it contradicts.
@@ -76,7 +79,7 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class Story:
+class UpgradeReport:
     """An upgrade.
 
     `unseen_gained` and `unseen_lost` are commits that only the right or only the left kernel holds,
@@ -88,17 +91,16 @@ class Story:
     compared: int
     differing: int
     not_compared: int
-    chapters: tuple[Chapter, ...]
+    items: tuple[UpgradeItem, ...]
     unseen_gained: tuple[Commit, ...]
     unseen_lost: tuple[Commit, ...]
+    schema: int = SCHEMA
 
     @property
     def exit_code(self) -> int:
         """1 if something breaks or changes without a known reason, else 0."""
         return (
-            1
-            if any(chapter.severity in (Severity.BREAKING, Severity.UNEXPLAINED) for chapter in self.chapters)
-            else 0
+            1 if any(item.severity in (Severity.BREAKING, Severity.UNEXPLAINED) for item in self.items) else 0
         )
 
 
@@ -167,8 +169,8 @@ def upgrade(
     right: KernelEntry,
     ledger: Ledger,
     catalogue: Mapping[str, Experiment],
-) -> Story:
-    """The story of going from `left` to `right`."""
+) -> UpgradeReport:
+    """The report of going from `left` to `right`."""
     before, after = (_asked_now(answers.of(kernel), catalogue) for kernel in (left, right))
     both = [
         key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])
@@ -186,21 +188,21 @@ def upgrade(
     everything: dict[str, list[Mapping[str, str]]] = defaultdict(list)
     for key in both:
         everything[key[0]].append(before[key][0].variant)
-    chapters = [
-        _chapter(severity, commits, against, _evidence(sights, everything, catalogue))
+    items = [
+        _item(severity, commits, against, _evidence(sights, everything, catalogue))
         for (severity, commits, against, _), sights in seen.items()
     ]
-    chapters.sort(
-        key=lambda chapter: (
-            list(Severity).index(chapter.severity),
-            list(Impact).index(chapter.impact),
-            -_breadth(chapter),
+    items.sort(
+        key=lambda item: (
+            list(Severity).index(item.severity),
+            list(Impact).index(item.impact),
+            -_breadth(item),
         )
     )
-    shown = {commit.key for chapter in chapters for commit in (*chapter.commits, *chapter.against)}
+    shown = {commit.key for item in items for commit in (*item.commits, *item.against)}
     gained, lost = _between(ledger, left, right, shown)
-    return Story(
-        left, right, len(both), differing, len({*before, *after}) - len(both), tuple(chapters), gained, lost
+    return UpgradeReport(
+        left, right, len(both), differing, len({*before, *after}) - len(both), tuple(items), gained, lost
     )
 
 
@@ -245,14 +247,14 @@ def _severity(
     return severity, explained, against
 
 
-def _chapter(
+def _item(
     severity: Severity,
     commits: tuple[Commit, ...],
     against: tuple[Commit, ...],
     evidence: tuple[Evidence, ...],
-) -> Chapter:
+) -> UpgradeItem:
     impacts = [impact_of(one.fact, one.meaning, one.before, one.after) for one in evidence]
-    return Chapter(severity, min(impacts, key=list(Impact).index), commits, against, evidence)
+    return UpgradeItem(severity, min(impacts, key=list(Impact).index), commits, against, evidence)
 
 
 def _evidence(
@@ -288,8 +290,8 @@ def _evidence(
     return tuple(told)
 
 
-def _breadth(chapter: Chapter) -> int:
-    return len({evidence.experiment for evidence in chapter.evidence}) * 1000 + len(chapter.evidence)
+def _breadth(item: UpgradeItem) -> int:
+    return len({evidence.experiment for evidence in item.evidence}) * 1000 + len(item.evidence)
 
 
 def _between(

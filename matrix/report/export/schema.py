@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from matrix.analysis.upgrade import Story
+from matrix.analysis.upgrade import UpgradeReport
 from matrix.baseline.baseline import BaselineFile
 from matrix.baseline.outcome import Night
 from matrix.history.query import Line
@@ -30,7 +30,7 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
         Night,
         "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints",
     ),
-    "upgrade": (Story, "what `./invoke upgrade FROM TO --json` prints"),
+    "upgrade": (UpgradeReport, "what `./invoke upgrade FROM TO --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's way in each cell"),
 }
 

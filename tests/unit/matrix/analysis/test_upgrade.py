@@ -1,4 +1,4 @@
-"""The story of an upgrade: gravest first, each difference told once, by the commit behind it."""
+"""The report of an upgrade: gravest first, each difference told once, by the commit behind it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
-from matrix.analysis.upgrade import Severity, Story, read_answers, upgrade
-from matrix.report.text.story import story_markdown, story_text
+from matrix.analysis.upgrade import Severity, UpgradeReport, read_answers, upgrade
+from matrix.report.text.upgrade import upgrade_markdown, upgrade_text
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import FactValue, Record, Status
 from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment
@@ -81,14 +81,14 @@ def cell(
     )
 
 
-def story(results: Path, *records: Record) -> Story:
+def report(results: Path, *records: Record) -> UpgradeReport:
     save(results, 1, *records)
     answers = read_answers(results)
     return upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
 
 
 def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
-    found = story(
+    found = report(
         tmp_path,
         *(cell(LEFT, "lookup", scope=scope, steps=9) for scope in ("root", "user")),
         *(cell(RIGHT, "lookup", scope=scope, steps=3) for scope in ("root", "user")),
@@ -97,14 +97,14 @@ def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
         *(cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word="b")),
         *(cell(LEFT, "odd", scope="user", word="a"), cell(RIGHT, "odd", Status.FAIL, scope="user", word="c")),
     )
-    assert [(chapter.severity, [commit.key for commit in chapter.commits]) for chapter in found.chapters] == [
+    assert [(item.severity, [commit.key for commit in item.commits]) for item in found.items] == [
         (Severity.BREAKING, []),
         (Severity.REGRESSION, ["fix"]),
         (Severity.REMOVED, []),
         (Severity.UNEXPLAINED, []),
         (Severity.CHANGED, ["faster"]),
     ]
-    assert [(evidence.label, evidence.before, evidence.after) for evidence in found.chapters[4].evidence] == [
+    assert [(evidence.label, evidence.before, evidence.after) for evidence in found.items[4].evidence] == [
         ("", 9, 3)
     ]
     assert (found.compared, found.differing, found.exit_code) == (6, 6, 1)
@@ -112,8 +112,8 @@ def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
 
 
 def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None:
-    text = story_text(
-        story(
+    text = upgrade_text(
+        report(
             tmp_path,
             cell(LEFT, "lookup", steps=9),
             cell(RIGHT, "lookup", steps=3),
@@ -144,26 +144,24 @@ def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None
 
 
 def test_explained_changes_are_no_alarm(tmp_path: Path) -> None:
-    assert story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3)).exit_code == 0
+    assert report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3)).exit_code == 0
 
 
 def test_what_contradicts_the_ledger_is_unexplained_and_names_the_entry(tmp_path: Path) -> None:
-    found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=99))
-    assert [(chapter.severity, chapter.against) for chapter in found.chapters] == [
-        (Severity.UNEXPLAINED, (FASTER,))
-    ]
-    assert "This is not what the ledger expects of: netfilter: go faster" in story_text(found, 0)
+    found = report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=99))
+    assert [(item.severity, item.against) for item in found.items] == [(Severity.UNEXPLAINED, (FASTER,))]
+    assert "This is not what the ledger expects of: netfilter: go faster" in upgrade_text(found, 0)
 
 
 def test_errors_and_unstable_cells_are_not_compared(tmp_path: Path) -> None:
-    found = story(
+    found = report(
         tmp_path,
         cell(LEFT, "lookup", steps=9),
         cell(RIGHT, "lookup", Status.UNSTABLE, steps=3),
         cell(LEFT, "odd", word="a"),
         cell(RIGHT, "odd", Status.ERROR),
     )
-    assert (found.compared, found.chapters, found.not_compared) == (0, (), 2)
+    assert (found.compared, found.items, found.not_compared) == (0, (), 2)
 
 
 def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: Path) -> None:
@@ -183,8 +181,8 @@ def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: 
         "6.12.8",
     ]
     found = upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
-    assert found.chapters[0].evidence[0].before == 8
-    assert "run-3" in found.chapters[0].evidence[0].paths[0]
+    assert found.items[0].evidence[0].before == 8
+    assert "run-3" in found.items[0].evidence[0].paths[0]
 
 
 def test_a_kernel_that_was_never_asked_is_said(tmp_path: Path) -> None:
@@ -196,8 +194,8 @@ def test_a_kernel_that_was_never_asked_is_said(tmp_path: Path) -> None:
 
 
 def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
-    found = story(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
-    lines = story_text(found, 40).splitlines()
+    found = report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
+    lines = upgrade_text(found, 40).splitlines()
     assert any(line.endswith("https://git.kernel.org/torvalds/c/aaaaaaaaaaaa") for line in lines)
     assert any(line.endswith("cells/{6.1.9,6.12.9}/lookup/scope=root") for line in lines)
 
@@ -205,8 +203,8 @@ def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
 def test_hostile_answers_are_shown_harmless_and_short(tmp_path: Path) -> None:
     hostile = "\x1b[31m\n## Fixes\n" + "A" * 100_000
     bad = Record(RIGHT, "tun", {"scope": "root"}, Status.UNSUPPORTED, {}, hostile)
-    text = story_text(
-        story(
+    text = upgrade_text(
+        report(
             tmp_path,
             cell(LEFT, "odd", word="a"),
             cell(RIGHT, "odd", word=hostile),
@@ -248,7 +246,7 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
         cell(RIGHT, "inventory", names={"b": 2, "c": 3, "d": 4}, one=1, two=1),
     )
     answers = read_answers(tmp_path)
-    text = story_text(upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), ledger, catalogue), 0)
+    text = upgrade_text(upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), ledger, catalogue), 0)
     assert text.count(MANY.sentence) == text.count(MORE.title) == 1
     assert "## What several of these do together\n\n3. By 1 and 2 together.\n" in text
     assert "- inventory: names (the names) was a 1, b 2, c 3; is b 2, c 3, d 4\n" in text
@@ -278,8 +276,8 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
 def test_of_long_values_what_differs_is_told(
     tmp_path: Path, before: FactValue, after: FactValue, said: str
 ) -> None:
-    assert said in story_text(
-        story(tmp_path, cell(LEFT, "odd", word=before), cell(RIGHT, "odd", word=after)), 0
+    assert said in upgrade_text(
+        report(tmp_path, cell(LEFT, "odd", word=before), cell(RIGHT, "odd", word=after)), 0
     )
 
 
@@ -288,20 +286,20 @@ def test_a_run_without_evidence_is_not_said_to_have_any(tmp_path: Path) -> None:
     (tmp_path / "run-1" / "cells").rmdir()
     answers = read_answers(tmp_path)
     found = upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
-    assert found.chapters[0].evidence[0].paths == ()
-    assert "evidence:" not in story_text(found, 0)
+    assert found.items[0].evidence[0].paths == ()
+    assert "evidence:" not in upgrade_text(found, 0)
 
 
 def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
     hostile = "</details><script>x</script> [a](b) `c` | *d*"
-    found = story(
+    found = report(
         tmp_path,
         cell(LEFT, "lookup", steps=9),
         cell(RIGHT, "lookup", steps=3),
         cell(LEFT, "odd", word="a"),
         cell(RIGHT, "odd", word=hostile),
     )
-    text = story_markdown(found)
+    text = upgrade_markdown(found)
     assert text.startswith("# From 6.1.9 (cloud".replace("(", "\\("))
     assert (
         "([netfilter: go faster](https://git.kernel.org/torvalds/c/aaaaaaaaaaaa); in mainline since 6.5, not"
@@ -318,8 +316,8 @@ def test_answers_to_variants_that_an_experiment_no_longer_has_are_left_out(tmp_p
         Record(kernel, "lookup", {"family": "ipv4"}, Status.PASS, {"steps": steps})
         for kernel, steps in ((LEFT, 9), (RIGHT, 3))
     ]
-    found = story(tmp_path, *old, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
+    found = report(tmp_path, *old, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
     assert (
         found.compared,
-        [evidence.label for chapter in found.chapters for evidence in chapter.evidence],
+        [evidence.label for item in found.items for evidence in item.evidence],
     ) == (1, [""])

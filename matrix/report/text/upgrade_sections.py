@@ -1,4 +1,4 @@
-"""The story of an upgrade in sections and sentences, before it is text or Markdown."""
+"""The report of an upgrade in sections and sentences, before it is text or Markdown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matrix.analysis.impact import Impact
 from matrix.analysis.ledger.model import ANSWERED, Commit
-from matrix.analysis.upgrade import Chapter, Evidence, Severity, Story
+from matrix.analysis.upgrade import Evidence, Severity, UpgradeItem, UpgradeReport
 from matrix.report.page.brief import without_common
 from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.manifest import KernelEntry
@@ -117,22 +117,22 @@ class Unseen:
     commits: tuple[tuple[str, Reason], ...]
 
 
-def title(story: Story) -> str:
-    """What the story is about."""
-    return f"From {_build(story.left)} to {_build(story.right)}"
+def title(report: UpgradeReport) -> str:
+    """What the report is about."""
+    return f"From {_build(report.left)} to {_build(report.right)}"
 
 
-def overview(story: Story) -> str:
+def overview(report: UpgradeReport) -> str:
     """The whole in some sentences."""
-    if not story.compared:
+    if not report.compared:
         return (
             "No cell was answered by both, so there is nothing to compare; what follows is what the ledger"
             " knows of the two builds."
         )
-    explained = {commit.key for chapter in story.chapters for commit in chapter.commits}
-    unexplained = sum(not chapter.commits for chapter in story.chapters)
+    explained = {commit.key for item in report.items for commit in item.commits}
+    unexplained = sum(not item.commits for item in report.items)
     said = [
-        f"Both answered {story.compared} cells; {_count(story.differing, 'cell is', 'cells are')} answered"
+        f"Both answered {report.compared} cells; {_count(report.differing, 'cell is', 'cells are')} answered"
         " differently."
     ]
     if explained:
@@ -142,92 +142,92 @@ def overview(story: Story) -> str:
         )
     if unexplained:
         said.append(f"For {_count(unexplained, 'difference', 'differences')} no known change does.")
-    if story.not_compared:
+    if report.not_compared:
         said.append(
-            f"{_count(story.not_compared, 'cell', 'cells')} could not be compared: not run on both, unstable,"
-            " or an error of ours."
+            f"{_count(report.not_compared, 'cell', 'cells')} could not be compared: not run on both,"
+            " unstable, or an error of ours."
         )
     return " ".join(said)
 
 
-def again(story: Story) -> str:
+def again(report: UpgradeReport) -> str:
     """The command that asks both kernels again."""
-    return f"./invoke matrix -k {story.left.name} -k {story.right.name} -e EXPERIMENT"
+    return f"./invoke matrix -k {report.left.name} -k {report.right.name} -e EXPERIMENT"
 
 
-def sections(story: Story) -> tuple[Section, ...]:
-    """The story's chapters, the most consequential first. A commit's sentence is said once, where
+def sections(report: UpgradeReport) -> tuple[Section, ...]:
+    """The report's items, the most consequential first. A commit's sentence is said once, where
     the commit is alone if it is anywhere.
 
     What only several of them together explain comes last and refers to them.
     """
-    alone = {chapter.commits[0].key for chapter in story.chapters if len(chapter.commits) == 1}
+    alone = {item.commits[0].key for item in report.items if len(item.commits) == 1}
     joint = [
-        chapter
-        for chapter in story.chapters
-        if len(chapter.commits) > 1 and all(commit.key in alone for commit in chapter.commits)
+        item
+        for item in report.items
+        if len(item.commits) > 1 and all(commit.key in alone for commit in item.commits)
     ]
-    grouped = list(_grouped([chapter for chapter in story.chapters if chapter not in joint]))
+    grouped = list(_grouped([item for item in report.items if item not in joint]))
     if joint:
         grouped.append((("What several of these do together", ""), joint))
     homes: dict[str, int] = {}
-    for number, chapter in enumerate((chapter for _, chapters in grouped for chapter in chapters), start=1):
-        for commit in chapter.commits:
-            if len(chapter.commits) == 1 or commit.key not in alone:
+    for number, item in enumerate((item for _, items in grouped for item in items), start=1):
+        for commit in item.commits:
+            if len(item.commits) == 1 or commit.key not in alone:
                 homes.setdefault(commit.key, number)
     found, number = [], 0
-    for (heading, advice), chapters in grouped:
+    for (heading, advice), items in grouped:
         entries = []
-        for chapter in chapters:
+        for item in items:
             number += 1
-            entries.append(_entry(number, chapter, story, homes))
+            entries.append(_entry(number, item, report, homes))
         found.append(Section(heading, advice, tuple(entries)))
     return tuple(found)
 
 
-def unseen(story: Story) -> tuple[Unseen, ...]:
-    """What the ledger knows beyond the chapters."""
+def unseen(report: UpgradeReport) -> tuple[Unseen, ...]:
+    """What the ledger knows beyond the items."""
     kinds = (
-        ("Fixes that you lose, not seen by any cell that was run", story.unseen_lost, True),
-        ("Known changes that no cell that was run shows", story.unseen_gained, False),
+        ("Fixes that you lose, not seen by any cell that was run", report.unseen_lost, True),
+        ("Known changes that no cell that was run shows", report.unseen_gained, False),
     )
     return tuple(
-        Unseen(heading, tuple((commit.sentence, _reason(commit, story, lost=lost)) for commit in commits))
+        Unseen(heading, tuple((commit.sentence, _reason(commit, report, lost=lost)) for commit in commits))
         for heading, commits, lost in kinds
         if commits
     )
 
 
-def _grouped(chapters: list[Chapter]) -> Iterator[tuple[tuple[str, str], list[Chapter]]]:
+def _grouped(items: list[UpgradeItem]) -> Iterator[tuple[tuple[str, str], list[UpgradeItem]]]:
     """Chapters under their heading and advice: changes that are explained and break nothing by what
     they bear on.
     """
     for severity in Severity:
-        of = [chapter for chapter in chapters if chapter.severity is severity]
+        of = [item for item in items if item.severity is severity]
         if severity is not Severity.CHANGED and of:
             yield _SEVERITIES[severity], of
         elif of:
             for impact, words in _IMPACTS.items():
-                if touching := [chapter for chapter in of if chapter.impact is impact]:
+                if touching := [item for item in of if item.impact is impact]:
                     yield words, touching
 
 
-def _entry(number: int, chapter: Chapter, story: Story, homes: dict[str, int]) -> Entry:
-    lost = chapter.severity is Severity.REGRESSION
-    here = [commit for commit in chapter.commits if homes[commit.key] == number]
-    elsewhere = tuple(sorted({homes[commit.key] for commit in chapter.commits if commit not in here}))
-    if chapter.commits:
+def _entry(number: int, item: UpgradeItem, report: UpgradeReport, homes: dict[str, int]) -> Entry:
+    lost = item.severity is Severity.REGRESSION
+    here = [commit for commit in item.commits if homes[commit.key] == number]
+    elsewhere = tuple(sorted({homes[commit.key] for commit in item.commits if commit not in here}))
+    if item.commits:
         sentence = " ".join(commit.sentence for commit in here)
     else:
-        sentence = shown(chapter.evidence[0].question) or chapter.evidence[0].experiment
+        sentence = shown(item.evidence[0].question) or item.evidence[0].experiment
     return Entry(
         number,
         f"{'No longer so: ' if lost and here else ''}{sentence}",
-        tuple(_reason(commit, story, lost=lost) for commit in here),
+        tuple(_reason(commit, report, lost=lost) for commit in here),
         elsewhere,
-        tuple(Reason(commit.title, "", commit.link) for commit in chapter.against),
-        tuple(_seen(evidence) for evidence in chapter.evidence),
-        chapter.evidence[0].paths,
+        tuple(Reason(commit.title, "", commit.link) for commit in item.against),
+        tuple(_seen(evidence) for evidence in item.evidence),
+        item.evidence[0].paths,
     )
 
 
@@ -265,8 +265,8 @@ def _listed(word: str, items: list[str]) -> str:
     return f"{word} {_short(', '.join(items))}".lstrip() if items else ""
 
 
-def _reason(commit: Commit, story: Story, *, lost: bool) -> Reason:
-    holder, other = (story.left, story.right) if lost else (story.right, story.left)
+def _reason(commit: Commit, report: UpgradeReport, *, lost: bool) -> Reason:
+    holder, other = (report.left, report.right) if lost else (report.right, report.left)
     return Reason(shown(commit.title), f"{_since(commit, holder)}, not in {other.name}", commit.link)
 
 

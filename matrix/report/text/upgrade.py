@@ -8,37 +8,37 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from matrix.analysis.upgrade import Story
+from matrix.analysis.upgrade import UpgradeReport
 from matrix.report.escape import plain
-from matrix.report.text.chapters import Entry, Reason, again, overview, sections, title, unseen
+from matrix.report.text.upgrade_sections import Entry, Reason, again, overview, sections, title, unseen
 
 
-def story_text(story: Story, width: int) -> str:
-    """The story, wrapped to `width` columns where that is not 0.
+def upgrade_text(report: UpgradeReport, width: int) -> str:
+    """The report, wrapped to `width` columns where that is not 0.
 
     Links and paths are never broken.
     """
-    told = sections(story)
-    lines = [title(story), "", overview(story)]
+    told = sections(report)
+    lines = [title(report), "", overview(report)]
     if told:
         lines += ["", *(f"  {len(section.entries):>2}  {section.heading}" for section in told)]
     for section in told:
         lines += ["", f"## {section.heading}", *([section.advice] if section.advice else [])]
         for entry in section.entries:
             lines += ["", *_entry(entry)]
-    for more in unseen(story):
+    for more in unseen(report):
         lines += ["", f"## {more.heading}", ""]
         for sentence, reason in more.commits:
             lines += [f"- {sentence}", f"  {_reason(reason)}"]
     if told:
-        lines += ["", f"To see it happen: {again(story)}"]
+        lines += ["", f"To see it happen: {again(report)}"]
     return "\n".join(_wrapped(line, width) for line in lines) + "\n"
 
 
-def story_markdown(story: Story) -> str:
-    """The story in GitHub's Markdown; what was measured is folded in below each sentence."""
-    told = sections(story)
-    parts = [f"# {plain(title(story))}", "", plain(overview(story)), ""]
+def upgrade_markdown(report: UpgradeReport) -> str:
+    """The report in GitHub's Markdown; what was measured is folded in below each sentence."""
+    told = sections(report)
+    parts = [f"# {plain(title(report))}", "", plain(overview(report)), ""]
     if told:
         parts += [
             "| | |",
@@ -49,7 +49,7 @@ def story_markdown(story: Story) -> str:
         parts += ["", f"## {plain(section.heading)}", *(["", section.advice] if section.advice else [])]
         for entry in section.entries:
             parts += ["", *_entry_markdown(entry)]
-    for more in unseen(story):
+    for more in unseen(report):
         parts += [
             "",
             f"## {plain(more.heading)}",
@@ -60,7 +60,7 @@ def story_markdown(story: Story) -> str:
         parts += [f"- {plain(sentence)} {_linked(reason)}" for sentence, reason in more.commits]
         parts += ["", "</details>"]
     if told:
-        parts += ["", f"To see it happen: `{again(story)}`"]
+        parts += ["", f"To see it happen: `{again(report)}`"]
     return "\n".join(parts) + "\n"
 
 
