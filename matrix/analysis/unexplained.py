@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import Table
-from matrix.analysis.verdicts import EXPLAINED, told_changes
+from matrix.analysis.verdicts import EXPLAINED, explained_changes
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def surprises(table: Table, ledger: Ledger) -> tuple[Surprise, ...]:
             fact.verdict,
         )
         for row in table.rows
-        for change in told_changes(row, table.kernels, ledger).values()
+        for change in explained_changes(row, table.kernels, ledger).values()
         for fact in change.facts
         if fact.verdict != EXPLAINED
     )

@@ -29,7 +29,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class ToldChange:
+class ExplainedChange:
     """All that differs between a cell and its nearest comparable left neighbour. Columns count from
     0.
 
@@ -47,28 +47,30 @@ class ToldChange:
         return max((fact.verdict for fact in self.facts), key=_GRAVITY.index)
 
 
-def told_changes(row: Row, kernels: tuple[KernelEntry, ...], ledger: Ledger) -> Mapping[int, ToldChange]:
+def explained_changes(
+    row: Row, kernels: tuple[KernelEntry, ...], ledger: Ledger
+) -> Mapping[int, ExplainedChange]:
     """The changes of a row by the column in which they are seen first."""
-    told = {}
+    changes = {}
     last = -1
     for column, (before, after) in enumerate(zip(left_neighbours(row.records), row.records, strict=True)):
         if before is not None and after is not None and row.changed[column]:
-            changes = [Change(before, after, difference) for difference in differences(before, after)]
+            seen = [Change(before, after, difference) for difference in differences(before, after)]
             facts = tuple(
-                _told(change, explain_change(ledger, change, kernels[last], kernels[column]))
-                for change in changes
+                _fact(change, explain_change(ledger, change, kernels[last], kernels[column]))
+                for change in seen
             )
             commits = dict.fromkeys(commit for fact in facts for commit in fact.commits)
             lost = tuple(
                 commit for commit in commits if contains(kernels[column], commit, ledger.surveyed) is False
             )
-            told[column] = ToldChange(last, column, facts, lost)
+            changes[column] = ExplainedChange(last, column, facts, lost)
         if comparable(after):
             last = column
-    return told
+    return changes
 
 
-def _told(change: Change, verdict: Verdict) -> Fact:
+def _fact(change: Change, verdict: Verdict) -> Fact:
     commits = tuple(dict.fromkeys(entry.commit for entry in verdict.entries))
     match verdict:
         case Explained():

@@ -94,17 +94,17 @@ def explanation(ledger: Ledger, news: News) -> Explanation:
     """
     if news.moved:
         return Explanation(Verdict.UNEXPLAINED, "the same build answers differently than was accepted")
-    told = explain_change(ledger, Change(news.before, news.after, news.difference), news.earlier, news.later)
-    match told:
+    found = explain_change(ledger, Change(news.before, news.after, news.difference), news.earlier, news.later)
+    match found:
         case Explained():
-            return Explanation(Verdict.EXPLAINED, _sentences(told.entries))
+            return Explanation(Verdict.EXPLAINED, _sentences(found.entries))
         case Contradicted():
             return Explanation(
-                Verdict.CONTRADICTED, f"which is not what the ledger expects: {_sentences(told.entries)}"
+                Verdict.CONTRADICTED, f"which is not what the ledger expects: {_sentences(found.entries)}"
             )
         case Unexplained():
             return Explanation(
-                Verdict.UNEXPLAINED, f"left over: {', '.join(told.items)}" if told.entries else ""
+                Verdict.UNEXPLAINED, f"left over: {', '.join(found.items)}" if found.entries else ""
             )
 
 

@@ -164,7 +164,7 @@ def _items(news: Iterable[News], ledger: Ledger, catalogue: Mapping[str, Experim
     return tuple(sorted(items, key=lambda item: item.verdict is Verdict.EXPLAINED))
 
 
-def _item(news: list[News], told: Explanation, catalogue: Mapping[str, Experiment]) -> Item:
+def _item(news: list[News], found: Explanation, catalogue: Mapping[str, Experiment]) -> Item:
     first = news[0]
     experiment = catalogue.get(first.after.experiment)
     variants = [one.after.variant for one in news]
@@ -177,8 +177,8 @@ def _item(news: list[News], told: Explanation, catalogue: Mapping[str, Experimen
         fact=first.difference.fact,
         before=first.difference.before,
         after=first.difference.after,
-        verdict=told.verdict,
-        words=told.words,
+        verdict=found.verdict,
+        words=found.words,
     )
 
 

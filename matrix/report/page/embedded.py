@@ -10,7 +10,7 @@ from guest.catalogue import Experiment
 from matrix.analysis.behaviour import GLYPHS, behaviours, frozen
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.table import Row, Table
-from matrix.analysis.verdicts import Fact, ToldChange
+from matrix.analysis.verdicts import ExplainedChange, Fact
 from matrix.plan.plan import variant_name
 from matrix.report.page.way import Way, ways
 from matrix.report.sanitize import MOST_ITEMS, shown, shown_value
@@ -18,7 +18,7 @@ from matrix.results.record import FactValue, Record, Status
 
 
 @dataclass(frozen=True)
-class Shown:
+class PageRow:
     """A row as the page has it: its topic, its experiment if the catalogue still has it, its
     changes by column.
     """
@@ -26,10 +26,10 @@ class Shown:
     topic: str
     row: Row
     experiment: Experiment | None
-    told: Mapping[int, ToldChange]
+    changes: Mapping[int, ExplainedChange]
 
 
-def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
+def embedded(table: Table, rows: Iterable[PageRow]) -> dict[str, Any]:
     """The data for the script; `rows` in the order in which the page shows them."""
     pools = _Pools()
     return {
@@ -45,7 +45,7 @@ def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
             for k in table.kernels
         ],
         "statuses": {str(status): GLYPHS[status] for status in Status},
-        "rows": [_row_data(shown_row, pools) for shown_row in rows],
+        "rows": [_row_data(page_row, pools) for page_row in rows],
         "experiments": pools.experiments,
         "facts": pools.facts,
         "ways": pools.ways,
@@ -54,7 +54,7 @@ def embedded(table: Table, rows: Iterable[Shown]) -> dict[str, Any]:
     }
 
 
-def _row_data(of: Shown, pools: _Pools) -> dict[str, Any]:
+def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
     row = of.row
     numbers = behaviours(row.records)
     return {
@@ -64,19 +64,19 @@ def _row_data(of: Shown, pools: _Pools) -> dict[str, Any]:
         "values": {name: sorted({variant[name] for variant in row.variants}) for name in row.variants[0]},
         "cells": [pools.cell(record, number) for record, number in zip(row.records, numbers, strict=True)],
         "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
-        "changes": [_change_data(told, pools) for told in of.told.values()],
+        "changes": [_change_data(change, pools) for change in of.changes.values()],
     }
 
 
-def _change_data(told: ToldChange, pools: _Pools) -> dict[str, Any]:
+def _change_data(change: ExplainedChange, pools: _Pools) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "from": told.before,
-        "at": told.after,
-        "verdict": told.verdict,
-        "facts": [_fact_data(fact, pools) for fact in told.facts],
+        "from": change.before,
+        "at": change.after,
+        "verdict": change.verdict,
+        "facts": [_fact_data(fact, pools) for fact in change.facts],
     }
-    if told.lost:
-        data["lost"] = [pools.commit(commit) for commit in told.lost]
+    if change.lost:
+        data["lost"] = [pools.commit(commit) for commit in change.lost]
     return data
 
 

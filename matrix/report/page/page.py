@@ -14,9 +14,9 @@ from guest.catalogue import Experiment
 from matrix.analysis.behaviour import GLYPHS, behaviours, letter
 from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import Table
-from matrix.analysis.verdicts import CONTRADICTED, EXPLAINED, UNEXPLAINED, ToldChange, told_changes
+from matrix.analysis.verdicts import CONTRADICTED, EXPLAINED, UNEXPLAINED, ExplainedChange, explained_changes
 from matrix.report.page.brief import brief
-from matrix.report.page.embedded import Shown, embedded
+from matrix.report.page.embedded import PageRow, embedded
 from matrix.report.page.evidence import pack_evidence
 from matrix.report.sanitize import shown
 from matrix.results.manifest import KernelEntry, Manifest
@@ -142,14 +142,14 @@ class Page:
 def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> Page:
     """The page of one run. `run` is its directory, where evidence is read."""
     roomy = len(table.kernels) <= ROOMY_KERNELS
-    sections: dict[str, list[Shown]] = {}
+    sections: dict[str, list[PageRow]] = {}
     for row in table.rows:
         experiment = catalogue.get(row.experiment)
         topic = experiment.topic if experiment else "no longer in the catalogue"
         sections.setdefault(topic, []).append(
-            Shown(topic, row, experiment, told_changes(row, table.kernels, ledger))
+            PageRow(topic, row, experiment, explained_changes(row, table.kernels, ledger))
         )
-    ordered = [shown_row for rows in sections.values() for shown_row in rows]
+    ordered = [page_row for rows in sections.values() for page_row in rows]
     data = embedded(table, ordered)
     manifest = table.manifest
     return Page(
@@ -160,7 +160,7 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
         kernels=_kernels(table.kernels, ordered),
         groups=_groups(table.kernels),
         sections=tuple(
-            Section(topic, tuple(_row(shown_row, roomy=roomy) for shown_row in rows))
+            Section(topic, tuple(_row(page_row, roomy=roomy) for page_row in rows))
             for topic, rows in sections.items()
         ),
         topics=tuple(sections),
@@ -171,7 +171,7 @@ def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger,
         about=_about(manifest),
         roomy=roomy,
         data=data,
-        evidence=pack_evidence(run, [shown_row.row for shown_row in ordered]),
+        evidence=pack_evidence(run, [page_row.row for page_row in ordered]),
     )
 
 
@@ -188,8 +188,8 @@ def _status_counts(table: Table) -> tuple[Count, ...]:
     )
 
 
-def _change_counts(rows: Sequence[Shown]) -> tuple[Count, ...]:
-    verdicts = Counter(told.verdict for of in rows for told in of.told.values())
+def _change_counts(rows: Sequence[PageRow]) -> tuple[Count, ...]:
+    verdicts = Counter(change.verdict for of in rows for change in of.changes.values())
     return tuple(
         Count(
             verdicts[verdict],
@@ -203,7 +203,7 @@ def _change_counts(rows: Sequence[Shown]) -> tuple[Count, ...]:
     )
 
 
-def _row(of: Shown, *, roomy: bool) -> RowView:
+def _row(of: PageRow, *, roomy: bool) -> RowView:
     row = of.row
     lines = brief(row) if roomy else ()
     numbers = behaviours(row.records)
@@ -217,7 +217,7 @@ def _row(of: Shown, *, roomy: bool) -> RowView:
             _cell(
                 record,
                 number,
-                of.told.get(column),
+                of.changes.get(column),
                 [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines],
             )
             for column, (record, number) in enumerate(zip(row.records, numbers, strict=True))
@@ -226,23 +226,23 @@ def _row(of: Shown, *, roomy: bool) -> RowView:
 
 
 def _cell(
-    record: Record | None, number: int, told: ToldChange | None, lines: Sequence[tuple[str, bool]]
+    record: Record | None, number: int, change: ExplainedChange | None, lines: Sequence[tuple[str, bool]]
 ) -> CellView:
     if record is None:
         return CellView("none", "", ())
     glyph = GLYPHS[record.status]
     classes = [f"k{number % COLOURS}"] if number >= 0 else []
     classes += [str(record.status)] if record.status is not Status.PASS else []
-    classes += [told.verdict] if told else []
+    classes += [change.verdict] if change else []
     mark = letter(number) + glyph if number >= 0 else glyph
     if lines and not record.facts:
         return CellView(" ".join(classes), mark, (Line(str(record.status), False),))
     return CellView(" ".join(classes), mark, tuple(Line(text, changed) for text, changed in lines))
 
 
-def _kernels(kernels: Sequence[KernelEntry], rows: Sequence[Shown]) -> tuple[KernelView, ...]:
+def _kernels(kernels: Sequence[KernelEntry], rows: Sequence[PageRow]) -> tuple[KernelView, ...]:
     views = []
-    changes = Counter(column for of in rows for column in of.told)
+    changes = Counter(column for of in rows for column in of.changes)
     for place, k in enumerate(kernels):
         opens = place == 0 or kernels[place - 1].series != k.series
         views.append(

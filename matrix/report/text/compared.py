@@ -27,9 +27,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """A line for each fact that is not the same, then the counts, what only one side has and what
     now fails.
     """
-    told = [fact for fact in comparison.facts if fact.difference.kind is not Kind.SAME]
-    if told:
-        console.print(_table(told, comparison))
+    differing = [fact for fact in comparison.facts if fact.difference.kind is not Kind.SAME]
+    if differing:
+        console.print(_table(differing, comparison))
     counts = ", ".join(f"{number} {kind}" for kind, number in comparison.counts.items())
     verdicts = ", ".join(
         f"{number} {verdict}"

@@ -18,11 +18,11 @@ def upgrade_text(report: UpgradeReport, width: int) -> str:
 
     Links and paths are never broken.
     """
-    told = sections(report)
+    groups = sections(report)
     lines = [title(report), "", overview(report)]
-    if told:
-        lines += ["", *(f"  {len(section.entries):>2}  {section.heading}" for section in told)]
-    for section in told:
+    if groups:
+        lines += ["", *(f"  {len(section.entries):>2}  {section.heading}" for section in groups)]
+    for section in groups:
         lines += ["", f"## {section.heading}", *([section.advice] if section.advice else [])]
         for entry in section.entries:
             lines += ["", *_entry(entry)]
@@ -30,22 +30,22 @@ def upgrade_text(report: UpgradeReport, width: int) -> str:
         lines += ["", f"## {more.heading}", ""]
         for sentence, reason in more.commits:
             lines += [f"- {sentence}", f"  {_reason(reason)}"]
-    if told:
+    if groups:
         lines += ["", f"To see it happen: {again(report)}"]
     return "\n".join(_wrapped(line, width) for line in lines) + "\n"
 
 
 def upgrade_markdown(report: UpgradeReport) -> str:
     """The report in GitHub's Markdown; what was measured is folded in below each sentence."""
-    told = sections(report)
+    groups = sections(report)
     parts = [f"# {plain(title(report))}", "", plain(overview(report)), ""]
-    if told:
+    if groups:
         parts += [
             "| | |",
             "| ---: | --- |",
-            *(f"| {len(section.entries)} | {plain(section.heading)} |" for section in told),
+            *(f"| {len(section.entries)} | {plain(section.heading)} |" for section in groups),
         ]
-    for section in told:
+    for section in groups:
         parts += ["", f"## {plain(section.heading)}", *(["", section.advice] if section.advice else [])]
         for entry in section.entries:
             parts += ["", *_entry_markdown(entry)]
@@ -59,7 +59,7 @@ def upgrade_markdown(report: UpgradeReport) -> str:
         ]
         parts += [f"- {plain(sentence)} {_linked(reason)}" for sentence, reason in more.commits]
         parts += ["", "</details>"]
-    if told:
+    if groups:
         parts += ["", f"To see it happen: `{again(report)}`"]
     return "\n".join(parts) + "\n"
 
