@@ -33,10 +33,10 @@ KVM_CPUS = ("host", "qemu64")
 # translates badly; a boot takes a tenth longer. No cx16: once in some thousand guests QEMU 7.2 left
 # the flags register full of an operand's bits after a cmpxchg16b of the slab allocator, and the
 # kernel died of a double fault. Without it kernels take the lock they also have.
-_NO_KVM = "KVM did not boot a kernel on this host"
 TCG_CPU = "qemu64,+rdrand,-cx16"
 PROOF_SECONDS = 4.0
 """How long a kernel may take with each CPU model; with KVM it takes one."""
+_NO_KVM = "KVM did not boot a kernel on this host"
 
 _DEVICE = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
