@@ -127,12 +127,18 @@ class Asking:
             raise Refused(answer["refused"], answer["code"])
         return answer["ok"]
 
-    def sysctl(self, name: str, value: int | str) -> str:
-        """Sets a sysctl of the initial namespace until the cell is over: `ok`, or the errno's name
-        if the kernel refuses the value.
+    def sysctl(self, name: str, value: int | str) -> None:
+        """Sets a sysctl of the initial namespace (`net/netfilter/nf_conntrack_max`) until the cell
+        ends. Raises Refused with the kernel's words if it does not take the value.
+        """
+        self.write(f"/proc/sys/{name}", value)
+
+    def try_sysctl(self, name: str, value: int | str) -> str:
+        """Tries to set a sysctl of the initial namespace until the cell ends: `ok`, or the errno's
+        name with which the kernel refuses.
         """
         try:
-            self._ask("write", f"/proc/sys/{name}", str(value))
+            self.sysctl(name, value)
         except Refused as refusal:
             if not refusal.code:
                 raise
@@ -140,7 +146,7 @@ class Asking:
         return "ok"
 
     def write(self, path: str, value: int | str) -> None:
-        """Writes a file under /proc or /sys until the cell is over."""
+        """Writes a file that is not a sysctl, under /proc or /sys, until the cell ends."""
         self._ask("write", path, str(value))
 
     def read(self, path: str) -> str:

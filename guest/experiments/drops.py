@@ -128,7 +128,7 @@ def table_full_local_send(lab: Lab) -> Facts:
     attempt(socket.SOCK_DGRAM, b"before", 52)
     for port in range(40000, 40006):
         router.handshake(port)
-    lab.root.write(f"/proc/sys/{_MAX}", lab.conntrack.count())
+    lab.root.sysctl(_MAX, lab.conntrack.count())
     router.server.read()
     before = lab.statistics()
     ping = bytes(echo("10.0.2.1", "10.0.2.2").payload)
@@ -139,5 +139,5 @@ def table_full_local_send(lab: Lab) -> Facts:
         "icmp": attempt(socket.SOCK_RAW, ping, 0, socket.IPPROTO_ICMP),
     }
     facts |= {"sent": len(router.server.read()), "drop": lab.statistics(before)["drop"]}
-    lab.root.write(f"/proc/sys/{_MAX}", 1000)
+    lab.root.sysctl(_MAX, 1000)
     return facts | {"after": attempt(socket.SOCK_DGRAM, b"new", 53)}

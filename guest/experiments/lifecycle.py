@@ -108,7 +108,7 @@ def hash_resize_under_load(lab: Lab) -> Facts:
     sender.start()
     try:
         for wanted in (8192, 256, 4096):
-            lab.root.write(f"/proc/sys/{_BUCKETS}", wanted)
+            lab.root.sysctl(_BUCKETS, wanted)
             sizes.append(f"{wanted}: {lab.root.read(f'/proc/sys/{_BUCKETS}').strip()}")
             found = len(lab.flows())
             all_there &= found == len(packets)

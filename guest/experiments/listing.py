@@ -38,7 +38,7 @@ def proc_dump(lab: Lab) -> Facts:
     netlink. Where reading /proc begins again at the first bucket for each piece, its time grows
     with the square of the table: monitoring that scrapes it takes minutes. Times are in notes.txt.
     """
-    lab.root.write(f"/proc/sys/{_MAX}", 100000)
+    lab.root.sysctl(_MAX, 100000)
     lab.nft(_TRACK)
     wire = lab.host()
     lab.sysctl("net/netfilter/nf_conntrack_udp_timeout", 600)

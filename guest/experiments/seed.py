@@ -137,7 +137,7 @@ def table_full(lab: Lab) -> Facts:
     such tries are repeated.
     """
     own = lab.try_sysctl(_MAX, 7)
-    lab.root.write(f"/proc/sys/{_MAX}", 7)
+    lab.root.sysctl(_MAX, 7)
     facts: Facts = {}
     for place in _undisturbed(lab):
         earlier = len(lab.root.dmesg())
@@ -186,7 +186,7 @@ def syn_flood_listener(lab: Lab) -> Facts:
     /proc/net/netstat. Tries that early drop disturbed are repeated, as in `table-full`.
     """
     if lab.variant["table"] == "full":
-        lab.root.write(f"/proc/sys/{_MAX}", 7)
+        lab.root.sysctl(_MAX, 7)
     facts: Facts = {}
     for place in _undisturbed(lab):
         wire = place.host()

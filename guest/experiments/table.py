@@ -50,7 +50,7 @@ def namespace_limit(lab: Lab) -> Facts:
     Containers share the machine's limit; whether they share its room is the question.
     """
     write = lab.try_sysctl(_MAX, 3)
-    lab.root.write(f"/proc/sys/{_MAX}", 7)
+    lab.root.sysctl(_MAX, 7)
     facts: Facts = {"write": write}
     for name in ("first", "second"):
         place = lab.another()
@@ -76,7 +76,7 @@ def max_zero(lab: Lab) -> Facts:
     facts: Facts = {"write": {}, "read": {}, "flows": {}}
     for value in ("0", "-1", "1"):
         lab.root.sysctl(_MAX, 65536)
-        facts["write"][value] = int(lab.root.sysctl(_MAX, value) == "ok")
+        facts["write"][value] = int(lab.root.try_sysctl(_MAX, value) == "ok")
         facts["read"][value] = int(lab.root.read(f"/proc/sys/{_MAX}"))
         place = lab.another()
         _tracking_host(place).send(*_datagrams(20))
@@ -103,7 +103,7 @@ def default_table_size(lab: Lab) -> Facts:
     buckets, limit = (int(lab.root.read(f"/proc/sys/{name}")) for name in (_BUCKETS, _MAX))
     written = {}
     for value in (1, 1000, 5000, 70000):
-        lab.root.sysctl(_BUCKETS, value)
+        lab.root.try_sysctl(_BUCKETS, value)
         written[str(value)] = int(lab.root.read(f"/proc/sys/{_BUCKETS}"))
     return {
         "kib_per_bucket": 1 << round(math.log2(memory / buckets)),

@@ -79,9 +79,14 @@ def asks_root(lab: Lab) -> Facts:
     inside = lab.root.read(SETTING).strip()
     return {
         "inside": inside,
-        "bad": lab.root.sysctl("net/ipv4/ip_default_ttl", "many"),
-        "missing": lab.root.sysctl("net/no", 1),
+        "bad": lab.root.try_sysctl("net/ipv4/ip_default_ttl", "many"),
+        "missing": lab.root.try_sysctl("net/no", 1),
     }
+
+
+def sets_a_missing_sysctl(lab: Lab) -> Facts:
+    lab.root.sysctl("net/netfilter/no_such_knob", 1)
+    return {"set": True}
 
 
 def floods_root(lab: Lab) -> Facts:
@@ -104,6 +109,7 @@ def main() -> None:
             dies,
             leaves_a_process,
             asks_root,
+            sets_a_missing_sysctl,
             floods_root,
             answers_too_much,
             hangs,

@@ -119,6 +119,15 @@ def test_root_writes_reads_and_puts_back(cells: dict[str, Any]) -> None:
     assert cells["after"]["ttl"] == "64"
 
 
+def test_a_sysctl_that_root_is_refused_makes_the_cell_unsupported_without_facts(
+    cells: dict[str, Any],
+) -> None:
+    answer = cells["sets_a_missing_sysctl"]
+    assert answer["outcome"] == "unsupported"
+    assert answer["reason"] == "/proc/sys/net/netfilter/no_such_knob: No such file or directory"
+    assert not answer.get("facts")
+
+
 def test_root_survives_nonsense_from_a_cell(cells: dict[str, Any]) -> None:
     refusals = cells["floods_root"]["facts"]["refusals"]
     assert [refusal.split(":")[0] for refusal in refusals] == ["KeyError", "JSONDecodeError", "TypeError"]
