@@ -9,7 +9,8 @@ from bench.figure import Figure
 from bench.guests import builds, cells_of, kernels, machines, make_templates, seconds_of
 from vms.cache import Cache
 from vms.capacity import processors
-from vms.kernels import Kernel, cached
+from vms.kernels.fetch import cached
+from vms.kernels.kernel import Kernel
 
 KERNEL = "6.12"
 CELLS = (1, 4, 16, 64)

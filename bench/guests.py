@@ -25,7 +25,9 @@ from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import HostError
-from vms.kernels import Catalogue, Kernel, resolve_all
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.kernel import Kernel
+from vms.kernels.resolve import resolve_all
 from vms.template import Template
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,8 @@ from matrix.run.machines import Machines
 from vms.cache import Cache
 from vms.capacity import processors
 from vms.errors import HostError
-from vms.kernels import Catalogue, resolve_all
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.resolve import resolve_all
 
 _SECONDS = 4 * 3600
 _DOWNLOADS = ("apt", "kernels", "images", "accelerators")

@@ -20,7 +20,7 @@ from matrix.report.write import write_reports
 from matrix.results.directory import open_run
 from matrix.results.judge import Judged
 from tests import synthetic
-from vms.kernels import Kernel
+from vms.kernels.kernel import Kernel
 
 KERNELS, EXPERIMENTS = 100, 100
 _CONSOLE = "[    0.000000] Linux version\n" * 20

@@ -26,7 +26,8 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
     """
     from matrix.plan.config import read_config
     from vms.cache import Cache
-    from vms.kernels import Catalogue, cached
+    from vms.kernels.catalogue import Catalogue
+    from vms.kernels.fetch import cached
 
     cache = Cache.default()
     catalogue = Catalogue.load(read_config(ROOT / "matrix.toml").debian, cache, offline=offline)
@@ -79,10 +80,10 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
     """
     from matrix.plan.config import read_config
     from vms.cache import Cache
-    from vms.kernels import Catalogue, left_out, left_out_text, resolve_all
     from vms.kernels import lock as locks
+    from vms.kernels.catalogue import Catalogue
     from vms.kernels.gone import ask_for
-    from vms.kernels.resolve import swept
+    from vms.kernels.resolve import left_out, left_out_text, resolve_all, swept
 
     config = read_config(ROOT / "matrix.toml")
     old = locks.read(LOCK) if LOCK.exists() and not upgrade else None

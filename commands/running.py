@@ -15,7 +15,7 @@ from commands.shell import BASELINE, LOCK, RESULTS, ROOT, complain, console, kee
 if TYPE_CHECKING:
     from matrix.run.guests import Guests
     from vms.cache import Cache
-    from vms.kernels import Catalogue
+    from vms.kernels.catalogue import Catalogue
     from vms.kernels.kernel import Kernel
     from vms.kernels.lock import Lock
     from vms.settings import Debian
@@ -67,7 +67,8 @@ def matrix(
     from vms.cache import Cache
     from vms.capacity import processors
     from vms.errors import UsageError
-    from vms.kernels import Catalogue, lock
+    from vms.kernels import lock
+    from vms.kernels.catalogue import Catalogue
 
     if jobs < 0:
         raise UsageError(f"--jobs {jobs}: give the number of guests to run at a time, at least 1")
@@ -152,7 +153,8 @@ def nightly(
     from matrix.run.machines import Machines
     from vms.cache import Cache
     from vms.capacity import processors
-    from vms.kernels import Catalogue, lock
+    from vms.kernels import lock
+    from vms.kernels.catalogue import Catalogue
 
     config = read_config(ROOT / "matrix.toml")
     own = own_directory(config.own_experiments, ROOT)
@@ -209,7 +211,9 @@ def _kernels(
 
     With a lock `held` the kernels are the lock's, and nobody is asked what there is.
     """
-    from vms.kernels import at_hand, left_out, left_out_text, lock, resolve_all
+    from vms.kernels import lock
+    from vms.kernels.gone import at_hand
+    from vms.kernels.resolve import left_out, left_out_text, resolve_all
 
     if held:
         return builds, lock.kernels(held, specs, ROOT, builds), ()
@@ -227,7 +231,7 @@ def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
     archive has dropped.
     """
     from vms.errors import UsageError
-    from vms.kernels import resolve_all
+    from vms.kernels.resolve import resolve_all
 
     found: list[Kernel] = []
     for spec in specs:

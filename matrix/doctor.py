@@ -11,7 +11,8 @@ from vms.cache import Cache
 from vms.doctor import Finding
 from vms.doctor import examine as examine_host
 from vms.errors import MatrixError
-from vms.kernels import Catalogue, resolve_all
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.resolve import resolve_all
 
 
 def examine(root: Path, config: Config, accelerator: str) -> Iterator[Finding]:

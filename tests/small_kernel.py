@@ -21,8 +21,9 @@ from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import MatrixError
-from vms.kernels import Catalogue, Package
 from vms.kernels.apt import Apt, download
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.kernel import Package
 from vms.settings import Debian
 
 SOURCE = "linux-source-6.1"

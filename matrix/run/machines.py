@@ -18,7 +18,9 @@ from vms.guest import Agent
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
 from vms.interrupt import interrupt
-from vms.kernels import BootFiles, Catalogue, Kernel, cached, fetch
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import cached, fetch
+from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import check
 from vms.qemu import find_qemu
 from vms.settings import Debian

@@ -24,7 +24,8 @@ from tests.dask_site import Site
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
 from vms.errors import HostError
-from vms.kernels import Catalogue, resolve_all
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 ROOT = Path(__file__).parents[2]

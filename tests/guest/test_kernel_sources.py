@@ -18,8 +18,11 @@ from tests.small_kernel import LOCAL_VERSION, small_kernel
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import Unbootable
-from vms.kernels import BootFiles, Catalogue, Kernel, fetch, resolve
 from vms.kernels.apt import download
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import fetch
+from vms.kernels.kernel import BootFiles, Kernel
+from vms.kernels.resolve import resolve
 from vms.settings import Debian
 
 pytestmark = pytest.mark.guest

@@ -16,7 +16,9 @@ from matrix.results.record import Status
 from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
-from vms.kernels import Catalogue, cached, lock
+from vms.kernels import lock
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import cached
 
 pytestmark = pytest.mark.guest
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,9 @@ from vms.errors import LostGuest
 from vms.guest import Agent, Guest, running
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
-from vms.kernels import Catalogue, fetch, resolve
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import fetch
+from vms.kernels.resolve import resolve
 from vms.settings import Debian
 from vms.ssh import Ssh
 from vms.template import Template, make_template

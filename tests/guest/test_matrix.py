@@ -20,7 +20,8 @@ from matrix.results.record import Record, Status
 from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
-from vms.kernels import Catalogue, resolve_all
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 ROOT = Path(__file__).parents[2]

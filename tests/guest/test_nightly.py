@@ -25,8 +25,10 @@ from matrix.results.latest import read_known
 from matrix.run.machines import Machines
 from tests.unit.matrix.fakes import Seen
 from vms.cache import Cache
-from vms.kernels import Catalogue, lock, resolve_all
+from vms.kernels import lock
+from vms.kernels.catalogue import Catalogue
 from vms.kernels.order import release_key
+from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ from matrix.results.record import Record, Status
 from matrix.run.machines import Machines
 from matrix.run.runner import Question, ask, verdict
 from vms.cache import Cache
-from vms.kernels import Catalogue, resolve_all
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 ROOT = Path(__file__).parents[2]

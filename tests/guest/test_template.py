@@ -22,7 +22,9 @@ from vms.errors import HostError, LostGuest
 from vms.guest import Agent, Guest
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
-from vms.kernels import Catalogue, fetch, resolve
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import fetch
+from vms.kernels.resolve import resolve
 from vms.settings import Debian
 from vms.template import Template, _cloned, _Saved, _signature, make_template
 

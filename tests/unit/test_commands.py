@@ -12,7 +12,7 @@ from commands.shell import ROOT, tidy
 from tests.unit.matrix.fakes import make_kernel
 from tests.unit.vms.test_prune import fill
 from vms.cache import Cache
-from vms.kernels import Catalogue
+from vms.kernels.catalogue import Catalogue
 from vms.settings import Debian
 
 

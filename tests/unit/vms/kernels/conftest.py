@@ -23,8 +23,8 @@ import pytest
 from hypothesis import settings
 
 from vms.cache import Cache
-from vms.kernels import Catalogue, Kernel
-from vms.kernels.kernel import Package
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.kernel import Kernel, Package
 from vms.kernels.order import kernel_key, release_of_version, series_of
 from vms.settings import Debian, Suite
 

@@ -18,7 +18,10 @@ from vms.deadline import Deadline
 from vms.errors import MatrixError
 from vms.image import Image
 from vms.initramfs import prepare
-from vms.kernels import BootFiles, Catalogue, Kernel, fetch, resolve
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import fetch
+from vms.kernels.kernel import BootFiles, Kernel
+from vms.kernels.resolve import resolve
 from vms.settings import Debian, Suite
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.vms.kernels.conftest import Repository, kernel_deb
 from vms.cache import Cache
-from vms.kernels import Catalogue
+from vms.kernels.catalogue import Catalogue
 
 BIG = b"x" * 1_100_000
 

@@ -13,8 +13,10 @@ import pytest
 from tests.unit.vms.kernels.conftest import bzimage, catalogue_of, entry, image_deb, kernel_deb
 from vms.cache import Cache
 from vms.errors import FetchError, HostError, UsageError
-from vms.kernels import Kernel, fetch, resolve, resolve_all
 from vms.kernels import local as local_module
+from vms.kernels.fetch import fetch
+from vms.kernels.kernel import Kernel
+from vms.kernels.resolve import resolve, resolve_all
 
 NOTHING = catalogue_of()
 

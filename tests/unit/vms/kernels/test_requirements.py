@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.vms.kernels.conftest import entry
 from vms.errors import Unbootable
-from vms.kernels import BootFiles
+from vms.kernels.kernel import BootFiles
 from vms.kernels.requirements import _OPTIONS, check, missing
 
 ALL = "".join(f"CONFIG_{option}=y\n" for option in _OPTIONS)

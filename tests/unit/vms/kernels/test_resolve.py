@@ -4,9 +4,8 @@ import pytest
 
 from tests.unit.vms.kernels.conftest import catalogue_of, entry
 from vms.errors import UsageError
-from vms.kernels import Catalogue, resolve, resolve_all
-from vms.kernels.catalogue import Incomplete
-from vms.kernels.resolve import nearest
+from vms.kernels.catalogue import Catalogue, Incomplete
+from vms.kernels.resolve import nearest, resolve, resolve_all
 
 CATALOGUE = catalogue_of(
     entry("5.10.0-46", "5.10.262-1"),

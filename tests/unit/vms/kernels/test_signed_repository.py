@@ -13,9 +13,12 @@ from tests.unit.vms.kernels.conftest import DAY, Key, Repository, image_deb
 from vms import tool
 from vms.cache import Cache
 from vms.errors import FetchError, UsageError, Vanished
-from vms.kernels import Catalogue, at_hand, fetch, left_out, left_out_text, resolve, resolve_all
 from vms.kernels import apt as apt_module
+from vms.kernels.catalogue import Catalogue
+from vms.kernels.fetch import fetch
+from vms.kernels.gone import at_hand
 from vms.kernels.kernel import Package
+from vms.kernels.resolve import left_out, left_out_text, resolve, resolve_all
 from vms.settings import Debian
 
 
