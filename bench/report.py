@@ -12,10 +12,10 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from bench import generate
 from bench.figure import Figure
 from matrix.analysis.table import make_table
 from matrix.report.page.html import html_report
-from tests import synthetic
 
 _KERNELS, _EXPERIMENTS = 100, 200
 _CHROMIUM = "/usr/bin/chromium"
@@ -59,16 +59,16 @@ _QUERIES = (
 
 def measure() -> list[Figure]:
     """Writes the page with evidence on disk and opens it."""
-    entries, catalogue = synthetic.kernels(_KERNELS), synthetic.experiments(_EXPERIMENTS)
-    records = list(synthetic.records(entries, tuple(catalogue)))
+    entries, catalogue = generate.kernels(_KERNELS), generate.experiments(_EXPERIMENTS)
+    records = list(generate.records(entries, tuple(catalogue)))
     with tempfile.TemporaryDirectory() as directory:
         run = Path(directory)
         for record in records:
-            synthetic.write_evidence(run, record)
+            generate.write_evidence(run, record)
         start = time.perf_counter()
-        table = make_table(synthetic.manifest(entries, tuple(catalogue)), records, catalogue)
+        table = make_table(generate.manifest(entries, tuple(catalogue)), records, catalogue)
         tabled = time.perf_counter()
-        page = html_report(table, catalogue, synthetic.ledger(table), run)
+        page = html_report(table, catalogue, generate.ledger(table), run)
         written = time.perf_counter()
         target = run / "report" / "index.html"
         target.parent.mkdir()

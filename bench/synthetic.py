@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from bench import generate
 from bench.figure import Figure
 from bench.guests import elsewhere
 from matrix.plan.plan import make_plan
 from matrix.report.write import write_reports
 from matrix.results.directory import open_run
 from matrix.results.judge import Judged
-from tests import synthetic
 from vms.kernels.kernel import Kernel
 
 KERNELS, EXPERIMENTS = 100, 100
@@ -55,17 +55,17 @@ def figures() -> list[Figure]:
 
 def take(number_of_kernels: int, number_of_experiments: int) -> Taken:
     """What this process needs for a run of that size."""
-    entries, catalogue = synthetic.kernels(number_of_kernels), synthetic.experiments(number_of_experiments)
+    entries, catalogue = generate.kernels(number_of_kernels), generate.experiments(number_of_experiments)
     kernels = [Kernel(e.name, e.id, e.series, e.release, e.flavour, e.version, e.suite, ()) for e in entries]
-    records = list(synthetic.records(entries, tuple(catalogue)))
+    records = list(generate.records(entries, tuple(catalogue)))
     times = [time.perf_counter()]
     plan = make_plan(kernels, list(catalogue.values()))
     assert len(plan.cells) == len(records)
     times.append(time.perf_counter())
     with tempfile.TemporaryDirectory(prefix="synthetic-") as directory:
-        run = open_run(Path(directory), replace(synthetic.manifest(entries, tuple(catalogue)), finished=""))
+        run = open_run(Path(directory), replace(generate.manifest(entries, tuple(catalogue)), finished=""))
         for record in records:
-            files = synthetic.content(record)
+            files = generate.content(record)
             run.keep(Judged(record, {name: files[name] for name in record.evidence}), _CONSOLE)
         run.close(finished=True)
         times.append(time.perf_counter())

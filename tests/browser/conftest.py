@@ -11,12 +11,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bench import generate
 from guest.catalogue import Experiment
 from matrix.analysis.table import make_table
 from matrix.report.page.html import html_report
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
-from tests import synthetic
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -59,21 +59,21 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run of 6 kernels and 14 experiments, its evidence beside it."""
-    entries, catalogue = synthetic.kernels(6), synthetic.experiments(14)
-    records = list(synthetic.records(entries, tuple(catalogue)))
+    entries, catalogue = generate.kernels(6), generate.experiments(14)
+    records = list(generate.records(entries, tuple(catalogue)))
     run = tmp_path_factory.mktemp("small")
     for record in records:
-        synthetic.write_evidence(run, record)
+        generate.write_evidence(run, record)
     return write_page(run, records, catalogue, entries)
 
 
 def write_page(
     run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]
 ) -> Path:
-    table = make_table(synthetic.manifest(entries, tuple(catalogue)), records, catalogue)
+    table = make_table(generate.manifest(entries, tuple(catalogue)), records, catalogue)
     target = run / "report" / "index.html"
     target.parent.mkdir()
-    target.write_text(html_report(table, catalogue, synthetic.ledger(table), run), encoding="utf-8")
+    target.write_text(html_report(table, catalogue, generate.ledger(table), run), encoding="utf-8")
     return target
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests import synthetic
+from bench import generate
 from tests.browser.conftest import no_violations, until, write_page
 
 pytestmark = pytest.mark.browser
 
-ENTRIES, CATALOGUE = synthetic.kernels(100), synthetic.experiments(200)
+ENTRIES, CATALOGUE = generate.kernels(100), generate.experiments(200)
 LAST = list(CATALOGUE)[-1]
 
 
 @pytest.fixture(scope="module")
 def dense_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    records = list(synthetic.records(ENTRIES, tuple(CATALOGUE)))
+    records = list(generate.records(ENTRIES, tuple(CATALOGUE)))
     return write_page(tmp_path_factory.mktemp("dense"), records, CATALOGUE, ENTRIES)
 
 

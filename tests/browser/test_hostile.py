@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from bench import generate
 from matrix.results.directory import cell_path
 from matrix.results.record import FactValue, Record, Status
-from tests import synthetic
 from tests.browser.conftest import no_violations, write_page
 
 pytestmark = pytest.mark.browser
@@ -26,7 +26,7 @@ NUMBERS = {"__proto__": 1, "constructor": 2, "toString": 3, MARKUP: 4}
 @pytest.fixture(scope="module")
 def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("hostile")
-    entries, catalogue = synthetic.kernels(4), synthetic.experiments(3)
+    entries, catalogue = generate.kernels(4), generate.experiments(3)
     name, gone = next(iter(catalogue)), "__proto__"
     del catalogue[list(catalogue)[2]]
     records = []
@@ -67,7 +67,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             directory.mkdir(parents=True)
             (directory / "conntrack.txt").write_bytes(ATTACK.encode("utf-8", "surrogatepass"))
             (directory / "dmesg.txt").write_bytes(bytes(range(256)) * 4000)
-            (directory / "capture.pcap").write_bytes(synthetic.capture(3)[:-7] + MARKUP.encode())
+            (directory / "capture.pcap").write_bytes(generate.capture(3)[:-7] + MARKUP.encode())
     return write_page(run, records, catalogue, entries)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from bench import generate
 from matrix.results.record import Record, Status
-from tests import synthetic
 from tests.browser.conftest import OpenPage
 
 pytestmark = pytest.mark.browser
 
-ENTRIES, CATALOGUE = synthetic.kernels(6), synthetic.experiments(14)
-RECORDS = list(synthetic.records(ENTRIES, tuple(CATALOGUE)))
+ENTRIES, CATALOGUE = generate.kernels(6), generate.experiments(14)
+RECORDS = list(generate.records(ENTRIES, tuple(CATALOGUE)))
 ROWS = {name: [record for record in RECORDS if record.experiment == name] for name in CATALOGUE}
 Cell = Callable[[Record], bool]
 

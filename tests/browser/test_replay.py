@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from bench import generate
 from matrix.plan.plan import variant_name
 from matrix.plan.selection import choose
 from matrix.results.record import Record, Status
-from tests import synthetic
 from tests.browser.conftest import write_page
-from tests.unit.matrix.fakes import make_experiment
+from tests.support.fakes import make_experiment
 
 pytestmark = pytest.mark.browser
 
-KERNELS = synthetic.kernels(2)
+KERNELS = generate.kernels(2)
 CATALOGUE = {
     "table-full": make_experiment(
         "table-full", variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")}

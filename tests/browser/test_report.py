@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from bench import generate
 from matrix.results.record import Record, Status
-from tests import synthetic
 from tests.browser.conftest import OpenPage, no_violations, until, write_page
-from tests.unit.matrix.fakes import make_experiment
+from tests.support.fakes import make_experiment
 
 pytestmark = pytest.mark.browser
 
@@ -321,7 +321,7 @@ def test_without_scripts_the_table_is_complete(browser: Browser, small_run: Path
 
 
 def test_of_a_long_list_what_differs_is_told(page: Page, tmp_path: Path) -> None:
-    entries, listed = synthetic.kernels(2), [f"the feature {number}" for number in range(20)]
+    entries, listed = generate.kernels(2), [f"the feature {number}" for number in range(20)]
     values = (listed, [*listed[1:], "a feature <b>more</b>"])
     records = [
         Record(entry.name, "e", {}, Status.PASS, {"words": value})

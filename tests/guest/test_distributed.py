@@ -20,8 +20,8 @@ from matrix.plan.selection import choose
 from matrix.results.directory import cell_path
 from matrix.results.record import Status
 from matrix.run.machines import Machines
-from tests.dask_site import Site
-from tests.unit.matrix.fakes import Seen
+from tests.support.dask_site import Site
+from tests.support.fakes import Seen
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.kernels.catalogue import Catalogue

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from matrix.run.machines import Machines
-from tests.small_kernel import LOCAL_VERSION, small_kernel
+from tests.support.small_kernel import LOCAL_VERSION, small_kernel
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import Unbootable

@@ -14,7 +14,7 @@ from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.results.record import Status
 from matrix.run.machines import Machines
-from tests.unit.matrix.fakes import Seen
+from tests.support.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import lock
 from vms.kernels.catalogue import Catalogue

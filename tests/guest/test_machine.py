@@ -265,7 +265,7 @@ def test_a_disk_without_room_is_named_and_nothing_is_left_and_once_there_is_room
     code = f"""
 import json
 from pathlib import Path, PosixPath
-from tests.unit.vms.kernels.full_disk import mount
+from tests.support.full_disk import mount
 from vms.cache import Cache
 from vms.command import *
 from vms.deadline import Deadline

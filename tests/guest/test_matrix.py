@@ -18,7 +18,7 @@ from matrix.plan.selection import choose
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
 from matrix.run.machines import Machines
-from tests.unit.matrix.fakes import Seen
+from tests.support.fakes import Seen
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.resolve import resolve_all

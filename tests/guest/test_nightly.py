@@ -23,7 +23,7 @@ from matrix.report.text.night import summary
 from matrix.results.directory import now
 from matrix.results.latest import read_known
 from matrix.run.machines import Machines
-from tests.unit.matrix.fakes import Seen
+from tests.support.fakes import Seen
 from vms.cache import Cache
 from vms.kernels import lock
 from vms.kernels.catalogue import Catalogue

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.guest.recorded import KERNELS, recorded
+from tests.support.recorded import KERNELS, recorded
 
 
 @pytest.fixture(params=KERNELS)

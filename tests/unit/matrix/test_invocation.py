@@ -11,7 +11,7 @@ from matrix.analysis.unexplained import Surprise
 from matrix.invocation import Result, exit_code, run_matrix
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.record import Record, Status
-from tests.unit.matrix.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import LostGuest
 
 FEW = Invariant("at most ten flows", lambda facts, _variant: facts["flows"] <= 10)

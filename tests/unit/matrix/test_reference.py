@@ -8,7 +8,7 @@ from guest.catalogue import Experiment, Fact
 from matrix.reference import lacking, together
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
-from tests.unit.matrix.fakes import SURROUNDINGS
+from tests.support.fakes import SURROUNDINGS
 from vms.errors import UsageError
 
 ASKED = Experiment(

@@ -18,7 +18,7 @@ from matrix.results.directory import open_run
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import UsageError
 
 KERNELS = ["6.1.2", "6.12.3"]

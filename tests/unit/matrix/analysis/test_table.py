@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from matrix.analysis.table import Row, make_table, variants_label
 from matrix.results.record import Record, Status
-from tests.unit.matrix.fakes import make_experiment
-from tests.unit.matrix.report.sample import CATALOGUE, manifest, table
+from tests.support.fakes import make_experiment
+from tests.support.sample import CATALOGUE, manifest, table
 
 
 def rows(experiment: str) -> list[Row]:

@@ -13,7 +13,7 @@ from matrix.analysis.upgrade import Severity, UpgradeReport, read_answers, upgra
 from matrix.report.text.upgrade import upgrade_markdown, upgrade_text
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment
+from tests.support.fakes import SURROUNDINGS, make_experiment
 from vms.errors import UsageError
 
 LEFT, RIGHT = "6.1.9", "6.12.9"

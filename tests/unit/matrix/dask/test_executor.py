@@ -25,9 +25,9 @@ from matrix.results.directory import RunDirectory
 from matrix.results.record import Status
 from matrix.run.progress import Display
 from matrix.run.runner import execute
-from tests.dask_site import Site
-from tests.unit.matrix.fake_worker import FakeSource
-from tests.unit.matrix.fakes import FakeGuests, Seen, make_experiment, make_kernel
+from tests.support.dask_site import Site
+from tests.support.fake_worker import FakeSource
+from tests.support.fakes import FakeGuests, Seen, make_experiment, make_kernel
 from tests.unit.matrix.run.test_runner import open_for
 from vms.errors import HostError
 from vms.image import Image, image_at

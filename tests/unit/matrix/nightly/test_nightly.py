@@ -26,7 +26,7 @@ from matrix.report.text.night import summary
 from matrix.results.latest import Known, read_finished, read_known
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import Record, Status
-from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import LostGuest
 
 FIRST = date(2026, 11, 1)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from matrix.plan.plan import Choice, make_plan, plan_choices, variant_name
-from tests.unit.matrix.fakes import make_experiment, make_kernel
+from tests.support.fakes import make_experiment, make_kernel
 
 
 def test_a_plan_is_kernel_by_experiment_by_variant() -> None:

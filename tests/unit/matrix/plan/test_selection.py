@@ -8,7 +8,7 @@ from matrix.analysis.table import variants_label
 from matrix.plan.config import read_config
 from matrix.plan.plan import variant_name
 from matrix.plan.selection import choose
-from tests.unit.matrix.fakes import make_experiment
+from tests.support.fakes import make_experiment
 from vms.errors import UsageError
 
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -12,7 +12,7 @@ from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.plan.plan import make_plan
 from matrix.results.record import Record, Status
 from matrix.results.directory import RunDirectory, open_run, read_run, write_whole
-from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import HostError, UsageError
 
 PLAN = make_plan([make_kernel("6.1.2")], [make_experiment("baseline"), make_experiment("other")])

@@ -10,7 +10,7 @@ from guest.catalogue import Invariant
 from matrix.results.judge import ANSWER_BYTES, Judged, judge
 from matrix.plan.plan import Cell
 from matrix.results.record import Status
-from tests.unit.matrix.fakes import make_experiment, make_kernel
+from tests.support.fakes import make_experiment, make_kernel
 
 FACTS = {"flows": int, "seen": bool, "state": str, "states": list, "drops": dict}
 GOOD: dict[str, Any] = {"drops": {"early": 1}, "flows": 7, "seen": True, "state": "x", "states": ["a", "b"]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matrix.plan.plan import make_plan
 from matrix.run.durations import expected_seconds
-from tests.unit.matrix.fakes import make_experiment, make_kernel
+from tests.support.fakes import make_experiment, make_kernel
 
 EXPERIMENTS = [make_experiment("known", variants={"scope": ("root",)}), make_experiment("new")]
 KNOWN, UNKNOWN = make_plan([make_kernel("6.1.2")], EXPERIMENTS).cells

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from matrix.run.machines import Machines
-from tests.unit.matrix.fakes import make_kernel
+from tests.support.fakes import make_kernel
 from vms.cache import Cache
 from vms.command import Accelerator
 from vms.errors import HostError, UsageError

@@ -13,7 +13,7 @@ from matrix.results.directory import RunDirectory, now, open_run, read_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import Status
 from matrix.run.runner import ATTEMPTS, execute
-from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.errors import FetchError, LostGuest, Unbootable
 
 KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]

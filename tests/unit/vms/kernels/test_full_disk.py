@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.kernels import full_disk
+from tests.support import full_disk
 from tests.unit.vms.kernels.conftest import Repository, image_deb
 from vms.initramfs import NEEDED
 

@@ -4,7 +4,7 @@ import pytest
 
 from matrix.analysis.ledger.contains import contains
 from matrix.analysis.ledger.model import Commit, Confirmed
-from tests.unit.matrix.analysis.ledger.builds import build
+from tests.support.builds import build
 
 SURVEYED = {"5.10": "5.10.262", "6.1": "6.1.192", "6.12": "6.12.118", "6.18": "6.18.15", "7.3": "7.3.4"}
 FIX = Commit("fix", "t", Confirmed.CHANGELOG, "s.", mainline="7.1", backports=("5.10.259", "6.12.93"))

@@ -15,7 +15,7 @@ from matrix.analysis.ledger.explain import (
 )
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.analysis.ledger.builds import build
+from tests.support.builds import build
 
 OLD, LTS, STABLE, NEW = build("5.10.200-1"), build("6.1.100-1"), build("6.18.5-1"), build("7.3.4-1")
 A = Commit("a", "t", Confirmed.SOURCE, "s.", mainline="6.0")

@@ -9,7 +9,7 @@ from guest import catalogue
 from matrix.analysis.ledger.contains import contains
 from matrix.analysis.ledger.explain import unexercised
 from matrix.analysis.ledger.read import read_ledger
-from tests.unit.matrix.analysis.ledger.builds import BUILDS
+from tests.support.builds import BUILDS
 from vms.errors import UsageError
 
 COMMITS = """

@@ -3,7 +3,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from matrix.report.export.junit import junit
-from tests.unit.matrix.report.sample import manifest, records
+from tests.support.sample import manifest, records
 
 
 def test_statuses_become_junits_words() -> None:

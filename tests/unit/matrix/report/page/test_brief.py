@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from bench import generate
 from matrix.analysis.table import Row, make_table
 from matrix.report.page.brief import brief
 from matrix.results.record import FactValue, Record, Status
-from tests import synthetic
 
-ENTRIES = synthetic.kernels(3)
+ENTRIES = generate.kernels(3)
 
 
 def row(*facts: dict[str, FactValue] | Status) -> Row:
@@ -17,7 +17,7 @@ def row(*facts: dict[str, FactValue] | Status) -> Row:
         )
         for entry, each in zip(ENTRIES, facts, strict=False)
     ]
-    (made,) = make_table(synthetic.manifest(ENTRIES[: len(facts)], ("e",)), records, {}).rows
+    (made,) = make_table(generate.manifest(ENTRIES[: len(facts)], ("e",)), records, {}).rows
     return made
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from bench import generate
 from matrix.analysis.table import Row, Table, make_table
 from matrix.report.page import evidence
 from matrix.report.page.evidence import FILE_BYTES, pack_evidence
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
-from tests import synthetic
 
-ENTRIES = synthetic.kernels(10)
-CATALOGUE = synthetic.experiments(1)
+ENTRIES = generate.kernels(10)
+CATALOGUE = generate.experiments(1)
 NAME = next(iter(CATALOGUE))
 
 
@@ -25,7 +25,7 @@ def table(flows: list[int]) -> Table:
         Record(entry.name, NAME, {}, Status.PASS, {"flows": n}, evidence=("a.txt",))
         for entry, n in zip(ENTRIES, flows, strict=False)
     ]
-    return make_table(synthetic.manifest(ENTRIES[: len(flows)], (NAME,)), records, CATALOGUE)
+    return make_table(generate.manifest(ENTRIES[: len(flows)], (NAME,)), records, CATALOGUE)
 
 
 def write(run: Path, rows: tuple[Row, ...], content: bytes) -> None:
@@ -79,14 +79,14 @@ def test_when_there_is_too_much_the_cells_around_a_change_come_first(
 def test_a_name_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     record = Record(ENTRIES[0].name, NAME, {}, Status.PASS, {"flows": 1}, evidence=("../../../secret",))
-    rows = make_table(synthetic.manifest(ENTRIES[:1], (NAME,)), [record], CATALOGUE).rows
+    rows = make_table(generate.manifest(ENTRIES[:1], (NAME,)), [record], CATALOGUE).rows
     assert "secret" not in gzip.decompress(base64.b64decode(pack_evidence(tmp_path, rows)[0])).decode()
 
 
 def test_a_capture_is_carried_as_packets(tmp_path: Path) -> None:
     record = Record(ENTRIES[0].name, NAME, {}, Status.PASS, {"flows": 1}, evidence=("capture.pcap",))
-    rows = make_table(synthetic.manifest(ENTRIES[:1], (NAME,)), [record], CATALOGUE).rows
-    synthetic.write_evidence(tmp_path, record)
+    rows = make_table(generate.manifest(ENTRIES[:1], (NAME,)), [record], CATALOGUE).rows
+    generate.write_evidence(tmp_path, record)
     found = unpack(pack_evidence(tmp_path, rows)[0])["0"]["capture.pcap"]
     assert found["note"] == "10 packets"
     assert found["packets"][0] == [0.0, "", "198.18.0.2:10000", "192.0.2.1:80", "TCP", "SYN seq 1000", 40]

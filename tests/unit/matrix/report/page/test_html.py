@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from bench import generate
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
 from matrix.report.page.html import embedded_json, html_report
-from tests import synthetic
-from tests.unit.matrix.report import sample
+from tests.support import sample
 
 FIX = Commit(
     "fix", "netfilter: fix it", Confirmed.CHANGELOG, "It is fixed.", "0123456789abcdef", "6.13", ("6.12.10",)
@@ -241,11 +241,11 @@ def test_our_own_errors_are_no_change(data: dict[str, Any]) -> None:
 
 def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
 
-    entries, catalogue = synthetic.kernels(20), synthetic.experiments(5)
+    entries, catalogue = generate.kernels(20), generate.experiments(5)
     table = make_table(
-        synthetic.manifest(entries, tuple(catalogue)), synthetic.records(entries, tuple(catalogue)), catalogue
+        generate.manifest(entries, tuple(catalogue)), generate.records(entries, tuple(catalogue)), catalogue
     )
-    page = html_report(table, catalogue, synthetic.ledger(table), tmp_path)
+    page = html_report(table, catalogue, generate.ledger(table), tmp_path)
     assert '<body class="dense">' in page
     assert 'class="lines"' not in page
 

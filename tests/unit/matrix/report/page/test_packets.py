@@ -13,8 +13,8 @@ from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Ether
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.utils import PcapWriter
 
+from bench import generate
 from matrix.report.page.packets import MOST_PACKETS, NotACaptureError, Packet, read_packets
-from tests import synthetic
 
 
 def written(*packets: Any, **options: Any) -> bytes:
@@ -47,7 +47,7 @@ def test_payload_and_acknowledgement_are_shown() -> None:
 
 
 def test_times_count_from_the_first_packet() -> None:
-    packets, _ = read_packets(synthetic.capture(3))
+    packets, _ = read_packets(generate.capture(3))
     assert [packet.seconds for packet in packets] == [0.0, 0.001, 0.002]
 
 
@@ -84,13 +84,13 @@ def test_fragments_say_where_they_belong() -> None:
 
 
 def test_a_long_capture_is_cut_and_says_so() -> None:
-    packets, more = read_packets(synthetic.capture(MOST_PACKETS + 1))
+    packets, more = read_packets(generate.capture(MOST_PACKETS + 1))
     assert len(packets) == MOST_PACKETS
     assert more
 
 
 def test_a_capture_that_was_cut_short_gives_what_it_holds() -> None:
-    packets, more = read_packets(synthetic.capture(3)[:-5])
+    packets, more = read_packets(generate.capture(3)[:-5])
     assert (len(packets), more) == (2, False)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from matrix.plan.plan import make_plan
 from matrix.report.text.dry_run import plan_text
-from tests.unit.matrix.fakes import make_experiment, make_kernel
+from tests.support.fakes import make_experiment, make_kernel
 
 
 def test_the_plan_names_cells_and_a_command_for_each_kind_of_guest() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matrix.analysis.ledger.model import Ledger
 from matrix.report.text.markdown import markdown
-from tests.unit.matrix.report.sample import table
+from tests.support.sample import table
 
 LEDGER = Ledger({}, (), {})
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,7 +9,7 @@ from matrix.analysis.table import make_table
 from matrix.analysis.unexplained import Surprise
 from matrix.report.text.terminal import print_failures, print_surprises, print_table, summary
 from matrix.results.record import Record, Status
-from tests.unit.matrix.report.sample import CATALOGUE, KERNELS, manifest, table
+from tests.support.sample import CATALOGUE, KERNELS, manifest, table
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,7 +1,7 @@
 """A small kernel of our own, built from Debian's source: what a netfilter developer has in a tree.
 It has no nf_tables.
 
-    python -m tests.small_kernel
+    python -m tests.support.small_kernel
 
 builds it, some minutes on two cores, and prints where its tree lies.
 

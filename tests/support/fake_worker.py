@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.run.guests import Guests
-from tests.unit.matrix.fakes import SURROUNDINGS, FakeGuests, answer
+from tests.support.fakes import SURROUNDINGS, FakeGuests, answer
 from vms.image import Image
 
 

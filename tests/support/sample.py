@@ -6,7 +6,7 @@ from matrix.analysis.table import Table, make_table
 from matrix.plan.plan import make_plan
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 
 HOSTILE = "\x1b[31mred\x1b[0m <script>alert(1)</script> | `code` \u202eright to left " + "x" * 100_000
 KERNELS = ("6.12.9", "5.10.251", "6.12.10", "7.3~rc7")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 KERNELS = ("5.10", "7.3")
-_FIXTURES = Path(__file__).parents[2] / "fixtures" / "guest"
+_FIXTURES = Path(__file__).parents[1] / "fixtures" / "guest"
 
 
 @cache
