@@ -20,8 +20,6 @@ from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
 
-_UNEXPECTED = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
-
 
 @dataclass(frozen=True)
 class Result:
@@ -95,6 +93,6 @@ def exit_code(records: Sequence[Record], unexplained: Sequence[Surprise]) -> int
     In this order, because what a kernel did stays true whatever we missed.
     """
     statuses = {record.status for record in records}
-    if unexplained or statuses.intersection(_UNEXPECTED):
+    if unexplained or any(status.is_unexpected for status in statuses):
         return 1
     return 3 if Status.ERROR in statuses else 0

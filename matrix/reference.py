@@ -14,9 +14,9 @@ import msgspec
 from guest.catalogue import Experiment
 from matrix.analysis.ledger.read import read_ledger
 from matrix.analysis.table import make_table
-from matrix.plan.plan import variant_name
+from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.markdown import markdown
-from matrix.results.directory import write_whole
+from matrix.results.directory import json_bytes, write_whole
 from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
@@ -42,7 +42,7 @@ def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Exper
             " for these"
         )
     records = [record for record in records if record.experiment in catalogue]
-    write_whole(reference / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    write_whole(reference / "manifest.json", json_bytes(manifest, indent=2))
     write_whole(
         reference / "results.json", b"[\n" + b",\n".join(map(msgspec.json.encode, records)) + b"\n]\n"
     )
@@ -86,7 +86,7 @@ def lacking(records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> l
         for variant in experiment.combinations():
             name = variant_name(variant)
             facts = answered.get((experiment.name, name))
-            label = experiment.name + (f" [{name}]" if name else "")
+            label = cell_label(experiment.name, name)
             if facts is None:
                 found.append(f"{label} is not asked")
             elif facts and (unanswered := [fact.name for fact in experiment.facts if fact.name not in facts]):

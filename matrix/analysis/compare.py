@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from matrix.analysis.ledger.model import ANSWERED
-from matrix.results.record import FactValue, Record, Status
+from matrix.results.record import ANSWERED, FactValue, Record, Status
 
 
 class Kind(StrEnum):

@@ -12,13 +12,12 @@ from matrix.analysis.ledger.explain import Contradicted, Explained, explain_chan
 from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import variants_label
 from matrix.analysis.upgrade import Answers, read_answers
-from matrix.plan.plan import variant_name
+from matrix.plan.plan import cell_label, variant_name
 from matrix.results.latest import Known, read_finished
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
-_BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 Key = tuple[str, str]
 
 
@@ -146,13 +145,16 @@ def compare(before: Side, after: Side, ledger: Ledger) -> Comparison:
     for left, right in _pairs(before, after):
         old, new = before.records[left.id], after.records[right.id]
         one_sided += [
-            f"{_cell(key)} on {left.name if key in old else right.name}" for key in old.keys() ^ new.keys()
+            f"{cell_label(*key)} on {left.name if key in old else right.name}"
+            for key in old.keys() ^ new.keys()
         ]
         both = [key for key in old if key in new]
         broken += [
-            f"{_cell(key)} on {right.name}: {new[key].status}"
+            f"{cell_label(*key)} on {right.name}: {new[key].status}"
             for key in both
-            if new[key].status in _BROKEN and old[key].status not in (*_BROKEN, Status.ERROR)
+            if new[key].status.is_failure
+            and not old[key].status.is_failure
+            and old[key].status is not Status.ERROR
         ]
         facts += _facts([(old[key], new[key]) for key in both], left, right, ledger)
     return Comparison(before.label, after.label, tuple(facts), tuple(sorted(one_sided)), tuple(broken))
@@ -195,7 +197,3 @@ def _verdict(
             return Verdict.CONTRADICTED, commits
         case _:
             return Verdict.UNEXPLAINED, commits
-
-
-def _cell(key: Key) -> str:
-    return key[0] + (f" [{key[1]}]" if key[1] else "")

@@ -127,7 +127,7 @@ def _variant(line: list[Record | None]) -> Mapping[str, str]:
 def _equal(one: Record | None, other: Record | None) -> bool:
     if one is None or other is None:
         return one is other
-    return (one.status, one.facts, one.reason) == (other.status, other.facts, other.reason)
+    return one.same_answer(other, reason=True)
 
 
 def _changed(before: Record | None, after: Record | None) -> frozenset[str]:

@@ -31,8 +31,6 @@ _Seen = tuple[Record, Path | None]
 SCHEMA = 2
 """Version of the report's JSON. The first form carried no number, and called `items` chapters."""
 
-_BROKEN = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
-
 
 class Severity(StrEnum):
     """How a difference affects an upgrade, most serious first."""
@@ -234,13 +232,13 @@ def _severity(
     explained = commits if isinstance(verdict, Explained) else ()
     against = commits if isinstance(verdict, Contradicted) else ()
     before, after = change.before.status, change.after.status
-    if after in _BROKEN and before not in _BROKEN:
+    if after.is_failure and not before.is_failure:
         severity = Severity.BREAKING
     elif any(contains(left, commit, ledger.surveyed) for commit in explained):
         severity = Severity.REGRESSION
     elif change.difference.kind is Kind.UNSUPPORTED:
         severity = Severity.REMOVED
-    elif before in _BROKEN or before is Status.UNSUPPORTED:
+    elif before.is_failure or before is Status.UNSUPPORTED:
         severity = Severity.IMPROVED
     else:
         severity = Severity.CHANGED if explained else Severity.UNEXPLAINED

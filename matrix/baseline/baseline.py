@@ -99,7 +99,7 @@ def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> B
     answers = dict(baseline.known.answers)
     moved = 0
     for key, answer in known.answers.items():
-        if comparable(answer.record) and not _same(answers.get(key), answer):
+        if comparable(answer.record) and not _accepted(answers.get(key), answer):
             answers[key] = answer
             moved += 1
     if not moved:
@@ -188,8 +188,5 @@ def _cell(key: Key, answer: Answer) -> BaselineCell:
     )
 
 
-def _same(accepted: Answer | None, now: Answer) -> bool:
-    if accepted is None:
-        return False
-    one, other = accepted.record, now.record
-    return (one.status, one.facts, one.reason) == (other.status, other.facts, other.reason)
+def _accepted(answer: Answer | None, now: Answer) -> bool:
+    return answer is not None and answer.record.same_answer(now.record, reason=True)

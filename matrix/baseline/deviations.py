@@ -18,10 +18,8 @@ from matrix.baseline.baseline import Baseline
 from matrix.plan.plan import variant_name
 from matrix.results.latest import Key, Known
 from matrix.results.manifest import KernelEntry
-from matrix.results.record import Record, Status
+from matrix.results.record import Record
 from vms.kernels.order import release_key, version_key
-
-FAILURES = (Status.FAIL, Status.CRASH, Status.TIMEOUT, Status.UNSTABLE)
 
 
 class Verdict(StrEnum):
@@ -134,8 +132,13 @@ def standing(baseline: Baseline, known: Known) -> Standing:
             earlier = _Seen(kernel, accepted) if accepted else left
             if earlier:
                 news += _news(earlier, kernel, now)
-            expected = earlier is not None and earlier.expected and _alike(earlier.record, now)
-            if now.status in FAILURES and not expected:
+            expected = (
+                earlier is not None
+                and earlier.expected
+                and comparable(earlier.record)
+                and earlier.record.same_answer(now, reason=False)
+            )
+            if now.status.is_unexpected and not expected:
                 failures.append(Failure(kernel, now))
             if comparable(now):
                 left = _Seen(kernel, now, expected)
@@ -167,10 +170,6 @@ def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
 
 def _same_question(one: Record, other: Record) -> bool:
     return not one.facts or not other.facts or one.facts.keys() == other.facts.keys()
-
-
-def _alike(one: Record, other: Record) -> bool:
-    return comparable(one) and (one.status, one.facts) == (other.status, other.facts)
 
 
 def _order(entry: KernelEntry) -> Any:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-import msgspec
-
 from guest.catalogue import Experiment
 from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import variants_label
@@ -24,7 +22,7 @@ from matrix.nightly.sample import choose, only
 from matrix.plan.plan import Plan, variant_name
 from matrix.report.text.night import junit_with_news
 from matrix.report.write import write_reports
-from matrix.results.directory import write_whole
+from matrix.results.directory import json_bytes, write_whole
 from matrix.results.latest import Key, Known, read_finished, read_known
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
@@ -100,7 +98,7 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
         junit = path / "report" / "junit.xml"
         write_whole(junit, junit_with_news(junit.read_bytes(), night))
         # Last: it is the sign that the night is finished and its answers count.
-        write_whole(path / "nightly.json", msgspec.json.format(msgspec.json.encode(night), indent=1) + b"\n")
+        write_whole(path / "nightly.json", json_bytes(night))
     return night
 
 
@@ -127,12 +125,8 @@ def _disagreeing(shop: Workshop, plan: Plan, after: Known, suspects: Standing) -
     return {
         key: answer.record
         for key, answer in second.items()
-        if not _agree(answer.record, after.answers[key].record)
+        if not answer.record.same_answer(after.answers[key].record, reason=False)
     }
-
-
-def _agree(one: Record, other: Record) -> bool:
-    return (one.status, one.facts) == (other.status, other.facts)
 
 
 def _fresh(old: Standing, now: Standing) -> Standing:

@@ -45,6 +45,11 @@ def variant_name(variant: Mapping[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in variant.items())
 
 
+def cell_label(experiment: str, variant: str) -> str:
+    """An experiment and its variants as reports name them: `table-full [scope=user]`."""
+    return f"{experiment} [{variant}]" if variant else experiment
+
+
 @dataclass(frozen=True)
 class Choice:
     """An experiment and those of its variants that are asked."""

@@ -62,7 +62,7 @@ class RunDirectory:
             try:
                 for name, content in files.items():
                     (staging / name).write_bytes(content)
-                (staging / "record.json").write_bytes(_json(record))
+                (staging / "record.json").write_bytes(json_bytes(record))
                 staging.chmod(0o755)
                 if target.exists():
                     shutil.rmtree(target)
@@ -75,13 +75,13 @@ class RunDirectory:
     def update(self, manifest: Manifest) -> None:
         """Replaces the manifest."""
         self.manifest = manifest
-        write_whole(self.path / "manifest.json", _json(manifest))
+        write_whole(self.path / "manifest.json", json_bytes(manifest))
 
     def close(self, *, finished: bool) -> None:
         """Writes `results.json`, closes the manifest if the run is finished, and lets others have
         the directory.
         """
-        write_whole(self.path / "results.json", _json(sorted(self.records.values(), key=record_key)))
+        write_whole(self.path / "results.json", json_bytes(sorted(self.records.values(), key=record_key)))
         if finished:
             self.update(replace(self.manifest, finished=now()))
         os.close(self._lock)
@@ -146,6 +146,11 @@ def write_whole(path: Path, content: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def json_bytes(value: object, indent: int = 1) -> bytes:
+    """The value as JSON that people can read and compare line by line."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=indent) + b"\n"
 
 
 def now() -> str:
@@ -218,7 +223,3 @@ def _records(path: Path) -> list[Record]:
         msgspec.json.decode(file.read_bytes(), type=Record)
         for file in sorted((path / "cells").rglob("record.json"))
     ]
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

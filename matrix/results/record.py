@@ -10,6 +10,9 @@ SCHEMA = 1
 one.
 """
 
+ANSWERED = "answered"
+"""The value of a cell as a whole that has facts. A cell without facts has its status instead."""
+
 FactValue = bool | int | str | list[str] | dict[str, int]
 """What a fact may be. Measured durations never are: they become classes (`str`) or counts."""
 
@@ -31,6 +34,16 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     ERROR = "error"
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the kernel did what no kernel should: `fail`, `crash` or `timeout`."""
+        return self in (Status.FAIL, Status.CRASH, Status.TIMEOUT)
+
+    @property
+    def is_unexpected(self) -> bool:
+        """Whether the user has to look at the cell: a failure, or `unstable`, which may hide one."""
+        return self.is_failure or self is Status.UNSTABLE
+
 
 @dataclass(frozen=True)
 class Record:
@@ -51,3 +64,9 @@ class Record:
     evidence: tuple[str, ...] = ()
     attempts: int = 1
     schema: int = SCHEMA
+
+    def same_answer(self, other: Record, *, reason: bool) -> bool:
+        """Whether both cells ended alike, with the same facts and, if `reason`, in the same words."""
+        return (self.status, self.facts) == (other.status, other.facts) and not (
+            reason and self.reason != other.reason
+        )

@@ -11,7 +11,7 @@ import msgspec
 from matrix.results.latest import Key, read_finished
 from matrix.plan.plan import variant_name
 from matrix.results.record import Record, Status
-from matrix.results.directory import cell_path, write_whole
+from matrix.results.directory import cell_path, json_bytes, write_whole
 
 
 def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:
@@ -27,15 +27,11 @@ def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:
         other = disagreeing.get((ids[record.kernel], record.experiment, variant_name(record.variant)))
         if other is not None:
             record = replace(record, status=Status.UNSTABLE, reason=f"asked again it answered {_told(other)}")
-            write_whole(cell_path(run, record) / "record.json", _json(record))
+            write_whole(cell_path(run, record) / "record.json", json_bytes(record))
         marked.append(record)
-    write_whole(run / "results.json", _json(marked))
+    write_whole(run / "results.json", json_bytes(marked))
     return marked
 
 
 def _told(record: Record) -> str:
     return f"{record.status}: {msgspec.json.encode(record.facts).decode()}"
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

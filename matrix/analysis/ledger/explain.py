@@ -15,8 +15,8 @@ from typing import Any
 
 from matrix.analysis import compare
 from matrix.analysis.ledger.contains import contains
-from matrix.analysis.ledger.model import ANSWERED, Build, Change, Ledger
-from matrix.results.record import FactValue, Record, Status
+from matrix.analysis.ledger.model import Build, Change, Ledger
+from matrix.results.record import ANSWERED, FactValue, Record, Status
 from vms.kernels.order import release_key
 
 Value = FactValue | None

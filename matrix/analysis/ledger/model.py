@@ -9,12 +9,6 @@ from typing import Protocol
 
 from matrix.results.record import FactValue
 
-ANSWERED = "answered"
-"""The value of the fact without a name where a cell has facts.
-
-Where it has none, the value is its status.
-"""
-
 
 class Build(Protocol):
     """What the ledger needs to know of a kernel: `vms.kernels.kernel.Kernel` has it, and a

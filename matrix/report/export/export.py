@@ -6,10 +6,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from matrix.report.export.tables import as_csv, write_parquet
 from matrix.report.export.tap import tap
+from matrix.results.directory import json_bytes
 from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
@@ -36,5 +35,5 @@ _FORMS: Mapping[str, Callable[[Manifest, Sequence[Record]], bytes]] = {
     "tap": lambda _manifest, records: tap(records).encode(),
     "csv": lambda manifest, records: as_csv(manifest, records).encode(),
     "parquet": _parquet,
-    "json": lambda _manifest, records: msgspec.json.format(msgspec.json.encode(records), indent=1) + b"\n",
+    "json": lambda _manifest, records: json_bytes(records),
 }

@@ -11,7 +11,6 @@ from matrix.report.sanitize import shown
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 
-_FAILED = (Status.FAIL, Status.CRASH, Status.TIMEOUT)
 _REASON_CHARACTERS = 10_000
 
 
@@ -39,7 +38,7 @@ def _case(record: Record) -> TestCase:
     name = record.experiment + (f"[{variant_name(record.variant)}]" if record.variant else "")
     case = TestCase(name, classname=record.kernel, time=record.seconds)
     reason = shown(record.reason, _REASON_CHARACTERS)
-    if record.status in _FAILED:
+    if record.status.is_failure:
         case.result = [Failure(reason, record.status.value)]
     elif record.status is Status.UNSUPPORTED:
         case.result = [Skipped(reason)]

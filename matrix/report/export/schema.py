@@ -15,6 +15,7 @@ from matrix.analysis.upgrade import UpgradeReport
 from matrix.baseline.baseline import BaselineFile
 from matrix.baseline.outcome import Night
 from matrix.history.query import Line
+from matrix.results.directory import json_bytes
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
 
@@ -43,7 +44,7 @@ def schemas() -> dict[str, bytes]:
     for name, (kind, what) in _DOCUMENTS.items():
         schema = _cleaned(msgspec.json.schema(kind))
         document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": what, **schema}
-        made[f"{name}.schema.json"] = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+        made[f"{name}.schema.json"] = json_bytes(document, indent=2)
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.analysis.table import Table
 from matrix.analysis.verdicts import EXPLAINED, explained_changes
+from matrix.plan.plan import cell_label
 from matrix.report.escape import plain
 from matrix.report.text.grid import fact_text
 from matrix.results.record import FactValue
@@ -16,7 +17,7 @@ def changes(table: Table, ledger: Ledger) -> list[str]:
     """
     found = []
     for row in table.rows:
-        label = plain(row.experiment + (f" [{row.label}]" if row.label else ""))
+        label = plain(cell_label(row.experiment, row.label))
         for change in explained_changes(row, table.kernels, ledger).values():
             between = (
                 f"{plain(table.kernels[change.before].name)} → {plain(table.kernels[change.after].name)}"

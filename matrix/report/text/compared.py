@@ -8,6 +8,7 @@ from rich.text import Text
 
 from matrix.analysis.compare import Kind
 from matrix.analysis.comparison import Compared, Comparison, Verdict
+from matrix.plan.plan import cell_label
 from matrix.report.page.brief import without_common
 from matrix.report.sanitize import shown
 from matrix.report.text.grid import fact_text
@@ -66,7 +67,7 @@ def _table(facts: list[Compared], comparison: Comparison) -> Table:
     for fact in facts:
         style = _STYLES[fact.verdict]
         table.add_row(
-            Text(fact.experiment + (f" [{fact.label}]" if fact.label else "")),
+            Text(cell_label(fact.experiment, fact.label)),
             Text(fact.difference.fact),
             *([Text(fact.after)] if kernels else []),
             *(Text(value) for value in _values(fact.difference.before, fact.difference.after)),

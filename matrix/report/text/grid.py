@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matrix.analysis.table import Row
+from matrix.plan.plan import cell_label
 from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.record import FactValue, Record, Status
 
@@ -66,7 +67,7 @@ def lines(row: Row) -> Lines:
             everywhere.append((fact, fact_text(records[0].facts[fact])))
         else:
             differing.append(Line(fact, tuple(_fact(record, changed, fact) for record, changed in pairs)))
-    label = row.experiment + (f" [{row.label}]" if row.label else "")
+    label = cell_label(row.experiment, row.label)
     heading = Line(label, tuple(_heading(record, changed, counts) for record, changed in pairs))
     return Lines(heading, counts, tuple(differing), tuple(everywhere))
 

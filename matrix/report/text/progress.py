@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from matrix.plan.plan import variant_name
+from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.terminal import headline
 from matrix.results.record import Record, Status
 from matrix.run.progress import KernelProgress, Phase
@@ -104,7 +104,7 @@ def display(console: Console) -> LiveDisplay | LineDisplay:
 
 
 def _cell(record: Record) -> str:
-    name = record.experiment + (f" [{variant_name(record.variant)}]" if record.variant else "")
+    name = cell_label(record.experiment, variant_name(record.variant))
     return f"{record.kernel}: {name}: {record.status}" + (
         f": {headline(record.reason)}" if record.reason else ""
     )

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from matrix.analysis.table import Table
 from matrix.analysis.unexplained import Surprise
+from matrix.plan.plan import cell_label
 from matrix.report.sanitize import shown
 from matrix.report.text.grid import Lines, Word, lines
 from matrix.results.record import Status
@@ -77,7 +78,7 @@ def print_failures(table: Table, console: Console) -> None:
 def print_surprises(surprises: Sequence[Surprise], console: Console) -> None:
     """A line for each change that nobody explained."""
     for found in surprises:
-        where = found.experiment + (f" [{found.label}]" if found.label else "")
+        where = cell_label(found.experiment, found.label)
         what = (
             f" {where} {found.fact}: {found.before} -> {found.after}"
             if found.fact

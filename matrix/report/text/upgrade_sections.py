@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matrix.analysis.impact import Impact
-from matrix.analysis.ledger.model import ANSWERED, Commit
+from matrix.analysis.ledger.model import Commit
 from matrix.analysis.upgrade import Evidence, Severity, UpgradeItem, UpgradeReport
 from matrix.report.page.brief import without_common
 from matrix.report.sanitize import in_words, shown, shown_value
@@ -287,7 +287,7 @@ def _build(entry: KernelEntry) -> str:
 
 
 def _status(value: FactValue | None) -> str:
-    return "answered" if value == ANSWERED else str(value)
+    return str(value)
 
 
 def _value(value: FactValue | None) -> str:
