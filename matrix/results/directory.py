@@ -26,9 +26,9 @@ from pathlib import Path
 
 import msgspec
 
+from matrix.plan.plan import variant_name
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest
-from matrix.plan.plan import variant_name
 from matrix.results.record import Record, Status
 from vms.errors import HostError, UsageError
 

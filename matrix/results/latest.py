@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from matrix.results.manifest import KernelEntry, Manifest
 from matrix.plan.plan import Cell, variant_name
-from matrix.results.record import Record, Status
 from matrix.results.directory import read_run
+from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
 Key = tuple[str, str, str]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from matrix.plan.plan import make_plan
+from matrix.results.directory import RunDirectory, open_run, read_run, write_whole
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
-from matrix.plan.plan import make_plan
 from matrix.results.record import Record, Status
-from matrix.results.directory import RunDirectory, open_run, read_run, write_whole
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import HostError, UsageError
 

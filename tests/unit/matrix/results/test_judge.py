@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from guest.catalogue import Invariant
-from matrix.results.judge import ANSWER_BYTES, Judged, judge
 from matrix.plan.plan import Cell
+from matrix.results.judge import ANSWER_BYTES, Judged, judge
 from matrix.results.record import Status
 from tests.support.fakes import make_experiment, make_kernel
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from matrix.plan.plan import Cell
 from matrix.results.latest import Known, read_finished, read_known
 from matrix.results.manifest import KernelEntry, Manifest
-from matrix.plan.plan import Cell
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.errors import UsageError
