@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench import generate
-from guest.catalogue import Experiment
-from matrix.analysis.table import make_table
-from matrix.report.page.html import html_report
-from matrix.results.manifest import KernelEntry
-from matrix.results.record import Record
+from tests.support.pages import OpenPage, write_page
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -67,19 +61,6 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(run, records, catalogue, entries)
 
 
-def write_page(
-    run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]
-) -> Path:
-    table = make_table(generate.manifest(entries, tuple(catalogue)), records, catalogue)
-    target = run / "report" / "index.html"
-    target.parent.mkdir()
-    target.write_text(html_report(table, catalogue, generate.ledger(table), run), encoding="utf-8")
-    return target
-
-
-OpenPage = Callable[[str], Page]
-
-
 @pytest.fixture
 def small(page: Page, small_run: Path) -> OpenPage:
     """Opens the small run's page at a state of the address."""
@@ -89,19 +70,3 @@ def small(page: Page, small_run: Path) -> OpenPage:
         return page
 
     return go
-
-
-def until(page: Page, expression: str) -> None:
-    """Waits until this holds on the page.
-
-    `wait_for_function` would evaluate it there, which the page's own policy forbids.
-    """
-    end = time.monotonic() + 10
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, f"waited 10 s for {expression}"
-        page.wait_for_timeout(20)
-
-
-def no_violations(page: Page) -> None:
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench import generate
-from tests.browser.conftest import no_violations, until, write_page
+from tests.support.pages import no_violations, until, write_page
 
 pytestmark = pytest.mark.browser
 

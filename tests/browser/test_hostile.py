@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from bench import generate
 from matrix.results.directory import cell_path
 from matrix.results.record import FactValue, Record, Status
-from tests.browser.conftest import no_violations, write_page
+from tests.support.pages import no_violations, write_page
 
 pytestmark = pytest.mark.browser
 

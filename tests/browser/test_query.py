@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from bench import generate
 from matrix.results.record import Record, Status
-from tests.browser.conftest import OpenPage
+from tests.support.pages import OpenPage
 
 pytestmark = pytest.mark.browser
 

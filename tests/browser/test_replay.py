@@ -13,8 +13,8 @@ from bench import generate
 from matrix.plan.plan import variant_name
 from matrix.plan.selection import choose
 from matrix.results.record import Record, Status
-from tests.browser.conftest import write_page
 from tests.support.fakes import make_experiment
+from tests.support.pages import write_page
 
 pytestmark = pytest.mark.browser
 

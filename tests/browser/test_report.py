@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from bench import generate
 from matrix.results.record import Record, Status
-from tests.browser.conftest import OpenPage, no_violations, until, write_page
 from tests.support.fakes import make_experiment
+from tests.support.pages import OpenPage, no_violations, until, write_page
 
 pytestmark = pytest.mark.browser
 

@@ -9,8 +9,8 @@ import pytest
 from commands.__main__ import with_flags
 from commands.running import _kernels, _meant
 from commands.shell import ROOT, tidy
+from tests.support.caches import fill
 from tests.support.fakes import make_kernel
-from tests.unit.vms.test_prune import fill
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
 from vms.settings import Debian

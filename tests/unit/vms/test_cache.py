@@ -2,48 +2,16 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.caches import end, holder
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import HostError
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from vms.cache import Cache
-from vms.deadline import Deadline
-cache = Cache(Path(sys.argv[1]))
-def build(entry):
-    (entry / "half").write_text("x")
-    print("building", flush=True)
-    time.sleep(60)
-if sys.argv[2] == "build":
-    cache.ensure("kind", "key", build, Deadline(5, "the test"))
-else:
-    cache.ensure("kind", "key", lambda entry: None, Deadline(5, "the test"))
-    print("using", flush=True)
-    time.sleep(60)
-"""
-
-
-def holder(root: Path, doing: str) -> subprocess.Popen[bytes]:
-    """Another process that builds or uses the entry, and is at it."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(root), doing], stdout=subprocess.PIPE)
-    assert process.stdout
-    assert process.stdout.readline().strip() == {"build": b"building", "use": b"using"}[doing]
-    return process
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.communicate()
 
 
 @pytest.fixture

@@ -1,24 +1,15 @@
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.test_cache import end, holder
+from tests.support.caches import end, fill, holder
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import UsageError
 from vms.prune import MADE_HERE, held, parse_size, prune
-
-
-def fill(root: Path, kind: str, key: str, size: int, age: float) -> None:
-    """An entry of that many bytes, last used `age` seconds ago."""
-    entry = root / kind / key
-    entry.mkdir(parents=True)
-    (entry / "content").write_bytes(os.urandom(size))
-    os.utime(entry, (time.time() - age,) * 2)
 
 
 @pytest.fixture

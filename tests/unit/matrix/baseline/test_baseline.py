@@ -11,7 +11,7 @@ import pytest
 from matrix.baseline.baseline import Baseline, accept, read_baseline, whoami, write_baseline
 from matrix.results.latest import Known
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.results.test_latest import KEY, cell, manifest
+from tests.support.nights import KEY, cell, manifest
 from vms.errors import UsageError
 
 WHEN = "2026-11-05T09:00:00+00:00"

@@ -8,7 +8,7 @@ from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.deviations import Standing, standing
 from matrix.results.latest import Known
 from matrix.results.record import FactValue, Record, Status
-from tests.unit.matrix.results.test_latest import cell, manifest
+from tests.support.nights import cell, manifest
 
 NAMES = ("6.1.4", "6.1.5", "6.1.6", "6.12.9")
 

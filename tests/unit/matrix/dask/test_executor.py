@@ -28,7 +28,7 @@ from matrix.run.runner import execute
 from tests.support.dask_site import Site
 from tests.support.fake_worker import FakeSource
 from tests.support.fakes import FakeGuests, Seen, make_experiment, make_kernel
-from tests.unit.matrix.run.test_runner import open_for
+from tests.support.runs import open_for
 from vms.errors import HostError
 from vms.image import Image, image_at
 

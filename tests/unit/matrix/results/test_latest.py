@@ -11,33 +11,10 @@ import pytest
 from matrix.plan.plan import Cell
 from matrix.results.latest import Known, read_finished, read_known
 from matrix.results.manifest import KernelEntry, Manifest
-from matrix.results.record import FactValue, Record, Status
+from matrix.results.record import Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.nights import KEY, cell, manifest
 from vms.errors import UsageError
-
-
-def manifest(day: int, *names: str) -> Manifest:
-    kernels = tuple(
-        KernelEntry(name, f"debian:{name}", "6.1", name, "cloud", f"{name}-1", "sid") for name in names
-    )
-    return Manifest(
-        f"night-{day:02}",
-        "plan",
-        f"2026-11-{day:02}T02:00:00+00:00",
-        (),
-        1,
-        (),
-        kernels,
-        SURROUNDINGS,
-        f"2026-11-{day:02}T03:00:00+00:00",
-    )
-
-
-def cell(kernel: str, status: Status = Status.PASS, **facts: FactValue) -> Record:
-    return Record(kernel, "table-full", {}, status, dict(facts))
-
-
-KEY = ("debian:6.1.5", "table-full", "")
 
 
 def test_the_newest_run_wins_whatever_the_order_of_reading() -> None:

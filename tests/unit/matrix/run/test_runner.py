@@ -9,31 +9,17 @@ from typing import Any
 import pytest
 
 from matrix.plan.plan import Plan, make_plan
-from matrix.results.directory import RunDirectory, now, open_run, read_run
-from matrix.results.manifest import Manifest, kernel_entries, plan_digest
+from matrix.results.directory import RunDirectory, read_run
 from matrix.results.record import Status
 from matrix.run.runner import ATTEMPTS, execute
-from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.runs import open_for
 from vms.errors import FetchError, LostGuest, Unbootable
 
 KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]
 PLAN = make_plan(
     KERNELS, [make_experiment("baseline", variants={"frontend": ("legacy", "nft")}), make_experiment("other")]
 )
-
-
-def open_for(plan: Plan, results: Path) -> RunDirectory:
-    manifest = Manifest(
-        "r1",
-        plan_digest(plan, SURROUNDINGS),
-        now(),
-        (),
-        2,
-        tuple(e.name for e in plan.experiments),
-        kernel_entries(plan),
-        SURROUNDINGS,
-    )
-    return open_run(results, manifest)
 
 
 def run(guests: FakeGuests, results: Path, plan: Plan = PLAN, jobs: int = 2) -> tuple[RunDirectory, Seen]:

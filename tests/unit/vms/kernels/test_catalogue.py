@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.kernels.conftest import Repository, kernel_deb
+from tests.support.packages import Repository, kernel_deb
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
 

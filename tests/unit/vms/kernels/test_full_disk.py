@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import full_disk
-from tests.unit.vms.kernels.conftest import Repository, image_deb
+from tests.support.packages import Repository, image_deb
 from vms.initramfs import NEEDED
 
 _NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "--"]

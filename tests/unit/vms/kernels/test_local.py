@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.kernels.conftest import bzimage, catalogue_of, entry, image_deb, kernel_deb
+from tests.support.packages import bzimage, catalogue_of, entry, image_deb, kernel_deb
 from vms.cache import Cache
 from vms.errors import FetchError, HostError, UsageError
 from vms.kernels import local as local_module

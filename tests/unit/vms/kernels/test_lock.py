@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.kernels.conftest import bzimage, catalogue_of, entry
+from tests.support.packages import bzimage, catalogue_of, entry
 from vms.errors import FetchError, UsageError
 from vms.kernels import lock as locks
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.vms.kernels.conftest import entry
+from tests.support.packages import entry
 from vms.kernels.order import (
     kernel_key,
     normal_release,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.kernels.conftest import entry
+from tests.support.packages import entry
 from vms.errors import Unbootable
 from vms.kernels.kernel import BootFiles
 from vms.kernels.requirements import _OPTIONS, check, missing

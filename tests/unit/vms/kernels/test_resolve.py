@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.vms.kernels.conftest import catalogue_of, entry
+from tests.support.packages import catalogue_of, entry
 from vms.errors import UsageError
 from vms.kernels.catalogue import Catalogue, Incomplete
 from vms.kernels.resolve import nearest, resolve, resolve_all

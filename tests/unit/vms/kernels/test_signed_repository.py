@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vms.kernels.conftest import DAY, Key, Repository, image_deb
+from tests.support.packages import DAY, Key, Repository, image_deb
 from vms import tool
 from vms.cache import Cache
 from vms.errors import FetchError, UsageError, Vanished
