@@ -41,7 +41,9 @@ class Status(StrEnum):
 
     @property
     def is_unexpected(self) -> bool:
-        """Whether the user has to look at the cell: a failure, or `unstable`, which may hide one."""
+        """Whether the user has to look at the cell: a failure, or `unstable`, which may hide
+        one.
+        """
         return self.is_failure or self is Status.UNSTABLE
 
 
@@ -66,7 +68,9 @@ class Record:
     schema: int = SCHEMA
 
     def same_answer(self, other: Record, *, reason: bool) -> bool:
-        """Whether both cells ended alike, with the same facts and, if `reason`, in the same words."""
+        """Whether both cells ended alike, with the same facts and, if `reason`, in the same
+        words.
+        """
         return (self.status, self.facts) == (other.status, other.facts) and not (
             reason and self.reason != other.reason
         )
