@@ -10,7 +10,7 @@ from matrix.analysis.compare import compare_cells, left_neighbours
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
-from vms.kernels.order import release_key
+from vms.kernels.order import build_key
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,7 @@ def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping
     """The table of a run; experiments that the catalogue no longer has come last, without their
     question.
     """
-    kernels = tuple(
-        sorted(
-            manifest.kernels,
-            key=lambda entry: (
-                release_key(entry.release),
-                entry.flavour,
-                release_key(entry.version),
-                entry.name,
-            ),
-        )
-    )
+    kernels = tuple(sorted(manifest.kernels, key=build_key))
     by_cell: dict[str, dict[str, dict[str, Record]]] = {}
     counts = dict.fromkeys(Status, 0)
     for record in records:

@@ -23,7 +23,7 @@ from matrix.results.latest import Known, read_finished
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError
-from vms.kernels.order import release_key, version_key
+from vms.kernels.order import build_key
 
 _Seen = tuple[Record, Path | None]
 """A record, and its cell's directory if that was kept."""
@@ -124,12 +124,12 @@ class Answers:
         found = [entry for entry in builds if spec in (entry.name, entry.id, entry.release, entry.version)]
         found = found or [entry for entry in builds if entry.series == spec]
         if not found:
-            have = ", ".join(entry.name for entry in sorted(builds, key=_order)) or "none yet"
+            have = ", ".join(entry.name for entry in sorted(builds, key=build_key)) or "none yet"
             raise UsageError(
                 f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}`"
                 " asks it"
             )
-        return max(found, key=lambda entry: (entry.flavour == "cloud", _order(entry)))
+        return max(found, key=lambda entry: (entry.flavour == "cloud", build_key(entry)))
 
     def of(self, kernel: KernelEntry) -> dict[tuple[str, str], _Seen]:
         """The kernel's records by experiment and variant, each with its cell's directory if it was
@@ -306,7 +306,3 @@ def _between(
         elif commit.key not in shown and held == (True, False):
             lost.append(commit)
     return tuple(gained), tuple(lost)
-
-
-def _order(entry: KernelEntry) -> tuple[object, ...]:
-    return release_key(entry.release), version_key(entry.version or "0"), entry.name

@@ -19,11 +19,12 @@ from matrix.analysis.compare import comparable
 from matrix.plan.plan import variant_name
 from matrix.results.directory import write_whole
 from matrix.results.latest import Answer, Key, Known
-from matrix.results.manifest import KernelEntry
+from matrix.results.manifest import kernel_entry
 from matrix.results.record import FactValue, Record, Status
 from vms import tool
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
+from vms.kernels.kernel import Build
 
 FORM = 1
 """Version of the file's form; raised when a reader of the old one would misread the new one."""
@@ -50,18 +51,6 @@ class Baseline:
     acceptances: tuple[Acceptance, ...] = ()
 
 
-class BaselineKernel(msgspec.Struct, omit_defaults=True):
-    """A build, as the file holds it."""
-
-    id: str
-    name: str
-    series: str
-    release: str
-    flavour: str
-    version: str
-    suite: str = ""
-
-
 class BaselineCell(msgspec.Struct, omit_defaults=True):
     """An accepted answer.
 
@@ -82,7 +71,7 @@ class BaselineFile(msgspec.Struct):
 
     form: int
     acceptances: list[Acceptance]
-    kernels: list[BaselineKernel]
+    kernels: list[Build]
     cells: list[BaselineCell]
 
 
@@ -142,10 +131,7 @@ def read_baseline(path: Path) -> Baseline:
         ) from error
     if file.form != FORM:
         raise UsageError(f"the baseline {path} is of form {file.form}, this program reads form {FORM}")
-    kernels = {
-        k.id: KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite)
-        for k in file.kernels
-    }
+    kernels = {build.id: kernel_entry(build) for build in file.kernels}
     answers: dict[Key, Answer] = {}
     for cell in file.cells:
         if cell.kernel not in kernels:
@@ -165,8 +151,8 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     parts: dict[str, Sequence[object]] = {
         "acceptances": list(baseline.acceptances),
         "kernels": [
-            BaselineKernel(k.id, k.name, k.series, k.release, k.flavour, k.version, k.suite)
-            for k in sorted(baseline.known.kernels.values(), key=lambda entry: entry.id)
+            msgspec.convert(kernel, Build, from_attributes=True)
+            for kernel in sorted(baseline.known.kernels.values(), key=lambda entry: entry.id)
         ],
         "cells": [
             _cell(key, answer)

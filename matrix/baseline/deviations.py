@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
 from matrix.analysis.ledger.explain import Contradicted, Explained, Unexplained, explain_change
@@ -19,7 +18,7 @@ from matrix.plan.plan import variant_name
 from matrix.results.latest import Key, Known
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
-from vms.kernels.order import release_key, version_key
+from vms.kernels.order import build_key
 
 
 class Verdict(StrEnum):
@@ -125,7 +124,7 @@ def standing(baseline: Baseline, known: Known) -> Standing:
     failures: list[Failure] = []
     for (experiment, variant, _), kernels in sorted(rows.items()):
         left: _Seen | None = None
-        for kernel in sorted(kernels, key=_order):
+        for kernel in sorted(kernels, key=build_key):
             now = known.answers[kernel.id, experiment, variant].record
             answer = baseline.known.answers.get((kernel.id, experiment, variant))
             accepted = answer.record if answer and _same_question(answer.record, now) else None
@@ -170,7 +169,3 @@ def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
 
 def _same_question(one: Record, other: Record) -> bool:
     return not one.facts or not other.facts or one.facts.keys() == other.facts.keys()
-
-
-def _order(entry: KernelEntry) -> Any:
-    return release_key(entry.release), version_key(entry.version or "0"), entry.name

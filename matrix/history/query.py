@@ -17,8 +17,8 @@ from matrix.history.models import Entry, Fact, Outcome, Run, RunSheet, Sheet
 from matrix.history.models import Kernel as KernelRow
 from matrix.results.record import FactValue, Status
 from vms.errors import UsageError
-from vms.kernels.kernel import Kernel
-from vms.kernels.order import kernel_key
+from vms.kernels.kernel import Build
+from vms.kernels.order import build_key
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterato
     by_cell: dict[tuple[str, str, str], dict[str, _Answer]] = defaultdict(dict)
     for experiment, variant, kernel, sheet, status, value, reason in cells:
         by_cell[experiment, variant, kernel][sheet] = _Answer(status, value, reason)
-    in_order = sorted(kernels.values(), key=lambda row: (kernel_key(_as_kernel(row)), row.id))
+    in_order = sorted(kernels.values(), key=lambda row: (build_key(_build(row)), row.id))
     order = {row.id: place for place, row in enumerate(in_order)}
     for experiment, variant, kernel in sorted(by_cell, key=lambda cell: (cell[0], cell[1], order[cell[2]])):
         row = kernels[kernel]
@@ -174,5 +174,5 @@ def _spans(nights: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span
         yield Span(Status(answer.status), value, answer.reason, stretches[0].first, stretches[-1].last, runs)
 
 
-def _as_kernel(row: Row[Any]) -> Kernel:
-    return Kernel(row.name, row.id, row.series, row.release, row.flavour, row.version, "", ())
+def _build(row: Row[Any]) -> Build:
+    return Build(row.name, row.id, row.series, row.release, row.flavour, row.version)

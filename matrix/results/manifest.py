@@ -6,8 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+import msgspec
+
 from matrix.plan.plan import Plan
 from matrix.results.record import SCHEMA
+from vms.kernels.kernel import Build
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,13 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class KernelEntry:
+class KernelEntry(Build):
     """One kernel of a run. `uname` is its `uname -r`; `sha256` maps file names to digests. Both are
     empty until it was fetched.
 
     `seconds` says how long its phases took: `fetching`, `booting`, `running`.
     """
 
-    name: str
-    id: str
-    series: str
-    release: str
-    flavour: str
-    version: str
-    suite: str
     uname: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,6 +76,9 @@ def plan_digest(plan: Plan, surroundings: Surroundings) -> str:
 
 def kernel_entries(plan: Plan) -> tuple[KernelEntry, ...]:
     """The plan's kernels, nothing of which was fetched yet."""
-    return tuple(
-        KernelEntry(k.name, k.id, k.series, k.release, k.flavour, k.version, k.suite) for k in plan.kernels
-    )
+    return tuple(kernel_entry(kernel) for kernel in plan.kernels)
+
+
+def kernel_entry(build: Build) -> KernelEntry:
+    """The entry of a build of which nothing more is known."""
+    return msgspec.convert(build, KernelEntry, from_attributes=True)

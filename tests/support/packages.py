@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel, Package
-from vms.kernels.order import kernel_key, release_of_version, series_of
+from vms.kernels.order import build_key, release_of_version, series_of
 from vms.settings import Debian, Suite
 
 DAY = 86400.0
@@ -93,7 +93,7 @@ def entry(abi: str, version: str, flavour: str = "cloud", suite: str = "trixie")
 
 def catalogue_of(*kernels: Kernel) -> Catalogue:
     """A catalogue that holds them."""
-    return Catalogue(tuple(sorted(kernels, key=kernel_key)))
+    return Catalogue(tuple(sorted(kernels, key=build_key)))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from vms.deadline import Deadline
 from vms.errors import FetchError
 from vms.kernels.apt import Apt, PackageList
 from vms.kernels.kernel import Kernel, Package
-from vms.kernels.order import kernel_key, release_of_version, series_of, version_key
+from vms.kernels.order import build_key, release_of_version, series_of, version_key
 from vms.settings import Debian
 
 HOURS = 3600.0
@@ -85,7 +85,7 @@ class Catalogue:
         """The newest build of a series, None if there is none."""
         return max(
             (k for k in self.kernels if k.series == series and k.flavour == flavour),
-            key=kernel_key,
+            key=build_key,
             default=None,
         )
 
@@ -222,4 +222,4 @@ def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list
                 packages=files,
             )
         )
-    return sorted(kernels, key=kernel_key), sorted(incomplete, key=lambda build: version_key(build.version))
+    return sorted(kernels, key=build_key), sorted(incomplete, key=lambda build: version_key(build.version))

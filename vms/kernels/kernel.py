@@ -24,12 +24,13 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """One bootable build.
+class Build:
+    """What names one build of a kernel, now and in every record of it.
 
     `name` is what tables and directories show and is unique within a run: the release for Debian's
     cloud flavour (`6.12.117`), the release and more where that is not enough, or the user's own
-    name. `id` says everything: `debian:6.12.117+deb13-cloud-amd64=6.12.117-1`.
+    name. `id` says everything: `debian:6.12.117+deb13-cloud-amd64=6.12.117-1`. `suite` is empty for
+    a kernel that is in no archive.
     """
 
     name: str
@@ -38,8 +39,14 @@ class Kernel:
     release: str
     flavour: str
     version: str
-    suite: str
-    packages: tuple[Package, ...]
+    suite: str = ""
+
+
+@dataclass(frozen=True)
+class Kernel(Build):
+    """One bootable build, and what it is made of."""
+
+    packages: tuple[Package, ...] = ()
 
     @property
     def scheme(self) -> str:

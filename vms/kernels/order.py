@@ -13,7 +13,7 @@ from typing import Any
 
 from debian.debian_support import version_compare
 
-from vms.kernels.kernel import Kernel
+from vms.kernels.kernel import Build
 
 _key = cmp_to_key(version_compare)
 # Debian's flavours in the order in which tables show them, then everything else.
@@ -30,12 +30,12 @@ def release_key(release: str) -> Any:
     return _key(normal_release(release))
 
 
-def kernel_key(kernel: Kernel) -> Any:
-    """A sort key for kernels: release, then flavour, then the distribution's revision, then the
+def build_key(build: Build) -> Any:
+    """A sort key for builds: release, then flavour, then the distribution's revision, then the
     name.
     """
-    flavour = _FLAVOURS.index(kernel.flavour) if kernel.flavour in _FLAVOURS else len(_FLAVOURS)
-    return release_key(kernel.release), flavour, kernel.flavour, version_key(kernel.version), kernel.name
+    flavour = _FLAVOURS.index(build.flavour) if build.flavour in _FLAVOURS else len(_FLAVOURS)
+    return release_key(build.release), flavour, build.flavour, version_key(build.version), build.name
 
 
 @cache

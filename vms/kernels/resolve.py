@@ -12,7 +12,7 @@ from vms.errors import UsageError
 from vms.kernels import local
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
-from vms.kernels.order import kernel_key, release_key, version_key
+from vms.kernels.order import build_key, release_key, version_key
 from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word, parse
 
 LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
@@ -62,7 +62,7 @@ def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, 
         if len(found) != 1:
             raise UsageError(f"kernel spec {spec.text!r} gives one name to {len(found)} kernels")
         found = (replace(found[0], name=spec.name),)
-    return tuple(sorted(found, key=kernel_key))
+    return tuple(sorted(found, key=build_key))
 
 
 def swept(texts: Iterable[str], catalogue: Catalogue) -> tuple[Kernel, ...]:
@@ -101,7 +101,7 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
             chosen[kernel.id] = kernel
         elif kernel.name not in (known.name, own_name(kernel)):
             raise UsageError(f"{kernel.id} is named both {known.name!r} and {kernel.name!r}")
-    ordered = sorted(chosen.values(), key=kernel_key)
+    ordered = sorted(chosen.values(), key=build_key)
     given = Counter(kernel.name for kernel in ordered if kernel.name != own_name(kernel))
     for name, count in given.items():
         if count > 1:
@@ -141,7 +141,7 @@ def left_out_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
 def _no_longer(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
     near = sorted(
         {near for kernel in kernels for near in nearest(kernel.release, catalogue, kernel.flavour)},
-        key=kernel_key,
+        key=build_key,
     )
     several = len(kernels) > 1
     return (
@@ -175,7 +175,7 @@ def nearest(release: str, catalogue: Catalogue, flavour: str = "cloud") -> tuple
 
 
 def _neighbours(place: str, kernels: Iterable[Kernel], part: Callable[[Kernel], str]) -> tuple[Kernel, ...]:
-    newest = {part(kernel): kernel for kernel in sorted(kernels, key=kernel_key)}
+    newest = {part(kernel): kernel for kernel in sorted(kernels, key=build_key)}
     ordered = sorted(newest, key=release_key)
     middle = bisect_left([release_key(text) for text in ordered], release_key(place))
     return tuple(newest[text] for text in ordered[max(0, middle - _NEAR) : middle + _NEAR])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from matrix.analysis.ledger.model import Build, Commit
+from matrix.analysis.ledger.model import Commit
+from vms.kernels.kernel import Build
 from vms.kernels.order import release_key, series_of, version_key
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from matrix.analysis import compare
 from matrix.analysis.ledger.contains import contains
-from matrix.analysis.ledger.model import Build, Change, Ledger
+from matrix.analysis.ledger.model import Change, Ledger
 from matrix.results.record import ANSWERED, FactValue, Record, Status
+from vms.kernels.kernel import Build
 from vms.kernels.order import release_key
 
 Value = FactValue | None

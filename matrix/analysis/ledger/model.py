@@ -5,27 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from matrix.results.record import FactValue
-
-
-class Build(Protocol):
-    """What the ledger needs to know of a kernel: `vms.kernels.kernel.Kernel` has it, and a
-    manifest's entry.
-    """
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-
-    @property
-    def series(self) -> str: ...  # noqa: D102
-
-    @property
-    def release(self) -> str: ...  # noqa: D102
-
-    @property
-    def version(self) -> str: ...  # noqa: D102
 
 
 class Confirmed(StrEnum):

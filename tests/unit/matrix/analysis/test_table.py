@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matrix.analysis.table import Row, make_table, variants_label
+from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record, Status
 from tests.support.fakes import make_experiment
 from tests.support.sample import CATALOGUE, manifest, table
@@ -20,6 +23,14 @@ def labels(variants: list[dict[str, str]], facts: list[int]) -> list[str]:
 
 def test_kernels_stand_in_kernel_order() -> None:
     assert [kernel.name for kernel in table().kernels] == ["5.10.251", "6.12.9", "6.12.10", "7.3~rc7"]
+
+
+def test_builds_of_one_release_are_ordered_as_a_run_orders_them() -> None:
+    entries = [
+        KernelEntry(flavour, flavour, "6.12", "6.12.9", flavour, "1") for flavour in ("own", "rt", "generic")
+    ]
+    made = make_table(replace(manifest(), kernels=tuple(entries)), [], CATALOGUE)
+    assert [kernel.name for kernel in made.kernels] == ["generic", "rt", "own"]
 
 
 def test_experiments_stand_in_the_order_of_the_catalogue_and_unknown_ones_last() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.support.packages import entry
 from vms.kernels.order import (
-    kernel_key,
+    build_key,
     normal_release,
     release_key,
     release_of_version,
@@ -83,7 +83,7 @@ def test_revisions_sort_within_a_release(
     )
 )
 def test_kernels_have_one_order(versions: list[str]) -> None:
-    kernels = sorted((entry(f"{number}", version) for number, version in enumerate(versions)), key=kernel_key)
+    kernels = sorted((entry(f"{number}", version) for number, version in enumerate(versions)), key=build_key)
     assert [kernel.version for kernel in kernels] == [
         "5.10.262-1",
         "6.12.9-1",
