@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 
 
-class Unsupported(Exception):
-    """The kernel (or modprobe, or iptables) said that it cannot; the message holds its own words.
-
-    The cell is `unsupported`.
-    """
-
-
 @dataclass(frozen=True)
 class Fact:
     """One named outcome.

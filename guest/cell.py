@@ -22,10 +22,11 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from guest import linux
-from guest.catalogue import Experiment, Unsupported
+from guest.catalogue import Experiment
+from guest.errors import Refused, Unsupported
 from guest.lab import Lab
 from guest.lab.rules import lock_file
-from guest.root import Asking, Refused, Root
+from guest.root import Asking, Root
 
 SCHEMA = 1
 _MOST_ANSWER = 15 << 20

@@ -16,21 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from guest.errors import Refused
 from guest.linux import errno_name
 from guest.observe import kmsg
 
 _TOOL_SECONDS = 20
-
-
-class Refused(Exception):
-    """The kernel refused what was asked of root.
-
-    `code` is the errno's name, or empty where a program spoke.
-    """
-
-    def __init__(self, words: str, code: str = "") -> None:
-        self.code = code
-        super().__init__(words)
 
 
 class Root:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, Unsupported, experiment
+from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.errors import ToolFailed, Unsupported
 from guest.lab import Lab
 from guest.lab.nftables import attempt
 from guest.lab.packets import tcp
-from guest.lab.rules import ToolFailed, program, tool
+from guest.lab.rules import program, tool
 
 _TABLES = ("filter", "nat", "mangle", "raw", "security")
 

@@ -6,9 +6,9 @@ import itertools
 import re
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.errors import Refused
 from guest.lab import Lab
 from guest.lab.packets import echo, endpoint, tcp, udp
-from guest.root import Refused
 
 _LOG = "net/netfilter/nf_conntrack_log_invalid"
 _LOG_ALL = "/proc/sys/net/netfilter/nf_log_all_netns"

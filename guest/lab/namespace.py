@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from guest import linux
-from guest.catalogue import Unsupported
+from guest.errors import Unsupported
 from guest.lab import nftables
 from guest.lab.journal import Journal
 from guest.lab.link import Links

@@ -8,7 +8,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from guest.catalogue import Unsupported
+from guest.errors import ToolFailed, Unsupported
 
 _TOOL_SECONDS = 20
 # The words of programs whose kernel lacks something. Anything else they complain of is a mistake of
@@ -19,10 +19,6 @@ _KERNEL_LACKS = re.compile(
     r"Protocol wrong type|No chain/target/match by that name",
     re.IGNORECASE,
 )
-
-
-class ToolFailed(Exception):
-    """A program of the userland failed for a reason that is not the kernel's."""
 
 
 def tool(*command: str, text: str = "") -> str:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from guest import cell, root
-from guest.catalogue import Experiment, Facts, Unsupported
+from guest.catalogue import Experiment, Facts
 from guest.cell import Cells
+from guest.errors import Unsupported
 from guest.lab import Lab
 from guest.observe import kmsg
 

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from guest.catalogue import Unsupported
+from guest.errors import Unsupported
 from guest.lab import Lab
 from guest.lab.packets import parse, udp
 

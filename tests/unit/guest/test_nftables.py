@@ -6,9 +6,8 @@ import ctypes
 
 import pytest
 
-from guest.catalogue import Unsupported
+from guest.errors import ToolFailed, Unsupported
 from guest.lab import nftables
-from guest.lab.rules import ToolFailed
 
 _ERROR = (
     b"/dev/stdin:1:63-69: Error: Could not process rule: Operation not permitted\nadd rule ip t c ip dscp set"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from guest.catalogue import Unsupported
-from guest.lab.rules import ToolFailed, program, restore_text, tool
+from guest.errors import ToolFailed, Unsupported
+from guest.lab.rules import program, restore_text, tool
 
 
 def test_each_table_is_committed() -> None:
