@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from invoke.context import Context
@@ -14,10 +15,12 @@ from commands.shell import RESULTS, ROOT, print_json, print_table, reported
 # of them uses.
 
 
+TESTS = ("unit", "guest", "browser")
 CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
     ("mypy",),
+    ("lint-imports",),
     ("pytest",),
 )
 
@@ -121,13 +124,19 @@ def doctor(_context: Context, accel: str = "auto") -> int:
     return 0 if good else 3
 
 
-@task
+@task(
+    iterable=["only"],
+    help={
+        "only": "run only these tests and no lint: unit, guest or browser (repeatable)",
+        "k": "run only tests whose name matches, as pytest's -k; no lint",
+    },
+)
 @reported
-def test(_context: Context) -> int:
-    """Run lint, types, and the unit, guest and browser tests."""
+def test(_context: Context, only: list[str], k: str | None = None) -> int:  # noqa: PT028 (a task)
+    """Run lint, types, and the unit, guest and browser tests; pytest's summary is the last line."""
     import subprocess
 
-    for check in CHECKS:
+    for check in chosen_checks(only, k):
         print(f"$ {' '.join(check)}", flush=True)
         code = subprocess.run(
             [Path(sys.executable).parent / check[0], *check[1:]], cwd=ROOT, check=False
@@ -135,3 +144,20 @@ def test(_context: Context) -> int:
         if code:
             return code
     return 0
+
+
+def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...], ...]:
+    """The commands to run: all checks, or pytest alone on some of the tests.
+
+    Raises UsageError for a kind of test that does not exist, and for an empty name.
+    """
+    from vms.errors import UsageError
+
+    if wrong := [kind for kind in only if kind not in TESTS]:
+        raise UsageError(f"--only {wrong[0] or repr('')}: choose one of {', '.join(TESTS)}")
+    if name is not None and not name.strip():
+        raise UsageError("-k: give a part of a test's name, for example -k deadline")
+    if not only and name is None:
+        return CHECKS
+    places = [f"tests/{kind}" for kind in TESTS if kind in only]
+    return (("pytest", *places, *(("-k", name) if name else ())),)

@@ -14,6 +14,7 @@ from invoke.context import Context
 
 import tasks
 from bench.figure import Figure
+from commands.project import chosen_checks
 from commands.shell import ROOT, reported
 from vms.errors import FetchError, LostGuest, UsageError
 
@@ -180,3 +181,30 @@ def test_an_offline_run_without_lists_says_what_to_do(
     code, said = matrix(capsys, offline=True)
     assert code == 3
     assert "--offline" in said
+
+
+def test_all_checks_end_with_pytest_so_that_its_summary_is_the_last_line() -> None:
+    assert chosen_checks([], None)[-1] == ("pytest",)
+
+
+def test_tests_are_chosen_by_kind_and_name() -> None:
+    assert chosen_checks(["unit"], None) == (("pytest", "tests/unit"),)
+    assert chosen_checks(["browser", "unit"], "deadline") == (
+        ("pytest", "tests/unit", "tests/browser", "-k", "deadline"),
+    )
+    assert chosen_checks([], "deadline") == (("pytest", "-k", "deadline"),)
+
+
+@pytest.mark.parametrize(
+    ("only", "name", "said"),
+    [
+        (["units"], None, "--only units: choose one of unit, guest, browser"),
+        ([""], None, "--only '': choose one of"),
+        ([], "", "-k: give a part of a test's name"),
+    ],
+)
+def test_a_choice_of_tests_that_means_nothing_is_wrong_use(
+    only: list[str], name: str | None, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        chosen_checks(only, name)
