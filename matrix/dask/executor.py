@@ -11,14 +11,15 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent import futures
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from matrix.dask.site import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
 from matrix.results.manifest import Surroundings
-from matrix.run.executor import Crew
+from matrix.run.executor import Executor
 from matrix.run.guests import Template
 from vms.deadline import Deadline
 from vms.errors import HostError
@@ -42,15 +43,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Crowd:
-    """A crew of Dask workers."""
+class DaskExecutor:
+    """Runs jobs on the workers of a Dask scheduler."""
 
     def __init__(self, client: Client, address: str, image: ImageCopy) -> None:
         self._client = client
         self._address = address
         self._image = image
         self._sent: Any = None
-        self._executor: Callable[[str], Executor] = cache(self._make_executor)
+        self._executor: Callable[[str], futures.Executor] = cache(self._make_executor)
         self._looked = 0.0
         self._seen = time.monotonic()
 
@@ -116,7 +117,7 @@ class Crowd:
         return found
 
     def _submit(
-        self, executor: Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs
+        self, executor: futures.Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs
     ) -> Future[T]:
         # Where the job runs, the future of the image has become the image.
         return executor.submit(with_image, self._image_there(), job, *arguments, **named)  # type: ignore[arg-type]
@@ -132,10 +133,10 @@ class Crowd:
                 self._sent = self._client.scatter(self._image, broadcast=True, hash=False)
         return self._sent
 
-    def _make_executor(self, worker: str) -> Executor:
+    def _make_executor(self, worker: str) -> futures.Executor:
         near = {"workers": [worker], "allow_other_workers": True} if worker else {}
         # pure=False: a cell that is asked again is another job.
-        made: Executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, **near)
+        made: futures.Executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, **near)
         return made
 
 
@@ -147,14 +148,14 @@ class Workers:
         self._address = address
         self._source = source
         self._image = image
-        self._ready: tuple[Site, Crowd] | None = None
+        self._ready: tuple[Site, DaskExecutor] | None = None
 
     @property
     def slots(self) -> int:
         """How many guests all workers that are there now can run at a time."""
         return sum(slots(self._client, self._address).values())
 
-    def crew(self, jobs: int) -> Crew:
+    def executor(self, jobs: int) -> Executor:
         """The workers, each of which has said how many guests it runs at a time."""
         return self._prepared[1]
 
@@ -165,13 +166,14 @@ class Workers:
         """
         image = self._image()
         deadline = Deadline(_PREPARE_SECONDS, "the workers to get ready")
-        crew = Crowd(self._client, self._address, copy_image(image))
+        executor = DaskExecutor(self._client, self._address, copy_image(image))
         under_way = {
-            crew.only(worker, find, self._source, image.sha256, kernels): worker for worker in crew.slots()
+            executor.only(worker, find, self._source, image.sha256, kernels): worker
+            for worker in executor.slots()
         }
         ended: set[Future[Found]] = set()
         while len(ended) < len(under_way):
-            crew.check()
+            executor.check()
             if deadline.expired:
                 late = ", ".join(worker for future, worker in under_way.items() if future not in ended)
                 raise HostError(f"waited {deadline.seconds:g} s for the workers {late} to get ready")
@@ -187,7 +189,7 @@ class Workers:
         for one in found:
             if wrong := site.differs(one):
                 raise HostError(wrong)
-        self._ready = site, crew
+        self._ready = site, executor
         return _together([one.surroundings for one in found])
 
     @property
@@ -201,7 +203,7 @@ class Workers:
         return self._prepared[0].template
 
     @property
-    def _prepared(self) -> tuple[Site, Crowd]:
+    def _prepared(self) -> tuple[Site, DaskExecutor]:
         assert self._ready, "prepare comes first"
         return self._ready
 

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Executors for the two kinds of work, and what a run must know of them."""
 
     def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
@@ -51,7 +51,7 @@ class Crew(Protocol):
         """Lets go of all that has not begun."""
 
 
-class Here:
+class LocalExecutor:
     """Threads on this machine: `jobs` guests that compute, some more that only wait, or fewer while
     there is no memory for so many.
     """

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from matrix.results.manifest import Surroundings
-from matrix.run.executor import Crew
+from matrix.run.executor import Executor
 from vms.deadline import Deadline
 from vms.kernels.kernel import BootFiles, Kernel
 
@@ -48,11 +48,11 @@ class Template(Protocol):
 class Guests(Protocol):
     """Where guests come from.
 
-    `fetch` and `template` are jobs for the crew; they may take minutes, bound them and raise
+    `fetch` and `template` are jobs for the executor; they may take minutes, bound them and raise
     HostError.
     """
 
-    def crew(self, jobs: int) -> Crew:
+    def executor(self, jobs: int) -> Executor:
         """Who runs them, at most `jobs` guests at a time on this machine."""
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:

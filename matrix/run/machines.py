@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from matrix.results.manifest import Surroundings
-from matrix.run.executor import Crew, Here
+from matrix.run.executor import Executor, LocalExecutor
 from vms.accel import REQUESTS, choose_accelerator
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, command_line, render
@@ -60,9 +60,9 @@ class Machines:
         self._given = image
         self._accelerator: Accelerator | None = None
 
-    def crew(self, jobs: int) -> Crew:
+    def executor(self, jobs: int) -> Executor:
         """Threads of this process."""
-        return Here(jobs)
+        return LocalExecutor(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         """Gets image and accelerator.

@@ -1,7 +1,7 @@
 """Runs a plan: every cell in a guest of its own, and its record on disk as soon as it is there.
 
-The work goes to the `concurrent.futures` executors of a crew, on this machine or on others. They
-only compute; every decision and all that is kept happens here, in the thread that called `execute`.
+Jobs go to an executor, on this machine or on others, and only compute: every decision is made and
+everything is written here, in the thread that called `execute`.
 The longest work that is ready goes first: kernels to boot, then cells by how long they took in an
 earlier run.
 """
@@ -29,7 +29,7 @@ from matrix.results.directory import RunDirectory
 from matrix.results.judge import Judged, judge
 from matrix.results.record import Record, Status
 from matrix.run.durations import expected_seconds
-from matrix.run.executor import Crew
+from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
 from matrix.run.progress import Display, KernelProgress, Phase
 from vms.deadline import Deadline
@@ -152,15 +152,15 @@ def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: D
     go on. On KeyboardInterrupt everything under way is ended within seconds, what is done stays,
     and the exception goes on.
     """
-    crew = guests.crew(jobs)
-    going = _Run(plan, guests, run, crew, display)
+    executor = guests.executor(jobs)
+    going = _Run(plan, guests, run, executor, display)
     try:
         going.all()
     except BaseException:
         going.stop()
         raise
     finally:
-        crew.close()
+        executor.close()
 
 
 @dataclass
@@ -175,7 +175,7 @@ class _KernelState:
 
 @dataclass(frozen=True)
 class _Job:
-    """A job for the crew: whose it is, what is done then, and what follows when it has ended."""
+    """A job for the executor: the kernel it belongs to, its phase, and what follows its end."""
 
     state: _KernelState
     phase: Phase
@@ -188,10 +188,12 @@ class _Job:
 class _Run:
     """The state of a run and what happens when one of its jobs ends. Used by one thread only."""
 
-    def __init__(self, plan: Plan, guests: Guests, run: RunDirectory, crew: Crew, display: Display) -> None:
+    def __init__(
+        self, plan: Plan, guests: Guests, run: RunDirectory, executor: Executor, display: Display
+    ) -> None:
         self._guests = guests
         self._run = run
-        self._crew = crew
+        self._executor = executor
         self._display = display
         self._expected = expected_seconds(run.path)
         # By whether they only wait: the jobs that wait to be handed over, and how many are under
@@ -224,31 +226,31 @@ class _Run:
             self._hand_over()
             with contextlib.suppress(queue.Empty):
                 future = self._ended.get(timeout=_TICK)
-                self._crew.check()
+                self._executor.check()
                 job = self._pending.pop(future)
                 self._working[job.waits] -= job.phase is not Phase.FETCHING
                 job.then(future)
             if time.monotonic() - ticked > _TICK:
                 ticked = time.monotonic()
-                self._crew.check()
+                self._executor.check()
                 for future, job in self._pending.items():
-                    if self._crew.begun(future):
+                    if self._executor.begun(future):
                         self._enter(job.state, job.phase)
                 self._display.tick()
 
     def stop(self) -> None:
         """Ends everything under way."""
-        self._crew.stop(self._pending)
+        self._executor.stop(self._pending)
 
     def _get_ready(self, seconds: float, job: _Job) -> None:
         heapq.heappush(self._ready[job.waits], (-seconds, next(self._count), job))
 
     def _hand_over(self) -> None:
         for waits, ready in self._ready.items():
-            while ready and self._crew.room(self._working[False], self._working[True], waits=waits):
+            while ready and self._executor.room(self._working[False], self._working[True], waits=waits):
                 _, _, job = heapq.heappop(ready)
                 self._working[waits] += 1
-                self._begin(self._crew.work(job.run, *job.arguments), job)
+                self._begin(self._executor.work(job.run, *job.arguments), job)
 
     def _begin(self, future: Future[Any], job: _Job) -> None:
         self._pending[future] = job
@@ -271,7 +273,7 @@ class _Run:
                 self._boot(state, files, cpus)
 
         job = _Job(state, Phase.FETCHING, then, self._guests.fetch, (state.kernel,))
-        self._begin(self._crew.fetch(job.run, *job.arguments), job)
+        self._begin(self._executor.fetch(job.run, *job.arguments), job)
 
     def _boot(self, state: _KernelState, files: BootFiles, cpus: int) -> None:
         cells = [cell for cell in state.cells if cell.experiment.cpus == cpus]
@@ -299,7 +301,7 @@ class _Run:
                 outcome = future.result()
             except Exception as error:
                 outcome = Outcome("", lost=_words(error))
-            self._crew.took(outcome.resident)
+            self._executor.took(outcome.resident)
             judged = verdict(cell, outcome, state.attempts[cell.key])
             earlier = state.crashes.get(cell.key)
             if judged.record.status is Status.ERROR and state.attempts[cell.key] < ATTEMPTS:

@@ -13,7 +13,7 @@ from typing import Any
 from guest.catalogue import Experiment, Fact, Invariant
 from matrix.results.manifest import Surroundings
 from matrix.results.record import Record
-from matrix.run.executor import Crew, Here
+from matrix.run.executor import Executor, LocalExecutor
 from matrix.run.progress import KernelProgress
 from vms.deadline import Deadline
 from vms.errors import LostGuest
@@ -136,8 +136,8 @@ class FakeGuests:
     lock: threading.Lock = field(default_factory=threading.Lock)
     surroundings: Surroundings = SURROUNDINGS
 
-    def crew(self, jobs: int) -> Crew:
-        return Here(jobs)
+    def executor(self, jobs: int) -> Executor:
+        return LocalExecutor(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         assert kernels
