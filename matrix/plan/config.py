@@ -19,11 +19,11 @@ from vms.settings import Debian
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """What the cache may hold.
+class CacheConfig:
+    """How large the cache may grow.
 
-    Beyond `keep`, a size like 20GB, a run removes at its end the templates that were used longest
-    ago.
+    If it exceeds `keep`, a size such as 20GB, a run ends by removing the least recently used
+    templates.
     """
 
     keep: str = "20GB"
@@ -54,7 +54,7 @@ class Config:
     experiments: tuple[str, ...] = ("*",)
     own_experiments: str = ""
     history: str = ""
-    cache: Keeping = dataclasses.field(default_factory=Keeping)
+    cache: CacheConfig = dataclasses.field(default_factory=CacheConfig)
     debian: Debian = dataclasses.field(default_factory=Debian)
 
 
