@@ -256,13 +256,13 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     from matrix.baseline.baseline import accept as accepted
     from matrix.baseline.baseline import read_baseline, whoami, write_baseline
     from matrix.results.directory import now
-    from matrix.results.latest import Known, read_finished, read_known
+    from matrix.results.latest import LatestAnswers, read_finished, read_latest
 
     baseline = read_baseline(BASELINE)
     known = (
-        Known().with_run(*read_finished(RESULTS / run))
+        LatestAnswers().with_run(*read_finished(RESULTS / run))
         if run
-        else read_known(RESULTS, baseline.known, complain)
+        else read_latest(RESULTS, baseline.known, complain)
     )
     moved = accepted(baseline, known, who or whoami(ROOT), now(), why)
     write_baseline(BASELINE, moved)

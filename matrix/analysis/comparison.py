@@ -13,7 +13,7 @@ from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import variants_label
 from matrix.analysis.upgrade import Answers, read_answers
 from matrix.plan.plan import cell_label, variant_name
-from matrix.results.latest import Known, read_finished
+from matrix.results.latest import LatestAnswers, read_finished
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record, Status
 from vms.errors import UsageError
@@ -109,7 +109,7 @@ def read_side(spec: str, results: Path) -> Side:
     manifest, records_of_run = read_finished(path)
     kernels = {entry.id: entry for entry in manifest.kernels}
     if kernel:
-        entry = Answers(Known().with_run(manifest, records_of_run)).pick(kernel)
+        entry = Answers(LatestAnswers().with_run(manifest, records_of_run)).pick(kernel)
         kernels = {entry.id: entry}
     by_kernel = {
         entry.id: {

@@ -19,7 +19,7 @@ from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.analysis.table import variants_label
 from matrix.plan.plan import variant_name
 from matrix.results.directory import cell_path
-from matrix.results.latest import Known, read_finished
+from matrix.results.latest import LatestAnswers, read_finished
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError
@@ -110,7 +110,7 @@ class Answers:
     its cells is there.
     """
 
-    known: Known = field(default_factory=Known)
+    known: LatestAnswers = field(default_factory=LatestAnswers)
     runs: Mapping[str, Path] = field(default_factory=dict)
 
     def pick(self, spec: str) -> KernelEntry:
@@ -147,7 +147,7 @@ class Answers:
 
 def read_answers(results: Path) -> Answers:
     """The newest answer of every cell in any run, `results/reference` included."""
-    known, runs = Known(), dict[str, Path]()
+    known, runs = LatestAnswers(), dict[str, Path]()
     for path in sorted(
         path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
     ):

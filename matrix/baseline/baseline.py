@@ -18,7 +18,7 @@ import msgspec
 from matrix.analysis.compare import comparable
 from matrix.plan.plan import variant_name
 from matrix.results.directory import write_whole
-from matrix.results.latest import Answer, Key, Known
+from matrix.results.latest import Answer, Key, LatestAnswers
 from matrix.results.manifest import kernel_entry
 from matrix.results.record import FactValue, Record, Status
 from vms import tool
@@ -47,7 +47,7 @@ class Acceptance:
 class Baseline:
     """What is accepted, and each acceptance that led there, oldest first."""
 
-    known: Known = field(default_factory=Known)
+    known: LatestAnswers = field(default_factory=LatestAnswers)
     acceptances: tuple[Acceptance, ...] = ()
 
 
@@ -75,7 +75,7 @@ class BaselineFile(msgspec.Struct):
     cells: list[BaselineCell]
 
 
-def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> Baseline:
+def accept(baseline: Baseline, known: LatestAnswers, who: str, when: str, why: str) -> Baseline:
     """The baseline moved to what is known. A cell that is `unstable` now keeps what was accepted
     before.
 
@@ -98,7 +98,7 @@ def accept(baseline: Baseline, known: Known, who: str, when: str, why: str) -> B
         **{key: entry for key, entry in known.kernels.items() if any(key == cell[0] for cell in answers)},
     }
     return Baseline(
-        Known(kernels, answers), (*baseline.acceptances, Acceptance(who, when, why.strip(), moved))
+        LatestAnswers(kernels, answers), (*baseline.acceptances, Acceptance(who, when, why.strip(), moved))
     )
 
 
@@ -143,7 +143,7 @@ def read_baseline(path: Path) -> Baseline:
             kernels[cell.kernel].name, cell.experiment, cell.variant, cell.status, cell.facts, cell.reason
         )
         answers[cell.kernel, cell.experiment, variant_name(cell.variant)] = Answer(record, cell.seen)
-    return Baseline(Known(kernels, answers), tuple(file.acceptances))
+    return Baseline(LatestAnswers(kernels, answers), tuple(file.acceptances))
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:

@@ -15,7 +15,7 @@ from matrix.analysis.ledger.model import Change as LedgerEntry
 from matrix.analysis.ledger.model import Ledger
 from matrix.baseline.baseline import Baseline
 from matrix.plan.plan import variant_name
-from matrix.results.latest import Key, Known
+from matrix.results.latest import Key, LatestAnswers
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
 from vms.kernels.order import build_key
@@ -110,7 +110,7 @@ def _sentences(entries: Iterable[LedgerEntry]) -> str:
     return " ".join(f"{commit.sentence} ({commit.link or commit.title})" for commit in commits)
 
 
-def standing(baseline: Baseline, known: Known) -> Standing:
+def standing(baseline: Baseline, known: LatestAnswers) -> Standing:
     """Compares what is known, which includes the baseline, with what is accepted.
 
     A new build is compared with its left neighbour of the same flavour among all builds known, so

@@ -23,7 +23,7 @@ from matrix.plan.plan import Plan, variant_name
 from matrix.report.text.night import junit_with_news
 from matrix.report.write import write_reports
 from matrix.results.directory import json_bytes, write_whole
-from matrix.results.latest import Key, Known, read_finished, read_known
+from matrix.results.latest import Key, LatestAnswers, read_finished, read_latest
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
@@ -58,7 +58,7 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
     is `unstable`.
     """
     begun = time.monotonic()
-    before = read_known(shop.results, baseline.known, shop.display.note)
+    before = read_latest(shop.results, baseline.known, shop.display.note)
     tonight = choose(shop.plan, before, today)
     old = standing(baseline, before)
     after, path, records = before, None, list[Record]()
@@ -109,7 +109,7 @@ def _run(shop: Workshop, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
     return result.run, *read_finished(result.run)
 
 
-def _disagreeing(shop: Workshop, plan: Plan, after: Known, suspects: Standing) -> dict[Key, Record]:
+def _disagreeing(shop: Workshop, plan: Plan, after: LatestAnswers, suspects: Standing) -> dict[Key, Record]:
     """Asks the cells with news again and gives the other answers of those that answered
     differently.
     """
@@ -121,7 +121,7 @@ def _disagreeing(shop: Workshop, plan: Plan, after: Known, suspects: Standing) -
         return {}
     shop.display.note(f"asking {len(again.cells)} cells again that changed or failed")
     _, manifest, records = _run(shop, again)
-    second = Known().with_run(manifest, records).answers
+    second = LatestAnswers().with_run(manifest, records).answers
     return {
         key: answer.record
         for key, answer in second.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from matrix.plan.plan import Cell, Plan
-from matrix.results.latest import Known
+from matrix.results.latest import LatestAnswers
 from vms.kernels.kernel import Kernel
 
 ROUND = 14
@@ -26,7 +26,7 @@ class Tonight:
     sample: tuple[Kernel, ...]
 
 
-def choose(plan: Plan, known: Known, today: date) -> Tonight:
+def choose(plan: Plan, known: LatestAnswers, today: date) -> Tonight:
     """What of the plan has to be run, the same for the same inputs.
 
     New is a cell without an answer: of a new kernel, a new or rewritten experiment, or one that so

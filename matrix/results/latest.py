@@ -32,13 +32,13 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Known:
+class LatestAnswers:
     """Kernels by id and answers by cell. A cell that only ever ended in `error` is not known."""
 
     kernels: Mapping[str, KernelEntry] = field(default_factory=dict)
     answers: Mapping[Key, Answer] = field(default_factory=dict)
 
-    def with_run(self, manifest: Manifest, records: Iterable[Record]) -> Known:
+    def with_run(self, manifest: Manifest, records: Iterable[Record]) -> LatestAnswers:
         """With the run's answers where they are newer than what was known."""
         ids = {entry.name: entry.id for entry in manifest.kernels}
         answers = dict(self.answers)
@@ -67,7 +67,7 @@ class Known:
         return answer if answer.record.facts.keys() == {fact.name for fact in cell.experiment.facts} else None
 
 
-def read_known(results: Path, start: Known, complain: Callable[[str], None]) -> Known:
+def read_latest(results: Path, start: LatestAnswers, complain: Callable[[str], None]) -> LatestAnswers:
     """`start` with the answers of every finished nightly run.
 
     Runs that cannot be read are left out and complained of.

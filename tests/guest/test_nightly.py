@@ -21,7 +21,7 @@ from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.report.text.night import summary
 from matrix.results.directory import now
-from matrix.results.latest import read_known
+from matrix.results.latest import read_latest
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
 from vms.cache import Cache
@@ -58,7 +58,7 @@ class House:
         return nightly(shop, self.baseline, read_ledger(), datetime.now(UTC).date())
 
     def accept(self) -> None:
-        known = read_known(self.results, self.baseline.known, pytest.fail)
+        known = read_latest(self.results, self.baseline.known, pytest.fail)
         self.baseline = accept(self.baseline, known, "Ada", now(), "looked at")
 
 

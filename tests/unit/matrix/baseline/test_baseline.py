@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from matrix.baseline.baseline import Baseline, accept, read_baseline, whoami, write_baseline
-from matrix.results.latest import Known
+from matrix.results.latest import LatestAnswers
 from matrix.results.record import FactValue, Record, Status
 from tests.support.nights import KEY, cell, manifest
 from vms.errors import UsageError
@@ -17,8 +17,8 @@ from vms.errors import UsageError
 WHEN = "2026-11-05T09:00:00+00:00"
 
 
-def known(day: int, *records: Record, on: Known | None = None) -> Known:
-    return (on or Known()).with_run(manifest(day, "6.1.5", "6.12.9"), records)
+def known(day: int, *records: Record, on: LatestAnswers | None = None) -> LatestAnswers:
+    return (on or LatestAnswers()).with_run(manifest(day, "6.1.5", "6.12.9"), records)
 
 
 def first() -> Baseline:

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.deviations import Standing, standing
-from matrix.results.latest import Known
+from matrix.results.latest import LatestAnswers
 from matrix.results.record import FactValue, Record, Status
 from tests.support.nights import cell, manifest
 
 NAMES = ("6.1.4", "6.1.5", "6.1.6", "6.12.9")
 
 
-def night(day: int, *records: Record, on: Baseline | None = None) -> Known:
-    return (on.known if on else Known()).with_run(manifest(day, *NAMES), records)
+def night(day: int, *records: Record, on: Baseline | None = None) -> LatestAnswers:
+    return (on.known if on else LatestAnswers()).with_run(manifest(day, *NAMES), records)
 
 
 def accepted(*records: Record) -> Baseline:
@@ -98,7 +98,9 @@ def test_flavours_are_rows_of_their_own() -> None:
     run = manifest(1, "6.1.4", "6.1.5", "6.1.6")
     generic = run.kernels[1]
     run = replace(run, kernels=(run.kernels[0], replace(generic, flavour="generic"), run.kernels[2]))
-    known = Known().with_run(run, [cell("6.1.4", flows=7), cell("6.1.5", flows=8), cell("6.1.6", flows=7)])
+    known = LatestAnswers().with_run(
+        run, [cell("6.1.4", flows=7), cell("6.1.5", flows=8), cell("6.1.6", flows=7)]
+    )
     assert shown(standing(Baseline(), known)) == []
 
 

@@ -23,7 +23,7 @@ from matrix.nightly.nightly import Workshop, nightly
 from matrix.nightly.sample import ROUND, choose
 from matrix.plan.plan import Plan, make_plan
 from matrix.report.text.night import summary
-from matrix.results.latest import Known, read_finished, read_known
+from matrix.results.latest import LatestAnswers, read_finished, read_latest
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import Record, Status
 from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
@@ -95,7 +95,7 @@ class House:
         return nightly(shop, self.baseline, LEDGER, today)
 
     def accept(self) -> None:
-        known = read_known(self.results, self.baseline.known, pytest.fail)
+        known = read_latest(self.results, self.baseline.known, pytest.fail)
         self.baseline = accept(self.baseline, known, "Ada", "2026-11-01T09:00:00+00:00", "looked at")
 
 
@@ -301,9 +301,9 @@ def test_the_sample_is_the_same_for_the_same_day_and_comes_round_to_every_kernel
     assert seen == {kernel.name for kernel in kernels}
 
 
-def _all_known(plan: Plan) -> Known:
+def _all_known(plan: Plan) -> LatestAnswers:
     run = Manifest("r", "p", "2026-10-01T02:00:00+00:00", (), 1, (), kernel_entries(plan), SURROUNDINGS)
-    return Known().with_run(
+    return LatestAnswers().with_run(
         run,
         [
             Record(cell.kernel.name, cell.experiment.name, {}, Status.PASS, {"flows": 10})

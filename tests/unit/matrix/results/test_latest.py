@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from matrix.plan.plan import Cell
-from matrix.results.latest import Known, read_finished, read_known
+from matrix.results.latest import LatestAnswers, read_finished, read_latest
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
@@ -23,7 +23,7 @@ def test_the_newest_run_wins_whatever_the_order_of_reading() -> None:
         (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)]),
     ]
     for order in (runs, runs[::-1]):
-        known = Known()
+        known = LatestAnswers()
         for run in order:
             known = known.with_run(*run)
         assert known.answers[KEY].record.facts == {"flows": 8}
@@ -31,13 +31,13 @@ def test_the_newest_run_wins_whatever_the_order_of_reading() -> None:
 
 
 def test_an_error_is_no_answer() -> None:
-    known = Known().with_run(manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
+    known = LatestAnswers().with_run(manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
     assert known.with_run(manifest(2, "6.1.5"), [cell("6.1.5", Status.ERROR)]).answers == known.answers
 
 
 def test_a_kernel_that_the_manifest_does_not_name_is_refused() -> None:
     with pytest.raises(UsageError, match="does not name"):
-        Known().with_run(manifest(1, "6.1.5"), [cell("6.1.6", flows=7)])
+        LatestAnswers().with_run(manifest(1, "6.1.5"), [cell("6.1.6", flows=7)])
 
 
 def test_a_rewritten_experiment_has_no_answer_yet() -> None:
@@ -46,7 +46,7 @@ def test_a_rewritten_experiment_has_no_answer_yet() -> None:
         kernel.name, kernel.id, kernel.series, kernel.release, kernel.flavour, kernel.version, kernel.suite
     )
     run = Manifest("run", "plan", "2026-11-01T02:00:00+00:00", (), 1, (), (entry,), SURROUNDINGS)
-    known = Known().with_run(run, [cell("6.1.5", flows=7)])
+    known = LatestAnswers().with_run(run, [cell("6.1.5", flows=7)])
     assert known.answer_to(Cell(kernel, make_experiment("table-full"), {})) is not None
     assert (
         known.answer_to(Cell(kernel, make_experiment("table-full", {"flows": int, "drops": int}), {})) is None
@@ -66,7 +66,7 @@ def test_only_finished_nights_count_and_what_cannot_be_read_is_complained_of(tmp
     (tmp_path / "broken" / "nightly.json").write_text("{}")
     (tmp_path / "latest").symlink_to("night-03")
     complaints: list[str] = []
-    known = read_known(tmp_path, Known(), complaints.append)
+    known = read_latest(tmp_path, LatestAnswers(), complaints.append)
     assert known.answers[KEY].record.facts == {"flows": 2}
     assert len(complaints) == 1
     assert "broken" in complaints[0]
