@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from bench.figure import Figure
 from bench.guests import OWN, ROOT, cells_of, config, kernels, machines, make_templates, seconds_of
 from matrix.dask.executor import connected
-from matrix.dask.site import WorkersMachines
+from matrix.dask.site import WorkerMachines
 from matrix.plan.plan import Plan
 from vms.capacity import processors
 from vms.errors import HostError
@@ -53,7 +53,7 @@ def _rate(what: str, number: int, rate: float, one: float) -> Figure:
 
 def cells_per_second(plan: Plan, number: int) -> float:
     """With so many workers on loopback. The first run, in which they get ready, is not counted."""
-    source = WorkersMachines(config().debian, "auto", offline=False, own_experiments=OWN)
+    source = WorkerMachines(config().debian, "auto", offline=False, own_experiments=OWN)
     with site(number) as address, connected(address, source, lambda: machines().image) as workers:
         seconds_of(cells_of(plan.kernels, number * 4), workers, number)
         return len(plan.cells) / seconds_of(plan, workers, number)

@@ -97,9 +97,9 @@ def matrix(
         guests: Guests = machines
         if scheduler:
             from matrix.dask.executor import connected
-            from matrix.dask.site import WorkersMachines
+            from matrix.dask.site import WorkerMachines
 
-            source = WorkersMachines(config.debian, accel, offline, config.own_experiments)
+            source = WorkerMachines(config.debian, accel, offline, config.own_experiments)
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
         result = run_matrix(

@@ -17,7 +17,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from matrix.dask.site import Fetched, Found, RemoteTemplate, Site, Source, code_digest, find, with_image
+from matrix.dask.site import (
+    Fetched,
+    RemoteTemplate,
+    Site,
+    Source,
+    WorkerState,
+    code_digest,
+    prepare_worker,
+    with_image,
+)
 from matrix.results.manifest import Surroundings
 from matrix.run.executor import Executor
 from matrix.run.guests import Template
@@ -71,11 +80,11 @@ class DaskExecutor:
         """Dask has its own queues."""
         return True
 
-    def begun(self, future: Future[Any]) -> bool:
-        """All that was handed over counts as begun."""
+    def started(self, future: Future[Any]) -> bool:
+        """All that was handed over counts as started."""
         return not future.done()
 
-    def took(self, resident: int) -> None:
+    def note_memory(self, resident: int) -> None:
         """How many guests a machine bears is what its worker declares."""
 
     def check(self) -> None:
@@ -100,7 +109,7 @@ class DaskExecutor:
     def close(self) -> None:
         """The connection is closed by whoever opened it."""
 
-    def only(self, worker: str, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+    def work_on(self, worker: str, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job on this very worker."""
         executor = self._client.get_executor(
             pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False
@@ -168,10 +177,10 @@ class Workers:
         deadline = Deadline(_PREPARE_SECONDS, "the workers to get ready")
         executor = DaskExecutor(self._client, self._address, copy_image(image))
         under_way = {
-            executor.only(worker, find, self._source, image.sha256, kernels): worker
+            executor.work_on(worker, prepare_worker, self._source, image.sha256, kernels): worker
             for worker in executor.slots()
         }
-        ended: set[Future[Found]] = set()
+        ended: set[Future[WorkerState]] = set()
         while len(ended) < len(under_way):
             executor.check()
             if deadline.expired:
@@ -190,7 +199,7 @@ class Workers:
             if wrong := site.differs(one):
                 raise HostError(wrong)
         self._ready = site, executor
-        return _together([one.surroundings for one in found])
+        return _merged([one.surroundings for one in found])
 
     @property
     def fetch(self) -> Callable[[Kernel], BootFiles]:
@@ -257,7 +266,7 @@ def slots(client: Client, address: str) -> dict[str, int]:
     }
 
 
-def _together(all_of_them: list[Surroundings]) -> Surroundings:
+def _merged(all_of_them: list[Surroundings]) -> Surroundings:
     """Image and agent are the same; what may differ from machine to machine is listed."""
 
     def listed(values: list[str]) -> str:

@@ -25,7 +25,7 @@ PORT = 8786  # Dask's own
 _CONNECT_SECONDS = 20
 _CLOSE_SECONDS = 2.0
 
-Said = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 class _Scheduler(Scheduler):  # type: ignore[misc]
@@ -38,7 +38,7 @@ class _Worker(Worker):  # type: ignore[misc]
         """Nobody asked for one."""
 
 
-def serve_scheduler(host: str, port: int, say: Said) -> None:
+def serve_scheduler(host: str, port: int, say: Say) -> None:
     """Runs a scheduler on this address until it is interrupted.
 
     Raises HostError if the address cannot be had.
@@ -58,7 +58,7 @@ def serve_scheduler(host: str, port: int, say: Said) -> None:
     _run(serve())
 
 
-def serve_worker(address: str, slots: int, say: Said) -> None:
+def serve_worker(address: str, slots: int, say: Say) -> None:
     """Runs guests for the scheduler at `address`, `slots` at a time, until interrupted or until the
     scheduler goes away.
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class WorkersMachines:
+class WorkerMachines:
     """A worker's guests are its own machine's.
 
     The settings are those of the run; its cache, mirror and experiments the worker's own.
@@ -52,7 +52,7 @@ class WorkersMachines:
 
 
 @dataclass(frozen=True)
-class Found:
+class WorkerState:
     """What a worker has: its address, its surroundings, and a digest of this project's code
     there.
     """
@@ -84,11 +84,11 @@ class Site:
     def fetch(self, kernel: Kernel) -> BootFiles:
         """The kernel's files on the worker that runs this."""
         files = self.guests(kernel).fetch(kernel)
-        return Fetched(**vars(files), worker=here())
+        return Fetched(**vars(files), worker=worker_address())
 
     def template(self, files: BootFiles, cpus: int) -> Template:
         """A template on the worker that runs this."""
-        template = RemoteTemplate(self, files.kernel, cpus, here())
+        template = RemoteTemplate(self, files.kernel, cpus, worker_address())
         template.make()
         return template
 
@@ -96,14 +96,14 @@ class Site:
         """The worker's guests. Raises HostError if they are not those of the run."""
 
         def make() -> Guests:
-            wrong = self.differs(find(self.source, self.image, [kernel]))
+            wrong = self.differs(prepare_worker(self.source, self.image, [kernel]))
             if wrong:
                 raise HostError(wrong)
             return _guests(self.source, self.image)
 
         return _once((self, "guests"), make)
 
-    def differs(self, found: Found) -> str:
+    def differs(self, found: WorkerState) -> str:
         """In what the worker is not like the others, and what to do; empty if it is like them."""
         if found.code != self.code:
             return (
@@ -142,9 +142,9 @@ class RemoteTemplate:
         )
 
 
-def find(source: Source, image: str, kernels: Sequence[Kernel]) -> Found:
+def prepare_worker(source: Source, image: str, kernels: Sequence[Kernel]) -> WorkerState:
     """Gets the worker that runs this ready, and says what it has."""
-    return Found(here(), _guests(source, image).prepare(kernels), code_digest())
+    return WorkerState(worker_address(), _guests(source, image).prepare(kernels), code_digest())
 
 
 def with_image(copy: ImageCopy, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -153,7 +153,7 @@ def with_image(copy: ImageCopy, job: Callable[P, T], *arguments: P.args, **named
     return job(*arguments, **named)
 
 
-def here() -> str:
+def worker_address() -> str:
     """The address of the worker that runs this."""
     from distributed import get_worker
 

@@ -35,10 +35,10 @@ class Executor(Protocol):
         What is held back can still be overtaken by a longer one.
         """
 
-    def begun(self, future: Future[Any]) -> bool:
+    def started(self, future: Future[Any]) -> bool:
         """Whether a job that is not done is being worked on, as far as one can tell."""
 
-    def took(self, resident: int) -> None:
+    def note_memory(self, resident: int) -> None:
         """A guest took that many bytes of memory."""
 
     def check(self) -> None:
@@ -48,7 +48,7 @@ class Executor(Protocol):
         """Ends all that is under way, within seconds."""
 
     def close(self) -> None:
-        """Lets go of all that has not begun."""
+        """Lets go of all that has not started."""
 
 
 class LocalExecutor:
@@ -81,16 +81,16 @@ class LocalExecutor:
         if waiting >= _WAITING if waits else computing >= self._jobs:
             return False
         each = self._largest or GUEST
-        # Those under way may have just begun, and free memory does not show yet what they will
+        # Those under way may have just started, and free memory does not show yet what they will
         # take.
         still_growing = max(0, working * each - sum(map(resident, children())))
         return free_memory() - still_growing > each
 
-    def begun(self, future: Future[Any]) -> bool:
+    def started(self, future: Future[Any]) -> bool:
         """Whether a thread is at it."""
         return future.running()
 
-    def took(self, resident: int) -> None:
+    def note_memory(self, resident: int) -> None:
         """A guest took that many bytes of memory."""
         self._largest = max(self._largest, resident)
 
@@ -101,11 +101,11 @@ class LocalExecutor:
         """Ends every guest and every tool, and gives the threads a moment to clean up behind
         them.
         """
-        begun = [future for future in under_way if not future.cancel()]
+        started = [future for future in under_way if not future.cancel()]
         interrupt()
-        wait(begun, timeout=_STOP_SECONDS)
+        wait(started, timeout=_STOP_SECONDS)
 
     def close(self) -> None:
-        """Lets go of all that has not begun."""
+        """Lets go of all that has not started."""
         self._fetching.shutdown(wait=False, cancel_futures=True)
         self._working.shutdown(wait=False, cancel_futures=True)

@@ -234,7 +234,7 @@ class _Run:
                 ticked = time.monotonic()
                 self._executor.check()
                 for future, job in self._pending.items():
-                    if self._executor.begun(future):
+                    if self._executor.started(future):
                         self._enter(job.state, job.phase)
                 self._display.tick()
 
@@ -301,7 +301,7 @@ class _Run:
                 outcome = future.result()
             except Exception as error:
                 outcome = Outcome("", lost=_words(error))
-            self._executor.took(outcome.resident)
+            self._executor.note_memory(outcome.resident)
             judged = verdict(cell, outcome, state.attempts[cell.key])
             earlier = state.crashes.get(cell.key)
             if judged.record.status is Status.ERROR and state.attempts[cell.key] < ATTEMPTS:

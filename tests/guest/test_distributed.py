@@ -12,7 +12,7 @@ import pytest
 
 from guest.catalogue import load
 from matrix.dask.executor import connected
-from matrix.dask.site import WorkersMachines
+from matrix.dask.site import WorkerMachines
 from matrix.invocation import Result, run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import Plan, plan_choices
@@ -40,7 +40,7 @@ def plan() -> Plan:
 
 def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
     image = Machines(CONFIG.debian, Cache.default()).image
-    source = WorkersMachines(CONFIG.debian, "auto", offline=False, own_experiments="")
+    source = WorkerMachines(CONFIG.debian, "auto", offline=False, own_experiments="")
     with connected(site.address, source, lambda: image) as workers:
         return run_matrix(plan, load(), workers, results, workers.slots, ["matrix"], seen)
 

@@ -35,7 +35,7 @@ def test_guests_that_have_just_begun_will_take_memory_too(monkeypatch: pytest.Mo
     many = LocalExecutor(64)
     free(monkeypatch, 2000, 0, 0, 0)
     assert [many.room(working, 0, waits=False) for working in range(5)] == [True, True, True, False, False]
-    many.took(100 << 20)
+    many.note_memory(100 << 20)
     assert many.room(18, 0, waits=False)
     assert not many.room(19, 0, waits=False)
     free(monkeypatch, 110, *[100] * 40)
@@ -46,10 +46,10 @@ def test_what_guests_really_take_is_what_counts_from_then_on(
     local: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 100, 80)
-    local.took(80 << 20)
+    local.note_memory(80 << 20)
     assert local.room(1, 0, waits=False)
-    local.took(120 << 20)
-    local.took(10 << 20)
+    local.note_memory(120 << 20)
+    local.note_memory(10 << 20)
     assert not local.room(1, 0, waits=False)
 
 
