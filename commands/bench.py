@@ -24,7 +24,7 @@ from commands.shell import complain, console, reported, tidy
     },
 )
 @reported
-def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:
+def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:  # noqa: A002
     """Measure what cells, runs and reports cost, as ratios within one run, with what is the least
     they could cost.
     """

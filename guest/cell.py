@@ -178,8 +178,8 @@ def _listen(
     for fd in (answer, printed, channel.fileno()):
         poll.register(fd, select.POLLIN)
     while True:
-        ready = poll.poll(max(0.0, end - time.monotonic()) * 1000)
-        if not ready:
+        left = end - time.monotonic()  # looked at each time, since a child may print without end
+        if left <= 0 or not (ready := poll.poll(left * 1000)):
             return "timeout", b"", words
         for fd, _ in ready:
             data = os.read(fd, 1 << 16)
@@ -195,10 +195,15 @@ def _listen(
             elif fd == printed:
                 words = (words + data)[-_MOST_PRINTED:]
             else:
-                request += data
-                while b"\n" in request:
-                    line, _, request = request.partition(b"\n")
-                    channel.sendall(root.answer(line))
+                request = _serve(root, channel, request + data)
+
+
+def _serve(root: Root, channel: socket.socket, request: bytes) -> bytes:
+    """Answers each whole line that the cell sent to root, and returns the rest."""
+    *lines, rest = request.split(b"\n")
+    for line in lines:
+        channel.sendall(root.answer(line))
+    return rest
 
 
 def _rest(printed: int) -> bytes:

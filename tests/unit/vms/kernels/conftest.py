@@ -102,7 +102,7 @@ def repository(tmp_path: Path, keys: tuple[Key, Key]) -> Iterator[Repository]:
                 self.wfile.flush()
                 repository.released.wait(60)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
