@@ -85,7 +85,7 @@ class Cache:
             if handle:
                 with handle:
                     if not final.is_dir():
-                        self._build(final, build, deadline)
+                        self._build(final, build)
             elif not final.is_dir():
                 _wait(lock, deadline)
         os.utime(final)
@@ -119,7 +119,7 @@ class Cache:
             _in_use.pop(path).close()
         return False
 
-    def _build(self, final: Path, build: Callable[[Path], None], deadline: Deadline) -> None:
+    def _build(self, final: Path, build: Callable[[Path], None]) -> None:
         for left in final.parent.glob(f".{final.name}-*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
