@@ -15,12 +15,14 @@ from matrix.plan.catalogue import read_catalogue
 from matrix.plan.config import Config, read_config
 from matrix.plan.plan import Cell, Plan
 from matrix.results.directory import now, open_run
+from matrix.results.judge import Outcome
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import Record, Status
+from matrix.run.cell import Question, ask
 from matrix.run.guests import Guests
 from matrix.run.machines import Machines
 from matrix.run.progress import KernelProgress
-from matrix.run.runner import Outcome, Question, ask, execute
+from matrix.run.runner import execute
 from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline

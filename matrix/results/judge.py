@@ -44,6 +44,23 @@ class _Answer(msgspec.Struct):
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What came of one attempt at a cell: an answer, or else why there is none.
+
+    `seconds` is from the guest's start to its end, `resident` the bytes of memory it took for
+    itself.
+    """
+
+    request_id: str
+    answer: bytes | None = None
+    lost: str = ""
+    crashed: str | None = None
+    console: str = ""
+    seconds: float = 0.0
+    resident: int = 0
+
+
+@dataclass(frozen=True)
 class Judged:
     """A record and the contents of the evidence files it names."""
 
@@ -53,6 +70,41 @@ class Judged:
 
 class _BadAnswerError(Exception):
     """What the guest sent is not an answer."""
+
+
+def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
+    """The record of one attempt: a crash is the kernel's, a lost guest is our error, an answer is
+    judged.
+    """
+    seconds = round(outcome.seconds, 3)
+    blank = Record(
+        cell.kernel.name,
+        cell.experiment.name,
+        dict(cell.variant),
+        Status.ERROR,
+        reason=outcome.lost,
+        seconds=seconds,
+        attempts=attempts,
+    )
+    if outcome.crashed is not None:
+        return Judged(replace(blank, status=Status.CRASH, reason=outcome.crashed), {})
+    if outcome.answer is None:
+        return Judged(blank, {})
+    judged = judge(cell, outcome.request_id, outcome.answer)
+    return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
+
+
+def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
+    """The record of a cell that may have crashed before. Only a kernel that crashes again has
+    crashed of what was asked.
+
+    A crash that does not come again may be a race of the kernel's or a mistake of the emulator's;
+    the cell is `unstable` then.
+    """
+    if crashed is None or judged.record.status in (Status.CRASH, Status.ERROR):
+        return judged
+    reason = f"{judged.record.status} when asked again, but crashed before: {crashed.record.reason}"
+    return replace(judged, record=replace(judged.record, status=Status.UNSTABLE, reason=reason))
 
 
 def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:

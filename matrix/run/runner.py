@@ -13,7 +13,6 @@ import heapq
 import itertools
 import math
 import queue
-import secrets
 import time
 import traceback
 from collections import Counter
@@ -22,126 +21,22 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
-
 from matrix.plan.plan import Cell, Plan
 from matrix.results.directory import RunDirectory
-from matrix.results.judge import Judged, judge
+from matrix.results.judge import Judged, Outcome, confirmed, verdict
 from matrix.results.record import Record, Status
+from matrix.run.cell import Question, ask
 from matrix.run.durations import expected_seconds
 from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
 from matrix.run.progress import Display, KernelProgress, Phase
-from vms.deadline import Deadline
 from vms.errors import LostGuest, MatrixError, Unbootable
 from vms.kernels.kernel import BootFiles, Kernel
 
 ATTEMPTS = 3
 """How often a cell is run, and a kernel booted, before losing its guest counts as our error."""
 
-_ANSWER_GRACE = 20.0  # seconds the agent has beyond the experiment's own to end it and to answer
 _TICK = 0.25
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of one guest; all a worker needs to know of a cell.
-
-    `seconds` bounds the experiment.
-    """
-
-    what: str
-    experiment: str
-    variant: dict[str, str]
-    seconds: float
-
-    def line(self, request_id: str) -> bytes:
-        """The request to the agent, with the time it is now and entropy of its own, since clones
-        must share neither.
-        """
-        fields = {
-            "id": request_id,
-            "do": "run",
-            "experiment": self.experiment,
-            "variant": self.variant,
-            "seconds": self.seconds,
-            "time": time.time(),
-            "entropy": secrets.token_hex(32),
-        }
-        return msgspec.json.encode(fields)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one attempt at a cell: an answer, or else why there is none.
-
-    `seconds` is from the guest's start to its end, `resident` the bytes of memory it took for
-    itself.
-    """
-
-    request_id: str
-    answer: bytes | None = None
-    lost: str = ""
-    crashed: str | None = None
-    console: str = ""
-    seconds: float = 0.0
-    resident: int = 0
-
-
-def ask(template: Template, question: Question) -> Outcome:
-    """Starts a guest, asks it once and ends it."""
-    request_id = secrets.token_hex(8)
-    answer, lost, crashed, console, resident = None, "", None, "", 0
-    begun = time.monotonic()
-    try:
-        template.make()
-        begun = time.monotonic()
-        with template.start() as guest:
-            try:
-                answer = guest.ask(
-                    question.line(request_id), Deadline(question.seconds + _ANSWER_GRACE, question.what)
-                )
-            except LostGuest as error:
-                lost = str(error)
-            crashed, console, resident = guest.crashed, guest.console(), guest.resident
-    except LostGuest as error:
-        lost, console = lost or str(error), console or error.console
-    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - begun, resident)
-
-
-def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
-    """The record of one attempt: a crash is the kernel's, a lost guest is our error, an answer is
-    judged.
-    """
-    seconds = round(outcome.seconds, 3)
-    blank = Record(
-        cell.kernel.name,
-        cell.experiment.name,
-        dict(cell.variant),
-        Status.ERROR,
-        reason=outcome.lost,
-        seconds=seconds,
-        attempts=attempts,
-    )
-    if outcome.crashed is not None:
-        return Judged(replace(blank, status=Status.CRASH, reason=outcome.crashed), {})
-    if outcome.answer is None:
-        return Judged(blank, {})
-    judged = judge(cell, outcome.request_id, outcome.answer)
-    return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
-
-
-def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
-    """The record of a cell that may have crashed before. Only a kernel that crashes again has
-    crashed of what was asked.
-
-    A crash that does not come again may be a race of the kernel's or a mistake of the emulator's;
-    the cell is `unstable` then.
-    """
-    if crashed is None or judged.record.status in (Status.CRASH, Status.ERROR):
-        return judged
-    reason = f"{judged.record.status} when asked again, but crashed before: {crashed.record.reason}"
-    return replace(judged, record=replace(judged.record, status=Status.UNSTABLE, reason=reason))
 
 
 def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:

@@ -13,9 +13,10 @@ import pytest
 from guest.catalogue import load
 from matrix.plan.config import read_config
 from matrix.plan.plan import Cell, make_plan
+from matrix.results.judge import verdict
 from matrix.results.record import Record, Status
+from matrix.run.cell import Question, ask
 from matrix.run.machines import Machines
-from matrix.run.runner import Question, ask, verdict
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.resolve import resolve_all
