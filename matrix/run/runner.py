@@ -9,16 +9,12 @@ earlier run.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import math
 import queue
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from matrix.plan.plan import Cell, Plan
@@ -29,6 +25,7 @@ from matrix.run.cell import Question, ask
 from matrix.run.durations import expected_seconds
 from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
+from matrix.run.jobs import Job, KernelState, Ready
 from matrix.run.progress import Display, KernelProgress, Phase
 from vms.errors import LostGuest, MatrixError, Unbootable
 from vms.kernels.kernel import BootFiles, Kernel
@@ -58,28 +55,6 @@ def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: D
         executor.close()
 
 
-@dataclass
-class _KernelState:
-    kernel: Kernel
-    progress: KernelProgress
-    cells: list[Cell]
-    templates: dict[int, Template] = field(default_factory=dict)
-    attempts: Counter[Any] = field(default_factory=Counter)
-    crashes: dict[Any, Judged] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A job for the executor: the kernel it belongs to, its phase, and what follows its end."""
-
-    state: _KernelState
-    phase: Phase
-    then: Callable[[Future[Any]], None]
-    run: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    waits: bool = False
-
-
 class _Run:
     """The state of a run and what happens when one of its jobs ends. Used by one thread only."""
 
@@ -91,18 +66,14 @@ class _Run:
         self._executor = executor
         self._display = display
         self._expected = expected_seconds(run.path)
-        # By whether they only wait: the jobs that wait to be handed over, and how many are under
-        # way. Those that wait go first.
-        self._ready: dict[bool, list[tuple[float, int, _Job]]] = {True: [], False: []}
-        self._working = {True: 0, False: 0}
-        self._count = itertools.count()
-        self._pending: dict[Future[Any], _Job] = {}
+        self._ready = Ready()
+        self._pending: dict[Future[Any], Job] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._kernels = []
         for kernel in plan.kernels:
             cells = plan.of(kernel)
             left = [cell for cell in cells if cell.key not in run.records]
-            state = _KernelState(
+            state = KernelState(
                 kernel, KernelProgress(kernel.name, len(cells), done=len(cells) - len(left)), left
             )
             state.progress.statuses.update(
@@ -117,13 +88,14 @@ class _Run:
             else:
                 self._enter(state, Phase.DONE)
         ticked = 0.0
-        while self._pending or any(self._ready.values()):
+        while self._pending or self._ready:
             self._hand_over()
             with contextlib.suppress(queue.Empty):
                 future = self._ended.get(timeout=_TICK)
                 self._executor.check()
                 job = self._pending.pop(future)
-                self._working[job.waits] -= job.phase is not Phase.FETCHING
+                if job.phase is not Phase.FETCHING:  # needs no guest
+                    self._ready.ended(job)
                 job.then(future)
             if time.monotonic() - ticked > _TICK:
                 ticked = time.monotonic()
@@ -137,26 +109,20 @@ class _Run:
         """Ends everything under way."""
         self._executor.stop(self._pending)
 
-    def _get_ready(self, seconds: float, job: _Job) -> None:
-        heapq.heappush(self._ready[job.waits], (-seconds, next(self._count), job))
-
     def _hand_over(self) -> None:
-        for waits, ready in self._ready.items():
-            while ready and self._executor.room(self._working[False], self._working[True], waits=waits):
-                _, _, job = heapq.heappop(ready)
-                self._working[waits] += 1
-                self._begin(self._executor.work(job.run, *job.arguments), job)
+        while job := self._ready.pop_if(self._executor.room):
+            self._begin(self._executor.work(job.run, *job.arguments), job)
 
-    def _begin(self, future: Future[Any], job: _Job) -> None:
+    def _begin(self, future: Future[Any], job: Job) -> None:
         self._pending[future] = job
         future.add_done_callback(self._ended.put)
 
-    def _enter(self, state: _KernelState, phase: Phase) -> None:
+    def _enter(self, state: KernelState, phase: Phase) -> None:
         if phase.rank > state.progress.phase.rank:
             state.progress.enter(phase)
             self._display.changed(state.progress)
 
-    def _fetch(self, state: _KernelState) -> None:
+    def _fetch(self, state: KernelState) -> None:
         def then(future: Future[BootFiles]) -> None:
             try:
                 files = future.result()
@@ -167,10 +133,10 @@ class _Run:
             for cpus in sorted({cell.experiment.cpus for cell in state.cells}):
                 self._boot(state, files, cpus)
 
-        job = _Job(state, Phase.FETCHING, then, self._guests.fetch, (state.kernel,))
+        job = Job(state, Phase.FETCHING, then, self._guests.fetch, (state.kernel,))
         self._begin(self._executor.fetch(job.run, *job.arguments), job)
 
-    def _boot(self, state: _KernelState, files: BootFiles, cpus: int) -> None:
+    def _boot(self, state: KernelState, files: BootFiles, cpus: int) -> None:
         cells = [cell for cell in state.cells if cell.experiment.cpus == cpus]
 
         def then(future: Future[Template]) -> None:
@@ -187,9 +153,11 @@ class _Run:
                 self._ask(state, template, cell)
 
         # A kernel that waits to be booted is longer work than any cell: all of its cells.
-        self._get_ready(math.inf, _Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus)))
+        self._ready.push(
+            Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus), seconds=math.inf)
+        )
 
-    def _ask(self, state: _KernelState, template: Template, cell: Cell) -> None:
+    def _ask(self, state: KernelState, template: Template, cell: Cell) -> None:
         def then(future: Future[Outcome]) -> None:
             state.attempts[cell.key] += 1
             try:
@@ -209,12 +177,19 @@ class _Run:
 
         name = f"{cell.experiment.name} on {cell.kernel.name}"
         question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
-        self._get_ready(
-            self._expected(cell),
-            _Job(state, Phase.RUNNING, then, ask, (template, question), cell.experiment.waits),
+        self._ready.push(
+            Job(
+                state,
+                Phase.RUNNING,
+                then,
+                ask,
+                (template, question),
+                seconds=self._expected(cell),
+                waits=cell.experiment.waits,
+            )
         )
 
-    def _give_up(self, state: _KernelState, cells: list[Cell], reason: str) -> None:
+    def _give_up(self, state: KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason
         for cell in cells:
             record = Record(
@@ -227,7 +202,7 @@ class _Run:
             )
             self._keep(state, Judged(record, {}), "")
 
-    def _keep(self, state: _KernelState, judged: Judged, console: str) -> None:
+    def _keep(self, state: KernelState, judged: Judged, console: str) -> None:
         record = self._run.keep(judged, console)
         state.progress.done += 1
         state.progress.statuses[record.status] += 1
