@@ -31,8 +31,8 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
     from bench.figure import as_json, chosen, measure, names
     from bench.guests import config
     from bench.table import bench_table
-    from matrix.results.directory import write_whole
     from vms.errors import MatrixError
+    from vms.files import write_whole
 
     if list:
         print("\n".join(names()))

@@ -81,7 +81,7 @@ def catalogue(_context: Context) -> None:
     from matrix.analysis.ledger.read import read_ledger
     from matrix.plan.catalogue import read_catalogue
     from matrix.report.text.catalogue import catalogue_page
-    from matrix.results.directory import write_whole
+    from vms.files import write_whole
 
     page = ROOT / "docs" / "catalogue.md"
     write_whole(page, catalogue_page(read_catalogue(None), read_ledger()).encode())

@@ -36,7 +36,7 @@ def history(
     from matrix.plan.config import read_config
     from matrix.report.history_plot import plot
     from matrix.report.text.history import table
-    from matrix.results.directory import write_whole
+    from vms.files import write_whole
 
     with open_database(
         database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), anew=rebuild
@@ -132,7 +132,7 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
 def export(_context: Context, form: str, run: str = "latest", output: str = "") -> None:
     """Write a run for other programs: TAP for CI, CSV or Parquet for analysis, JSON."""
     from matrix.report.export.export import export as exported
-    from matrix.results.directory import write_whole
+    from vms.files import write_whole
 
     content = exported(form, RESULTS / run)
     if output:

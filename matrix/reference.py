@@ -16,11 +16,12 @@ from matrix.analysis.ledger.read import read_ledger
 from matrix.analysis.table import make_table
 from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.markdown import markdown
-from matrix.results.directory import json_bytes, write_whole
+from matrix.results.directory import json_bytes
 from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from vms.errors import UsageError
+from vms.files import write_whole
 
 
 def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Experiment]) -> Path:

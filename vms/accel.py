@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest, UsageError
+from vms.files import write_whole
 from vms.guest import Guest, running
 from vms.interrupt import interrupted
 from vms.qemu import find_qemu
@@ -164,8 +164,5 @@ def _recalled(cache: Cache) -> Verdict | None:
 
 
 def _remember(cache: Cache, verdict: Verdict) -> None:
-    place = _place(cache)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=place.parent, prefix=f".{place.name}-", delete=False) as file:
-        json.dump({"cpu": verdict.cpu, "seen": verdict.seen}, file)
-    Path(file.name).rename(place)
+    stored = {"cpu": verdict.cpu, "seen": verdict.seen}
+    write_whole(_place(cache), json.dumps(stored).encode())

@@ -8,7 +8,6 @@ to the end of the process. Such locks die with their holder.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import IO
 
 from vms.deadline import Deadline
 from vms.errors import HostError
+from vms.files import disk_errors
 
 _POLL = 0.05
 # The entries this process uses, by their lock file, with the open file that holds the lock.
@@ -64,7 +64,7 @@ class Cache:
         anew. Raises HostError when another process holds the entry beyond the deadline, or nothing
         can be written because the disk is full or it is not ours.
         """
-        with self._written(f"{deadline.what}: "):
+        with disk_errors(f"{deadline.what} (in the cache {self.root})"):
             final = self._ensure(kind, key, build, deadline)
             if whole and not whole(final):
                 self.discard(kind, key, lambda path: not whole(path), deadline)
@@ -137,25 +137,11 @@ class Cache:
         The entry need not exist yet. Raises HostError if what is done then finds no room on the
         disk.
         """
-        with self._written(), _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline):
+        with (
+            disk_errors(f"using the cache {self.root}"),
+            _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline),
+        ):
             yield
-
-    @contextmanager
-    def _written(self, doing: str = "") -> Iterator[None]:
-        """Says it plainly if nothing can be written."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise HostError(
-                    f"{doing}no space left under {self.root}; `./invoke prune` frees some"
-                ) from error
-            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise HostError(
-                    f"{doing}{error.filename or self.root}: {error.strerror}; is the cache under {self.root}"
-                    " yours?"
-                ) from error
-            raise
 
     def _lock_path(self, kind: str, key: str) -> Path:
         return self.root / kind / f"{key}.lock"

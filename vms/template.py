@@ -26,6 +26,7 @@ from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, Memory, command_line, words
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
+from vms.files import DISK_FULL
 from vms.guest import Agent, Guest, running
 from vms.image import Image
 from vms.initramfs import Bootable
@@ -147,8 +148,7 @@ class Template:
             free = os.statvfs(staging)
             if "SIGBUS" in str(error) or free.f_bavail * free.f_frsize < _NEARLY_FULL:
                 raise HostError(
-                    f"making the template of {self.name}: no space left under {self._cache.root}; `./invoke"
-                    " prune` frees some"
+                    f"making the template of {self.name} (in the cache {self._cache.root}): {DISK_FULL}"
                 ) from error
             raise
 

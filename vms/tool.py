@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vms.deadline import Deadline
 from vms.errors import HostError
+from vms.files import DISK_FULL
 
 _POLL = 0.02
 # An ordinary user's PATH on Debian has no sbin, where depmod lives.
@@ -78,8 +79,6 @@ def run(
     text = output.decode(errors="replace")
     if process.returncode != 0:
         if "No space left on device" in text or "Disk quota exceeded" in text:
-            raise HostError(
-                f"{deadline.what}: no space left on the disk; `./invoke prune` frees some of the cache"
-            )
+            raise HostError(f"{deadline.what}: {DISK_FULL}")
         raise ToolFailed(command, process.returncode, text, deadline.what)
     return text

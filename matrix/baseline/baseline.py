@@ -17,13 +17,13 @@ import msgspec
 
 from matrix.analysis.compare import comparable
 from matrix.plan.plan import variant_name
-from matrix.results.directory import write_whole
 from matrix.results.latest import Answer, Key, LatestAnswers
 from matrix.results.manifest import kernel_entry
 from matrix.results.record import FactValue, Record, Status
 from vms import tool
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
+from vms.files import write_whole
 from vms.kernels.kernel import Build
 
 FORM = 1

@@ -22,13 +22,14 @@ from matrix.nightly.sample import choose, only
 from matrix.plan.plan import Plan, variant_name
 from matrix.report.text.night import junit_with_news
 from matrix.report.write import write_reports
-from matrix.results.directory import json_bytes, write_whole
+from matrix.results.directory import json_bytes
 from matrix.results.latest import Key, LatestAnswers, read_finished, read_latest
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
+from vms.files import write_whole
 
 
 @dataclass(frozen=True)

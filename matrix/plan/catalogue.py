@@ -9,6 +9,7 @@ from pathlib import Path
 
 from guest.catalogue import Experiment, load
 from vms.errors import UsageError
+from vms.files import write_whole
 
 SKELETON = '''\
 """{title}."""
@@ -94,5 +95,6 @@ def write_skeleton(name: str, catalogue: dict[str, Experiment], directory: Path)
             if name in catalogue
             else f"{path} is there already"
         )
-    path.write_text(SKELETON.format(title=name.replace("-", " ").capitalize(), function=function))
+    text = SKELETON.format(title=name.replace("-", " ").capitalize(), function=function)
+    write_whole(path, text.encode())
     return path

@@ -11,9 +11,9 @@ from matrix.analysis.table import make_table
 from matrix.report.export.junit import junit
 from matrix.report.page.html import html_report
 from matrix.report.text.markdown import markdown
-from matrix.results.directory import write_whole
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
+from vms.files import write_whole
 
 
 def write_reports(

@@ -13,13 +13,10 @@ which dies with its holder, keeps two processes from writing one run.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +28,7 @@ from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from vms.errors import HostError, UsageError
+from vms.files import disk_errors, write_whole
 
 Key = tuple[str, str, str]
 
@@ -56,7 +54,7 @@ class RunDirectory:
             files["console.log"] = console.encode(errors="replace")
         record = replace(judged.record, evidence=tuple(sorted(files)))
         target = cell_path(self.path, record)
-        with _disk_errors(self.path):
+        with disk_errors(f"writing a cell of the run {self.path}"):
             target.parent.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=".cell-", dir=self.path))
             try:
@@ -93,7 +91,7 @@ def open_run(results: Path, manifest: Manifest) -> RunDirectory:
     Cells that ended in `error` are not among the records: they are to be run again.
     `results/latest` points to the run from now on.
     """
-    with _disk_errors(results):
+    with disk_errors(f"opening a run under {results}"):
         results.mkdir(parents=True, exist_ok=True)
         run = _unfinished(results, manifest.plan) or _new(results, manifest)
         for left in run.path.glob(".cell-*"):  # of a process that was killed
@@ -128,26 +126,6 @@ def record_key(record: Record) -> Key:
     return record.kernel, record.experiment, variant_name(record.variant)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or not at all.
-
-    Raises HostError when the disk is full.
-    """
-    with _disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
 def json_bytes(value: object, indent: int = 1) -> bytes:
     """The value as JSON that people can read and compare line by line."""
     return msgspec.json.format(msgspec.json.encode(value), indent=indent) + b"\n"
@@ -156,19 +134,6 @@ def json_bytes(value: object, indent: int = 1) -> bytes:
 def now() -> str:
     """This second, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextlib.contextmanager
-def _disk_errors(where: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        raise HostError(
-            f"cannot write the run under {where}: {os.strerror(error.errno)}; free some space or make it"
-            " writable, and run again"
-        ) from error
 
 
 def _unfinished(results: Path, plan: str) -> RunDirectory | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from matrix.plan.plan import variant_name
-from matrix.results.directory import cell_path, json_bytes, write_whole
+from matrix.results.directory import cell_path, json_bytes
 from matrix.results.latest import Key, read_finished
 from matrix.results.record import Record, Status
+from vms.files import write_whole
 
 
 def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:

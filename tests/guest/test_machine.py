@@ -289,7 +289,9 @@ print([path.name for path in Path({str(tmp_path)!r}).glob("templates/*") if path
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     error, left, release, made = done.stdout.splitlines()
-    assert error.startswith("HostError making the template of small: no space left under")
+    assert error.startswith(
+        f"HostError making the template of small (in the cache {tmp_path}): no space left"
+    )
     assert left == "[]"
     assert release == bootable.files.version
     assert made == "['key']"

@@ -22,6 +22,7 @@ from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError, HostError, UsageError, Vanished
+from vms.files import DISK_FULL
 from vms.kernels.host_apt import host_apt
 from vms.kernels.kernel import Package
 from vms.settings import Debian, Suite
@@ -61,7 +62,7 @@ Acquire::https::Timeout "%(timeout)d";
 _NOT_THERE = re.compile(r"(?<!\S)(?:404|410)(?!\S)|File not found")
 # What apt's words mean for the user, the more telling first.
 _MEANINGS = (
-    ("No space left", "there is no space left on the cache's disk; `./invoke prune` frees some"),
+    ("No space left", DISK_FULL),
     ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or somebody replays "
      "old lists. For an archive that stands still on purpose set `check_valid_until = false` on its suite"),
     ("is not valid yet", "a Release file is from the future: is this host's clock right?"),

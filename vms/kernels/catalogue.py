@@ -9,16 +9,15 @@ parts are not all there cannot be booted; those are remembered to say so.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError
+from vms.files import write_whole
 from vms.kernels.apt import Apt, PackageList
 from vms.kernels.kernel import Kernel, Package
 from vms.kernels.order import build_key, release_of_version, series_of, version_key
@@ -110,7 +109,8 @@ def remember_gone(settings: Debian, cache: Cache, ids: Iterable[str]) -> None:
     apt = Apt(settings, cache)
     with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
         stamp = _stamp(apt)
-        _write(apt.root / "gone.json", _Gone(stamp, sorted(_gone(apt, stamp).union(ids))))
+        stored = _Gone(stamp, sorted(_gone(apt, stamp).union(ids)))
+        write_whole(apt.root / "gone.json", msgspec.json.encode(stored))
 
 
 def _read(apt: Apt) -> Catalogue:
@@ -127,7 +127,7 @@ def _read(apt: Apt) -> Catalogue:
     except (FileNotFoundError, msgspec.DecodeError):
         pass
     kernels, incomplete = _builds(package for source in apt.package_lists() for package in _packages(source))
-    _write(path, _Stored(_FORM, stamp, kernels, incomplete))
+    write_whole(path, msgspec.json.encode(_Stored(_FORM, stamp, kernels, incomplete)))
     return Catalogue(tuple(kernels), tuple(incomplete), apt.updated, gone)
 
 
@@ -143,17 +143,6 @@ def _gone(apt: Apt, stamp: _Stamp) -> frozenset[str]:
     except (FileNotFoundError, msgspec.DecodeError):
         return frozenset()
     return frozenset(stored.gone) if stored.stamp == stamp else frozenset()
-
-
-def _write(path: Path, what: msgspec.Struct) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(msgspec.json.encode(what))
-            file.flush()
-            Path(file.name).rename(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:

@@ -6,7 +6,6 @@ The file is JSON, to be committed. Whoever runs from it boots the same bytes, or
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from vms.errors import FetchError, UsageError
+from vms.files import write_whole
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
 from vms.kernels.resolve import resolve_spec, unique
@@ -126,16 +126,7 @@ def read(path: Path) -> Lock:
 
 def write(lock: Lock, path: Path) -> None:
     """Writes the lock file, whole or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(lock), indent=2) + b"\n"
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            Path(file.name).chmod(0o644)
-            Path(file.name).rename(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_whole(path, msgspec.json.format(msgspec.json.encode(lock), indent=2) + b"\n")
 
 
 def _unchanged(kernel: Kernel, text: str, base: Path) -> Kernel:

@@ -18,6 +18,7 @@ from matrix.history.query import Line
 from matrix.results.directory import json_bytes
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
+from vms.files import write_whole
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "schema"
 
@@ -64,9 +65,8 @@ def _cleaned(schema: Any) -> Any:
 
 def publish(directory: Path = PUBLISHED) -> None:
     """Writes the schemas."""
-    directory.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
-        (directory / name).write_bytes(text)
+        write_whole(directory / name, text)
 
 
 if __name__ == "__main__":

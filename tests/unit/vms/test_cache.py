@@ -50,7 +50,9 @@ def test_a_full_disk_is_said_plainly(cache: Cache) -> None:
     def build(entry: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(HostError, match=f"the test: no space left under {cache.root}"):
+    with pytest.raises(
+        HostError, match=rf"the test \(in the cache {cache.root}\): no space left on the disk"
+    ):
         cache.ensure("kind", "key", build, soon())
 
 
@@ -64,7 +66,7 @@ def test_a_cache_that_cannot_be_written_is_said_plainly(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(
         HostError,
-        match=f"the test: {cache.root}/kind: {os.strerror(number)}; is the cache under {cache.root} yours?",
+        match=rf"the test \(in the cache {cache.root}\): {cache.root}/kind: {os.strerror(number)}; make it",
     ):
         cache.ensure("kind", "key", lambda entry: None, soon())
     with pytest.raises(HostError, match=os.strerror(number)), cache.lock("kind", "key", soon()):

@@ -214,7 +214,7 @@ def test_boots_without_kvm_begin_apart(
 
 def test_a_full_disk_is_named(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
     fake_qemu("sigbus")
-    with pytest.raises(HostError, match="no space left under"):
+    with pytest.raises(HostError, match="no space left on the disk"):
         make(cache, agent)
 
 

@@ -21,10 +21,10 @@ from matrix.history.models import Entry, Outcome, Run, Sheet
 from matrix.history.query import Line, fact_names, timeline
 from matrix.history.rebuild import rebuild
 from matrix.history.record import record
-from matrix.results.directory import write_whole
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import HostError, UsageError
+from vms.files import write_whole
 
 SURROUNDINGS = Surroundings("image", "agent", "7.2", "tcg", "no KVM", "a CPU")
 

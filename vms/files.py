@@ -1,0 +1,66 @@
+"""Writes files whole or not at all, and reports a full or read-only disk in one way.
+
+A file is synced before it gets its name: without that, a power cut can leave the new name with no
+content. Only single files are written like this, a few per run, and a sync takes milliseconds. The
+directories of cells and cache entries hold many files and are published by one rename, unsynced.
+
+The mode is 0644, whatever the caller's umask: reports, locks and verdicts are no secrets, and a web
+server or another user's run reads them. (A temporary file would keep them at 0600.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vms.errors import HostError
+
+DISK_FULL = "no space left on the disk; free some, for example with `./invoke prune`"
+"""What the user reads when a disk is full, after what was being done."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Creates or replaces the file, and the directories above it, so that readers see the old
+    content or the new one.
+
+    Raises HostError when the disk is full or the place cannot be written.
+    """
+    with disk_errors(f"writing {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Raises HostError where the disk is full or refuses to be written; other errors pass.
+
+    `doing` begins the message and says what is written where: `writing /srv/run/report.md`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise HostError(f"{doing}: {DISK_FULL}") from error
+        if error.errno in _REFUSED:
+            place = f"{error.filename}: " if error.filename else ""
+            raise HostError(
+                f"{doing}: {place}{error.strerror}; make it writable for this user, then run again"
+            ) from error
+        raise
