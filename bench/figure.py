@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from vms.errors import UsageError
 
-_NOT_MEASUREMENTS = {"figure", "guests", "synthetic", "table"}
+_NOT_MEASUREMENTS = {"generate", "figure", "guests", "synthetic", "table"}
 _ONLY_BY_NAME = {"matrix", "soak"}  # each takes as long as all others together
 
 

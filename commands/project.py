@@ -15,7 +15,14 @@ from commands.shell import RESULTS, ROOT, print_json, print_table, reported
 # of them uses.
 
 
-TESTS = ("unit", "guest", "browser")
+TESTS = {
+    "unit": ("tests/unit", "not slow"),
+    "slow": ("tests/unit", "slow"),
+    "guest": ("tests/guest", "guest"),
+    "browser": ("tests/browser", "browser"),
+}
+"""Kinds of tests: the directory they are in, and the marks that choose them there."""
+
 CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
@@ -127,7 +134,7 @@ def doctor(_context: Context, accel: str = "auto") -> int:
 @task(
     iterable=["only"],
     help={
-        "only": "run only these tests and no lint: unit, guest or browser (repeatable)",
+        "only": "run only these tests and no lint: unit (but slow ones), slow, guest or browser (repeatable)",
         "k": "run only tests whose name matches, as pytest's -k; no lint",
     },
 )
@@ -159,5 +166,7 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
         raise UsageError("-k: give a part of a test's name, for example -k deadline")
     if not only and name is None:
         return CHECKS
-    places = [f"tests/{kind}" for kind in TESTS if kind in only]
-    return (("pytest", *places, *(("-k", name) if name else ())),)
+    chosen = [TESTS[kind] for kind in TESTS if kind in only]
+    places = list(dict.fromkeys(place for place, _ in chosen))
+    marks = ("-m", " or ".join(f"({mark})" for _, mark in chosen)) if chosen else ()
+    return (("pytest", *places, *marks, *(("-k", name) if name else ())),)

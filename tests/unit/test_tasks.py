@@ -188,9 +188,12 @@ def test_all_checks_end_with_pytest_so_that_its_summary_is_the_last_line() -> No
 
 
 def test_tests_are_chosen_by_kind_and_name() -> None:
-    assert chosen_checks(["unit"], None) == (("pytest", "tests/unit"),)
-    assert chosen_checks(["browser", "unit"], "deadline") == (
-        ("pytest", "tests/unit", "tests/browser", "-k", "deadline"),
+    assert chosen_checks(["unit"], None) == (("pytest", "tests/unit", "-m", "(not slow)"),)
+    assert chosen_checks(["browser", "slow", "unit"], "deadline") == (
+        (
+            *("pytest", "tests/unit", "tests/browser"),
+            *("-m", "(not slow) or (slow) or (browser)", "-k", "deadline"),
+        ),
     )
     assert chosen_checks([], "deadline") == (("pytest", "-k", "deadline"),)
 
@@ -198,7 +201,7 @@ def test_tests_are_chosen_by_kind_and_name() -> None:
 @pytest.mark.parametrize(
     ("only", "name", "said"),
     [
-        (["units"], None, "--only units: choose one of unit, guest, browser"),
+        (["units"], None, "--only units: choose one of unit, slow, guest, browser"),
         ([""], None, "--only '': choose one of"),
         ([], "", "-k: give a part of a test's name"),
     ],

@@ -67,6 +67,7 @@ def test_kvm_is_used_once_a_kernel_reached_user_space(
     assert "reached user space with -accel kvm -cpu host" in chosen.why
 
 
+@pytest.mark.slow
 def test_a_kernel_that_says_nothing_proves_that_kvm_does_not_work(
     fake_qemu: Fake, cache: Cache, proofs: Proofs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_qemu_that_aborts_is_quoted(fake_qemu: Fake, cache: Cache, proofs: Pro
     )
 
 
+@pytest.mark.slow
 def test_the_verdict_is_remembered_for_this_boot_and_this_qemu(
     fake_qemu: Fake, cache: Cache, proofs: Proofs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +107,7 @@ def test_the_verdict_is_remembered_for_this_boot_and_this_qemu(
     assert proofs.count == 3
 
 
+@pytest.mark.slow
 def test_a_damaged_verdict_is_found_anew(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
     choose_accelerator("auto", cache, proofs)
     (verdict,) = (cache.root / "accelerators").iterdir()
@@ -113,6 +116,7 @@ def test_a_damaged_verdict_is_found_anew(fake_qemu: Fake, cache: Cache, proofs: 
     assert proofs.count == 2
 
 
+@pytest.mark.slow
 def test_asking_for_kvm_proves_again_and_fails_with_what_was_seen(
     fake_qemu: Fake, cache: Cache, proofs: Proofs, patient: Callable[[], None]
 ) -> None:

@@ -32,6 +32,8 @@ from tests.support.runs import open_for
 from vms.errors import HostError
 from vms.image import Image, image_at
 
+pytestmark = pytest.mark.slow  # real Dask schedulers and workers
+
 PLAN = make_plan(
     [make_kernel("5.10.1"), make_kernel("6.1.2")],
     [

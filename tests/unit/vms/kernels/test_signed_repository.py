@@ -132,6 +132,7 @@ def test_a_mirror_without_the_suite(published: Repository, cache: Cache) -> None
         Catalogue.load(Debian(suites=(published.suite(), published.suite("forky"))), cache)
 
 
+@pytest.mark.slow
 def test_a_mirror_that_hangs(published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apt_module, "_SILENCE_SECONDS", 1)
     published.hang = True
@@ -141,6 +142,7 @@ def test_a_mirror_that_hangs(published: Repository, cache: Cache, monkeypatch: p
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.slow
 def test_a_mirror_that_hangs_during_a_download(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +296,7 @@ def test_a_held_build_is_not_asked_for(published: Repository, cache: Cache) -> N
     assert not [path for path, _ in published.requests if "6.12.107" in path]
 
 
+@pytest.mark.slow
 def test_an_archive_that_hangs_or_fails_does_not_say_that_a_build_is_gone(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
