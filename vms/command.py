@@ -169,8 +169,12 @@ def words(groups: tuple[Group, ...]) -> list[str]:
 
 
 def render(groups: tuple[Group, ...]) -> str:
-    """The command line as text that a shell takes, one group a line."""
-    return " \\\n  ".join(shlex.join(group.words) for group in groups)
+    """The command line as text that bash runs: one group a line, its reason as a comment above it.
+
+    An array, since no comment can stand between lines that backslashes join.
+    """
+    lines = [f"  # {group.reason}\n  {shlex.join(group.words)}\n" for group in groups]
+    return f'qemu=(\n{"".join(lines)})\n"${{qemu[@]}}"'
 
 
 def _memory(machine: Machine) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,9 +54,23 @@ def test_commas_in_paths_are_qemus_to_double(machine: Machine) -> None:
     assert any("path=/run/c,,d/qmp" in word for word in line)
 
 
-def test_what_is_shown_is_what_is_executed(machine: Machine) -> None:
-    groups = command_line("qemu", replace(machine, image=Path("/with space/image")), Path("/run/guest"))
-    assert shlex.split(render(groups).replace("\\\n", " ")) == words(groups)
+def test_the_printed_command_runs_in_bash_with_the_words_of_the_real_one(
+    machine: Machine, tmp_path: Path
+) -> None:
+    program = tmp_path / "print words"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n')
+    program.chmod(0o755)
+    odd = replace(machine, image=Path("/with space/it's"))
+    groups = command_line(str(program), odd, Path("/run/guest"))
+    done = subprocess.run(["bash", "-c", render(groups)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == words(groups)
+
+
+def test_the_printed_command_has_each_reason_above_its_words(machine: Machine) -> None:
+    groups = command_line("qemu", machine, Path("/run/guest"))
+    lines = [line.strip() for line in render(groups).splitlines()]
+    for group in groups:
+        assert lines[lines.index(f"# {group.reason}") + 1] == shlex.join(group.words)
 
 
 def test_accelerator_and_cpu_are_as_chosen(machine: Machine) -> None:
