@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guest.catalogue import Experiment, Fact, Facts, Invariant
-from matrix.analysis.compare import compare_cells, left_neighbours
+from matrix.analysis.compare import compare_cells, neighbours
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import Table
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
@@ -104,8 +104,8 @@ def ledger(table: Table) -> Ledger:
     """
     commits, changes = {}, []
     for number, row in enumerate(table.rows):
-        for column, (before, after) in enumerate(zip(left_neighbours(row.records), row.records, strict=True)):
-            if number % 3 == 2 or before is None or after is None or not (before.facts and after.facts):
+        for _, column, before, after in neighbours(row.records):
+            if number % 3 == 2 or not (before.facts and after.facts):
                 continue
             build = table.kernels[column]
             key = f"{row.experiment}-{build.name}"

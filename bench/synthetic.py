@@ -16,6 +16,8 @@ import msgspec
 from bench import generate
 from bench.figure import Figure
 from bench.guests import elsewhere
+from matrix.analysis.analysis import analyse
+from matrix.analysis.ledger.read import read_ledger
 from matrix.plan.plan import make_plan
 from matrix.report.write import write_reports
 from matrix.results.directory import open_run
@@ -69,7 +71,7 @@ def take(number_of_kernels: int, number_of_experiments: int) -> Taken:
             run.keep(Judged(record, {name: files[name] for name in record.evidence}), _CONSOLE)
         run.close(finished=True)
         times.append(time.perf_counter())
-        write_reports(run.path, run.manifest, list(run.records.values()), catalogue)
+        write_reports(run.path, analyse(run.manifest, list(run.records.values()), catalogue, read_ledger()))
         times.append(time.perf_counter())
     planning, storing, rendering = (b - a for a, b in itertools.pairwise(times))
     return Taken(planning, storing, rendering, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

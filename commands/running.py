@@ -55,6 +55,7 @@ def matrix(
     json: bool = False,
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
+    from matrix.analysis.ledger.read import read_ledger
     from matrix.invocation import run_matrix
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
@@ -62,7 +63,7 @@ def matrix(
     from matrix.plan.selection import choose
     from matrix.report.text.dry_run import plan_text
     from matrix.report.text.progress import display
-    from matrix.report.text.terminal import print_failures, print_surprises, print_table, summary
+    from matrix.report.text.terminal import print_failures, print_table, print_unexplained, summary
     from matrix.run.machines import Machines
     from vms.cache import Cache
     from vms.capacity import processors
@@ -103,18 +104,18 @@ def matrix(
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
         result = run_matrix(
-            plan, catalogue, guests, RESULTS, jobs or processors(), sys.argv[1:], shown, absent
+            plan, catalogue, read_ledger(), guests, RESULTS, jobs or processors(), sys.argv[1:], shown, absent
         )
     keep(config.history, result.run)
     tidy(config.cache.size)
     if json:
-        print_json(result.records)
+        print_json(result.analysis.records)
     else:
-        print_table(result.table, shown_on)
-        print_failures(result.table, shown_on)
-        print_surprises(result.surprises, shown_on)
-        shown_on.print(f"{summary(result.table)}\n{result.page}", soft_wrap=True, markup=False)
-    return result.exit_code
+        print_table(result.analysis.table, shown_on)
+        print_failures(result.analysis.table, shown_on)
+        print_unexplained(result.analysis, shown_on)
+        shown_on.print(f"{summary(result.analysis.table)}\n{result.page}", soft_wrap=True, markup=False)
+    return result.analysis.exit_code
 
 
 @task(
@@ -180,6 +181,7 @@ def nightly(
         shop = Workshop(
             plan,
             catalogue,
+            read_ledger(),
             machines,
             RESULTS,
             jobs or processors(),
@@ -189,7 +191,7 @@ def nightly(
             locked,
             absent,
         )
-        night = run_night(shop, read_baseline(BASELINE), read_ledger(), datetime.now(UTC).date())
+        night = run_night(shop, read_baseline(BASELINE), datetime.now(UTC).date())
     if night.run:
         keep(config.history, RESULTS / night.run)
         tidy(config.cache.size)

@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.analysis.ledger.read import read_ledger
-from matrix.analysis.table import Table, make_table
-from matrix.analysis.unexplained import Surprise, surprises
+from matrix.analysis.analysis import Analysis, analyse
+from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan
 from matrix.report.write import write_reports
 from matrix.results.directory import now, open_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
-from matrix.results.record import Record, Status
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
@@ -23,21 +21,19 @@ from matrix.run.runner import execute
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its directory, its page, its records in the plan's order, its table, what
-    nobody explained, and its exit code.
+    """A finished run: its directory, its page, and its analysis with the records in the plan's
+    order.
     """
 
     run: Path
     page: Path
-    records: list[Record]
-    table: Table
-    surprises: tuple[Surprise, ...]
-    exit_code: int
+    analysis: Analysis
 
 
 def run_matrix(
     plan: Plan,
     catalogue: Mapping[str, Experiment],
+    ledger: Ledger,
     guests: Guests,
     results: Path,
     jobs: int,
@@ -80,19 +76,5 @@ def run_matrix(
     finally:
         run.close(finished=finished)
     records = [run.records[cell.key] for cell in plan.cells]
-    page = write_reports(run.path, run.manifest, records, catalogue)
-    table = make_table(run.manifest, records, catalogue)
-    unexplained = surprises(table, read_ledger())
-    return Result(run.path, page, records, table, unexplained, exit_code(records, unexplained))
-
-
-def exit_code(records: Sequence[Record], unexplained: Sequence[Surprise]) -> int:
-    """1 if a kernel did what none should or what nobody explained, else 3 if we failed anywhere,
-    else 0.
-
-    In this order, because what a kernel did stays true whatever we missed.
-    """
-    statuses = {record.status for record in records}
-    if unexplained or any(status.is_unexpected for status in statuses):
-        return 1
-    return 3 if Status.ERROR in statuses else 0
+    analysis = analyse(run.manifest, records, catalogue, ledger)
+    return Result(run.path, write_reports(run.path, analysis), analysis)

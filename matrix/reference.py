@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from guest.catalogue import Experiment
+from matrix.analysis.analysis import analyse
 from matrix.analysis.ledger.read import read_ledger
-from matrix.analysis.table import make_table
 from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.markdown import markdown
 from matrix.results.directory import json_bytes
@@ -54,7 +54,7 @@ def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Exper
 
 def reference_page(manifest: Manifest, records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> str:
     """The reference as Markdown."""
-    return markdown(make_table(manifest, records, catalogue), read_ledger(), evidence=False)
+    return markdown(analyse(manifest, records, catalogue, read_ledger()), evidence=False)
 
 
 def together(runs: Sequence[tuple[Manifest, list[Record]]]) -> tuple[Manifest, list[Record]]:

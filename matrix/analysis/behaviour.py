@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 
 from matrix.analysis.compare import comparable
-from matrix.results.record import FactValue, Record, Status
+from matrix.analysis.fact_value import frozen_facts
+from matrix.results.record import Record, Status
 
 GLYPHS = {
     Status.PASS: "",
@@ -34,20 +35,9 @@ def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
             return -1
         if not record.facts:
             return -2 - list(Status).index(record.status)
-        return seen.setdefault(frozen(record.facts), len(seen))
+        return seen.setdefault(frozen_facts(record.facts), len(seen))
 
     return tuple(number(record) for record in records)
-
-
-def frozen(facts: Mapping[str, FactValue]) -> Hashable:
-    """The facts as something that can be looked up; equal exactly if the facts are."""
-
-    def freeze(value: FactValue) -> Hashable:
-        if isinstance(value, list):
-            return tuple(value)
-        return frozenset(value.items()) if isinstance(value, dict) else (type(value), value)  # False is not 0
-
-    return frozenset((name, freeze(value)) for name, value in facts.items())
 
 
 def letter(number: int) -> str:

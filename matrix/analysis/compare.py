@@ -6,10 +6,12 @@ Only what a kernel really said is compared. A cell that ended in our `error`, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
+from matrix.analysis.fact_value import frozen
 from matrix.results.record import ANSWERED, FactValue, Record, Status
 
 
@@ -45,6 +47,11 @@ class Difference:
     kind: Kind
     before: FactValue | None = None
     after: FactValue | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """Equal exactly for equal differences; a list or a map in them is not hashable itself."""
+        return self.fact, self.kind, frozen(self.before), frozen(self.after)
 
 
 @dataclass(frozen=True)
@@ -94,33 +101,23 @@ def comparable(record: Record | None) -> bool:
     return record is not None and record.status not in (Status.ERROR, Status.UNSTABLE)
 
 
-def left_neighbours(records: Sequence[Record | None]) -> tuple[Record | None, ...]:
-    """For each cell of one row the nearest comparable one to its left; None if there is none or the
-    cell is not comparable itself.
-    """
-    neighbours: list[Record | None] = []
-    last: Record | None = None
-    for record in records:
-        neighbours.append(last if comparable(record) else None)
-        last = record if comparable(record) else last
-    return tuple(neighbours)
+class Neighbours(NamedTuple):
+    """Two cells of a row that are compared, and the columns in which they are."""
+
+    left: int
+    right: int
+    before: Record
+    after: Record
 
 
-def changes(rows: Iterable[Sequence[Record | None]]) -> tuple[Change, ...]:
-    """Every change between neighbours in every row.
-
-    Cells that cannot be compared are stepped over.
-    """
-    found = []
-    for records in rows:
-        for before, after in zip(left_neighbours(records), records, strict=True):
-            if before is not None and after is not None:
-                found += [
-                    Change(before, after, difference)
-                    for difference in compare_cells(before, after)
-                    if difference.kind.is_change
-                ]
-    return tuple(found)
+def neighbours(records: Sequence[Record | None]) -> Iterator[Neighbours]:
+    """Each comparable cell of a row with the nearest comparable one to its left, if any."""
+    last: tuple[int, Record] | None = None
+    for column, record in enumerate(records):
+        if record is not None and comparable(record):
+            if last is not None:
+                yield Neighbours(last[0], column, last[1], record)
+            last = column, record
 
 
 def _facts(before: Record | None, after: Record | None) -> list[str]:
@@ -142,5 +139,5 @@ def _kind(fact: str, before: Record, after: Record, gone: Kind) -> Kind:
         return Kind.APPEARED
     if fact not in after.facts:
         return gone
-    one, other = before.facts[fact], after.facts[fact]
-    return Kind.SAME if type(one) is type(other) and one == other else Kind.CHANGED
+    same = frozen(before.facts[fact]) == frozen(after.facts[fact])
+    return Kind.SAME if same else Kind.CHANGED

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from matrix.analysis.analysis import exit_code
 from matrix.analysis.compare import Change, Difference, Kind, compare_cells
-from matrix.analysis.ledger.explain import Contradicted, Explained, explain_change
+from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Ledger
-from matrix.analysis.table import variants_label
 from matrix.analysis.upgrade import Answers, read_answers
+from matrix.analysis.variants import Variant, grouped
 from matrix.plan.plan import cell_label, variant_name
 from matrix.results.latest import LatestAnswers, read_finished
 from matrix.results.manifest import KernelEntry
@@ -19,15 +20,6 @@ from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
 Key = tuple[str, str]
-
-
-class Verdict(StrEnum):
-    """What the ledger says of a change; `none` where there is no change."""
-
-    NONE = ""
-    EXPLAINED = "explained"
-    UNEXPLAINED = "unexplained"
-    CONTRADICTED = "contradicted"
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Side:
 class Compared:
     """One fact in the variants (`label`, empty for all) in which the same became of it.
 
-    `commits` are the titles that the ledger names.
+    `verdict` is None where there is no change; `commits` are the titles that the ledger names.
     """
 
     experiment: str
@@ -55,7 +47,7 @@ class Compared:
     before: str
     after: str
     difference: Difference
-    verdict: Verdict
+    verdict: Verdict | None
     commits: tuple[str, ...]
 
 
@@ -83,14 +75,12 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """1 if a change is not explained or something now fails that did not, else 3 if we lost a
-        cell, else 0.
-        """
-        if self.broken or any(
-            fact.verdict in (Verdict.UNEXPLAINED, Verdict.CONTRADICTED) for fact in self.facts
-        ):
-            return 1
-        return 3 if Kind.LOST in self.counts else 0
+        """What `./invoke compare` ends with."""
+        return exit_code(
+            unexplained=any(fact.verdict not in (None, Verdict.EXPLAINED) for fact in self.facts),
+            failed=bool(self.broken),
+            errors=Kind.LOST in self.counts,
+        )
 
 
 def read_side(spec: str, results: Path) -> Side:
@@ -170,30 +160,22 @@ def _facts(
     cells: list[tuple[Record, Record]], left: KernelEntry, right: KernelEntry, ledger: Ledger
 ) -> Iterator[Compared]:
     """Each fact of two kernels' cells, variants in which the same became of it put together."""
-    variants: dict[str, list[Mapping[str, str]]] = {}
-    alike: dict[str, list[tuple[Record, Record, Difference]]] = {}
-    for old, new in cells:
-        variants.setdefault(new.experiment, []).append(new.variant)
-        for difference in compare_cells(old, new):
-            alike.setdefault(repr((new.experiment, difference)), []).append((old, new, difference))
-    for group in alike.values():
-        old, new, difference = group[0]
-        label = variants_label([record.variant for _, record, _ in group], variants[new.experiment])
-        verdict, commits = _verdict(Change(old, new, difference), left, right, ledger)
-        yield Compared(new.experiment, label, left.name, right.name, difference, verdict, commits)
-
-
-def _verdict(
-    change: Change, left: KernelEntry, right: KernelEntry, ledger: Ledger
-) -> tuple[Verdict, tuple[str, ...]]:
-    if not change.difference.kind.is_change:
-        return Verdict.NONE, ()
-    found = explain_change(ledger, change, left, right)
-    commits = tuple(dict.fromkeys(entry.commit.title for entry in found.entries))
-    match found:
-        case Explained():
-            return Verdict.EXPLAINED, commits
-        case Contradicted():
-            return Verdict.CONTRADICTED, commits
-        case _:
-            return Verdict.UNEXPLAINED, commits
+    variants: dict[str, list[Variant]] = defaultdict(list)
+    for _, new in cells:
+        variants[new.experiment].append(new.variant)
+    facts = [Change(old, new, difference) for old, new in cells for difference in compare_cells(old, new)]
+    for label, alike in grouped(
+        facts,
+        key=lambda fact: (fact.after.experiment, fact.difference.key),
+        variant=lambda fact: fact.after.variant,
+        everything=lambda fact: variants[fact.after.experiment],
+    ):
+        first = alike[0]
+        verdict: Verdict | None = None
+        commits: tuple[str, ...] = ()
+        if first.difference.kind.is_change:
+            found = explain_change(ledger, first, left, right)
+            verdict, commits = found.verdict, tuple(commit.title for commit in found.commits)
+        yield Compared(
+            first.after.experiment, label, left.name, right.name, first.difference, verdict, commits
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from matrix.analysis.fact_value import delta, item_texts
 from matrix.results.record import FactValue
 
 
@@ -47,8 +48,10 @@ def impact_of(fact: str, meaning: str, before: FactValue | None, after: FactValu
     A first sorting for the reader by what the values say, such as `lost`, an errno or seconds; no
     verdict rests on it.
     """
-    was, now = _items(before), _items(after)
-    gone, new = " ".join(was - now), " ".join(now - was)
+    was, now = _collected(before), _collected(after)
+    differing = delta(was, now)
+    gone = " ".join(item_texts(was, differing.before))
+    new = " ".join(item_texts(now, differing.after))
     fewer = _total(after) - _total(before)
     if (
         (_LOST.search(new) and not _LOST.search(gone))
@@ -61,7 +64,7 @@ def impact_of(fact: str, meaning: str, before: FactValue | None, after: FactValu
     if bool(_REFUSED.search(new)) != bool(_REFUSED.search(gone)):
         return Impact.CONFIGURATION if _REFUSED.search(new) else Impact.FEATURES
     if fact == "accepted":
-        return Impact.CONFIGURATION if was - now else Impact.FEATURES
+        return Impact.CONFIGURATION if gone else Impact.FEATURES
     if (
         _STATE.search(f"{gone} {new}")
         or _LOST.search(gone)
@@ -74,12 +77,11 @@ def impact_of(fact: str, meaning: str, before: FactValue | None, after: FactValu
     return Impact.OBSERVABILITY if _TOLD.search(meaning) else Impact.OTHER
 
 
-def _items(value: FactValue | None) -> set[str]:
-    if isinstance(value, list):
-        return set(value)
-    if isinstance(value, dict):
-        return {f"{key} {number}" for key, number in value.items()}
-    return set() if value is None else {str(value)}
+def _collected(value: FactValue | None) -> list[str] | dict[str, int]:
+    """A list or a map as it is, any other value as the one item of a list."""
+    if isinstance(value, (list, dict)):
+        return value
+    return [] if value is None else [str(value)]
 
 
 def _total(value: FactValue | None) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
-from matrix.analysis.compare import compare_cells, left_neighbours
+from matrix.analysis.compare import compare_cells, neighbours
+from matrix.analysis.fact_value import frozen_facts
+from matrix.analysis.variants import grouped
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
@@ -76,28 +78,19 @@ def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping
 
 def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | None]]) -> list[Row]:
     """The variants of one experiment, those that gave the same on every kernel as one row."""
-    groups: list[list[list[Record | None]]] = []
-    for line in lines:
-        group = next(
-            (group for group in groups if all(_equal(a, b) for a, b in zip(group[0], line, strict=True))),
-            None,
-        )
-        if group is None:
-            groups.append([line])
-        else:
-            group.append(line)
     everything = _everything(experiment, [_variant(line) for line in lines])
-    rows = []
-    for group in groups:
-        variants = tuple(_variant(line) for line in group)
-        changed = tuple(
-            _changed(before, after) for before, after in zip(left_neighbours(group[0]), group[0], strict=True)
+    question = experiment.question if experiment else ""
+    return [
+        Row(
+            name,
+            question,
+            label,
+            tuple(_variant(line) for line in group),
+            tuple(group[0]),
+            _changed(group[0]),
         )
-        question = experiment.question if experiment else ""
-        rows.append(
-            Row(name, question, variants_label(variants, everything), variants, tuple(group[0]), changed)
-        )
-    return rows
+        for label, group in grouped(lines, _answers, _variant, lambda _: everything)
+    ]
 
 
 def _everything(
@@ -114,35 +107,15 @@ def _variant(line: list[Record | None]) -> Mapping[str, str]:
     return next(record.variant for record in line if record)
 
 
-def _equal(one: Record | None, other: Record | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.same_answer(other, reason=True)
+def _answers(line: list[Record | None]) -> Hashable:
+    return tuple(record and (record.status, frozen_facts(record.facts), record.reason) for record in line)
 
 
-def _changed(before: Record | None, after: Record | None) -> frozenset[str]:
-    if before is None or after is None:
-        return frozenset()
-    return frozenset(
-        difference.fact for difference in compare_cells(before, after) if difference.kind.is_change
-    )
-
-
-def variants_label(variants: Sequence[Mapping[str, str]], everything: Sequence[Mapping[str, str]]) -> str:
-    """`frontend=nft` for a group of all variants with that frontend,
-    `frontend=legacy/nft,scope=user` and so on; else each by its name.
-    """
-    if len(variants) == len(everything):
-        return ""
-    parts, product = [], 1
-    for parameter in variants[0]:
-        # An experiment that was rewritten may have had other parameters.
-        values = list(dict.fromkeys(variant.get(parameter, "") for variant in variants))
-        product *= len(values)
-        if set(values) != {variant.get(parameter) for variant in everything}:
-            parts.append(f"{parameter}={'/'.join(values)}")
-    return (
-        ",".join(parts)
-        if product == len(variants) and parts
-        else "; ".join(variant_name(variant) for variant in variants)
-    )
+def _changed(line: list[Record | None]) -> tuple[frozenset[str], ...]:
+    """For each cell the facts that differ from its left neighbour's."""
+    changed: list[frozenset[str]] = [frozenset()] * len(line)
+    for _, column, before, after in neighbours(line):
+        changed[column] = frozenset(
+            difference.fact for difference in compare_cells(before, after) if difference.kind.is_change
+        )
+    return tuple(changed)

@@ -14,9 +14,9 @@ from guest.catalogue import Experiment
 from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
 from matrix.analysis.impact import Impact, impact_of
 from matrix.analysis.ledger.contains import contains
-from matrix.analysis.ledger.explain import Contradicted, Explained, explain_change
+from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Commit, Ledger
-from matrix.analysis.table import variants_label
+from matrix.analysis.variants import grouped
 from matrix.plan.plan import variant_name
 from matrix.results.directory import cell_path
 from matrix.results.latest import LatestAnswers, read_finished
@@ -227,10 +227,9 @@ class _Sight:
 def _severity(
     ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry
 ) -> tuple[Severity, tuple[Commit, ...], tuple[Commit, ...]]:
-    verdict = explain_change(ledger, change, left, right)
-    commits = tuple(dict.fromkeys(entry.commit for entry in verdict.entries))
-    explained = commits if isinstance(verdict, Explained) else ()
-    against = commits if isinstance(verdict, Contradicted) else ()
+    found = explain_change(ledger, change, left, right)
+    explained = found.commits if found.verdict is Verdict.EXPLAINED else ()
+    against = found.commits if found.verdict is Verdict.CONTRADICTED else ()
     before, after = change.before.status, change.after.status
     if after.is_failure and not before.is_failure:
         severity = Severity.BREAKING
@@ -261,11 +260,13 @@ def _evidence(
     catalogue: Mapping[str, Experiment],
 ) -> tuple[Evidence, ...]:
     """The sights, those of one experiment that saw the same put together."""
-    alike: dict[str, list[_Sight]] = defaultdict(list)
-    for sight in sights:
-        alike[repr((sight.before[0].experiment, sight.difference))].append(sight)
     told = []
-    for group in alike.values():
+    for label, group in grouped(
+        sights,
+        key=lambda sight: (sight.before[0].experiment, sight.difference.key),
+        variant=lambda sight: sight.after[0].variant,
+        everything=lambda sight: everything[sight.after[0].experiment],
+    ):
         first = group[0]
         record, difference = first.after[0], first.difference
         experiment = catalogue.get(record.experiment)
@@ -274,9 +275,7 @@ def _evidence(
             Evidence(
                 experiment=record.experiment,
                 question=experiment.question if experiment else "",
-                label=variants_label(
-                    [sight.after[0].variant for sight in group], everything[record.experiment]
-                ),
+                label=label,
                 fact=difference.fact,
                 meaning=meanings.get(difference.fact, ""),
                 before=difference.before,

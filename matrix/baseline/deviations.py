@@ -5,13 +5,11 @@ has to look at.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
-from matrix.analysis.ledger.explain import Contradicted, Explained, Unexplained, explain_change
-from matrix.analysis.ledger.model import Change as LedgerEntry
+from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Ledger
 from matrix.baseline.baseline import Baseline
 from matrix.plan.plan import variant_name
@@ -19,22 +17,6 @@ from matrix.results.latest import Key, LatestAnswers
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
 from vms.kernels.order import build_key
-
-
-class Verdict(StrEnum):
-    """What the ledger says to a change between two kernels."""
-
-    EXPLAINED = "explained"
-    UNEXPLAINED = "unexplained"
-    CONTRADICTED = "contradicted"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The verdict and, where the ledger has something to say, its sentences with their links."""
-
-    verdict: Verdict
-    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,30 +66,22 @@ class Standing:
     failures: tuple[Failure, ...]
 
 
-def explanation(ledger: Ledger, news: News) -> Explanation:
-    """What the ledger says to the news.
+def explanation(ledger: Ledger, news: News) -> tuple[Verdict, str]:
+    """What the ledger makes of the news, and its sentences with their links where it has any.
 
-    That one build answers differently than it did is no commit's doing.
+    No commit explains that one build answers differently than it did.
     """
     if news.moved:
-        return Explanation(Verdict.UNEXPLAINED, "the same build answers differently than was accepted")
+        return Verdict.UNEXPLAINED, "the same build answers differently than was accepted"
     found = explain_change(ledger, Change(news.before, news.after, news.difference), news.earlier, news.later)
-    match found:
-        case Explained():
-            return Explanation(Verdict.EXPLAINED, _sentences(found.entries))
-        case Contradicted():
-            return Explanation(
-                Verdict.CONTRADICTED, f"which is not what the ledger expects: {_sentences(found.entries)}"
-            )
-        case Unexplained():
-            return Explanation(
-                Verdict.UNEXPLAINED, f"left over: {', '.join(found.items)}" if found.entries else ""
-            )
-
-
-def _sentences(entries: Iterable[LedgerEntry]) -> str:
-    commits = dict.fromkeys(entry.commit for entry in entries)
-    return " ".join(f"{commit.sentence} ({commit.link or commit.title})" for commit in commits)
+    sentences = " ".join(f"{commit.sentence} ({commit.link or commit.title})" for commit in found.commits)
+    match found.verdict:
+        case Verdict.EXPLAINED:
+            return found.verdict, sentences
+        case Verdict.CONTRADICTED:
+            return found.verdict, f"which is not what the ledger expects: {sentences}"
+        case Verdict.UNEXPLAINED:
+            return found.verdict, f"left over: {', '.join(found.missing)}" if sentences else ""
 
 
 def standing(baseline: Baseline, known: LatestAnswers) -> Standing:

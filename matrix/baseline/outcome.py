@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.baseline import Acceptance
-from matrix.baseline.deviations import Verdict
 from matrix.results.record import FactValue, Status
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from matrix.analysis.table import variants_label
+from matrix.analysis.fact_value import frozen
+from matrix.analysis.variants import Variant, grouped
 from matrix.history.query import Line
 
 
@@ -32,25 +33,25 @@ def fold(lines: Sequence[Line]) -> tuple[Group, ...]:
     by_variant: dict[tuple[str, str], list[Line]] = defaultdict(list)
     for line in lines:
         by_variant[line.experiment, line.variant].append(line)
-    everything: dict[str, list[Mapping[str, str]]] = defaultdict(list)
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (experiment, variant), own in by_variant.items():
+    everything: dict[str, list[Variant]] = defaultdict(list)
+    for experiment, variant in by_variant:
         everything[experiment].append(_parameters(variant))
-        groups[
-            experiment,
-            repr([(line.id, [_answer(line, place) for place in range(len(line.spans))]) for line in own]),
-        ].append(variant)
-    folded = []
-    for (experiment, _), variants in groups.items():
-        label = variants_label([_parameters(variant) for variant in variants], everything[experiment])
-        folded.append(Group(experiment, label, tuple(by_variant[experiment, variants[0]])))
-    return tuple(folded)
+    return tuple(
+        Group(members[0][0].experiment, label, tuple(members[0]))
+        for label, members in grouped(
+            by_variant.values(),
+            key=lambda own: (own[0].experiment, *((line.id, *_answers(line)) for line in own)),
+            variant=lambda own: _parameters(own[0].variant),
+            everything=lambda own: everything[own[0].experiment],
+        )
+    )
 
 
-def _answer(line: Line, place: int) -> tuple[object, ...]:
-    span = line.spans[place]
-    return span.status, span.value, span.first if place else None
+def _answers(line: Line) -> Iterator[Hashable]:
+    """Each answer of a build and since when; the first one's beginning depends on the first run."""
+    for place, span in enumerate(line.spans):
+        yield span.status, frozen(span.value), span.first if place else None
 
 
-def _parameters(variant: str) -> Mapping[str, str]:
+def _parameters(variant: str) -> Variant:
     return dict(part.split("=", 1) for part in variant.split(",") if part)

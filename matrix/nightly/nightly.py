@@ -5,17 +5,20 @@ what somebody has to look at.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from guest.catalogue import Experiment
+from matrix.analysis.analysis import analyse, exit_code
+from matrix.analysis.fact_value import frozen_facts
+from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.model import Ledger
-from matrix.analysis.table import variants_label
+from matrix.analysis.variants import Variant, grouped
 from matrix.baseline.baseline import Baseline
-from matrix.baseline.deviations import Explanation, Failure, News, Standing, Verdict, explanation, standing
+from matrix.baseline.deviations import Failure, News, Standing, explanation, standing
 from matrix.baseline.outcome import FailedCell, Item, Night
 from matrix.invocation import run_matrix
 from matrix.nightly.sample import choose, only
@@ -42,6 +45,7 @@ class Workshop:
 
     plan: Plan
     catalogue: Mapping[str, Experiment]
+    ledger: Ledger
     guests: Guests
     results: Path
     jobs: int
@@ -52,7 +56,7 @@ class Workshop:
     left_out: tuple[str, ...] = ()
 
 
-def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> Night:
+def nightly(shop: Workshop, baseline: Baseline, today: date) -> Night:
     """Runs the night. `today` (UTC) decides whose turn it is in the sample.
 
     Every change and failure is asked for a second time before it counts: what disagrees with itself
@@ -70,12 +74,12 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
         disagreeing = _disagreeing(replace(shop, results=path / "again"), tonight.plan, after, suspects)
         if disagreeing:
             records = mark_unstable(path, disagreeing)
-            write_reports(path, manifest, records, shop.catalogue)
+            write_reports(path, analyse(manifest, records, shop.catalogue, shop.ledger))
             after = before.with_run(manifest, records)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
-    items = _items(now.news, ledger, shop.catalogue)
-    fresh_items = _items(fresh.news, ledger, shop.catalogue)
+    items = _items(now.news, shop)
+    fresh_items = _items(fresh.news, shop)
     night = Night(
         day=today.isoformat(),
         run=path.name if path else "",
@@ -93,7 +97,11 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
         accepted=baseline.acceptances[-1] if baseline.acceptances else None,
         accepted_cells=len(baseline.known.answers),
         seconds=round(time.monotonic() - begun, 1),
-        exit_code=_exit_code(items, now, records),
+        exit_code=exit_code(
+            unexplained=any(item.verdict is not Verdict.EXPLAINED for item in items),
+            failed=bool(now.failures),
+            errors=any(record.status is Status.ERROR for record in records),
+        ),
     )
     if path:
         junit = path / "report" / "junit.xml"
@@ -105,7 +113,15 @@ def nightly(shop: Workshop, baseline: Baseline, ledger: Ledger, today: date) -> 
 
 def _run(shop: Workshop, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
     result = run_matrix(
-        plan, shop.catalogue, shop.guests, shop.results, shop.jobs, shop.command, shop.display, shop.left_out
+        plan,
+        shop.catalogue,
+        shop.ledger,
+        shop.guests,
+        shop.results,
+        shop.jobs,
+        shop.command,
+        shop.display,
+        shop.left_out,
     )
     return result.run, *read_finished(result.run)
 
@@ -132,48 +148,59 @@ def _disagreeing(shop: Workshop, plan: Plan, after: LatestAnswers, suspects: Sta
 
 def _fresh(old: Standing, now: Standing) -> Standing:
     """What stands now and did not before."""
-    news = {(one.key, one.earlier.id, repr(one.difference)) for one in old.news}
-    failures = {(one.key, one.record.status, repr(one.record.facts)) for one in old.failures}
+    news = set(map(_news_key, old.news))
+    failures = set(map(_failure_key, old.failures))
     return Standing(
-        tuple(one for one in now.news if (one.key, one.earlier.id, repr(one.difference)) not in news),
-        tuple(
-            one
-            for one in now.failures
-            if (one.key, one.record.status, repr(one.record.facts)) not in failures
-        ),
+        tuple(one for one in now.news if _news_key(one) not in news),
+        tuple(one for one in now.failures if _failure_key(one) not in failures),
     )
 
 
-def _items(news: Iterable[News], ledger: Ledger, catalogue: Mapping[str, Experiment]) -> tuple[Item, ...]:
+def _news_key(news: News) -> Hashable:
+    return news.key, news.earlier.id, news.difference.key
+
+
+def _failure_key(failure: Failure) -> Hashable:
+    return failure.key, failure.record.status, frozen_facts(failure.record.facts)
+
+
+def _items(news: Sequence[News], shop: Workshop) -> tuple[Item, ...]:
     """The news with their explanations, those that are the same in several variants put together,
     unexplained ones first.
     """
-    alike: dict[str, list[News]] = defaultdict(list)
-    for one in news:
-        alike[
-            repr(
-                (one.earlier.id, one.later.id, one.after.experiment, one.difference, explanation(ledger, one))
-            )
-        ].append(one)
-    items = [_item(group, explanation(ledger, group[0]), catalogue) for group in alike.values()]
+    groups = grouped(
+        ((one, *explanation(shop.ledger, one)) for one in news),
+        key=lambda item: (
+            item[0].earlier.id,
+            item[0].later.id,
+            item[0].after.experiment,
+            item[0].difference.key,
+            item[1:],
+        ),
+        variant=lambda item: item[0].after.variant,
+        everything=lambda item: _variants(shop.catalogue.get(item[0].after.experiment)),
+    )
+    items = [_item(label, [news for news, _, _ in group], *group[0][1:]) for label, group in groups]
     return tuple(sorted(items, key=lambda item: item.verdict is Verdict.EXPLAINED))
 
 
-def _item(news: list[News], found: Explanation, catalogue: Mapping[str, Experiment]) -> Item:
+def _variants(experiment: Experiment | None) -> Sequence[Variant]:
+    return experiment.combinations() if experiment else ()
+
+
+def _item(label: str, news: Sequence[News], verdict: Verdict, words: str) -> Item:
     first = news[0]
-    experiment = catalogue.get(first.after.experiment)
-    variants = [one.after.variant for one in news]
     return Item(
         earlier="" if first.moved else first.earlier.name,
         later=first.later.name,
         experiment=first.after.experiment,
-        variants=tuple(variant_name(variant) for variant in variants),
-        label=variants_label(variants, experiment.combinations() if experiment else variants),
+        variants=tuple(variant_name(one.after.variant) for one in news),
+        label=label,
         fact=first.difference.fact,
         before=first.difference.before,
         after=first.difference.after,
-        verdict=found.verdict,
-        words=found.words,
+        verdict=verdict,
+        words=words,
     )
 
 
@@ -182,12 +209,3 @@ def _failed(failure: Failure) -> FailedCell:
     return FailedCell(
         failure.kernel.name, record.experiment, variant_name(record.variant), record.status, record.reason
     )
-
-
-def _exit_code(items: Iterable[Item], now: Standing, records: Iterable[Record]) -> int:
-    """1 as long as a failure or a change that nobody explained waits, tonight's or an earlier
-    night's; else 3 if we failed tonight.
-    """
-    if now.failures or any(item.verdict is not Verdict.EXPLAINED for item in items):
-        return 1
-    return 3 if any(record.status is Status.ERROR for record in records) else 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
+from matrix.analysis.ledger.read import read_ledger
 from matrix.dask.executor import connected
 from matrix.dask.site import WorkerMachines
 from matrix.invocation import Result, run_matrix
@@ -42,13 +43,13 @@ def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
     image = Machines(CONFIG.debian, Cache.default()).image
     source = WorkerMachines(CONFIG.debian, "auto", offline=False, own_experiments="")
     with connected(site.address, source, lambda: image) as workers:
-        return run_matrix(plan, load(), workers, results, workers.slots, ["matrix"], seen)
+        return run_matrix(plan, load(), read_ledger(), workers, results, workers.slots, ["matrix"], seen)
 
 
 def answers(result: Result) -> dict[object, object]:
     return {
         (record.kernel, record.experiment, *record.variant.values()): (record.status, record.facts)
-        for record in result.records
+        for record in result.analysis.records
     }
 
 
@@ -82,15 +83,22 @@ def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -
         site.worker(XDG_CACHE_HOME=str(tmp_path / "cache"))
         seen = Killing(site.worker())
         far = run(plan, site, tmp_path / "far", seen)
-        for record in far.records:
+        for record in far.analysis.records:
             assert (cell_path(far.run, record) / "conntrack.txt").stat().st_size
         assert seen.orphans, "the worker was not killed"
         assert not [pid for pid in seen.orphans if Path(f"/proc/{pid}").exists()]
     near = run_matrix(
-        plan, load(), Machines(CONFIG.debian, Cache.default()), tmp_path / "near", 1, ["matrix"], Seen()
+        plan,
+        load(),
+        read_ledger(),
+        Machines(CONFIG.debian, Cache.default()),
+        tmp_path / "near",
+        1,
+        ["matrix"],
+        Seen(),
     )
-    assert len(far.records) == len(plan.cells)
-    assert {record.status for record in far.records} == {Status.PASS}
+    assert len(far.analysis.records) == len(plan.cells)
+    assert {record.status for record in far.analysis.records} == {Status.PASS}
     assert answers(far) == answers(near)
 
 

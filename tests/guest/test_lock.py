@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
+from matrix.analysis.ledger.read import read_ledger
 from matrix.invocation import run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
@@ -40,13 +41,14 @@ def test_two_machines_with_the_same_lock_boot_the_same_bytes(tmp_path: Path) -> 
         result = run_matrix(
             plan,
             load(),
+            read_ledger(),
             Machines(debian, cache, "tcg", image=image),
             tmp_path / f"results-{name}",
             1,
             ["matrix"],
             Seen(),
         )
-        assert [record.status for record in result.records] == [Status.PASS]
+        assert [record.status for record in result.analysis.records] == [Status.PASS]
         booted += json.loads((result.run / "manifest.json").read_bytes())["kernels"]
     one, other = booted
     assert one["id"] == other["id"]

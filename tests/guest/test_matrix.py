@@ -11,6 +11,7 @@ import pytest
 from scapy.utils import RawPcapReader
 
 from guest.catalogue import load
+from matrix.analysis.ledger.read import read_ledger
 from matrix.invocation import Result, run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
@@ -35,12 +36,14 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     kernels = resolve_all(SERIES, Catalogue.load(config.debian, cache), ROOT)
     plan = plan_choices(kernels, choose(["baseline", "table-full"], catalogue))
     results = tmp_path_factory.mktemp("results")
-    return run_matrix(plan, catalogue, Machines(config.debian, cache), results, 2, ["matrix"], Seen())
+    return run_matrix(
+        plan, catalogue, read_ledger(), Machines(config.debian, cache), results, 2, ["matrix"], Seen()
+    )
 
 
 @pytest.fixture(params=SERIES)
 def records(request: pytest.FixtureRequest, result: Result) -> list[Record]:
-    return [record for record in result.records if record.kernel.startswith(f"{request.param}.")]
+    return [record for record in result.analysis.records if record.kernel.startswith(f"{request.param}.")]
 
 
 def counts(record: Record) -> list[object]:
@@ -88,6 +91,6 @@ def test_the_manifest_says_what_was_booted(result: Result) -> None:
 
 
 def test_nothing_in_it_is_unexplained(result: Result) -> None:
-    assert result.surprises == ()
-    assert result.exit_code == 0
+    assert result.analysis.unexplained == ()
+    assert result.analysis.exit_code == 0
     assert {file.name for file in result.page.parent.iterdir()} >= {"index.html", "report.md", "junit.xml"}

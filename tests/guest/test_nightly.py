@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from guest.catalogue import load
+from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline, accept
-from matrix.baseline.deviations import Verdict
 from matrix.baseline.outcome import Night
 from matrix.nightly.nightly import Workshop, nightly
 from matrix.plan.config import read_config
@@ -53,9 +53,18 @@ class House:
         since = tuple(kernel.name for kernel in lock.new_since(held, resolve_all(SPECS, self.builds, ROOT)))
         guests = Machines(CONFIG.debian, Cache.default(), catalogue=self.builds)
         shop = Workshop(
-            plan, catalogue, guests, self.results, 2, ("nightly", "--locked"), Seen(), since, locked=True
+            plan,
+            catalogue,
+            read_ledger(),
+            guests,
+            self.results,
+            2,
+            ("nightly", "--locked"),
+            Seen(),
+            since,
+            locked=True,
         )
-        return nightly(shop, self.baseline, read_ledger(), datetime.now(UTC).date())
+        return nightly(shop, self.baseline, datetime.now(UTC).date())
 
     def accept(self) -> None:
         known = read_latest(self.results, self.baseline.known, pytest.fail)

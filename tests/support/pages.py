@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 from bench import generate
 from guest.catalogue import Experiment
+from matrix.analysis.analysis import analyse
 from matrix.analysis.table import make_table
 from matrix.report.page.html import html_report
 from matrix.results.manifest import KernelEntry
@@ -20,10 +21,11 @@ from matrix.results.record import Record
 def write_page(
     run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]
 ) -> Path:
-    table = make_table(generate.manifest(entries, tuple(catalogue)), records, catalogue)
+    manifest = generate.manifest(entries, tuple(catalogue))
+    ledger = generate.ledger(make_table(manifest, records, catalogue))
     target = run / "report" / "index.html"
     target.parent.mkdir()
-    target.write_text(html_report(table, catalogue, generate.ledger(table), run), encoding="utf-8")
+    target.write_text(html_report(analyse(manifest, records, catalogue, ledger), run), encoding="utf-8")
     return target
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from matrix.analysis.analysis import Analysis, analyse
+from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.table import Table, make_table
 from matrix.plan.plan import make_plan
 from matrix.results.manifest import Manifest, kernel_entries
@@ -9,6 +14,7 @@ from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 
 HOSTILE = "\x1b[31mred\x1b[0m <script>alert(1)</script> | `code` \u202eright to left " + "x" * 100_000
+EMPTY = Ledger({}, (), {})
 KERNELS = ("6.12.9", "5.10.251", "6.12.10", "7.3~rc7")
 CATALOGUE = {
     name: make_experiment(name)
@@ -96,3 +102,8 @@ def manifest() -> Manifest:
 
 def table() -> Table:
     return make_table(manifest(), records(), CATALOGUE)
+
+
+def analysis(ledger: Ledger = EMPTY, **changed: Any) -> Analysis:
+    """The run, its manifest with what `changed` names."""
+    return analyse(replace(manifest(), **changed), records(), CATALOGUE, ledger)

@@ -9,13 +9,14 @@ direction.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
 from matrix.analysis import compare
+from matrix.analysis.fact_value import delta, frozen, items
 from matrix.analysis.ledger.contains import contains
-from matrix.analysis.ledger.model import Change, Ledger
+from matrix.analysis.ledger.model import Change, Commit, Ledger
 from matrix.results.record import ANSWERED, FactValue, Record, Status
 from vms.kernels.kernel import Build
 from vms.kernels.order import release_key
@@ -23,32 +24,37 @@ from vms.kernels.order import release_key
 Value = FactValue | None
 
 
+class Verdict(StrEnum):
+    """What the ledger makes of a change, the least serious first."""
+
+    EXPLAINED = "explained"
+    UNEXPLAINED = "unexplained"
+    CONTRADICTED = "contradicted"
+
+    @property
+    def rank(self) -> int:
+        """Its place in the order of seriousness, from 0."""
+        return list(Verdict).index(self)
+
+
 @dataclass(frozen=True)
-class Explained:
-    """These entries lead from the left value to the right one, in this order."""
+class Explanation:
+    """A verdict and the ledger's entries behind it.
 
-    entries: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Unexplained:
-    """No entry leads there.
-
-    `items` names the elements or keys that are left over, `entries` explain the others.
+    `explained`: the entries lead from the left value to the right one, in this order.
+    `unexplained`: no entry leads there; `missing` names the elements or keys that are left over,
+    the entries explain the others. `contradicted`: the entries say that the two kernels differ in
+    another way.
     """
 
-    items: tuple[str, ...] = ()
+    verdict: Verdict
     entries: tuple[Change, ...] = ()
+    missing: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True)
-class Contradicted:
-    """These entries say that the two kernels differ otherwise than they do."""
-
-    entries: tuple[Change, ...]
-
-
-Verdict = Explained | Unexplained | Contradicted
+    @property
+    def commits(self) -> tuple[Commit, ...]:
+        """The entries' commits, each once."""
+        return tuple(dict.fromkeys(entry.commit for entry in self.entries))
 
 
 @dataclass(frozen=True)
@@ -69,33 +75,37 @@ def explain(
     before: Value,
     right: Build,
     after: Value,
-) -> Verdict:
+) -> Explanation:
     """What explains that a fact is `before` on the left kernel and `after` on the right; None where
     it is not there.
     """
     about = [entry for entry in ledger.changes if entry.is_about(experiment, variant) and entry.fact == fact]
     whole = _way(ledger, [entry for entry in about if not entry.item], left, before, right, after)
     if whole is not None:
-        return Explained(whole)
+        return Explanation(Verdict.EXPLAINED, whole)
     steps: list[Change] = []
     missing = []
-    for item, (one, other) in _parts(before, after).items():
+    differing = delta(before, after)
+    for item in sorted({*differing.before, *differing.after}):
+        one, other = differing.before.get(item), differing.after.get(item)
         way = _way(ledger, [entry for entry in about if entry.item == item], left, one, right, other)
         if way is None:
             missing.append(item)
         else:
             steps += way
     if steps and not missing:
-        return Explained(tuple(steps))
+        return Explanation(Verdict.EXPLAINED, tuple(steps))
     against = [
         entry
         for entry in about
         if (not entry.item or entry.item in missing) and _step(ledger, entry, left, right)
     ]
-    return Contradicted(tuple(against)) if against else Unexplained(tuple(missing), tuple(steps))
+    if against:
+        return Explanation(Verdict.CONTRADICTED, tuple(against))
+    return Explanation(Verdict.UNEXPLAINED, tuple(steps), tuple(missing))
 
 
-def explain_change(ledger: Ledger, change: compare.Change, left: Build, right: Build) -> Verdict:
+def explain_change(ledger: Ledger, change: compare.Change, left: Build, right: Build) -> Explanation:
     """What explains a change between two neighbours.
 
     Where only one of them has facts, the cells' statuses are what differs.
@@ -123,7 +133,7 @@ def contradictions(ledger: Ledger, record: Record, build: Build) -> tuple[Contra
     for (fact, item), entries in groups.items():
         shown = _value(record, fact, item)
         holds = [(entry, contains(build, entry.commit, ledger.surveyed)) for entry in entries]
-        if all(held is not None for _, held in holds) and _mark(shown) not in _expected(holds):
+        if all(held is not None for _, held in holds) and frozen(shown) not in _expected(holds):
             found += [
                 Contradiction(entry, shown, entry.after if held else entry.before) for entry, held in holds
             ]
@@ -145,15 +155,15 @@ def _way(
 ) -> tuple[Change, ...] | None:
     """The shortest way from one value to the other, each entry used once."""
     steps = [(entry, *step) for entry in entries if (step := _step(ledger, entry, left, right))]
-    reached: deque[tuple[Any, tuple[int, ...]]] = deque([(_mark(before), ())])
+    reached: deque[tuple[Hashable, tuple[int, ...]]] = deque([(frozen(before), ())])
     while reached:
         mark, taken = reached.popleft()
-        if mark == _mark(after) and taken:
+        if mark == frozen(after) and taken:
             return tuple(steps[number][0] for number in taken)
         reached.extend(
-            (_mark(end), (*taken, number))
+            (frozen(end), (*taken, number))
             for number, (_, start, end) in enumerate(steps)
-            if number not in taken and _mark(start) == mark
+            if number not in taken and frozen(start) == mark
         )
     return None
 
@@ -168,61 +178,36 @@ def _step(ledger: Ledger, entry: Change, left: Build, right: Build) -> tuple[Val
     return (entry.after, entry.before) if held == (True, False) else None
 
 
-def _expected(holds: list[tuple[Change, bool | None]]) -> set[Any]:
+def _expected(holds: list[tuple[Change, bool | None]]) -> set[Hashable]:
     """The values that a kernel may show.
 
     What one commit made of the fact another that is there as well may have changed further.
     """
-    made = {_mark(entry.after) for entry, held in holds if held}
-    found = {_mark(entry.before) for entry, held in holds if held}
-    left = {_mark(entry.before) for entry, held in holds if not held}
-    absent = {_mark(entry.after) for entry, held in holds if not held}
+    made = {frozen(entry.after) for entry, held in holds if held}
+    found = {frozen(entry.before) for entry, held in holds if held}
+    left = {frozen(entry.before) for entry, held in holds if not held}
+    absent = {frozen(entry.after) for entry, held in holds if not held}
     return (made - found or made) | (left - absent or left) | {_in_turn(holds)}
 
 
-def _in_turn(holds: list[tuple[Change, bool | None]]) -> Any:
+def _in_turn(holds: list[tuple[Change, bool | None]]) -> Hashable:
     """What the fact comes to when the commits are made in their order upstream: one may lead back
     to where another began.
     """
     ordered = sorted(holds, key=lambda hold: release_key(hold[0].commit.mainline or "999"))
-    value = _mark(ordered[0][0].before)
+    value = frozen(ordered[0][0].before)
     for entry, held in ordered:
-        if held and _mark(entry.before) == value:
-            value = _mark(entry.after)
+        if held and frozen(entry.before) == value:
+            value = frozen(entry.after)
     return value
-
-
-def _parts(before: Value, after: Value) -> dict[str, tuple[Value, Value]]:
-    """The elements or keys in which two lists or two dicts differ."""
-    one, other = _items(before), _items(after)
-    if one is None or other is None:
-        return {}
-    return {
-        item: (one.get(item), other.get(item))
-        for item in sorted(one.keys() | other.keys())
-        if one.get(item) != other.get(item)
-    }
-
-
-def _items(value: Value) -> dict[str, Value] | None:
-    if isinstance(value, list):
-        return dict.fromkeys(value, True)
-    return dict(value) if isinstance(value, dict) else None
 
 
 def _value(record: Record, fact: str, item: str) -> Value:
     if not fact:
         return _cell(record)
     value = record.facts.get(fact)
-    return (_items(value) or {}).get(item) if item else value
+    return (items(value) or {}).get(item) if item else value
 
 
 def _cell(record: Record) -> str:
     return ANSWERED if record.facts else record.status.value
-
-
-def _mark(value: Value) -> Any:
-    """Something hashable that is equal where values are: 1 is not True."""
-    if isinstance(value, list):
-        return list, tuple(value)
-    return (dict, tuple(sorted(value.items()))) if isinstance(value, dict) else (type(value), value)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from matrix.analysis.analysis import Analysis
 from matrix.plan.plan import variant_name
 from matrix.report.sanitize import shown
-from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 
 _REASON_CHARACTERS = 10_000
 
 
-def junit(manifest: Manifest, records: Iterable[Record]) -> bytes:
+def junit(analysis: Analysis) -> bytes:
     """The XML.
 
     What the kernel broke is a failure, what we broke an error, what it does not support is skipped.
     """
+    manifest = analysis.table.manifest
     by_kernel: dict[str, list[Record]] = {kernel.name: [] for kernel in manifest.kernels}
-    for record in records:
+    for record in analysis.records:
         by_kernel.setdefault(record.kernel, []).append(record)
     xml = JUnitXml("conntrack-matrix")
     for kernel, cells in by_kernel.items():

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matrix.analysis.behaviour import frozen
+from matrix.analysis.fact_value import frozen
 from matrix.analysis.table import Row
 from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.record import FactValue, Record
@@ -35,7 +35,7 @@ def brief(row: Row) -> tuple[BriefLine, ...]:
     on one line, or the first facts.
     """
     records = [record for record in row.records if record and record.facts]
-    varying = [name for name in row.facts if len({frozen(_one(record, name)) for record in records}) > 1]
+    varying = [name for name in row.facts if len({frozen(record.facts.get(name)) for record in records}) > 1]
     if varying:
         return tuple(BriefLine((name,), _differing(row, name)) for name in varying[:_LINES])
     counts = tuple(
@@ -46,10 +46,6 @@ def brief(row: Row) -> tuple[BriefLine, ...]:
         BriefLine(names, tuple("/".join(_text(record, name) for name in names) for record in row.records))
         for names in lines
     )
-
-
-def _one(record: Record, name: str) -> dict[str, FactValue]:
-    return {name: record.facts[name]} if name in record.facts else {}
 
 
 def _text(record: Record | None, name: str) -> str:
@@ -65,7 +61,7 @@ def _differing(row: Row, name: str) -> tuple[str, ...]:
     places = [place for place, record in enumerate(row.records) if record and name in record.facts]
     values = [record.facts[name] for record in row.records if record and name in record.facts]
     reduced = [without_common(value, values) for value in values]
-    if len({frozen({name: value}) for value in reduced}) < len({frozen({name: value}) for value in values}):
+    if len(set(map(frozen, reduced))) < len(set(map(frozen, values))):
         reduced = values  # they differ in nothing but order or number of items
     texts = [_text(record, name) for record in row.records]
     for place, value, left in zip(places, values, reduced, strict=True):

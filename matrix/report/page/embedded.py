@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from guest.catalogue import Experiment
-from matrix.analysis.behaviour import GLYPHS, behaviours, frozen
+from matrix.analysis.analysis import ExplainedChange, ExplainedFact
+from matrix.analysis.behaviour import GLYPHS, behaviours
+from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.table import Row, Table
-from matrix.analysis.verdicts import ExplainedChange, Fact
 from matrix.plan.plan import variant_name
 from matrix.report.page.way import Way, ways
 from matrix.report.sanitize import MOST_ITEMS, shown, shown_value
@@ -80,17 +81,17 @@ def _change_data(change: ExplainedChange, pools: _Pools) -> dict[str, Any]:
     return data
 
 
-def _fact_data(fact: Fact, pools: _Pools) -> dict[str, Any]:
-    difference = fact.difference
-    data: dict[str, Any] = {"fact": shown(difference.fact, 100), "verdict": fact.verdict}
+def _fact_data(fact: ExplainedFact, pools: _Pools) -> dict[str, Any]:
+    difference, explanation = fact.difference, fact.explanation
+    data: dict[str, Any] = {"fact": shown(difference.fact, 100), "verdict": explanation.verdict}
     if difference.before is not None:
         data["before"] = shown_value(difference.before)
     if difference.after is not None:
         data["after"] = shown_value(difference.after)
-    if fact.commits:
-        data["commits"] = [pools.commit(commit) for commit in fact.commits]
-    if fact.missing:
-        data["missing"] = [shown(item, 100) for item in fact.missing[:MOST_ITEMS]]
+    if explanation.commits:
+        data["commits"] = [pools.commit(commit) for commit in explanation.commits]
+    if explanation.missing:
+        data["missing"] = [shown(item, 100) for item in explanation.missing[:MOST_ITEMS]]
     return data
 
 
@@ -144,7 +145,7 @@ class _Pools:
     def cell(self, cell: Record | None, number: int) -> int:
         if cell is None:
             return -1
-        key = frozen(cell.facts)
+        key = frozen_facts(cell.facts)
         facts = self._place(
             self.facts,
             ("facts", key),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,20 +11,18 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from guest.catalogue import Experiment
-from matrix.analysis.ledger.model import Ledger
-from matrix.analysis.table import Table
+from matrix.analysis.analysis import Analysis
 from matrix.report.page.page import Page, make_page
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _SCRIPTS = ("model.js", "query.js", "grid.js", "way.js", "panel.js", "main.js")
 
 
-def html_report(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> str:
+def html_report(analysis: Analysis, run: Path) -> str:
     """The whole page of a run whose directory is `run`; it belongs into `run/report/`, from where
     its links reach the evidence.
     """
-    return render(make_page(table, catalogue, ledger, run))
+    return render(make_page(analysis, run))
 
 
 def render(page: Page) -> str:

@@ -5,16 +5,15 @@ reads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guest.catalogue import Experiment
+from matrix.analysis.analysis import Analysis, ExplainedChange
 from matrix.analysis.behaviour import GLYPHS, behaviours, letter
-from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
-from matrix.analysis.verdicts import CONTRADICTED, EXPLAINED, UNEXPLAINED, ExplainedChange, explained_changes
 from matrix.report.page.brief import brief
 from matrix.report.page.embedded import PageRow, embedded
 from matrix.report.page.evidence import pack_evidence
@@ -25,7 +24,7 @@ from matrix.results.record import Record, Status
 ROOMY_KERNELS = 12
 """Up to so many kernels a cell shows its facts; beyond, a letter."""
 
-VERDICT_GLYPHS = {EXPLAINED: "", UNEXPLAINED: "?", CONTRADICTED: "≠"}
+VERDICT_GLYPHS = {Verdict.EXPLAINED: "", Verdict.UNEXPLAINED: "?", Verdict.CONTRADICTED: "≠"}
 COLOURS = 8
 """Behaviours beyond the eighth use the colours again; their letters differ."""
 
@@ -139,16 +138,15 @@ class Page:
     evidence: tuple[str, ...]
 
 
-def make_page(table: Table, catalogue: Mapping[str, Experiment], ledger: Ledger, run: Path) -> Page:
+def make_page(analysis: Analysis, run: Path) -> Page:
     """The page of one run. `run` is its directory, where evidence is read."""
+    table = analysis.table
     roomy = len(table.kernels) <= ROOMY_KERNELS
     sections: dict[str, list[PageRow]] = {}
-    for row in table.rows:
-        experiment = catalogue.get(row.experiment)
+    for row, changes in analysis.rows:
+        experiment = analysis.catalogue.get(row.experiment)
         topic = experiment.topic if experiment else "no longer in the catalogue"
-        sections.setdefault(topic, []).append(
-            PageRow(topic, row, experiment, explained_changes(row, table.kernels, ledger))
-        )
+        sections.setdefault(topic, []).append(PageRow(topic, row, experiment, changes))
     ordered = [page_row for rows in sections.values() for page_row in rows]
     data = embedded(table, ordered)
     manifest = table.manifest

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from matrix.analysis.ledger.model import Commit, Ledger
-from matrix.analysis.table import Table
-from matrix.analysis.verdicts import EXPLAINED, explained_changes
+from matrix.analysis.analysis import Analysis
+from matrix.analysis.ledger.explain import Verdict
+from matrix.analysis.ledger.model import Commit
 from matrix.plan.plan import cell_label
 from matrix.report.escape import plain
 from matrix.report.text.grid import fact_text
 from matrix.results.record import FactValue
 
 
-def changes(table: Table, ledger: Ledger) -> list[str]:
+def changes(analysis: Analysis) -> list[str]:
     """Lines of Markdown: a row for each fact that differs from the kernel to the left, in the
     table's order.
     """
+    kernels = analysis.table.kernels
     found = []
-    for row in table.rows:
+    for row, of_row in analysis.rows:
         label = plain(cell_label(row.experiment, row.label))
-        for change in explained_changes(row, table.kernels, ledger).values():
-            between = (
-                f"{plain(table.kernels[change.before].name)} → {plain(table.kernels[change.after].name)}"
-            )
+        for change in of_row.values():
+            between = f"{plain(kernels[change.before].name)} → {plain(kernels[change.after].name)}"
             for fact in change.facts:
                 name = plain(fact.difference.fact) or "the cell"
                 values = f"{_value(fact.difference.before)} → {_value(fact.difference.after)}"
-                verdict = "" if fact.verdict == EXPLAINED else f"**{fact.verdict}** "
+                verdict, commits = fact.explanation.verdict, fact.explanation.commits
+                bold = "" if verdict is Verdict.EXPLAINED else f"**{verdict}** "
                 found.append(
                     f"| {label} | {name} | {between} | {values} |"
-                    f" {verdict}{'<br>'.join(map(commit_line, fact.commits))} |"
+                    f" {bold}{'<br>'.join(map(commit_line, commits))} |"
                 )
     if not found:
         return []

@@ -7,9 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from matrix.analysis.compare import Kind
-from matrix.analysis.comparison import Compared, Comparison, Verdict
+from matrix.analysis.comparison import Compared, Comparison
+from matrix.analysis.fact_value import delta, item_texts, items
+from matrix.analysis.ledger.explain import Verdict
 from matrix.plan.plan import cell_label
-from matrix.report.page.brief import without_common
 from matrix.report.sanitize import shown
 from matrix.report.text.grid import fact_text
 from matrix.results.record import FactValue
@@ -18,7 +19,7 @@ _STYLES = {
     Verdict.EXPLAINED: "green",
     Verdict.UNEXPLAINED: "bold yellow",
     Verdict.CONTRADICTED: "bold red",
-    Verdict.NONE: "dim",
+    None: "dim",
 }
 _MOST_ONE_SIDED = 10
 _WHOLE_CHARACTERS = 60
@@ -35,7 +36,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     verdicts = ", ".join(
         f"{number} {verdict}"
         for verdict in Verdict
-        if verdict and (number := sum(fact.verdict is verdict for fact in comparison.facts))
+        if (number := sum(fact.verdict is verdict for fact in comparison.facts))
     )
     said = f"{comparison.before} -> {comparison.after}: {counts or 'nothing to compare'}" + (
         f" ({verdicts})" if verdicts else ""
@@ -73,11 +74,7 @@ def _table(facts: list[Compared], comparison: Comparison) -> Table:
             *(Text(value) for value in _values(fact.difference.before, fact.difference.after)),
             Text(fact.difference.kind, style),
             Text(
-                (
-                    f"{fact.verdict}: {'; '.join(shown(title) for title in fact.commits)}"
-                    if fact.commits
-                    else fact.verdict
-                ),
+                ": ".join(filter(None, (fact.verdict, "; ".join(shown(title) for title in fact.commits)))),
                 style,
             ),
         )
@@ -89,10 +86,12 @@ def _values(before: FactValue | None, after: FactValue | None) -> tuple[str, str
     whole = _value(before), _value(after)
     if before is None or after is None or max(map(len, whole)) <= _WHOLE_CHARACTERS:
         return whole
-    left = [without_common(value, (before, after)) for value in (before, after)]
-    if left == [before, after] or left[0] == left[1]:  # nothing in common, or only their order differs
+    differing = delta(before, after)
+    sides = item_texts(before, differing.before), item_texts(after, differing.after)
+    disjoint = (differing.before, differing.after) == (items(before), items(after))
+    if disjoint or not any(sides):  # or no list or map, or only the order differs
         return whole
-    first, second = (f"… {_value(value)}" if value else "…" for value in left)
+    first, second = (f"… {fact_text(side)}" if side else "…" for side in sides)
     return first, second
 
 

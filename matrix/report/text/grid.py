@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matrix.analysis.fact_value import frozen
 from matrix.analysis.table import Row
 from matrix.plan.plan import cell_label
 from matrix.report.sanitize import in_words, shown, shown_value
@@ -62,7 +63,7 @@ def lines(row: Row) -> Lines:
     for fact in row.facts:
         if fact in counts:
             continue
-        values = {repr(record.facts.get(fact)) for record in records}
+        values = {frozen(record.facts.get(fact)) for record in records}
         if len(values) == 1 and fact in records[0].facts:
             everywhere.append((fact, fact_text(records[0].facts[fact])))
         else:

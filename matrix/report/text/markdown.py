@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from matrix.analysis.ledger.model import Ledger
+from matrix.analysis.analysis import Analysis
 from matrix.analysis.table import Row, Table
 from matrix.plan.plan import variant_name
 from matrix.report.escape import plain
@@ -16,12 +16,13 @@ from matrix.results.record import Record, Status
 _FOLD_ROWS = 40
 
 
-def markdown(table: Table, ledger: Ledger, *, evidence: bool = True) -> str:
+def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
     """The whole report.
 
     Cells that differ from their left neighbour are bold; with `evidence` a status leads to the
     cell's directory.
     """
+    table = analysis.table
     manifest, around = table.manifest, table.manifest.surroundings
     counts = ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
     why = around.why.partition(": ")[0]  # what was tried is in the manifest
@@ -45,7 +46,7 @@ def markdown(table: Table, ledger: Ledger, *, evidence: bool = True) -> str:
     for row in table.rows:
         parts += _rows(row, evidence)
     parts += ["", "</details>"] if fold else []
-    parts += changes(table, ledger)
+    parts += changes(analysis)
     parts += [
         "",
         "## Kernels",

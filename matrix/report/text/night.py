@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
-from matrix.baseline.deviations import Verdict
+from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Item, Night
 from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.record import FactValue

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from matrix.analysis.analysis import Analysis
+from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
-from matrix.analysis.unexplained import Surprise
 from matrix.plan.plan import cell_label
 from matrix.report.sanitize import shown
 from matrix.report.text.grid import Lines, Word, lines
@@ -75,16 +76,16 @@ def print_failures(table: Table, console: Console) -> None:
         console.print(Text.assemble((status, STYLES[status]), f" {where}: {reason}"), soft_wrap=True)
 
 
-def print_surprises(surprises: Sequence[Surprise], console: Console) -> None:
-    """A line for each change that nobody explained."""
-    for found in surprises:
-        where = cell_label(found.experiment, found.label)
-        what = (
-            f" {where} {found.fact}: {found.before} -> {found.after}"
-            if found.fact
-            else f" {where}: {found.before} -> {found.after}"
-        )
-        console.print(Text.assemble((found.verdict, "bold yellow"), shown(what)), soft_wrap=True)
+def print_unexplained(analysis: Analysis, console: Console) -> None:
+    """A line for each fact that changed and that the ledger does not explain, or contradicts."""
+    kernels = analysis.table.kernels
+    for row, change in analysis.unexplained:
+        for fact in change.facts:
+            verdict = fact.explanation.verdict
+            if verdict is not Verdict.EXPLAINED:
+                what = f"{cell_label(row.experiment, row.label)} {fact.difference.fact}".rstrip()
+                line = f" {what}: {kernels[change.before].name} -> {kernels[change.after].name}"
+                console.print(Text.assemble((verdict, "bold yellow"), shown(line)), soft_wrap=True)
 
 
 def headline(reason: str) -> str:

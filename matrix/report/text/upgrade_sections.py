@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from matrix.analysis.fact_value import delta, item_texts
 from matrix.analysis.impact import Impact
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.upgrade import Evidence, Severity, UpgradeItem, UpgradeReport
-from matrix.report.page.brief import without_common
 from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue
@@ -245,18 +245,15 @@ def _seen(evidence: Evidence) -> str:
 def _was_is(before: FactValue | None, after: FactValue | None) -> str:
     """The two values; of long lists and maps what differs between them."""
     was, now = _value(before), _value(after)
-    if before is not None and after is not None and max(len(was), len(now)) > _WHOLE_CHARACTERS:
-        parts: list[str] = []
-        left, right = (without_common(value, (before, after)) for value in (before, after))
-        if isinstance(left, dict) and isinstance(right, dict):
-            parts = [
-                _listed("", [f"{key} {left[key]} -> {right[key]}" for key in left if key in right]),
-                _listed("without", [f"{key} {number}" for key, number in left.items() if key not in right]),
-                _listed("with", [f"{key} {number}" for key, number in right.items() if key not in left]),
-            ]
-        elif isinstance(left, list) and isinstance(right, list) and left != before:
-            parts = [_listed("without", left), _listed("with", right)]
-        if any(parts):
+    if max(len(was), len(now)) > _WHOLE_CHARACTERS:
+        differing = delta(before, after)
+        without = item_texts(before, differing.gone)
+        parts = [
+            _listed("", [f"{key} {one} -> {other}" for key, (one, other) in differing.changed.items()]),
+            _listed("without", without),
+            _listed("with", item_texts(after, differing.new)),
+        ]
+        if any(parts) and without != before:
             return f"is now {'; '.join(part for part in parts if part)}"
     return f"was {was}{';' if ',' in was + now else ','} is {now}"
 

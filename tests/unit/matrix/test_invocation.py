@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from guest.catalogue import Invariant
-from matrix.analysis.unexplained import Surprise
-from matrix.invocation import Result, exit_code, run_matrix
+from matrix.invocation import Result, run_matrix
 from matrix.plan.plan import Plan, make_plan
-from matrix.results.record import Record, Status
+from matrix.results.record import Record
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.sample import EMPTY
 from vms.errors import LostGuest
 
 FEW = Invariant("at most ten flows", lambda facts, _variant: facts["flows"] <= 10)
@@ -20,13 +20,13 @@ PLAN = make_plan([make_kernel("5.10.1"), make_kernel("6.1.2")], list(CATALOGUE.v
 
 
 def run(guests: FakeGuests, results: Path, plan: Plan = PLAN, display: Seen | None = None) -> Result:
-    return run_matrix(plan, CATALOGUE, guests, results, 2, ["matrix"], display or Seen())
+    return run_matrix(plan, CATALOGUE, EMPTY, guests, results, 2, ["matrix"], display or Seen())
 
 
 def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) -> None:
     seen = Seen()
     result = run(FakeGuests(), tmp_path, display=seen)
-    assert result.exit_code == 0
+    assert result.analysis.exit_code == 0
     assert {path.name for path in (result.run / "report").iterdir()} == {
         "index.html",
         "report.md",
@@ -34,46 +34,32 @@ def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) 
     }
     assert result.page == result.run / "report/index.html"
     assert seen.notes[1:] == ["accelerator: tcg (there is no /dev/kvm)"]
-    assert sum(result.table.counts.values()) == 2
+    assert sum(result.analysis.table.counts.values()) == 2
 
 
 def test_a_kernel_that_breaks_an_invariant_makes_it_1(tmp_path: Path) -> None:
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
         return answer(request, facts={"flows": 11 if kernel == "6.1.2" else 10})
 
-    assert run(FakeGuests(behave), tmp_path).exit_code == 1
+    assert run(FakeGuests(behave), tmp_path).analysis.exit_code == 1
 
 
 def test_guests_that_are_lost_make_it_3(tmp_path: Path) -> None:
     def behave(_kernel: str, _request: dict[str, Any]) -> bytes:
         raise LostGuest("gone")
 
-    assert run(FakeGuests(behave), tmp_path).exit_code == 3
+    assert run(FakeGuests(behave), tmp_path).analysis.exit_code == 3
 
 
-@pytest.mark.parametrize(
-    ("statuses", "code"),
-    [
-        ([Status.PASS, Status.UNSUPPORTED], 0),
-        ([Status.PASS, Status.ERROR], 3),
-        ([Status.FAIL, Status.ERROR], 1),
-        ([Status.CRASH], 1),
-        ([Status.TIMEOUT], 1),
-        ([Status.UNSTABLE], 1),
-        ([], 0),
-    ],
-)
-def test_exit_codes(statuses: list[Status], code: int) -> None:
-    assert exit_code([Record("k", "x", {}, status) for status in statuses], ()) == code
-
-
-def test_a_change_that_nobody_explained_makes_it_1(tmp_path: Path) -> None:
+def test_a_change_that_the_ledger_does_not_explain_makes_it_1(tmp_path: Path) -> None:
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
         return answer(request, facts={"flows": 9 if kernel == "6.1.2" else 10})
 
     result = run(FakeGuests(behave), tmp_path)
-    assert result.surprises == (Surprise("baseline", "", "flows", "5.10.1", "6.1.2", "unexplained"),)
-    assert result.exit_code == 1
+    ((row, change),) = result.analysis.unexplained
+    assert (row.experiment, change.before, change.after, change.verdict) == ("baseline", 0, 1, "unexplained")
+    assert [fact.difference.fact for fact in change.facts] == ["flows"]
+    assert result.analysis.exit_code == 1
 
 
 def test_an_interrupted_run_is_kept_and_said_to_go_on(
@@ -93,10 +79,10 @@ def test_an_interrupted_run_is_kept_and_said_to_go_on(
     result = run(FakeGuests(), tmp_path, display=seen)
     assert any("going on with run" in note and "1 of 2 cells are done" in note for note in seen.notes)
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
-    assert sum(result.table.counts.values()) == 2
+    assert sum(result.analysis.table.counts.values()) == 2
 
 
 def test_builds_that_were_left_out_are_in_the_manifest_and_change_nothing_else(tmp_path: Path) -> None:
-    result = run_matrix(PLAN, CATALOGUE, FakeGuests(), tmp_path, 2, ["matrix"], Seen(), ["5.15.7-1"])
-    assert result.exit_code == 0
+    result = run_matrix(PLAN, CATALOGUE, EMPTY, FakeGuests(), tmp_path, 2, ["matrix"], Seen(), ["5.15.7-1"])
+    assert result.analysis.exit_code == 0
     assert json.loads((result.run / "manifest.json").read_bytes())["left_out"] == ["5.15.7-1"]

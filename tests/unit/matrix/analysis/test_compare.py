@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from matrix.analysis.compare import Difference, Kind, changes, compare_cells, differences, left_neighbours
+from matrix.analysis.compare import Difference, Kind, compare_cells, differences, neighbours
 from matrix.results.record import Record, Status
 
 BEFORE = Record("6.1", "x", {}, Status.PASS, {"flows": 10, "raw": 10, "old": 1})
@@ -67,22 +67,9 @@ def test_true_is_not_one() -> None:
 
 
 def test_neighbours_step_over_what_cannot_be_compared() -> None:
-    assert left_neighbours([BEFORE, ERROR, None, UNSTABLE, AFTER, CRASH]) == (
-        None,
-        None,
-        None,
-        None,
-        BEFORE,
-        AFTER,
-    )
-
-
-def test_changes_name_the_kernels_on_both_sides() -> None:
-    found = changes([[BEFORE, ERROR, AFTER], [BEFORE, BEFORE]])
-    assert [(c.before.kernel, c.after.kernel, c.difference.fact) for c in found] == [
-        ("6.1", "6.12", "raw"),
-        ("6.1", "6.12", "new"),
-        ("6.1", "6.12", "old"),
+    assert list(neighbours([BEFORE, ERROR, None, UNSTABLE, AFTER, CRASH])) == [
+        (0, 4, BEFORE, AFTER),
+        (4, 5, AFTER, CRASH),
     ]
 
 

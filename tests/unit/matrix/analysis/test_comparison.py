@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from matrix.analysis.compare import Kind
-from matrix.analysis.comparison import Comparison, Side, Verdict, compare, read_side
+from matrix.analysis.comparison import Comparison, Side, compare, read_side
+from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.plan.plan import make_plan
 from matrix.report.text.compared import print_comparison

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from matrix.analysis.table import Row, make_table, variants_label
+from matrix.analysis.table import Row, make_table
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record, Status
 from tests.support.fakes import make_experiment
@@ -120,12 +120,3 @@ def test_an_experiment_that_had_other_variants_when_it_was_run_is_labelled_by_wh
         "frontend=legacy",
         "frontend=nft",
     ]
-
-
-def test_variants_from_before_and_after_a_rewriting_have_names() -> None:
-    old, new = {"frontend": "legacy"}, {"frontend": "legacy", "stale": "near"}
-    assert variants_label([new], [old, new]) == "stale=near"
-    assert (
-        variants_label([old, new], [old, new, {"frontend": "nft"}])
-        == "frontend=legacy; frontend=legacy,stale=near"
-    )

@@ -84,6 +84,7 @@ class House:
         shop = Workshop(
             plan,
             catalogue,
+            LEDGER,
             FakeGuests(behaviour),
             self.results,
             1,
@@ -92,7 +93,7 @@ class House:
             self.since_lock,
             self.locked,
         )
-        return nightly(shop, self.baseline, LEDGER, today)
+        return nightly(shop, self.baseline, today)
 
     def accept(self) -> None:
         known = read_latest(self.results, self.baseline.known, pytest.fail)

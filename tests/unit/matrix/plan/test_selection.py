@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.analysis.table import variants_label
+from matrix.analysis.variants import variants_label
 from matrix.plan.config import read_config
 from matrix.plan.plan import variant_name
 from matrix.plan.selection import choose

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 from matrix.analysis import compare
 from matrix.analysis.ledger.explain import (
-    Contradicted,
-    Explained,
-    Unexplained,
+    Explanation,
     Verdict,
     contradictions,
     explain,
@@ -32,73 +30,83 @@ def ledger(*changes: Change) -> Ledger:
 
 def ask(
     known: Ledger, before: FactValue | None, after: FactValue | None, left: object = OLD, right: object = NEW
-) -> Verdict:
+) -> Explanation:
     return explain(known, "x", {"scope": "user"}, "flows", left, before, right, after)  # type: ignore[arg-type]
 
 
+def explained(*entries: Change) -> Explanation:
+    return Explanation(Verdict.EXPLAINED, entries)
+
+
+def contradicted(*entries: Change) -> Explanation:
+    return Explanation(Verdict.CONTRADICTED, entries)
+
+
+UNEXPLAINED = Explanation(Verdict.UNEXPLAINED)
+
+
 def test_one_commit_explains_one_change() -> None:
-    assert ask(ledger(FIRST), 10, 7) == Explained((FIRST,))
+    assert ask(ledger(FIRST), 10, 7) == explained(FIRST)
 
 
 def test_a_change_is_explained_from_right_to_left_when_the_right_kernel_lacks_the_commit() -> None:
-    assert ask(ledger(FIRST, SECOND), 8, 7, LTS, STABLE) == Explained((SECOND,))
+    assert ask(ledger(FIRST, SECOND), 8, 7, LTS, STABLE) == explained(SECOND)
 
 
 def test_two_commits_explain_one_change_in_order() -> None:
-    assert ask(ledger(SECOND, FIRST), 10, 8) == Explained((FIRST, SECOND))
+    assert ask(ledger(SECOND, FIRST), 10, 8) == explained(FIRST, SECOND)
 
 
 def test_nothing_known_is_unexplained() -> None:
-    assert ask(ledger(), 10, 7) == Unexplained()
-    assert ask(ledger(replace(FIRST, experiment="y"), replace(FIRST, fact="raw")), 10, 7) == Unexplained()
+    assert ask(ledger(), 10, 7) == UNEXPLAINED
+    assert ask(ledger(replace(FIRST, experiment="y"), replace(FIRST, fact="raw")), 10, 7) == UNEXPLAINED
 
 
 def test_a_commit_that_both_kernels_hold_explains_nothing() -> None:
-    assert ask(ledger(FIRST), 10, 7, STABLE, NEW) == Unexplained()
+    assert ask(ledger(FIRST), 10, 7, STABLE, NEW) == UNEXPLAINED
 
 
 def test_other_values_than_the_entry_says_are_contradicted() -> None:
-    assert ask(ledger(FIRST), 10, 6) == Contradicted((FIRST,))
-    assert ask(ledger(FIRST), 7, 10) == Contradicted((FIRST,))
+    assert ask(ledger(FIRST), 10, 6) == contradicted(FIRST)
+    assert ask(ledger(FIRST), 7, 10) == contradicted(FIRST)
 
 
 def test_a_truth_is_not_the_number_one() -> None:
-    assert ask(ledger(replace(FIRST, before=False, after=True)), 0, 1) == Contradicted(
-        (replace(FIRST, before=False, after=True),)
-    )
+    entry = replace(FIRST, before=False, after=True)
+    assert ask(ledger(entry), 0, 1) == contradicted(entry)
 
 
 def test_a_kernel_of_which_nothing_is_known_is_neither_explained_nor_contradicted() -> None:
-    assert ask(ledger(SECOND), 7, 8, build("6.6.100-1"), NEW) == Unexplained()
+    assert ask(ledger(SECOND), 7, 8, build("6.6.100-1"), NEW) == UNEXPLAINED
 
 
 def test_an_entry_for_one_variant_does_not_explain_another() -> None:
     user, root = replace(FIRST, variant={"scope": "user"}), replace(FIRST, variant={"scope": "root"})
-    assert ask(ledger(root), 10, 7) == Unexplained()
-    assert ask(ledger(root, user), 10, 7) == Explained((user,))
+    assert ask(ledger(root), 10, 7) == UNEXPLAINED
+    assert ask(ledger(root, user), 10, 7) == explained(user)
 
 
 def test_a_list_is_explained_element_by_element() -> None:
     gone = Change("x", A, "flows", "dccp", True, None)
     new = Change("x", B, "flows", "netns", None, True)
-    assert ask(ledger(gone, new), ["dccp", "tcp"], ["netns", "tcp"]) == Explained((gone, new))
+    assert ask(ledger(gone, new), ["dccp", "tcp"], ["netns", "tcp"]) == explained(gone, new)
 
 
 def test_elements_that_no_entry_explains_are_named() -> None:
     gone = Change("x", A, "flows", "dccp", True, None)
-    assert ask(ledger(gone), ["dccp", "tcp"], ["tcp", "mystery"]) == Unexplained(("mystery",), (gone,))
+    assert ask(ledger(gone), ["dccp", "tcp"], ["tcp", "mystery"]) == Explanation(
+        Verdict.UNEXPLAINED, (gone,), ("mystery",)
+    )
 
 
 def test_a_dict_is_explained_key_by_key() -> None:
     size = Change("x", A, "flows", "buckets", 65536, 262144)
-    assert ask(ledger(size), {"buckets": 65536, "max": 1}, {"buckets": 262144, "max": 1}) == Explained(
-        (size,)
-    )
-    assert ask(ledger(size), {"buckets": 65536}, {"buckets": 1024}) == Contradicted((size,))
+    assert ask(ledger(size), {"buckets": 65536, "max": 1}, {"buckets": 262144, "max": 1}) == explained(size)
+    assert ask(ledger(size), {"buckets": 65536}, {"buckets": 1024}) == contradicted(size)
 
 
 def test_the_same_list_in_another_order_is_unexplained() -> None:
-    assert ask(ledger(), ["a", "b"], ["b", "a"]) == Unexplained()
+    assert ask(ledger(), ["a", "b"], ["b", "a"]) == UNEXPLAINED
 
 
 def cell(status: Status, **facts: FactValue) -> Record:
@@ -112,15 +120,15 @@ def change(before: Record, after: Record) -> compare.Change:
 def test_a_cell_that_became_unsupported_is_explained_by_its_status() -> None:
     entry = Change("x", A, before="answered", after="unsupported")
     one = change(cell(Status.PASS, flows=1), cell(Status.UNSUPPORTED))
-    assert explain_change(ledger(entry), one, OLD, NEW) == Explained((entry,))
+    assert explain_change(ledger(entry), one, OLD, NEW) == explained(entry)
     other = change(cell(Status.UNSUPPORTED), cell(Status.PASS, flows=1))
-    assert explain_change(ledger(entry), other, OLD, NEW) == Contradicted((entry,))
+    assert explain_change(ledger(entry), other, OLD, NEW) == contradicted(entry)
 
 
 def test_a_changed_fact_of_two_cells_is_explained_by_its_values() -> None:
     assert explain_change(
         ledger(FIRST), change(cell(Status.PASS, flows=10), cell(Status.FAIL, flows=7)), OLD, NEW
-    ) == Explained((FIRST,))
+    ) == explained(FIRST)
 
 
 def test_a_kernel_that_shows_what_the_ledger_says_is_not_contradicted() -> None:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from matrix.report.export.junit import junit
-from tests.support.sample import manifest, records
+from tests.support.sample import analysis
 
 
 def test_statuses_become_junits_words() -> None:
-    root = ElementTree.fromstring(junit(manifest(), records()))
+    root = ElementTree.fromstring(junit(analysis()))
     assert root.attrib | {"time": ""} == {
         "name": "conntrack-matrix",
         "tests": "27",
@@ -26,7 +26,7 @@ def test_statuses_become_junits_words() -> None:
 
 
 def test_what_xml_cannot_hold_is_shown_in_words() -> None:
-    xml = junit(manifest(), records())
+    xml = junit(analysis())
     ElementTree.fromstring(xml)
     assert b"\x1b" not in xml
     assert b"<script" not in xml

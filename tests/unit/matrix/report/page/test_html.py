@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench import generate
+from matrix.analysis.analysis import analyse
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
 from matrix.report.page.html import embedded_json, html_report
@@ -101,7 +101,7 @@ class Seen(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return html_report(sample.table(), sample.CATALOGUE, LEDGER, tmp_path_factory.mktemp("run"))
+    return html_report(sample.analysis(LEDGER), tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_a_change_back_says_that_the_commit_is_not_there(tmp_path: Path) -> None
     )
     change = Change("inwindow-rst", commit, "state", before="ESTABLISHED", after="CLOSE")
     ledger = Ledger({"odd": commit}, (change,), {"6.12": "6.12.10"})
-    page = html_report(sample.table(), sample.CATALOGUE, ledger, tmp_path)
+    page = html_report(sample.analysis(ledger), tmp_path)
     first = row_of(json.loads(Seen(page).elements["script#data"]), "inwindow-rst")["changes"][0]
     assert first["lost"] == first["facts"][0]["commits"]
 
@@ -242,20 +242,19 @@ def test_our_own_errors_are_no_change(data: dict[str, Any]) -> None:
 def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
 
     entries, catalogue = generate.kernels(20), generate.experiments(5)
-    table = make_table(
-        generate.manifest(entries, tuple(catalogue)), generate.records(entries, tuple(catalogue)), catalogue
+    manifest, records = (
+        generate.manifest(entries, tuple(catalogue)),
+        list(generate.records(entries, tuple(catalogue))),
     )
-    page = html_report(table, catalogue, generate.ledger(table), tmp_path)
+    ledger = generate.ledger(make_table(manifest, records, catalogue))
+    page = html_report(analyse(manifest, records, catalogue, ledger), tmp_path)
     assert '<body class="dense">' in page
     assert 'class="lines"' not in page
 
 
 def test_builds_that_are_gone_are_named(tmp_path: Path) -> None:
-    whole = sample.table()
-    lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1",)))
-    assert "<dt>left out<dd>gone from their archive: 6.12.90-1" in html_report(
-        lacking, {}, Ledger({}, (), {}), tmp_path
-    )
+    lacking = sample.analysis(left_out=("6.12.90-1",))
+    assert "<dt>left out<dd>gone from their archive: 6.12.90-1" in html_report(lacking, tmp_path)
 
 
 def test_each_kernel_says_in_how_many_rows_it_differs_from_its_neighbour(page: str) -> None:

@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from matrix.analysis.ledger.model import Ledger
 from matrix.report.text.markdown import markdown
-from tests.support.sample import table
+from tests.support.sample import analysis
 
-LEDGER = Ledger({}, (), {})
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def test_the_report_reads_as_it_should() -> None:
-    assert markdown(table(), LEDGER) == (GOLDEN / "report.md").read_text()
+    assert markdown(analysis()) == (GOLDEN / "report.md").read_text()
 
 
 def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
-    text = markdown(table(), LEDGER)
+    text = markdown(analysis())
     assert "<script" not in text
     assert "\x1b" not in text
     assert "`code`" not in text
@@ -26,29 +23,26 @@ def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
 
 def test_every_row_has_a_cell_per_kernel() -> None:
     rows = [
-        line
-        for line in markdown(table(), LEDGER).split("## What changed")[0].splitlines()
-        if line.startswith("|")
+        line for line in markdown(analysis()).split("## What changed")[0].splitlines() if line.startswith("|")
     ]
     assert {line.replace("\\|", "").count("|") for line in rows} == {6}
 
 
 def test_what_changed_is_listed_with_what_nobody_explained() -> None:
-    text = markdown(table(), LEDGER).split("## What changed")[1].split("## Kernels")[0]
+    text = markdown(analysis()).split("## What changed")[1].split("## Kernels")[0]
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert rows
     assert all("**unexplained**" in row for row in rows)
 
 
 def test_without_evidence_nothing_links_to_cells() -> None:
-    assert "](../cells/" in markdown(table(), LEDGER)
-    assert "](../cells/" not in markdown(table(), LEDGER, evidence=False)
+    assert "](../cells/" in markdown(analysis())
+    assert "](../cells/" not in markdown(analysis(), evidence=False)
 
 
 def test_builds_that_are_gone_are_said_to_be_left_out() -> None:
-    whole = table()
-    assert "Left out" not in markdown(whole, LEDGER)
-    lacking = replace(whole, manifest=replace(whole.manifest, left_out=("6.12.90-1", "6.12.91-<b>1")))
+    assert "Left out" not in markdown(analysis())
+    lacking = analysis(left_out=("6.12.90-1", "6.12.91-<b>1"))
     assert "Left out, since their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(
-        lacking, LEDGER
+        lacking
     )

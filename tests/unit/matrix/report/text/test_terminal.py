@@ -5,12 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
-from matrix.analysis.unexplained import Surprise
-from matrix.report.text.terminal import print_failures, print_surprises, print_table, summary
+from matrix.report.text.terminal import print_failures, print_table, print_unexplained, summary
 from matrix.results.record import Record, Status
-from tests.support.sample import CATALOGUE, KERNELS, manifest, table
+from tests.support.sample import CATALOGUE, KERNELS, analysis, manifest, table
 
+FIX = Commit("fix", "netfilter: fix it", Confirmed.SOURCE, "It is fixed.", mainline="7.0")
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -63,17 +64,19 @@ def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
         assert len(text) < 20_000
 
 
-def test_what_nobody_explained_is_a_line_each() -> None:
+def test_what_the_ledger_does_not_explain_is_a_line_each() -> None:
     console = Console(file=io.StringIO(), width=40)
-    found = [
-        Surprise("baseline", "scope=user", "flows", "6.1.2", "6.12.3", "unexplained"),
-        Surprise("x", "", "", "6.1.2", "7.3", "contradicted"),
-    ]
-    print_surprises(found, console)
+    entry = Change("table-full", FIX, "flows", before=1, after=2, variant={"frontend": "nft"})
+    print_unexplained(analysis(Ledger({"fix": FIX}, (entry,), {"6.12": "6.12.10"})), console)
     assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().splitlines() == [
-        "unexplained baseline [scope=user] flows: 6.1.2 -> 6.12.3",
-        "contradicted x: 6.1.2 -> 7.3",
+    lines = console.file.getvalue().splitlines()
+    assert lines[:2] == [
+        "contradicted table-full [frontend=nft] flows: 6.12.10 -> 7.3~rc7",
+        "unexplained table-full [frontend=nft] flow_states: 6.12.10 -> 7.3~rc7",
+    ]
+    assert lines[-2:] == [
+        "unexplained iptables-legacy: 5.10.251 -> 6.12.9",
+        "unexplained race: 6.12.10 -> 7.3~rc7",
     ]
 
 
