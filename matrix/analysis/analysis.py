@@ -103,6 +103,8 @@ def exit_code(*, unexplained: bool, failed: bool, errors: bool) -> int:
 def _changes(row: Row, kernels: Sequence[KernelEntry], ledger: Ledger) -> Mapping[int, ExplainedChange]:
     changes = {}
     for left, right, before, after in neighbours(row.records):
+        if not row.changed[right]:
+            continue
         facts = tuple(
             ExplainedFact(
                 difference,
@@ -110,8 +112,7 @@ def _changes(row: Row, kernels: Sequence[KernelEntry], ledger: Ledger) -> Mappin
             )
             for difference in differences(before, after)
         )
-        if facts:
-            commits = dict.fromkeys(commit for fact in facts for commit in fact.explanation.commits)
-            lost = (c for c in commits if contains(kernels[right], c, ledger.surveyed) is False)
-            changes[right] = ExplainedChange(left, right, facts, tuple(lost))
+        commits = dict.fromkeys(commit for fact in facts for commit in fact.explanation.commits)
+        lost = (commit for commit in commits if contains(kernels[right], commit, ledger.surveyed) is False)
+        changes[right] = ExplainedChange(left, right, facts, tuple(lost))
     return changes

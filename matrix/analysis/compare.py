@@ -139,5 +139,5 @@ def _kind(fact: str, before: Record, after: Record, gone: Kind) -> Kind:
         return Kind.APPEARED
     if fact not in after.facts:
         return gone
-    same = frozen(before.facts[fact]) == frozen(after.facts[fact])
-    return Kind.SAME if same else Kind.CHANGED
+    one, other = before.facts[fact], after.facts[fact]
+    return Kind.SAME if type(one) is type(other) and one == other else Kind.CHANGED
