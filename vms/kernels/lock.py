@@ -23,6 +23,10 @@ FORM = 1
 """Version of the file's form; raised when a reader of the old one would misread the new one."""
 
 
+class _Form(msgspec.Struct):
+    form: int = FORM
+
+
 @dataclass(frozen=True)
 class Locked:
     """What one spec meant, oldest kernel first."""
@@ -106,22 +110,26 @@ def new_since(lock: Lock, now: Iterable[Kernel]) -> tuple[Kernel, ...]:
 def read(path: Path) -> Lock:
     """The lock in that file.
 
-    Raises UsageError, naming the field, if there is none or it is malformed.
+    Raises UsageError, naming the field, if there is none, it is malformed or of another form.
     """
     try:
-        lock = msgspec.json.decode(path.read_bytes(), type=Lock)
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; `./invoke lock` makes it") from error
-    except msgspec.DecodeError as error:
+    try:
+        form = msgspec.json.decode(content, type=_Form).form
+        if form == FORM:
+            return msgspec.json.decode(content, type=Lock)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{path} is not a lock file: {error}; `./invoke lock --upgrade` makes it anew"
+            f"{path} is not a lock file: {error}; restore it from version control, or run `./invoke lock"
+            " --upgrade` to lock the newest kernels"
         ) from error
-    if lock.form != FORM:
-        raise UsageError(
-            f"{path} is of form {lock.form}, and this version reads form {FORM}; `./invoke lock --upgrade`"
-            " makes it anew"
-        )
-    return lock
+    raise UsageError(
+        f"{path} has form {form} and was written by {'a newer' if form > FORM else 'an older'} version of"
+        f" conntrack-matrix; this one reads form {FORM}: use the version that wrote it, or run `./invoke lock"
+        " --upgrade` to lock the newest kernels"
+    )
 
 
 def write(lock: Lock, path: Path) -> None:

@@ -95,7 +95,11 @@ def test_a_kernel_on_this_machine_must_be_what_it_was(tmp_path: Path) -> None:
             '{"locked": [{"spec": "6.1", "kernels": [{"name": 1}]}]}',
             r"is not a lock file: .*\$\.locked\[0\]\.kernels\[0\]",
         ),
-        ('{"locked": [], "form": 9}', r"is of form 9, and this version reads form 1"),
+        (
+            '{"packages": {}, "form": 9}',
+            r"has form 9 and was written by a newer version .* reads form 1: .*`\./invoke lock --upgrade`",
+        ),
+        ('{"locked": [], "form": 0}', r"has form 0 and was written by an older version"),
     ],
 )
 def test_a_lock_file_that_cannot_be_read(tmp_path: Path, text: str | None, message: str) -> None:
