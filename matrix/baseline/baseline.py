@@ -30,6 +30,10 @@ FORM = 1
 """Version of the file's form; raised when a reader of the old one would misread the new one."""
 
 
+class _Form(msgspec.Struct):
+    form: int = FORM
+
+
 @dataclass(frozen=True)
 class Acceptance:
     """One move of the baseline.
@@ -124,13 +128,18 @@ def read_baseline(path: Path) -> Baseline:
     except OSError as error:
         raise UsageError(f"cannot read the baseline {path}: {error.strerror}") from error
     try:
+        form = msgspec.json.decode(content, type=_Form).form
+        if form != FORM:
+            raise UsageError(
+                f"the baseline {path} has form {form} and was written by"
+                f" {'a newer' if form > FORM else 'an older'} version of conntrack-matrix; this one reads"
+                f" form {FORM}: use the version that wrote it, or remove the file and accept a run again"
+            )
         file = msgspec.json.decode(content, type=BaselineFile)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the baseline {path} cannot be read: {error}; restore it from version control"
         ) from error
-    if file.form != FORM:
-        raise UsageError(f"the baseline {path} is of form {file.form}, this program reads form {FORM}")
     kernels = {build.id: kernel_entry(build) for build in file.kernels}
     answers: dict[Key, Answer] = {}
     for cell in file.cells:
