@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import RESULTS, ROOT, console, print_json, reported
+from commands.shell import RESULTS, ROOT, complain, console, print_json, reported
 
 # What a task needs is imported within it: listing the tasks must not wait for libraries that none
 # of them uses.
@@ -81,7 +82,9 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
     from matrix.analysis.ledger.read import read_ledger
     from matrix.report.text.compared import print_comparison
 
-    comparison = compared(read_side(before, RESULTS), read_side(after, RESULTS), read_ledger())
+    complain_once = cache(complain)  # both sides may be looked for in the same runs
+    left, right = (read_side(spec, RESULTS, complain_once) for spec in (before, after))
+    comparison = compared(left, right, read_ledger())
     print_json(comparison) if json else print_comparison(comparison, console())
     return comparison.exit_code
 
@@ -108,7 +111,7 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     from matrix.report.text.upgrade import upgrade_markdown, upgrade_text
 
     catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
-    answers = read_answers(RESULTS)
+    answers = read_answers(RESULTS, complain)
     report = report_upgrade(answers, answers.pick(older), answers.pick(newer), read_ledger(), catalogue)
     if json:
         print_json(report)

@@ -64,7 +64,7 @@ def run_matrix(
         surroundings,
         left_out=tuple(left_out),
     )
-    run = open_run(results, manifest)
+    run = open_run(results, manifest, display.note)
     if run.records:
         display.note(
             f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"

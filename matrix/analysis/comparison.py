@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,16 +83,17 @@ class Comparison:
         )
 
 
-def read_side(spec: str, results: Path) -> Side:
+def read_side(spec: str, results: Path, complain: Callable[[str], None]) -> Side:
     """What a side's name means: a run (its directory or its name under results), a kernel as the
     newest runs know it, or RUN:KERNEL.
 
-    Raises UsageError if it means nothing.
+    `complain` is told of each run that cannot be read and is left out.
+    Raises UsageError if the name means nothing.
     """
     run, _, kernel = spec.partition(":")
     path = next((path for path in (results / run, Path(run)) if (path / "manifest.json").is_file()), None)
     if path is None:
-        answers = read_answers(results)
+        answers = read_answers(results, complain)
         entry = answers.pick(spec)
         records = {key: record for key, (record, _) in answers.of(entry).items()}
         return Side(entry.name, {entry.id: entry}, {entry.id: records}, one=True)

@@ -5,7 +5,7 @@ commit behind it, gravest first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -145,16 +145,20 @@ class Answers:
         }
 
 
-def read_answers(results: Path) -> Answers:
-    """The newest answer of every cell in any run, `results/reference` included."""
+def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
+    """The newest answer of every cell in any run, `results/reference` included.
+
+    `complain` is told of each run that cannot be read and is left out.
+    """
     known, runs = LatestAnswers(), dict[str, Path]()
     for path in sorted(
         path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
     ):
         try:
             manifest, records = read_finished(path)
-        except UsageError:
-            continue  # a run of another version of this program, or one that is being written
+        except UsageError as error:
+            complain(f"left out: {error}")
+            continue
         known = known.with_run(manifest, records)
         if (path / "cells").is_dir():
             runs[manifest.started] = path.relative_to(results.parent)

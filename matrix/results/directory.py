@@ -17,13 +17,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from matrix import VERSION
 from matrix.plan.plan import variant_name
+from matrix.results.decode import read_manifest, read_origin, read_record
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
@@ -85,15 +88,18 @@ class RunDirectory:
         os.close(self._lock)
 
 
-def open_run(results: Path, manifest: Manifest) -> RunDirectory:
+def open_run(
+    results: Path, manifest: Manifest, note: Callable[[str], None] = lambda _text: None
+) -> RunDirectory:
     """The newest unfinished run with the same plan, with the records it has, or else a new one.
 
     Cells that ended in `error` are not among the records: they are to be run again.
-    `results/latest` points to the run from now on.
+    `results/latest` points to the run from now on. `note` is called if the last run was not
+    finished and cannot be read.
     """
     with disk_errors(f"opening a run under {results}"):
         results.mkdir(parents=True, exist_ok=True)
-        run = _unfinished(results, manifest.plan) or _new(results, manifest)
+        run = _unfinished(results, manifest.plan, note) or _new(results, manifest)
         for left in run.path.glob(".cell-*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         link = Path(tempfile.mktemp(prefix=".latest-", dir=results))
@@ -105,14 +111,13 @@ def open_run(results: Path, manifest: Manifest) -> RunDirectory:
 def read_run(path: Path) -> tuple[Manifest, list[Record]]:
     """The manifest and the records of a run directory.
 
-    Raises UsageError if it is none or is damaged.
+    Raises UsageError if it is none, is damaged, or was written in another schema.
     """
     try:
-        manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
-        return manifest, _records(path)
+        return read_manifest(path), _records(path)
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not a run directory: it has no {Path(error.filename).name}") from error
-    except (msgspec.DecodeError, OSError) as error:
+    except OSError as error:
         raise UsageError(f"the run in {path} cannot be read: {error}") from error
 
 
@@ -136,13 +141,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _unfinished(results: Path, plan: str) -> RunDirectory | None:
+def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDirectory | None:
+    newest = results / (results / "latest").readlink() if (results / "latest").is_symlink() else None
     for path in sorted(results.iterdir(), reverse=True):
         if path.is_symlink() or not (path / "manifest.json").is_file():
             continue
         try:
-            manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
-        except msgspec.DecodeError:  # of another version of this project
+            manifest = read_manifest(path)
+        except UsageError as error:
+            if path == newest and not read_origin(path).finished:
+                note(f"a new run is started, since the last one cannot be continued: {error}")
             continue
         if manifest.plan != plan or manifest.finished:
             continue
@@ -167,7 +175,7 @@ def _new(results: Path, manifest: Manifest) -> RunDirectory:
         lock = _locked(path)
         if lock is None:
             continue
-        run = RunDirectory(path, replace(manifest, run=path.name), lock)
+        run = RunDirectory(path, replace(manifest, run=path.name, version=VERSION), lock)
         run.update(run.manifest)
         return run
     raise HostError(f"{results} holds a thousand runs of this second")
@@ -184,7 +192,4 @@ def _locked(path: Path) -> int | None:
 
 
 def _records(path: Path) -> list[Record]:
-    return [
-        msgspec.json.decode(file.read_bytes(), type=Record)
-        for file in sorted((path / "cells").rglob("record.json"))
-    ]
+    return [read_record(path, file) for file in sorted((path / "cells").rglob("record.json"))]

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import msgspec
-
 from matrix.plan.plan import Cell, variant_name
+from matrix.results.decode import read_manifest, read_results
 from matrix.results.directory import read_run
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
@@ -84,14 +83,17 @@ def read_latest(results: Path, start: LatestAnswers, complain: Callable[[str], N
 
 
 def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
-    """As `store.read_run`, but of a finished run from two files instead of its thousands.
+    """As `directory.read_run`, but a finished run is read from two files instead of thousands.
 
-    Raises UsageError if it is damaged.
+    Raises UsageError as `directory.read_run` does.
     """
     try:
-        manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
+        manifest = read_manifest(path)
         if manifest.finished:
-            return manifest, msgspec.json.decode((path / "results.json").read_bytes(), type=list[Record])
-    except (OSError, msgspec.DecodeError):
-        pass  # for the other files to make up for, or for read_run to complain of
+            return manifest, read_results(path)
+    except OSError:
+        pass  # read_run reads the cells' own files, or says what is missing
+    except UsageError:
+        if not (path / "cells").is_dir():
+            raise
     return read_run(path)

@@ -49,7 +49,8 @@ class Manifest:
     until then.
 
     `left_out` has the package versions of builds that belong to a range of the kernels asked for
-    and are gone from their archive.
+    and are gone from their archive. `version` is the conntrack-matrix that started the run; runs
+    made before it was recorded have none.
     """
 
     run: str
@@ -62,6 +63,7 @@ class Manifest:
     surroundings: Surroundings
     finished: str = ""
     left_out: tuple[str, ...] = ()
+    version: str = ""
     schema: int = SCHEMA
 
 

@@ -27,12 +27,8 @@ def expected_seconds(run: Path) -> Callable[[Cell], float]:
                 measured[record["experiment"], variant_name(record["variant"])].append(
                     float(record["seconds"])
                 )
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # what another version of this project wrote is no measure
+        except (OSError, ValueError, KeyError, TypeError):
+            # Damaged or of another version: try an older run, since only the order depends on it.
             measured.clear()
             continue
         break

@@ -49,7 +49,7 @@ def write(results: Path, run: str, records: list[Record]) -> None:
 
 
 def result(results: Path, before: str, after: str, ledger: Ledger = EMPTY) -> Comparison:
-    return compare(read_side(before, results), read_side(after, results), ledger)
+    return compare(read_side(before, results, pytest.fail), read_side(after, results, pytest.fail), ledger)
 
 
 def test_two_kernels_are_compared_as_the_newest_runs_know_them(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_kernel_and_a_run_cannot_be_compared(tmp_path: Path) -> None:
 def test_what_is_neither_run_nor_kernel_says_what_there_is(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
     with pytest.raises(UsageError, match=r"asked were: 6\.1\.2"):
-        read_side("4.2", tmp_path)
+        read_side("4.2", tmp_path, pytest.fail)
 
 
 def test_it_prints_what_differs_and_counts_the_rest(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_of_long_lists_and_maps_what_they_have_in_common_is_left_out(tmp_path: P
 
 def test_a_side_is_the_same_as_json(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
-    side = read_side("2026-01-01", tmp_path)
+    side = read_side("2026-01-01", tmp_path, pytest.fail)
     assert isinstance(side, Side)
     import msgspec
 

@@ -83,7 +83,7 @@ def cell(
 
 def report(results: Path, *records: Record) -> UpgradeReport:
     save(results, 1, *records)
-    answers = read_answers(results)
+    answers = read_answers(results, pytest.fail)
     return upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
 
 
@@ -173,7 +173,7 @@ def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: 
         cell(LEFT, "lookup", steps=9),
     )
     save(tmp_path, 3, cell(LEFT, "lookup", steps=8))
-    answers = read_answers(tmp_path)
+    answers = read_answers(tmp_path, pytest.fail)
     assert [answers.pick(spec).name for spec in ("6.12", "6.12.8", "debian:6.12.8", "6.12.8-1")] == [
         "6.12.9",
         "6.12.8",
@@ -185,12 +185,24 @@ def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: 
     assert "run-3" in found.items[0].evidence[0].paths[0]
 
 
+def test_a_run_that_cannot_be_read_is_left_out_and_reported(tmp_path: Path) -> None:
+    save(tmp_path, 1, cell(LEFT, "lookup", steps=1))
+    save(tmp_path, 2, cell(LEFT, "lookup", steps=2))
+    (tmp_path / "run-2/manifest.json").write_text('{"schema": 9}')
+    complaints: list[str] = []
+    answers = read_answers(tmp_path, complaints.append)
+    assert [record.facts for record, _ in answers.of(answers.pick("6.1")).values()] == [{"steps": 1}]
+    (complaint,) = complaints
+    assert "run-2/manifest.json" in complaint
+    assert "its schema is 9" in complaint
+
+
 def test_a_kernel_that_was_never_asked_is_said(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError,
         match=r"no run has asked a kernel '6.6' \(asked were: none yet\); `./invoke matrix -k 6.6` asks it",
     ):
-        read_answers(tmp_path).pick("6.6")
+        read_answers(tmp_path, pytest.fail).pick("6.6")
 
 
 def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
@@ -245,7 +257,7 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
         cell(LEFT, "inventory", names=names, one=0, two=0),
         cell(RIGHT, "inventory", names={"b": 2, "c": 3, "d": 4}, one=1, two=1),
     )
-    answers = read_answers(tmp_path)
+    answers = read_answers(tmp_path, pytest.fail)
     text = upgrade_text(upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), ledger, catalogue), 0)
     assert text.count(MANY.sentence) == text.count(MORE.title) == 1
     assert "## What several of these do together\n\n3. By 1 and 2 together.\n" in text
@@ -284,7 +296,7 @@ def test_of_long_values_what_differs_is_told(
 def test_a_run_without_evidence_is_not_said_to_have_any(tmp_path: Path) -> None:
     save(tmp_path, 1, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
     (tmp_path / "run-1" / "cells").rmdir()
-    answers = read_answers(tmp_path)
+    answers = read_answers(tmp_path, pytest.fail)
     found = upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
     assert found.items[0].evidence[0].paths == ()
     assert "evidence:" not in upgrade_text(found, 0)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import errno
 import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from matrix import VERSION
 from matrix.plan.plan import make_plan
 from matrix.results.directory import RunDirectory, open_run, read_run
 from matrix.results.judge import Judged
@@ -106,6 +108,26 @@ def test_the_plan_digest_changes_with_what_could_change_facts() -> None:
     ]
     assert len({digest, *others}) == 5
     assert plan_digest(PLAN, replace(SURROUNDINGS, cpu="another")) == digest
+
+
+def test_a_run_records_the_version_that_started_it(tmp_path: Path) -> None:
+    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]
+    assert open_run(tmp_path, manifest()).manifest.version == VERSION == project["version"]
+
+
+@pytest.mark.parametrize(("finished", "noted"), [("", 1), ("2026-01-01T00:01:00+00:00", 0)])
+def test_an_unfinished_run_of_another_version_is_reported_once(
+    tmp_path: Path, finished: str, noted: int
+) -> None:
+    old = open_run(tmp_path, manifest())
+    other_schema = {"schema": 9, "version": "7.0", "finished": finished}
+    (old.path / "manifest.json").write_text(json.dumps(other_schema))
+    notes: list[str] = []
+    assert open_run(tmp_path, manifest("20260102-000000"), notes.append).path != old.path
+    assert len(notes) == noted
+    assert all("was written by conntrack-matrix 7.0" in note for note in notes)
+    open_run(tmp_path, replace(manifest("20260103-000000"), plan="another"), notes.append)
+    assert len(notes) == noted
 
 
 def test_reading_what_is_no_run_says_so(tmp_path: Path) -> None:

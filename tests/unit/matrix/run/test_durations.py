@@ -34,4 +34,6 @@ def test_a_damaged_run_is_passed_over(tmp_path: Path) -> None:
     results(tmp_path, "20260101-000000", 9.0)
     (tmp_path / "20260102-000000").mkdir()
     (tmp_path / "20260102-000000/results.json").write_text('[{"experiment": 1}]')
+    (tmp_path / "20260102-000001").mkdir()
+    (tmp_path / "20260102-000001/results.json").write_text('{"schema": 9}')
     assert expected_seconds(tmp_path / "20260103-000000")(KNOWN) == 9.0

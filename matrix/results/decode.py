@@ -1,0 +1,85 @@
+"""Reads the JSON files of a run directory, which another version may have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from matrix import VERSION
+from matrix.results.manifest import Manifest
+from matrix.results.record import SCHEMA, Record
+from vms.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Origin(msgspec.Struct):
+    """The fields of a manifest that are the same in every schema."""
+
+    version: str = ""
+    finished: str = ""
+
+
+class _Form(msgspec.Struct):
+    schema: int = SCHEMA
+
+
+def read_manifest(run: Path) -> Manifest:
+    """The manifest of a run directory.
+
+    Raises OSError, or UsageError if the file is damaged or of another schema.
+    """
+    return _read(run, run / "manifest.json", Manifest)
+
+
+def read_results(run: Path) -> list[Record]:
+    """The records in `results.json`. Raises as `read_manifest` does."""
+    return _read(run, run / "results.json", list[Record])
+
+
+def read_record(run: Path, path: Path) -> Record:
+    """The record of one cell of a run. Raises as `read_manifest` does."""
+    return _read(run, path, Record)
+
+
+def read_origin(run: Path) -> Origin:
+    """Which version wrote a run, and when the run was finished, whatever the schema; empty where
+    the manifest does not say.
+    """
+    try:
+        return msgspec.json.decode((run / "manifest.json").read_bytes(), type=Origin)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return Origin()
+
+
+def _read(run: Path, path: Path, kind: type[T]) -> T:
+    content = path.read_bytes()
+    if (schema := _other_schema(content)) is not None:
+        raise _refusal(run, path, f"its schema is {schema}, and this version reads schema {SCHEMA}")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _refusal(run, path, str(error)) from error
+
+
+def _other_schema(content: bytes) -> int | None:
+    """The first schema in the file that this version does not read."""
+    try:
+        found = msgspec.json.decode(content, type=_Form | list[_Form])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    forms = found if isinstance(found, list) else [found]
+    return next((form.schema for form in forms if form.schema != SCHEMA), None)
+
+
+def _refusal(run: Path, path: Path, problem: str) -> UsageError:
+    wrote = read_origin(run).version
+    if wrote == VERSION:
+        return UsageError(f"{path} cannot be read: {problem}; restore it from a copy, or remove {run}")
+    writer = f"conntrack-matrix {wrote}" if wrote else "a version of conntrack-matrix that it does not name"
+    return UsageError(
+        f"{path} cannot be read: {problem}; the run was written by {writer}, and this is {VERSION}: read it"
+        f" with the version that wrote it, or remove {run}"
+    )
