@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from guest.catalogue import Experiment
+from matrix.analysis.behaviour import behaviours
 from matrix.analysis.compare import compare_cells, neighbours
 from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.variants import grouped
@@ -35,6 +37,11 @@ class Row:
     def differs(self) -> bool:
         """Whether any two neighbouring kernels differ."""
         return any(self.changed)
+
+    @cached_property
+    def behaviours(self) -> tuple[int, ...]:
+        """The number of each cell's behaviour: equal numbers are equal answers."""
+        return behaviours(self.records)
 
     @property
     def facts(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from guest.catalogue import Experiment
 from matrix.analysis.analysis import ExplainedChange, ExplainedFact
-from matrix.analysis.behaviour import GLYPHS, behaviours
+from matrix.analysis.behaviour import GLYPHS
 from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.table import Row, Table
@@ -57,13 +57,14 @@ def embedded(table: Table, rows: Iterable[PageRow]) -> dict[str, Any]:
 
 def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
     row = of.row
-    numbers = behaviours(row.records)
     return {
         "experiment": pools.experiment(row.experiment, of.topic, of.experiment),
         "label": shown(row.label, 200),
         "variants": [variant_name(variant) for variant in row.variants],
         "values": {name: sorted({variant[name] for variant in row.variants}) for name in row.variants[0]},
-        "cells": [pools.cell(record, number) for record, number in zip(row.records, numbers, strict=True)],
+        "cells": [
+            pools.cell(record, number) for record, number in zip(row.records, row.behaviours, strict=True)
+        ],
         "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
         "changes": [_change_data(change, pools) for change in of.changes.values()],
     }

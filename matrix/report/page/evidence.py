@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from matrix.analysis.behaviour import behaviours
 from matrix.analysis.table import Row
 from matrix.report.page.packets import NotACaptureError, read_packets
 from matrix.report.sanitize import shown
@@ -57,7 +56,7 @@ def _most_telling_first(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
     """
     telling, rest = [], []
     for place, row in enumerate(rows):
-        numbers = behaviours(row.records)
+        numbers = row.behaviours
         chosen = set()
         for column, record in enumerate(row.records):
             if record is not None and (

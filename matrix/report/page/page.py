@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.analysis.analysis import Analysis, ExplainedChange
-from matrix.analysis.behaviour import GLYPHS, behaviours, letter
+from matrix.analysis.behaviour import GLYPHS, letter
 from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
 from matrix.report.page.brief import brief
@@ -204,7 +204,6 @@ def _change_counts(rows: Sequence[PageRow]) -> tuple[Count, ...]:
 def _row(of: PageRow, *, roomy: bool) -> RowView:
     row = of.row
     lines = brief(row) if roomy else ()
-    numbers = behaviours(row.records)
     return RowView(
         experiment=shown(row.experiment, 100),
         label=shown(row.label, 200),
@@ -218,7 +217,7 @@ def _row(of: PageRow, *, roomy: bool) -> RowView:
                 of.changes.get(column),
                 [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines],
             )
-            for column, (record, number) in enumerate(zip(row.records, numbers, strict=True))
+            for column, (record, number) in enumerate(zip(row.records, row.behaviours, strict=True))
         ),
     )
 
