@@ -16,8 +16,8 @@ from bench.figure import Figure
 from bench.guests import ROOT, Silent, elsewhere
 from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline
-from matrix.invocation import run_matrix
-from matrix.nightly.nightly import Workshop, nightly
+from matrix.invocation import RunRequest, run_matrix
+from matrix.nightly.nightly import nightly
 from matrix.plan.catalogue import own_directory, read_catalogue
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
@@ -86,13 +86,13 @@ def take() -> Taken:
             machines = Machines(config.debian, Cache(cache), catalogue=builds, own=own)
             began = time.perf_counter()
             result = run_matrix(
-                plan, catalogue, ledger, machines, results, processors(), ["matrix"], Silent()
+                RunRequest(plan, catalogue, ledger, machines, results, processors(), ("matrix",), Silent())
             )
             times.append(time.perf_counter() - began)
         (result.run / "nightly.json").write_text("{}")  # the sign by which a night knows answers
-        shop = Workshop(plan, catalogue, ledger, machines, results, processors(), (), Silent())
+        request = RunRequest(plan, catalogue, ledger, machines, results, processors(), (), Silent())
         began = time.perf_counter()
-        night = nightly(shop, Baseline(), datetime.now(UTC).date())
+        night = nightly(request, Baseline(), datetime.now(UTC).date())
         times.append(time.perf_counter() - began)
     if night.run:
         raise HostError(

@@ -56,7 +56,7 @@ def matrix(
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
     from matrix.analysis.ledger.read import read_ledger
-    from matrix.invocation import run_matrix
+    from matrix.invocation import RunRequest, run_matrix
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
     from matrix.plan.plan import plan_choices
@@ -103,9 +103,9 @@ def matrix(
             source = WorkerMachines(config.debian, accel, offline, config.own_experiments)
             guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
             jobs = workers.slots
-        result = run_matrix(
-            plan, catalogue, read_ledger(), guests, RESULTS, jobs or processors(), sys.argv[1:], shown, absent
-        )
+        command, jobs = tuple(sys.argv[1:]), jobs or processors()
+        request = RunRequest(plan, catalogue, read_ledger(), guests, RESULTS, jobs, command, shown, absent)
+        result = run_matrix(request)
     keep(config.history, result.run)
     tidy(config.cache.size)
     if json:
@@ -143,7 +143,7 @@ def nightly(
 
     from matrix.analysis.ledger.read import read_ledger
     from matrix.baseline.baseline import read_baseline
-    from matrix.nightly.nightly import Workshop
+    from matrix.invocation import RunRequest
     from matrix.nightly.nightly import nightly as run_night
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config
@@ -178,7 +178,7 @@ def nightly(
     # What is printed may become a mail, so the progress goes elsewhere.
     with display(console(errors=True)) as shown:
         machines = Machines(config.debian, cache, accel, offline, builds, own)
-        shop = Workshop(
+        request = RunRequest(
             plan,
             catalogue,
             read_ledger(),
@@ -187,11 +187,10 @@ def nightly(
             jobs or processors(),
             tuple(sys.argv[1:]),
             shown,
-            since,
-            locked,
             absent,
         )
-        night = run_night(shop, read_baseline(BASELINE), datetime.now(UTC).date())
+        today = datetime.now(UTC).date()
+        night = run_night(request, read_baseline(BASELINE), today, since_lock=since, locked=locked)
     if night.run:
         keep(config.history, RESULTS / night.run)
         tidy(config.cache.size)

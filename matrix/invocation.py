@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,26 @@ from matrix.run.runner import execute
 
 
 @dataclass(frozen=True)
+class RunRequest:
+    """What a run is made of. `results` is the directory of all runs, `jobs` the number of guests
+    that compute at a time, `command` the words after `./invoke`.
+
+    `left_out` has the versions of builds that belong to a range of kernels but are gone from their
+    archive.
+    """
+
+    plan: Plan
+    catalogue: Mapping[str, Experiment]
+    ledger: Ledger
+    guests: Guests
+    results: Path
+    jobs: int
+    command: tuple[str, ...]
+    display: Display
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished run: its directory, its page, and its analysis with the records in the plan's
     order.
@@ -30,23 +50,13 @@ class Result:
     analysis: Analysis
 
 
-def run_matrix(
-    plan: Plan,
-    catalogue: Mapping[str, Experiment],
-    ledger: Ledger,
-    guests: Guests,
-    results: Path,
-    jobs: int,
-    command: Sequence[str],
-    display: Display,
-    left_out: Sequence[str] = (),
-) -> Result:
-    """Runs the plan, or what an interrupted run of the same plan left of it, and writes its
+def run_matrix(request: RunRequest) -> Result:
+    """Runs the plan, or the rest of it if a run of the same plan was interrupted, and writes its
     reports.
 
-    `left_out` goes into the manifest. On KeyboardInterrupt what is done is on disk, and the next
-    call goes on with it.
+    After KeyboardInterrupt the finished cells are on disk, and the next call runs the others.
     """
+    plan, guests, display = request.plan, request.guests, request.display
     display.note("preparing the guests' image and accelerator")
     surroundings = guests.prepare(plan.kernels)
     display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
@@ -57,24 +67,24 @@ def run_matrix(
         started,
         digest,
         now(),
-        tuple(command),
-        jobs,
+        request.command,
+        request.jobs,
         names,
         kernel_entries(plan),
         surroundings,
-        left_out=tuple(left_out),
+        left_out=request.left_out,
     )
-    run = open_run(results, manifest, display.note)
+    run = open_run(request.results, manifest, display.note)
     if run.records:
         display.note(
             f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"
         )
     finished = False
     try:
-        execute(plan, guests, run, jobs, display)
+        execute(plan, guests, run, request.jobs, display)
         finished = True
     finally:
         run.close(finished=finished)
     records = [run.records[cell.key] for cell in plan.cells]
-    analysis = analyse(run.manifest, records, catalogue, ledger)
+    analysis = analyse(run.manifest, records, request.catalogue, request.ledger)
     return Result(run.path, write_reports(run.path, analysis), analysis)

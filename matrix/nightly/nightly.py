@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from guest.catalogue import Experiment
 from matrix.analysis.analysis import analyse, exit_code
 from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.ledger.explain import Verdict
-from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.variants import Variant, grouped
 from matrix.baseline.baseline import Baseline
 from matrix.baseline.deviations import Failure, News, Standing, explanation, standing
 from matrix.baseline.outcome import FailedCell, Item, Night
-from matrix.invocation import run_matrix
+from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.sample import choose, only
 from matrix.plan.plan import Plan, variant_name
 from matrix.report.text.night import junit_with_news
@@ -30,56 +29,43 @@ from matrix.results.latest import Key, LatestAnswers, read_finished, read_latest
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
-from matrix.run.guests import Guests
-from matrix.run.progress import Display
 from vms.files import write_whole
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """What a night works with. `since_lock` names kernels that `matrix.lock` does not hold; if it
-    is `locked` the plan has none of them.
+def nightly(
+    request: RunRequest,
+    baseline: Baseline,
+    today: date,
+    *,
+    since_lock: tuple[str, ...] = (),
+    locked: bool = False,
+) -> Night:
+    """Runs the new part of the plan and a sample of the rest. `today` (UTC) selects the sample.
 
-    `left_out` has the builds of ranges that are gone from their archive.
-    """
-
-    plan: Plan
-    catalogue: Mapping[str, Experiment]
-    ledger: Ledger
-    guests: Guests
-    results: Path
-    jobs: int
-    command: tuple[str, ...]
-    display: Display
-    since_lock: tuple[str, ...] = ()
-    locked: bool = False
-    left_out: tuple[str, ...] = ()
-
-
-def nightly(shop: Workshop, baseline: Baseline, today: date) -> Night:
-    """Runs the night. `today` (UTC) decides whose turn it is in the sample.
+    `since_lock` names kernels that `matrix.lock` does not hold; if `locked`, the plan has none of
+    them. Both go into the report.
 
     Every change and failure is asked for a second time before it counts: what disagrees with itself
     is `unstable`.
     """
     begun = time.monotonic()
-    before = read_latest(shop.results, baseline.known, shop.display.note)
-    tonight = choose(shop.plan, before, today)
+    before = read_latest(request.results, baseline.known, request.display.note)
+    tonight = choose(request.plan, before, today)
     old = standing(baseline, before)
     after, path, records = before, None, list[Record]()
     if tonight.plan.cells:
-        path, manifest, records = _run(shop, tonight.plan)
+        path, manifest, records = _run(request, tonight.plan)
         after = before.with_run(manifest, records)
         suspects = _fresh(old, standing(baseline, after))
-        disagreeing = _disagreeing(replace(shop, results=path / "again"), tonight.plan, after, suspects)
+        disagreeing = _disagreeing(replace(request, results=path / "again"), tonight.plan, after, suspects)
         if disagreeing:
             records = mark_unstable(path, disagreeing)
-            write_reports(path, analyse(manifest, records, shop.catalogue, shop.ledger))
+            write_reports(path, analyse(manifest, records, request.catalogue, request.ledger))
             after = before.with_run(manifest, records)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
-    items = _items(now.news, shop)
-    fresh_items = _items(fresh.news, shop)
+    items = _items(now.news, request)
+    fresh_items = _items(fresh.news, request)
     night = Night(
         day=today.isoformat(),
         run=path.name if path else "",
@@ -92,8 +78,8 @@ def nightly(shop: Workshop, baseline: Baseline, today: date) -> Night:
         news=fresh_items,
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
-        since_lock=shop.since_lock,
-        locked=shop.locked,
+        since_lock=since_lock,
+        locked=locked,
         accepted=baseline.acceptances[-1] if baseline.acceptances else None,
         accepted_cells=len(baseline.known.answers),
         seconds=round(time.monotonic() - begun, 1),
@@ -111,22 +97,14 @@ def nightly(shop: Workshop, baseline: Baseline, today: date) -> Night:
     return night
 
 
-def _run(shop: Workshop, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
-    result = run_matrix(
-        plan,
-        shop.catalogue,
-        shop.ledger,
-        shop.guests,
-        shop.results,
-        shop.jobs,
-        shop.command,
-        shop.display,
-        shop.left_out,
-    )
+def _run(request: RunRequest, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
+    result = run_matrix(replace(request, plan=plan))
     return result.run, *read_finished(result.run)
 
 
-def _disagreeing(shop: Workshop, plan: Plan, after: LatestAnswers, suspects: Standing) -> dict[Key, Record]:
+def _disagreeing(
+    request: RunRequest, plan: Plan, after: LatestAnswers, suspects: Standing
+) -> dict[Key, Record]:
     """Asks the cells with news again and gives the other answers of those that answered
     differently.
     """
@@ -136,8 +114,8 @@ def _disagreeing(shop: Workshop, plan: Plan, after: LatestAnswers, suspects: Sta
     )
     if not again.cells:
         return {}
-    shop.display.note(f"asking {len(again.cells)} cells again that changed or failed")
-    _, manifest, records = _run(shop, again)
+    request.display.note(f"asking {len(again.cells)} cells again that changed or failed")
+    _, manifest, records = _run(request, again)
     second = LatestAnswers().with_run(manifest, records).answers
     return {
         key: answer.record
@@ -164,12 +142,12 @@ def _failure_key(failure: Failure) -> Hashable:
     return failure.key, failure.record.status, frozen_facts(failure.record.facts)
 
 
-def _items(news: Sequence[News], shop: Workshop) -> tuple[Item, ...]:
+def _items(news: Sequence[News], request: RunRequest) -> tuple[Item, ...]:
     """The news with their explanations, those that are the same in several variants put together,
     unexplained ones first.
     """
     groups = grouped(
-        ((one, *explanation(shop.ledger, one)) for one in news),
+        ((one, *explanation(request.ledger, one)) for one in news),
         key=lambda item: (
             item[0].earlier.id,
             item[0].later.id,
@@ -178,7 +156,7 @@ def _items(news: Sequence[News], shop: Workshop) -> tuple[Item, ...]:
             item[1:],
         ),
         variant=lambda item: item[0].after.variant,
-        everything=lambda item: _variants(shop.catalogue.get(item[0].after.experiment)),
+        everything=lambda item: _variants(request.catalogue.get(item[0].after.experiment)),
     )
     items = [_item(label, [news for news, _, _ in group], *group[0][1:]) for label, group in groups]
     return tuple(sorted(items, key=lambda item: item.verdict is Verdict.EXPLAINED))

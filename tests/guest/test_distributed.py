@@ -14,7 +14,7 @@ from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
 from matrix.dask.executor import connected
 from matrix.dask.site import WorkerMachines
-from matrix.invocation import Result, run_matrix
+from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import Plan, plan_choices
 from matrix.plan.selection import choose
@@ -43,7 +43,9 @@ def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
     image = Machines(CONFIG.debian, Cache.default()).image
     source = WorkerMachines(CONFIG.debian, "auto", offline=False, own_experiments="")
     with connected(site.address, source, lambda: image) as workers:
-        return run_matrix(plan, load(), read_ledger(), workers, results, workers.slots, ["matrix"], seen)
+        return run_matrix(
+            RunRequest(plan, load(), read_ledger(), workers, results, workers.slots, ("matrix",), seen)
+        )
 
 
 def answers(result: Result) -> dict[object, object]:
@@ -88,14 +90,16 @@ def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -
         assert seen.orphans, "the worker was not killed"
         assert not [pid for pid in seen.orphans if Path(f"/proc/{pid}").exists()]
     near = run_matrix(
-        plan,
-        load(),
-        read_ledger(),
-        Machines(CONFIG.debian, Cache.default()),
-        tmp_path / "near",
-        1,
-        ["matrix"],
-        Seen(),
+        RunRequest(
+            plan,
+            load(),
+            read_ledger(),
+            Machines(CONFIG.debian, Cache.default()),
+            tmp_path / "near",
+            1,
+            ("matrix",),
+            Seen(),
+        )
     )
     assert len(far.analysis.records) == len(plan.cells)
     assert {record.status for record in far.analysis.records} == {Status.PASS}

@@ -9,7 +9,7 @@ import pytest
 
 from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
-from matrix.invocation import run_matrix
+from matrix.invocation import RunRequest, run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
@@ -39,14 +39,16 @@ def test_two_machines_with_the_same_lock_boot_the_same_bytes(tmp_path: Path) -> 
         assert not cached(kernel, cache)
         plan = plan_choices([kernel], choose([EXPERIMENT], load()))
         result = run_matrix(
-            plan,
-            load(),
-            read_ledger(),
-            Machines(debian, cache, "tcg", image=image),
-            tmp_path / f"results-{name}",
-            1,
-            ["matrix"],
-            Seen(),
+            RunRequest(
+                plan,
+                load(),
+                read_ledger(),
+                Machines(debian, cache, "tcg", image=image),
+                tmp_path / f"results-{name}",
+                1,
+                ("matrix",),
+                Seen(),
+            )
         )
         assert [record.status for record in result.analysis.records] == [Status.PASS]
         booted += json.loads((result.run / "manifest.json").read_bytes())["kernels"]

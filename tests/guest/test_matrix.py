@@ -12,7 +12,7 @@ from scapy.utils import RawPcapReader
 
 from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
-from matrix.invocation import Result, run_matrix
+from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
@@ -37,7 +37,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     plan = plan_choices(kernels, choose(["baseline", "table-full"], catalogue))
     results = tmp_path_factory.mktemp("results")
     return run_matrix(
-        plan, catalogue, read_ledger(), Machines(config.debian, cache), results, 2, ["matrix"], Seen()
+        RunRequest(
+            plan, catalogue, read_ledger(), Machines(config.debian, cache), results, 2, ("matrix",), Seen()
+        )
     )
 
 

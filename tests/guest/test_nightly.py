@@ -15,7 +15,8 @@ from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.outcome import Night
-from matrix.nightly.nightly import Workshop, nightly
+from matrix.invocation import RunRequest
+from matrix.nightly.nightly import nightly
 from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
@@ -52,7 +53,7 @@ class House:
         plan = plan_choices(lock.kernels(held, SPECS, ROOT, self.builds), choose(EXPERIMENTS, catalogue))
         since = tuple(kernel.name for kernel in lock.new_since(held, resolve_all(SPECS, self.builds, ROOT)))
         guests = Machines(CONFIG.debian, Cache.default(), catalogue=self.builds)
-        shop = Workshop(
+        request = RunRequest(
             plan,
             catalogue,
             read_ledger(),
@@ -61,10 +62,9 @@ class House:
             2,
             ("nightly", "--locked"),
             Seen(),
-            since,
-            locked=True,
         )
-        return nightly(shop, self.baseline, datetime.now(UTC).date())
+        today = datetime.now(UTC).date()
+        return nightly(request, self.baseline, today, since_lock=since, locked=True)
 
     def accept(self) -> None:
         known = read_latest(self.results, self.baseline.known, pytest.fail)

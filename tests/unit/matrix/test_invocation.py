@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guest.catalogue import Invariant
-from matrix.invocation import Result, run_matrix
+from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.record import Record
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
@@ -20,7 +20,7 @@ PLAN = make_plan([make_kernel("5.10.1"), make_kernel("6.1.2")], list(CATALOGUE.v
 
 
 def run(guests: FakeGuests, results: Path, plan: Plan = PLAN, display: Seen | None = None) -> Result:
-    return run_matrix(plan, CATALOGUE, EMPTY, guests, results, 2, ["matrix"], display or Seen())
+    return run_matrix(RunRequest(plan, CATALOGUE, EMPTY, guests, results, 2, ("matrix",), display or Seen()))
 
 
 def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) -> None:
@@ -83,6 +83,8 @@ def test_an_interrupted_run_is_kept_and_said_to_go_on(
 
 
 def test_builds_that_were_left_out_are_in_the_manifest_and_change_nothing_else(tmp_path: Path) -> None:
-    result = run_matrix(PLAN, CATALOGUE, EMPTY, FakeGuests(), tmp_path, 2, ["matrix"], Seen(), ["5.15.7-1"])
+    result = run_matrix(
+        RunRequest(PLAN, CATALOGUE, EMPTY, FakeGuests(), tmp_path, 2, ("matrix",), Seen(), ("5.15.7-1",))
+    )
     assert result.analysis.exit_code == 0
     assert json.loads((result.run / "manifest.json").read_bytes())["left_out"] == ["5.15.7-1"]

@@ -19,7 +19,8 @@ from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.outcome import Night
-from matrix.nightly.nightly import Workshop, nightly
+from matrix.invocation import RunRequest
+from matrix.nightly.nightly import nightly
 from matrix.nightly.sample import ROUND, choose
 from matrix.plan.plan import Plan, make_plan
 from matrix.report.text.night import summary
@@ -81,7 +82,7 @@ class House:
 
         plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
         catalogue = {experiment.name: experiment for experiment in self.experiments}
-        shop = Workshop(
+        request = RunRequest(
             plan,
             catalogue,
             LEDGER,
@@ -90,10 +91,8 @@ class House:
             1,
             ("nightly",),
             Seen(),
-            self.since_lock,
-            self.locked,
         )
-        return nightly(shop, self.baseline, today)
+        return nightly(request, self.baseline, today, since_lock=self.since_lock, locked=self.locked)
 
     def accept(self) -> None:
         known = read_latest(self.results, self.baseline.known, pytest.fail)
