@@ -16,14 +16,14 @@ from matrix.run.guests import Template
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 
-_ANSWER_GRACE = 20.0  # seconds the agent has beyond the experiment's own to end it and to answer
+_ANSWER_GRACE = 20.0  # seconds beyond the experiment's limit in which the agent ends it and answers
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of one guest; all a worker needs to know of a cell.
+    """The request to one guest: all that a worker needs to know of a cell.
 
-    `seconds` bounds the experiment.
+    `what` names the cell in error messages. `seconds` bounds the experiment.
     """
 
     what: str
@@ -32,8 +32,9 @@ class Question:
     seconds: float
 
     def line(self, request_id: str) -> bytes:
-        """The request to the agent, with the time it is now and entropy of its own, since clones
-        must share neither.
+        """The request to the agent as one line of JSON.
+
+        It carries the time and fresh entropy, since clones of one template must share neither.
         """
         fields = {
             "id": request_id,
@@ -48,13 +49,16 @@ class Question:
 
 
 def ask(template: Template, question: Question) -> Outcome:
-    """Starts a guest, asks it once and ends it."""
+    """Starts a guest, sends it one request and ends it.
+
+    A guest that is lost is an `Outcome`, not an exception.
+    """
     request_id = secrets.token_hex(8)
     answer, lost, crashed, console, resident = None, "", None, "", 0
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         template.make()
-        begun = time.monotonic()
+        started = time.monotonic()
         with template.start() as guest:
             try:
                 answer = guest.ask(
@@ -65,4 +69,4 @@ def ask(template: Template, question: Question) -> Outcome:
             crashed, console, resident = guest.crashed, guest.console(), guest.resident
     except LostGuest as error:
         lost, console = lost or str(error), console or error.console
-    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - begun, resident)
+    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - started, resident)

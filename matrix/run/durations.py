@@ -1,4 +1,4 @@
-"""How long cells take: what an earlier run measured, so that the longest can go first."""
+"""How long cells take, as an earlier run measured it, so that the longest can run first."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matrix.plan.plan import Cell, variant_name
 
 
 def expected_seconds(run: Path) -> Callable[[Cell], float]:
-    """Seconds that a cell of this run will likely take: the median of its experiment and variant
-    over the kernels of the newest other run.
+    """Returns a function that estimates how many seconds a cell takes: the median of its experiment
+    and variant over the kernels of the newest run other than `run`.
 
-    For a cell that run did not have, the experiment's own limit: what is not known could be long,
-    and is better done early.
+    A cell that the other run lacks counts as long as its experiment's limit, so that it starts
+    early in case it is long.
     """
     measured = defaultdict(list)
     for path in sorted(run.parent.glob("*/results.json"), reverse=True):

@@ -1,4 +1,4 @@
-"""Who does a run's work: `concurrent.futures` executors, here those of this machine."""
+"""Executors run the jobs of a plan; `LocalExecutor` does so in threads on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vms.capacity import GUEST, children, free_memory, resident
 from vms.interrupt import interrupt
 
 _DOWNLOADS = 3  # kernels fetched at a time
-_WAITING = 16  # guests that only wait; they start by turns, and each takes memory
+_WAITING = 16  # guests that only wait: at most this many at a time; each needs memory
 _STOP_SECONDS = 2.0
 
 P = ParamSpec("P")
@@ -18,42 +18,44 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """Executors for the two kinds of work, and what a run must know of them."""
+    """Runs jobs of two kinds as `concurrent.futures`, and bounds how many run at once."""
 
     def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job that fetches a kernel."""
 
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Starts a job that runs a guest, on the machine where its first argument came from if
-        there are several.
+        """Starts a job that runs a guest.
+
+        With several machines, it prefers the one that made the job's first argument.
         """
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
-        """Whether to hand over another job while so many compute and so many only wait; `waits`
-        says that this one will only wait.
+        """Whether another job may start while `computing` guests compute and `waiting` only wait;
+        `waits` says that the job's guest would only wait.
 
-        What is held back can still be overtaken by a longer one.
+        Jobs that are held back stay in the run's queue, where a longer job may go first.
         """
 
     def started(self, future: Future[Any]) -> bool:
-        """Whether a job that is not done is being worked on, as far as one can tell."""
+        """Whether a job that has not ended is running, as far as is known."""
 
     def note_memory(self, resident: int) -> None:
-        """A guest took that many bytes of memory."""
+        """Notes that a guest used `resident` bytes of memory."""
 
     def check(self) -> None:
-        """Raises HostError if what is under way will never be done."""
+        """Raises HostError if jobs that were started can never end."""
 
     def stop(self, under_way: Iterable[Future[Any]]) -> None:
-        """Ends all that is under way, within seconds."""
+        """Ends the jobs of these futures within seconds."""
 
     def close(self) -> None:
-        """Lets go of all that has not started."""
+        """Cancels all jobs that have not started."""
 
 
 class LocalExecutor:
-    """Threads on this machine: `jobs` guests that compute, some more that only wait, or fewer while
-    there is no memory for so many.
+    """Runs jobs in threads on this machine.
+
+    At most `jobs` guests compute and 16 more only wait; fewer while memory is short.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -71,7 +73,7 @@ class LocalExecutor:
         return self._working.submit(job, *arguments, **named)
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
-        """Whether a thread is free, and memory for a guest as large as the largest so far.
+        """Whether a thread is free and there is memory for a guest as large as the largest so far.
 
         One guest may always run.
         """
@@ -81,31 +83,28 @@ class LocalExecutor:
         if waiting >= _WAITING if waits else computing >= self._jobs:
             return False
         each = self._largest or GUEST
-        # Those under way may have just started, and free memory does not show yet what they will
-        # take.
+        # Guests that have just started will use more memory than they do now.
         still_growing = max(0, working * each - sum(map(resident, children())))
         return free_memory() - still_growing > each
 
     def started(self, future: Future[Any]) -> bool:
-        """Whether a thread is at it."""
+        """Whether a thread is running the job."""
         return future.running()
 
     def note_memory(self, resident: int) -> None:
-        """A guest took that many bytes of memory."""
+        """Notes that a guest used `resident` bytes of memory."""
         self._largest = max(self._largest, resident)
 
     def check(self) -> None:
-        """Threads end."""
+        """Nothing to check: threads on this machine cannot disappear."""
 
     def stop(self, under_way: Iterable[Future[Any]]) -> None:
-        """Ends every guest and every tool, and gives the threads a moment to clean up behind
-        them.
-        """
+        """Ends every guest and every tool, then waits two seconds for the threads to clean up."""
         started = [future for future in under_way if not future.cancel()]
         interrupt()
         wait(started, timeout=_STOP_SECONDS)
 
     def close(self) -> None:
-        """Lets go of all that has not started."""
+        """Cancels all jobs that have not started."""
         self._fetching.shutdown(wait=False, cancel_futures=True)
         self._working.shutdown(wait=False, cancel_futures=True)

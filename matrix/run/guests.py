@@ -1,5 +1,6 @@
-"""What a run needs of the machines: the seam between `matrix/` and `vms/`, and where tests put fake
-guests.
+"""What a run needs of virtual machines: the seam between `matrix/` and `vms/`.
+
+Tests implement these protocols with fake guests.
 """
 
 from __future__ import annotations
@@ -19,50 +20,50 @@ class Guest(Protocol):
 
     @property
     def crashed(self) -> str | None:
-        """The kernel's words if it panicked or oopsed."""
+        """The kernel's message if it panicked or oopsed."""
 
     def ask(self, request: bytes, deadline: Deadline) -> bytes:
-        """Sends one line and gives the answer's. Raises LostGuest."""
+        """Sends a request of one line and returns the answer. Raises LostGuest."""
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that it took for itself."""
+        """Bytes of memory that the guest uses and does not share with its template."""
 
     def console(self) -> str:
-        """All the console printed."""
+        """All that the guest's console has printed."""
 
 
 class Template(Protocol):
-    """A kernel of which guests can be started."""
+    """A kernel that was booted, from which guests can be started."""
 
     def make(self) -> None:
-        """Makes sure that a guest can start at once. Raises HostError."""
+        """Boots the kernel and saves it, unless that was done. Raises HostError."""
 
     def start(self) -> AbstractContextManager[Guest]:
-        """A new guest, ended with the context: a clone where cloning works, else a cold boot.
+        """A new guest that ends with the context: a clone where cloning works, else a cold boot.
 
         Raises LostGuest.
         """
 
 
 class Guests(Protocol):
-    """Where guests come from.
+    """Makes guests of any kernel.
 
-    `fetch` and `template` are jobs for the executor; they may take minutes, bound them and raise
-    HostError.
+    `fetch` and `template` are jobs for the executor. They may take minutes, end in bounded time
+    and raise HostError.
     """
 
     def executor(self, jobs: int) -> Executor:
-        """Who runs them, at most `jobs` guests at a time on this machine."""
+        """The executor that runs the jobs, with at most `jobs` computing guests on this machine."""
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets what all guests share: image and accelerator.
+        """Builds the image that all guests share, and chooses the accelerator.
 
-        One of the kernels may be booted to prove the accelerator.
+        One of the kernels may be booted to prove that KVM works.
         """
 
     def fetch(self, kernel: Kernel) -> BootFiles:
-        """The kernel's files, verified."""
+        """Downloads the kernel's files, unless they are cached, and verifies them."""
 
     def template(self, files: BootFiles, cpus: int) -> Template:
-        """Boots the kernel once, or takes the template of an earlier boot."""
+        """Boots the kernel once, or loads the template of an earlier boot."""

@@ -18,7 +18,7 @@ from vms.kernels.kernel import Kernel
 
 @dataclass
 class KernelState:
-    """One kernel of a run: the cells still to run when the run started, and what is known of them.
+    """One kernel of a run: the cells that are still to be run, and what has happened so far.
 
     `attempts` counts boots by number of CPUs and cells by key; `crashes` has the first crash of
     each cell that is run again because of it.

@@ -1,4 +1,4 @@
-"""How far a run is, for whoever shows it."""
+"""Progress of a run, reported to a display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matrix.results.record import Record, Status
 
 
 class Phase(StrEnum):
-    """What is being done for a kernel."""
+    """The steps of a kernel in a run."""
 
     WAITING = "waiting"
     FETCHING = "fetching"
@@ -23,15 +23,16 @@ class Phase(StrEnum):
 
     @property
     def rank(self) -> int:
-        """A kernel only ever goes on to a phase of a higher rank."""
+        """The position in the order of phases; a kernel's rank never decreases."""
         return tuple(Phase).index(self)
 
 
 @dataclass
 class KernelProgress:
-    """One kernel's way through a run.
+    """Progress of one kernel.
 
-    `seconds` says how long each phase took or, for the current one, has taken since `since`.
+    `seconds` holds how long each phase that has ended took; the current one started at `since`
+    (`time.monotonic`). `message` says why the kernel failed.
     """
 
     name: str
@@ -44,7 +45,7 @@ class KernelProgress:
     message: str = ""
 
     def enter(self, phase: Phase) -> None:
-        """Ends the current phase and begins another."""
+        """Ends the current phase and starts another."""
         if phase is not self.phase:
             now = time.monotonic()
             self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self.since
@@ -52,21 +53,21 @@ class KernelProgress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds in the current phase."""
+        """Seconds since the current phase started."""
         return time.monotonic() - self.since
 
 
 class Display(Protocol):
-    """Shows a run as it goes. All calls come from the run's own thread."""
+    """Shows the progress of a run. All calls come from the run's own thread."""
 
     def note(self, text: str) -> None:
-        """Something worth a line: which accelerator, a run that goes on."""
+        """Shows a line of text, such as which accelerator is used."""
 
     def changed(self, kernel: KernelProgress) -> None:
         """The kernel entered another phase."""
 
     def finished(self, record: Record) -> None:
-        """A cell has its record."""
+        """A cell has ended with this record."""
 
     def tick(self) -> None:
         """Called a few times a second."""

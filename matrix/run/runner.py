@@ -1,9 +1,8 @@
-"""Runs a plan: every cell in a guest of its own, and its record on disk as soon as it is there.
+"""Runs a plan: each cell in a separate guest, with its record on disk as soon as the cell ends.
 
-Jobs go to an executor, on this machine or on others, and only compute: every decision is made and
-everything is written here, in the thread that called `execute`.
-The longest work that is ready goes first: kernels to boot, then cells by how long they took in an
-earlier run.
+Jobs run in an executor, on this machine or on others, and only compute. The thread that called
+`execute` makes every decision and writes every file. The longest job that is ready goes first:
+kernels to boot, then cells by how long they took in an earlier run.
 """
 
 from __future__ import annotations
@@ -31,32 +30,32 @@ from vms.errors import LostGuest, MatrixError, Unbootable
 from vms.kernels.kernel import BootFiles, Kernel
 
 ATTEMPTS = 3
-"""How often a cell is run, and a kernel booted, before losing its guest counts as our error."""
+"""How often a cell is run, and a kernel booted, before a lost guest makes it an `error`."""
 
 _TICK = 0.25
 
 
 def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
-    """Runs every cell of the plan that the run has no record of, at most `jobs` guests at a time
-    that do more than wait.
+    """Runs every cell of the plan that the run has no record of, with at most `jobs` guests that
+    compute at a time.
 
-    A kernel that cannot be had or does not boot gives `error` for each of its cells, and the others
-    go on. On KeyboardInterrupt everything under way is ended within seconds, what is done stays,
-    and the exception goes on.
+    If a kernel cannot be fetched or booted, each of its cells ends as `error` and other kernels
+    continue. On KeyboardInterrupt all jobs end within seconds, finished cells stay on disk, and the
+    exception is raised again.
     """
     executor = guests.executor(jobs)
-    going = _Run(plan, guests, run, executor, display)
+    state = _Run(plan, guests, run, executor, display)
     try:
-        going.all()
+        state.all()
     except BaseException:
-        going.stop()
+        state.stop()
         raise
     finally:
         executor.close()
 
 
 class _Run:
-    """The state of a run and what happens when one of its jobs ends. Used by one thread only."""
+    """The state of a run, and the steps that follow when a job ends. Used by one thread only."""
 
     def __init__(
         self, plan: Plan, guests: Guests, run: RunDirectory, executor: Executor, display: Display
@@ -82,6 +81,7 @@ class _Run:
             self._kernels.append(state)
 
     def all(self) -> None:
+        """Runs all cells that are left."""
         for state in self._kernels:
             if state.cells:
                 self._fetch(state)
@@ -106,7 +106,7 @@ class _Run:
                 self._display.tick()
 
     def stop(self) -> None:
-        """Ends everything under way."""
+        """Ends all jobs that were started."""
         self._executor.stop(self._pending)
 
     def _hand_over(self) -> None:
@@ -127,7 +127,7 @@ class _Run:
             try:
                 files = future.result()
             except Exception as error:
-                self._give_up(state, state.cells, _why_not(error, f"could not fetch {state.kernel.name}"))
+                self._give_up(state, state.cells, _failure(error, f"could not fetch {state.kernel.name}"))
                 return
             self._amend(state.kernel, uname=files.version, sha256=files.sha256)
             for cpus in sorted({cell.experiment.cpus for cell in state.cells}):
@@ -147,12 +147,12 @@ class _Run:
                 if isinstance(error, LostGuest) and state.attempts[cpus] < ATTEMPTS:
                     self._boot(state, files, cpus)
                 else:
-                    self._give_up(state, cells, _why_not(error, f"could not boot {state.kernel.name}"))
+                    self._give_up(state, cells, _failure(error, f"could not boot {state.kernel.name}"))
                 return
             for cell in cells:
                 self._ask(state, template, cell)
 
-        # A kernel that waits to be booted is longer work than any cell: all of its cells.
+        # Booting goes before any cell, since all cells of the kernel wait for it.
         self._ready.push(
             Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus), seconds=math.inf)
         )
@@ -163,7 +163,7 @@ class _Run:
             try:
                 outcome = future.result()
             except Exception as error:
-                outcome = Outcome("", lost=_words(error))
+                outcome = Outcome("", lost=_message(error))
             self._executor.note_memory(outcome.resident)
             judged = verdict(cell, outcome, state.attempts[cell.key])
             earlier = state.crashes.get(cell.key)
@@ -222,15 +222,15 @@ class _Run:
         self._run.update(replace(manifest, kernels=kernels))
 
 
-def _why_not(error: Exception, failed: str) -> str:
-    """What failed and why; for a kernel that lacks what a guest's boot needs, only that: nothing
-    has failed yet.
+def _failure(error: Exception, failed: str) -> str:
+    """What failed and why; for a kernel that lacks something a guest's boot needs, only what it
+    lacks, since nothing was tried.
     """
-    return str(error) if isinstance(error, Unbootable) else f"{failed}: {_words(error)}"
+    return str(error) if isinstance(error, Unbootable) else f"{failed}: {_message(error)}"
 
 
-def _words(error: Exception) -> str:
-    """The error's message; for what nobody foresaw, with all that helps to find it."""
+def _message(error: Exception) -> str:
+    """The error's message, with a traceback if the error is unexpected, a bug."""
     if isinstance(error, MatrixError):
         return str(error)
     return f"{type(error).__name__}: {error}\n" + "".join(traceback.format_exception(error)).strip()

@@ -17,7 +17,7 @@ def results(directory: Path, run: str, *seconds: float) -> None:
     (directory / run / "results.json").write_text(json.dumps(records))
 
 
-def test_a_cell_takes_as_long_as_the_newest_other_run_says(tmp_path: Path) -> None:
+def test_a_cell_is_expected_to_take_the_median_of_the_newest_other_run(tmp_path: Path) -> None:
     results(tmp_path, "20260101-000000", 9.0)
     results(tmp_path, "20260102-000000", 1.0, 5.0, 2.0)
     results(tmp_path, "20260103-000000", 7.0)
@@ -25,12 +25,12 @@ def test_a_cell_takes_as_long_as_the_newest_other_run_says(tmp_path: Path) -> No
     assert expected_seconds(tmp_path / "20260103-000000")(KNOWN) == 2.0
 
 
-def test_what_is_not_known_may_take_as_long_as_it_is_allowed(tmp_path: Path) -> None:
+def test_an_unmeasured_cell_is_expected_to_take_its_limit(tmp_path: Path) -> None:
     results(tmp_path, "20260102-000000", 1.0)
     assert expected_seconds(tmp_path / "20260103-000000")(UNKNOWN) == UNKNOWN.experiment.seconds
 
 
-def test_a_damaged_run_is_passed_over(tmp_path: Path) -> None:
+def test_damaged_runs_are_skipped(tmp_path: Path) -> None:
     results(tmp_path, "20260101-000000", 9.0)
     (tmp_path / "20260102-000000").mkdir()
     (tmp_path / "20260102-000000/results.json").write_text('[{"experiment": 1}]')

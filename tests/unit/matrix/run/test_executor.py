@@ -12,18 +12,18 @@ def local() -> LocalExecutor:
 
 
 def free(monkeypatch: pytest.MonkeyPatch, mebibytes: int, *taken: int) -> None:
-    """So much is free, and guests under way have taken so much each."""
+    """Sets the free memory, and what each running guest uses, in MiB."""
     monkeypatch.setattr(executor, "free_memory", lambda: mebibytes << 20)
     monkeypatch.setattr(executor, "children", lambda: range(len(taken)))
     monkeypatch.setattr(executor, "resident", lambda pid: taken[pid] << 20)
 
 
-def test_no_more_than_its_threads(local: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_guests_compute_than_jobs(local: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     free(monkeypatch, 100_000)
     assert [local.room(working, 0, waits=False) for working in range(4)] == [True, True, False, False]
 
 
-def test_a_further_guest_waits_for_memory_but_one_may_always_run(
+def test_another_guest_waits_for_memory_but_one_may_always_run(
     local: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 500, 0)
@@ -31,7 +31,7 @@ def test_a_further_guest_waits_for_memory_but_one_may_always_run(
     assert not local.room(1, 0, waits=False)
 
 
-def test_guests_that_have_just_begun_will_take_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_reserved_for_guests_that_have_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
     many = LocalExecutor(64)
     free(monkeypatch, 2000, 0, 0, 0)
     assert [many.room(working, 0, waits=False) for working in range(5)] == [True, True, True, False, False]
@@ -42,7 +42,7 @@ def test_guests_that_have_just_begun_will_take_memory_too(monkeypatch: pytest.Mo
     assert many.room(40, 0, waits=False)
 
 
-def test_what_guests_really_take_is_what_counts_from_then_on(
+def test_the_largest_guest_so_far_is_what_another_needs(
     local: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 100, 80)

@@ -33,7 +33,7 @@ def statuses(directory: RunDirectory) -> dict[tuple[str, str, str], str]:
     return {key: record.status for key, record in directory.records.items()}
 
 
-def test_every_cell_runs_in_a_guest_of_its_own_and_is_stored(tmp_path: Path) -> None:
+def test_every_cell_runs_in_a_separate_guest_and_is_stored(tmp_path: Path) -> None:
     guests = FakeGuests()
     directory, seen = run(guests, tmp_path)
     assert statuses(directory) == {cell.key: Status.PASS for cell in PLAN.cells}
@@ -60,15 +60,13 @@ def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:
     assert max(guests.most) == 2
 
 
-def test_a_cell_that_only_waits_takes_no_place_from_others(tmp_path: Path) -> None:
+def test_cells_that_only_wait_do_not_count_against_jobs(tmp_path: Path) -> None:
     others = threading.Event()
     asked = []
 
     def behave(_kernel: str, request: dict[str, Any]) -> bytes:
         if request["experiment"] == "waits":
-            assert others.wait(5), (
-                "with one guest at a time, the other cells did not run beside those that wait"
-            )
+            assert others.wait(5), "cells that compute did not run beside those that wait"
         else:
             asked.append(request["experiment"])
             if len(asked) == 2:
@@ -84,7 +82,7 @@ def test_a_cell_that_only_waits_takes_no_place_from_others(tmp_path: Path) -> No
     assert set(statuses(directory).values()) == {Status.PASS}
 
 
-def test_kernels_boot_first_and_then_the_longest_cells_go(tmp_path: Path) -> None:
+def test_kernels_boot_first_and_then_the_longest_cells_run(tmp_path: Path) -> None:
     (tmp_path / "20200101-000000").mkdir()
     seconds = {"short": 0.1, "middle": 2.0, "long": 5.0}
     earlier = [{"experiment": name, "variant": {}, "seconds": taken} for name, taken in seconds.items()]
@@ -119,7 +117,7 @@ def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
     assert (record.status, record.attempts) == (Status.PASS, ATTEMPTS)
 
 
-def test_a_guest_lost_again_and_again_is_our_error(tmp_path: Path) -> None:
+def test_a_guest_that_is_lost_at_every_attempt_is_an_error(tmp_path: Path) -> None:
     def behave(_kernel: str, request: dict[str, Any]) -> bytes:
         raise LostGuest("no answer within 50 s", "last words")
 
@@ -129,7 +127,7 @@ def test_a_guest_lost_again_and_again_is_our_error(tmp_path: Path) -> None:
     assert "no answer within 50 s" in record.reason
 
 
-def test_a_panic_that_comes_again_is_the_kernels_crash(tmp_path: Path) -> None:
+def test_a_panic_that_happens_twice_is_a_crash(tmp_path: Path) -> None:
     def behave(_kernel: str, request: dict[str, Any]) -> bytes:
         raise LostGuest("gone", "Kernel panic - not syncing")
 
@@ -138,7 +136,7 @@ def test_a_panic_that_comes_again_is_the_kernels_crash(tmp_path: Path) -> None:
     assert (record.status, record.attempts, record.reason) == (Status.CRASH, 2, "Kernel panic - not syncing")
 
 
-def test_a_panic_that_does_not_come_again_makes_the_cell_unstable(tmp_path: Path) -> None:
+def test_a_panic_that_happens_once_makes_the_cell_unstable(tmp_path: Path) -> None:
     crashed: set[tuple[str, str]] = set()
 
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
@@ -154,7 +152,7 @@ def test_a_panic_that_does_not_come_again_makes_the_cell_unstable(tmp_path: Path
     assert "Kernel panic - not syncing" in record.reason
 
 
-def test_a_kernel_that_cannot_be_fetched_costs_only_its_own_cells(tmp_path: Path) -> None:
+def test_a_kernel_that_cannot_be_fetched_fails_only_its_own_cells(tmp_path: Path) -> None:
     guests = FakeGuests(fetch_error=lambda kernel: FetchError("404") if kernel == "5.10.1" else None)
     directory, seen = run(guests, tmp_path)
     assert {key[0]: status for key, status in statuses(directory).items()} == {
@@ -165,7 +163,7 @@ def test_a_kernel_that_cannot_be_fetched_costs_only_its_own_cells(tmp_path: Path
     assert ("5.10.1", "failed") in seen.phases
 
 
-def test_a_kernel_that_does_not_boot_is_tried_again_and_then_our_error(tmp_path: Path) -> None:
+def test_a_kernel_that_does_not_boot_is_tried_again_and_then_an_error(tmp_path: Path) -> None:
     guests = FakeGuests(
         boot_error=lambda kernel: LostGuest("nothing", "VFS: cannot") if kernel == "5.10.1" else None
     )
@@ -176,7 +174,7 @@ def test_a_kernel_that_does_not_boot_is_tried_again_and_then_our_error(tmp_path:
 
 
 @pytest.mark.parametrize("known", ["fetch_error", "boot_error"])
-def test_a_kernel_that_is_known_not_to_boot_is_not_tried_again(tmp_path: Path, known: str) -> None:
+def test_a_kernel_that_lacks_what_a_boot_needs_is_not_tried_again(tmp_path: Path, known: str) -> None:
     tried = []
 
     def lacking(kernel: str) -> Exception | None:
@@ -201,13 +199,13 @@ def test_a_kernel_that_is_known_not_to_boot_is_not_tried_again(tmp_path: Path, k
     assert ("5.10.1", "failed") in seen.phases
 
 
-def test_a_bug_of_ours_is_an_error_with_its_traceback(tmp_path: Path) -> None:
+def test_a_bug_in_this_project_is_an_error_with_its_traceback(tmp_path: Path) -> None:
     guests = FakeGuests(boot_error=lambda _kernel: ZeroDivisionError("oh"))
     directory, _ = run(guests, tmp_path)
     assert "Traceback" in directory.records["5.10.1", "other", ""].reason
 
 
-def test_an_interrupted_run_stops_and_the_next_goes_on(
+def test_an_interrupted_run_stops_and_the_next_one_continues_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = threading.Event()
@@ -239,7 +237,7 @@ def test_an_interrupted_run_stops_and_the_next_goes_on(
     assert statuses(again) == {cell.key: Status.PASS for cell in PLAN.cells}
 
 
-def test_every_request_carries_the_time_and_entropy_of_its_own(tmp_path: Path) -> None:
+def test_every_request_carries_the_time_and_fresh_entropy(tmp_path: Path) -> None:
     requests = []
 
     def behave(_kernel: str, request: dict[str, Any]) -> bytes:
