@@ -1,5 +1,5 @@
-"""The run directory: written as cells finish, whole at every moment, and where an interrupted run
-goes on.
+"""The run directory: written cell by cell, complete at every moment, so that an interrupted run can
+be continued.
 
     results/<run>/manifest.json
                   results.json
@@ -7,8 +7,8 @@ goes on.
                   report/
     results/latest -> <run>
 
-A file appears by one rename, and so does a cell's directory. A lock on the run directory itself,
-which dies with its holder, keeps two processes from writing one run.
+Each file, and each cell's directory, appears by one rename. A lock on the run directory, which the
+kernel drops when its process ends, keeps two processes from writing one run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Key = tuple[str, str, str]
 
 
 class RunDirectory:
-    """One run on disk, open for writing."""
+    """One run on disk, open for writing. `records` has the cells that are done."""
 
     def __init__(self, path: Path, manifest: Manifest, lock: int) -> None:
         self.path = path
@@ -47,11 +47,11 @@ class RunDirectory:
 
     @property
     def report(self) -> Path:
-        """Where reports go."""
+        """The directory for reports."""
         return self.path / "report"
 
     def keep(self, judged: Judged, console: str) -> Record:
-        """Writes one cell and gives its record with the names of all its evidence."""
+        """Writes one cell and returns its record with the names of all its evidence."""
         files = dict(judged.evidence)
         if console:
             files["console.log"] = console.encode(errors="replace")
@@ -74,13 +74,13 @@ class RunDirectory:
         return record
 
     def update(self, manifest: Manifest) -> None:
-        """Replaces the manifest."""
+        """Writes a new manifest."""
         self.manifest = manifest
         write_whole(self.path / "manifest.json", json_bytes(manifest))
 
     def close(self, *, finished: bool) -> None:
-        """Writes `results.json`, closes the manifest if the run is finished, and lets others have
-        the directory.
+        """Writes `results.json`, dates the manifest if the run is finished, and unlocks the
+        directory.
         """
         write_whole(self.path / "results.json", json_bytes(sorted(self.records.values(), key=record_key)))
         if finished:
@@ -91,10 +91,10 @@ class RunDirectory:
 def open_run(
     results: Path, manifest: Manifest, note: Callable[[str], None] = lambda _text: None
 ) -> RunDirectory:
-    """The newest unfinished run with the same plan, with the records it has, or else a new one.
+    """Continues the newest unfinished run with the same plan, or else starts a new one.
 
-    Cells that ended in `error` are not among the records: they are to be run again.
-    `results/latest` points to the run from now on. `note` is called if the last run was not
+    Cells that ended in `error` are not among its records, so that they are run again. The link
+    `results/latest` is moved to the run. `note` is called with a message if the last run was not
     finished and cannot be read.
     """
     with disk_errors(f"opening a run under {results}"):
@@ -111,7 +111,7 @@ def open_run(
 def read_run(path: Path) -> tuple[Manifest, list[Record]]:
     """The manifest and the records of a run directory.
 
-    Raises UsageError if it is none, is damaged, or was written in another schema.
+    Raises UsageError if `path` is no run directory, is damaged, or is of another schema.
     """
     try:
         return read_manifest(path), _records(path)
@@ -127,17 +127,17 @@ def cell_path(run: Path, record: Record) -> Path:
 
 
 def record_key(record: Record) -> Key:
-    """Names a record's cell within its run, as `Cell.key` does."""
+    """The key of a record's cell within its run, equal to `Cell.key`."""
     return record.kernel, record.experiment, variant_name(record.variant)
 
 
 def json_bytes(value: object, indent: int = 1) -> bytes:
-    """The value as JSON that people can read and compare line by line."""
+    """The value as indented JSON, which people can read and diff."""
     return msgspec.json.format(msgspec.json.encode(value), indent=indent) + b"\n"
 
 
 def now() -> str:
-    """This second, ISO 8601 in UTC."""
+    """The current time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

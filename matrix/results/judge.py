@@ -1,6 +1,6 @@
-"""From what a guest answered to a record.
+"""Makes a record of what a guest answered.
 
-The guest is not trusted: everything it says is bounded and checked here.
+The guest is not trusted: all that it sends is bounded and checked here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matrix.plan.plan import Cell
 from matrix.results.record import SCHEMA, FactValue, Record, Status
 
 ANSWER_BYTES = 16 << 20
-"""An answer longer than this is not read."""
+"""Longer answers are refused."""
 
 _EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OURS = {"record.json", "console.log", "printed.txt"}  # written by the host
@@ -45,10 +45,10 @@ class _Answer(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one attempt at a cell: an answer, or else why there is none.
+    """The result of one attempt at a cell: an answer, or the reason why there is none.
 
-    `seconds` is from the guest's start to its end, `resident` the bytes of memory it took for
-    itself.
+    `lost` says how the guest was lost, `crashed` holds the kernel's message if it panicked or
+    oopsed. `seconds` is the guest's lifetime, `resident` the bytes of memory that it used.
     """
 
     request_id: str
@@ -69,12 +69,12 @@ class Judged:
 
 
 class _BadAnswerError(Exception):
-    """What the guest sent is not an answer."""
+    """The guest sent something that is not an answer."""
 
 
 def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
-    """The record of one attempt: a crash is the kernel's, a lost guest is our error, an answer is
-    judged.
+    """The record of one attempt: `crash` if the kernel crashed, `error` if the guest was lost, else
+    the judged answer.
     """
     seconds = round(outcome.seconds, 3)
     blank = Record(
@@ -95,23 +95,22 @@ def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
 
 
 def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
-    """The record of a cell that may have crashed before. Only a kernel that crashes again has
-    crashed of what was asked.
+    """The record of a cell whose first attempt may have crashed.
 
-    A crash that does not come again may be a race of the kernel's or a mistake of the emulator's;
-    the cell is `unstable` then.
+    A cell that crashes twice is a `crash`. One that crashes only once is `unstable`: a race in the
+    kernel or a mistake of the emulator may be the cause.
     """
     if crashed is None or judged.record.status in (Status.CRASH, Status.ERROR):
         return judged
-    reason = f"{judged.record.status} when asked again, but crashed before: {crashed.record.reason}"
+    reason = f"{judged.record.status} at the second attempt; the first one crashed: {crashed.record.reason}"
     return replace(judged, record=replace(judged.record, status=Status.UNSTABLE, reason=reason))
 
 
 def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
-    """The verdict on one answer.
+    """The record of one answer.
 
-    An answer that is malformed, or whose facts are not the declared ones, is our `error`, not the
-    kernel's `fail`.
+    An answer that is malformed, or whose facts are not the declared ones, is an `error`, not a
+    `fail`: the kernel is not responsible for it.
     """
     blank = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR)
     try:
@@ -130,7 +129,7 @@ def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
         try:
             if not invariant.holds(facts, cell.variant):
                 broken.append(invariant.text)
-        except Exception as error:  # whatever an experiment's author got wrong is not the kernel's failure
+        except Exception as error:  # a bug of the experiment is no failure of the kernel
             return Judged(
                 replace(
                     blank, reason=f"the invariant {invariant.text!r} raised {type(error).__name__}: {error}"

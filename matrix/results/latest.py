@@ -1,5 +1,6 @@
-"""The newest answer of every cell, put together from runs: a night runs only some cells, the rest
-is known from before.
+"""The newest answer of every cell, collected from several runs.
+
+A nightly run runs only some cells; the others were answered by earlier runs.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
 Key = tuple[str, str, str]
-"""The id of a kernel, an experiment, a variant's name.
+"""The id of a kernel, an experiment's name, a variant's name.
 
-The id, since what a run calls a kernel depends on which others it has.
+Not the kernel's name, which depends on the other kernels of its run.
 """
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A record, and when the run it comes from was started (ISO 8601, UTC)."""
+    """A record, and when its run was started (ISO 8601, UTC)."""
 
     record: Record
     seen: str
@@ -32,13 +33,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class LatestAnswers:
-    """Kernels by id and answers by cell. A cell that only ever ended in `error` is not known."""
+    """Kernels by id, and the newest answer of each cell; a record with `error` is no answer."""
 
     kernels: Mapping[str, KernelEntry] = field(default_factory=dict)
     answers: Mapping[Key, Answer] = field(default_factory=dict)
 
     def with_run(self, manifest: Manifest, records: Iterable[Record]) -> LatestAnswers:
-        """With the run's answers where they are newer than what was known."""
+        """A copy that has the run's answers where they are newer.
+
+        Raises UsageError if a record names a kernel that the manifest lacks.
+        """
         ids = {entry.name: entry.id for entry in manifest.kernels}
         answers = dict(self.answers)
         for record in records:
@@ -57,8 +61,9 @@ class LatestAnswers:
         )
 
     def answer_to(self, cell: Cell) -> Answer | None:
-        """What is known of a planned cell: None as well if the experiment now declares other facts
-        than those that were answered.
+        """The newest answer of a planned cell.
+
+        None if there is none, or if the experiment now declares other facts than were answered.
         """
         answer = self.answers.get((cell.kernel.id, cell.experiment.name, variant_name(cell.variant)))
         if answer is None or not answer.record.facts:
@@ -67,9 +72,9 @@ class LatestAnswers:
 
 
 def read_latest(results: Path, start: LatestAnswers, complain: Callable[[str], None]) -> LatestAnswers:
-    """`start` with the answers of every finished nightly run.
+    """`start`, updated with the answers of every nightly run that has finished.
 
-    Runs that cannot be read are left out and complained of.
+    A run that cannot be read is left out, and `complain` is called with the reason.
     """
     known = start
     for marker in sorted(results.glob("*/nightly.json")):

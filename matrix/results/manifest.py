@@ -1,4 +1,4 @@
-"""What a run was made of: enough to repeat it, and to know whether an interrupted one can go on."""
+"""The manifest of a run: enough to repeat the run, or to decide whether it can be continued."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vms.kernels.kernel import Build
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all guests of a run share. `why` says why this accelerator was chosen; `cpu` is the
-    host's CPU model.
+    """What all guests of a run share.
 
-    `image` and `agent` are the sha256s of the userland and of the pushed `guest/` directory.
+    `image` and `agent` are the sha256s of the userland and of the `guest/` directory that is copied
+    into each guest. `why` is the reason for the accelerator; `cpu` is the host's CPU model.
     """
 
     image: str
@@ -32,10 +32,10 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class KernelEntry(Build):
-    """One kernel of a run. `uname` is its `uname -r`; `sha256` maps file names to digests. Both are
-    empty until it was fetched.
+    """One kernel of a run.
 
-    `seconds` says how long its phases took: `fetching`, `booting`, `running`.
+    `uname` is its `uname -r`; `sha256` maps file names to digests. Both are empty until the kernel
+    is fetched. `seconds` maps each phase (`fetching`, `booting`, `running`) to its duration.
     """
 
     uname: str = ""
@@ -45,12 +45,12 @@ class KernelEntry(Build):
 
 @dataclass(frozen=True)
 class Manifest:
-    """One run. `plan` digests what it asks of whom; times are ISO 8601 in UTC, `finished` is empty
-    until then.
+    """One run.
 
-    `left_out` has the package versions of builds that belong to a range of the kernels asked for
-    and are gone from their archive. `version` is the conntrack-matrix that started the run; runs
-    made before it was recorded have none.
+    `plan` is a digest of its cells and surroundings. Times are ISO 8601 in UTC; `finished` is empty
+    until the run is finished. `left_out` has the package versions of builds in the requested ranges
+    that are no longer in their archive. `version` is the conntrack-matrix that started the run,
+    empty in runs that are older than this field.
     """
 
     run: str
@@ -68,7 +68,7 @@ class Manifest:
 
 
 def plan_digest(plan: Plan, surroundings: Surroundings) -> str:
-    """The same for two runs exactly when cells of one may stand in the other."""
+    """A digest that is equal for two runs if each may continue the other."""
     shared = (surroundings.image, surroundings.agent, surroundings.qemu, surroundings.accelerator)
     kernels = [[kernel.id, *(package.sha256 for package in kernel.packages)] for kernel in plan.kernels]
     return hashlib.sha256(
@@ -77,7 +77,7 @@ def plan_digest(plan: Plan, surroundings: Surroundings) -> str:
 
 
 def kernel_entries(plan: Plan) -> tuple[KernelEntry, ...]:
-    """The plan's kernels, nothing of which was fetched yet."""
+    """The manifest entries of the plan's kernels before they are fetched."""
     return tuple(kernel_entry(kernel) for kernel in plan.kernels)
 
 

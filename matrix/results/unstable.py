@@ -1,4 +1,4 @@
-"""Marks cells of a finished run that disagreed with themselves when they were asked again."""
+"""Marks cells of a finished run whose second attempt gave another answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from vms.files import write_whole
 
 
 def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:
-    """Makes the run's records of these cells `unstable`, keeping their facts, and gives all records
-    of the run.
+    """Changes the status of these cells to `unstable` and returns all records of the run.
 
-    `disagreeing` maps a cell to the other answer it gave.
+    `disagreeing` maps a cell to its second answer; the facts of the first are kept.
     """
     manifest, records = read_finished(run)
     ids = {entry.name: entry.id for entry in manifest.kernels}
@@ -27,12 +26,13 @@ def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:
     for record in records:
         other = disagreeing.get((ids[record.kernel], record.experiment, variant_name(record.variant)))
         if other is not None:
-            record = replace(record, status=Status.UNSTABLE, reason=f"asked again it answered {_told(other)}")
+            reason = f"a second attempt answered {_answer(other)}"
+            record = replace(record, status=Status.UNSTABLE, reason=reason)
             write_whole(cell_path(run, record) / "record.json", json_bytes(record))
         marked.append(record)
     write_whole(run / "results.json", json_bytes(marked))
     return marked
 
 
-def _told(record: Record) -> str:
+def _answer(record: Record) -> str:
     return f"{record.status}: {msgspec.json.encode(record.facts).decode()}"

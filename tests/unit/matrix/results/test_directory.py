@@ -47,7 +47,7 @@ def test_a_cell_is_a_directory_with_its_record_and_evidence(tmp_path: Path) -> N
     assert json.loads((cell / "record.json").read_bytes())["facts"] == {"flows": 10}
 
 
-def test_a_cell_that_cannot_be_written_whole_is_not_there(
+def test_a_cell_that_cannot_be_written_completely_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = open_run(tmp_path, manifest())
@@ -74,7 +74,7 @@ def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
     assert second.manifest.run == "20260101-000000-2"
 
 
-def test_an_unfinished_run_with_the_same_plan_goes_on_without_its_errors(tmp_path: Path) -> None:
+def test_an_unfinished_run_of_the_same_plan_is_continued_and_its_errors_run_again(tmp_path: Path) -> None:
     run = open_run(tmp_path, manifest())
     keep(run)
     keep(run, Record("6.1.2", "other", {}, Status.ERROR))
@@ -86,12 +86,12 @@ def test_an_unfinished_run_with_the_same_plan_goes_on_without_its_errors(tmp_pat
     assert not list(run.path.glob(".cell-*"))
 
 
-def test_a_run_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_that_another_process_writes_is_not_continued(tmp_path: Path) -> None:
     run = open_run(tmp_path, manifest())
     assert open_run(tmp_path, manifest("20260102-000000")).path != run.path
 
 
-def test_a_finished_run_or_another_plan_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_finished_run_or_one_of_another_plan_is_not_continued(tmp_path: Path) -> None:
     open_run(tmp_path, manifest()).close(finished=True)
     other = open_run(tmp_path, replace(manifest("20260102-000000"), plan="another"))
     other.close(finished=False)
@@ -130,7 +130,7 @@ def test_an_unfinished_run_of_another_version_is_reported_once(
     assert len(notes) == noted
 
 
-def test_reading_what_is_no_run_says_so(tmp_path: Path) -> None:
+def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is not a run directory: it has no manifest\.json"):
         read_run(tmp_path)
     (tmp_path / "manifest.json").write_text("{")

@@ -26,7 +26,7 @@ def judged(cell: Cell = CELL, **fields: Any) -> Judged:
     )
 
 
-def test_good_facts_pass_and_stand_in_declared_order() -> None:
+def test_facts_that_hold_pass_and_are_in_declared_order() -> None:
     record = judged().record
     assert record.status is Status.PASS
     assert list(record.facts) == list(FACTS)
@@ -40,7 +40,7 @@ def test_a_broken_invariant_fails_and_is_named() -> None:
     assert record.facts["flows"] == 11
 
 
-def test_an_invariant_that_raises_is_our_error() -> None:
+def test_an_invariant_that_raises_is_an_error() -> None:
     wrong = Invariant("wrong", lambda facts, _variant: facts["no such fact"])
     record = judged(Cell(CELL.kernel, make_experiment("x", FACTS, (wrong,)), {})).record
     assert record.status is Status.ERROR
@@ -48,7 +48,7 @@ def test_an_invariant_that_raises_is_our_error() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["unsupported", "timeout", "error"])
-def test_other_outcomes_keep_the_reason_and_no_facts(outcome: str) -> None:
+def test_cells_without_an_answer_have_a_reason_and_no_facts(outcome: str) -> None:
     record = judged(outcome=outcome, facts={}, reason="modprobe: FATAL: Module tun not found").record
     assert record.status is Status(outcome)
     assert record.reason == "modprobe: FATAL: Module tun not found"
@@ -72,7 +72,7 @@ def test_other_outcomes_keep_the_reason_and_no_facts(outcome: str) -> None:
         ({**GOOD, "drops": {"x" * 5000: 1}}, "too large"),
     ],
 )
-def test_facts_that_are_not_the_declared_ones_are_our_error(facts: dict[str, Any], said: str) -> None:
+def test_facts_that_are_not_the_declared_ones_are_an_error(facts: dict[str, Any], said: str) -> None:
     record = judged(facts=facts).record
     assert record.status is Status.ERROR
     assert said in record.reason
@@ -95,7 +95,7 @@ def test_facts_that_are_not_the_declared_ones_are_our_error(facts: dict[str, Any
         b" " * (ANSWER_BYTES + 1),
     ],
 )
-def test_what_is_no_answer_is_our_error(answer: bytes) -> None:
+def test_a_malformed_answer_is_an_error(answer: bytes) -> None:
     verdict = judge(CELL, "1", answer)
     assert verdict.record.status is Status.ERROR
     assert "cannot be used" in verdict.record.reason
@@ -118,7 +118,7 @@ def test_evidence_is_text_or_base64() -> None:
     "name",
     ["../x", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "record.json", "console.log", "a\nb", "x\n"],
 )
-def test_evidence_cannot_leave_its_directory_or_replace_ours(name: str) -> None:
+def test_evidence_cannot_leave_its_directory_or_replace_a_file_of_the_host(name: str) -> None:
     verdict = judged(evidence={name: {"text": "x"}})
     assert verdict.record.status is Status.ERROR
     assert verdict.evidence == {}

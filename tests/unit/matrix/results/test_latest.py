@@ -1,4 +1,4 @@
-"""The newest answer of every cell, whichever run gave it."""
+"""The newest answer of every cell, from several runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.nights import KEY, cell, manifest
 from vms.errors import UsageError
 
 
-def test_the_newest_run_wins_whatever_the_order_of_reading() -> None:
+def test_the_newest_run_wins_in_any_order_of_reading() -> None:
     runs = [
         (manifest(2, "6.1.5"), [cell("6.1.5", flows=8)]),
         (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)]),
@@ -54,7 +54,7 @@ def test_a_rewritten_experiment_has_no_answer_yet() -> None:
     assert known.answer_to(Cell(kernel, make_experiment("baseline"), {})) is None
 
 
-def test_only_finished_nights_count_and_what_cannot_be_read_is_complained_of(tmp_path: Path) -> None:
+def test_only_finished_nightly_runs_count_and_unreadable_ones_are_reported(tmp_path: Path) -> None:
     for day, done in ((1, True), (2, True), (3, False)):
         run = manifest(day, "6.1.5")
         (tmp_path / run.run).mkdir()
@@ -72,7 +72,7 @@ def test_only_finished_nights_count_and_what_cannot_be_read_is_complained_of(tmp
     assert "broken" in complaints[0]
 
 
-def test_reading_a_finished_run(tmp_path: Path) -> None:
+def test_a_finished_run_is_read_from_results_json(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest(1, "6.1.5")))
     (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell("6.1.5", flows=7)]))
     assert read_finished(tmp_path) == (manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
