@@ -1,8 +1,8 @@
-"""Guests on other machines: the run's side of a Dask scheduler and its workers.
+"""Guests on several machines: the client of a Dask scheduler and its workers.
 
-Dask decides which worker does what. Cells prefer the worker that booted their kernel; an idle one
-may take them over and boots the kernel itself. When a worker dies, Dask gives what it had not
-finished to others. See docs/distributed.md.
+Dask chooses the worker for each job. Cells prefer the worker that booted their kernel; an idle
+worker may take them over and then boots the kernel too. When a worker dies, Dask gives its
+unfinished jobs to others. See docs/distributed.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 SLOTS = "guest"
-"""The Dask resource that a worker declares: how many guests it runs at a time."""
+"""The Dask resource in which a worker declares how many guests it runs at a time."""
 
 _ANSWER_SECONDS = 10
 _PREPARE_SECONDS = 600  # each worker receives the image, and may have to boot a kernel to prove KVM
@@ -69,23 +69,23 @@ class DaskExecutor:
         return self._submit(self._executor(""), job, *arguments, **named)
 
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Starts a job that runs a guest, on the worker where its first argument came from if it is
-        still there and not too busy.
+        """Starts a job that runs a guest, on the worker that made its first argument if that
+        worker is still there and not too busy.
         """
         first = arguments[0]
         worker = first.worker if isinstance(first, Fetched | RemoteTemplate) else ""
         return self._submit(self._executor(worker), job, *arguments, **named)
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
-        """Dask has its own queues."""
+        """Always True: Dask queues jobs until a worker is free."""
         return True
 
     def started(self, future: Future[Any]) -> bool:
-        """All that was handed over counts as started."""
+        """True until the job ends: Dask does not report when a worker starts it."""
         return not future.done()
 
     def note_memory(self, resident: int) -> None:
-        """How many guests a machine bears is what its worker declares."""
+        """No-op: each worker declares its own capacity."""
 
     def check(self) -> None:
         """Raises HostError if the scheduler is gone, or has had no worker for a minute."""
@@ -98,28 +98,26 @@ class DaskExecutor:
         elif now - self._seen > _ALONE_SECONDS:
             raise HostError(
                 f"the Dask scheduler {self._address} has had no worker with guest slots for {_ALONE_SECONDS}"
-                f" s; start one with `./invoke worker {self._address}` and run again: what is done is kept"
+                f" s; start one with `./invoke worker {self._address}` and run again: finished cells are kept"
             )
 
     def stop(self, under_way: Iterable[Future[Any]]) -> None:
-        """When the connection is closed Dask drops what is queued; a cell that a worker is at ends
-        there, and nobody reads it.
+        """No-op: Dask drops queued jobs when the connection closes. A cell already running on a
+        worker finishes there; its answer is discarded.
         """
 
     def close(self) -> None:
-        """The connection is closed by whoever opened it."""
+        """No-op: `connected` closes the connection."""
 
     def work_on(self, worker: str, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
-        """Starts a job on this very worker."""
+        """Starts a job on this worker and no other."""
         executor = self._client.get_executor(
             pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False
         )
         return self._submit(executor, job, *arguments, **named)
 
     def slots(self) -> dict[str, int]:
-        """The workers that declare guest slots, by address, and how many each has, once there are
-        any.
-        """
+        """Waits for workers that declare guest slots; returns the number of slots by address."""
         while not (found := slots(self._client, self._address)):
             self.check()
             time.sleep(_TICK)
@@ -128,29 +126,29 @@ class DaskExecutor:
     def _submit(
         self, executor: futures.Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs
     ) -> Future[T]:
-        # Where the job runs, the future of the image has become the image.
-        return executor.submit(with_image, self._image_there(), job, *arguments, **named)  # type: ignore[arg-type]
+        # On the worker, Dask replaces the future of the image by the image.
+        return executor.submit(with_image, self._sent_image(), job, *arguments, **named)  # type: ignore[arg-type]
 
-    def _image_there(self) -> Any:
-        """Dask's future of the image, which workers hand on to those that come later.
+    def _sent_image(self) -> Any:
+        """Dask's future of the image, which workers pass on to workers that join later.
 
-        If all that had it are gone, it is sent again.
+        The image is sent again if all workers that had it are gone.
         """
         while self._sent is None or self._sent.status != "finished":
             self.slots()
-            with contextlib.suppress(OSError):  # the worker that was there is gone
+            with contextlib.suppress(OSError):  # the worker went away while the image was sent
                 self._sent = self._client.scatter(self._image, broadcast=True, hash=False)
         return self._sent
 
     def _make_executor(self, worker: str) -> futures.Executor:
         near = {"workers": [worker], "allow_other_workers": True} if worker else {}
-        # pure=False: a cell that is asked again is another job.
+        # pure=False: Dask must not reuse an earlier result when a cell is run again.
         made: futures.Executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, **near)
         return made
 
 
 class Workers:
-    """The guests of all workers of a scheduler. `source` makes those of one worker, there."""
+    """The guests of all workers of a scheduler; `source` makes those of one worker, there."""
 
     def __init__(self, client: Client, address: str, source: Source, image: Callable[[], Image]) -> None:
         self._client = client
@@ -161,20 +159,20 @@ class Workers:
 
     @property
     def slots(self) -> int:
-        """How many guests all workers that are there now can run at a time."""
+        """How many guests the workers that are connected now can run at a time."""
         return sum(slots(self._client, self._address).values())
 
     def executor(self, jobs: int) -> Executor:
-        """The workers, each of which has said how many guests it runs at a time."""
+        """The executor of the workers; `jobs` is ignored, since each worker declares its own."""
         return self._prepared[1]
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets the image, here, and every worker ready.
+        """Builds the image on this machine and prepares every worker.
 
-        Raises HostError if there are no workers, or they are not alike.
+        Raises HostError if there are no workers, or if their code or experiments differ.
         """
         image = self._image()
-        deadline = Deadline(_PREPARE_SECONDS, "the workers to get ready")
+        deadline = Deadline(_PREPARE_SECONDS, "preparing the workers")
         executor = DaskExecutor(self._client, self._address, copy_image(image))
         under_way = {
             executor.work_on(worker, prepare_worker, self._source, image.sha256, kernels): worker
@@ -185,7 +183,10 @@ class Workers:
             executor.check()
             if deadline.expired:
                 late = ", ".join(worker for future, worker in under_way.items() if future not in ended)
-                raise HostError(f"waited {deadline.seconds:g} s for the workers {late} to get ready")
+                raise HostError(
+                    f"the workers {late} were not ready within {deadline.seconds:g} s; stop or restart"
+                    " them and run again"
+                )
             alive = slots(self._client, self._address)
             under_way = {
                 future: worker for future, worker in under_way.items() if future.done() or worker in alive
@@ -193,7 +194,7 @@ class Workers:
             ended = wait(under_way, timeout=_TICK).done
         found = [future.result() for future in ended]
         if not found:
-            raise HostError("every worker went away while it got ready")
+            raise HostError("every worker went away while it was prepared; start one and run again")
         site = Site(self._source, image.sha256, found[0].surroundings.agent, code_digest())
         for one in found:
             if wrong := site.differs(one):
@@ -219,15 +220,15 @@ class Workers:
 
 @contextmanager
 def connected(address: str, source: Source, image: Callable[[], Image]) -> Iterator[Workers]:
-    """The workers of the Dask scheduler at `address` (tcp://host:8786). `image` gives what their
-    guests' userland is to be.
+    """Connects to the Dask scheduler at `address` (tcp://host:8786).
 
-    Raises HostError if nobody answers there.
+    `image` builds the userland that all workers' guests use. Raises HostError if no scheduler
+    answers.
     """
-    # Not at the top: only who has several machines waits for Dask's import.
+    # Not at the top: Dask's import takes a while, and only runs on several machines need it.
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as exceptions
     try:
         client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
     except (
@@ -235,7 +236,7 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
         ValueError,
         TypeError,
         RuntimeError,
-    ) as error:  # a timeout is an OSError, wanting TLS a RuntimeError
+    ) as error:  # TimeoutError is an OSError; a missing TLS certificate is a RuntimeError
         raise HostError(
             f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`"
         ) from error
@@ -246,7 +247,7 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
 
 
 def slots(client: Client, address: str) -> dict[str, int]:
-    """The scheduler's workers that declare guest slots, by address, and how many each has.
+    """The number of guest slots of each worker that declares any, by address.
 
     Raises HostError if the scheduler is gone.
     """
@@ -256,8 +257,7 @@ def slots(client: Client, address: str) -> dict[str, int]:
         workers = client.scheduler_info(n_workers=-1)["workers"]
     except OSError as error:
         raise HostError(
-            f"the Dask scheduler {address} is gone ({error}); start it again and run again: what is done is"
-            " kept"
+            f"the Dask scheduler {address} is gone ({error}); start it and run again: finished cells are kept"
         ) from error
     return {
         address: int(about["resources"][SLOTS])
@@ -266,19 +266,19 @@ def slots(client: Client, address: str) -> dict[str, int]:
     }
 
 
-def _merged(all_of_them: list[Surroundings]) -> Surroundings:
-    """Image and agent are the same; what may differ from machine to machine is listed."""
+def _merged(each: list[Surroundings]) -> Surroundings:
+    """The surroundings of all workers as one: values that may differ are listed."""
 
     def listed(values: list[str]) -> str:
         return " / ".join(sorted(set(values)))
 
-    first = all_of_them[0]
+    first = each[0]
     return Surroundings(
         image=first.image,
         agent=first.agent,
-        qemu=listed([one.qemu for one in all_of_them]),
-        accelerator=listed([one.accelerator for one in all_of_them]),
-        why=listed([one.why for one in all_of_them]),
-        cpu=listed([one.cpu for one in all_of_them]),
+        qemu=listed([one.qemu for one in each]),
+        accelerator=listed([one.accelerator for one in each]),
+        why=listed([one.why for one in each]),
+        cpu=listed([one.cpu for one in each]),
         image_packages=first.image_packages,
     )

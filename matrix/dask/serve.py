@@ -1,7 +1,6 @@
-"""The processes of several machines: a Dask scheduler, and workers that run guests. See
-docs/distributed.md.
+"""Runs a Dask scheduler, or a worker that runs guests. See docs/distributed.md.
 
-Neither opens the HTTP server that Dask would, and each listens on one address only.
+Neither starts Dask's HTTP server, and each listens on one address only.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ Say = Callable[[str], None]
 
 class _Scheduler(Scheduler):  # type: ignore[misc]
     def start_http_server(self, *_arguments: Any, **_named: Any) -> None:
-        """Nobody asked for one."""
+        """Does not start Dask's HTTP dashboard."""
 
 
 class _Worker(Worker):  # type: ignore[misc]
     def start_http_server(self, *_arguments: Any, **_named: Any) -> None:
-        """Nobody asked for one."""
+        """Does not start Dask's HTTP dashboard."""
 
 
 def serve_scheduler(host: str, port: int, say: Say) -> None:
     """Runs a scheduler on this address until it is interrupted.
 
-    Raises HostError if the address cannot be had.
+    Raises HostError if it cannot listen there.
     """
 
     async def serve() -> None:
@@ -62,16 +61,14 @@ def serve_worker(address: str, slots: int, say: Say) -> None:
     """Runs guests for the scheduler at `address`, `slots` at a time, until interrupted or until the
     scheduler goes away.
 
-    Raises UsageError for an address that is none, HostError if no scheduler answers there.
+    Raises UsageError if the address is malformed, HostError if no scheduler answers there.
     """
     try:
         parse_address(address, strict=True)
-        # Of the interface by which it reaches the scheduler; by itself it would listen on all.
+        # The interface that reaches the scheduler; by default Dask listens on all interfaces.
         host = get_ip(get_address_host(address))
     except ValueError as error:
-        raise UsageError(
-            f"{address} is no address of a scheduler; it looks like tcp://host:{PORT}"
-        ) from error
+        raise UsageError(f"{address} is not the address of a scheduler; write tcp://host:{PORT}") from error
 
     async def serve() -> None:
         worker = _Worker(
@@ -95,9 +92,9 @@ def serve_worker(address: str, slots: int, say: Say) -> None:
         )
         try:
             await worker.finished()
-            say("worker: the scheduler went away")
+            say("worker: the scheduler went away; ending")
         finally:
-            # Threads cannot be stopped, but all they wait for can.
+            # Threads cannot be stopped, but what they wait for can.
             interrupt()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
@@ -108,7 +105,7 @@ def serve_worker(address: str, slots: int, say: Say) -> None:
 
 
 def _protocol() -> str:
-    """TLS if Dask is configured for it."""
+    """`tls` if Dask is configured for it, else `tcp`."""
     return (
         "tls"
         if dask.config.get("distributed.comm.require-encryption")
@@ -118,7 +115,7 @@ def _protocol() -> str:
 
 
 def _run(serving: Coroutine[None, None, None]) -> None:
-    """Until it is over or somebody ends it, which is the usual way."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is raised
+    """Runs until `serving` returns or the user interrupts it, which is the usual end."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as exceptions
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serving)

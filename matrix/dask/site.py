@@ -1,7 +1,7 @@
-"""What a worker on another machine does for a run: all here is sent there by name, and runs there.
+"""The jobs of a run that are sent to workers and run there.
 
-A job brings settings, a kernel's description and, once, the image. The worker has its own cache,
-gets the kernel itself and boots a template of its own; only answers travel back.
+A job carries settings, a kernel's description and, once per worker, the image. The worker uses its
+own cache, fetches the kernel and boots its own template; only answers travel back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vms.kernels.kernel import BootFiles, Kernel
 from vms.settings import Debian
 
 Source = Callable[[Image], Guests]
-"""Makes a worker's guests with this image; hashable, and sent to it."""
+"""Makes a worker's guests with this image. It is hashable and is sent to the worker."""
 
 _ROOT = Path(__file__).parents[2]
 P = ParamSpec("P")
@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WorkerMachines:
-    """A worker's guests are its own machine's.
+    """Makes guests on the worker's machine.
 
-    The settings are those of the run; its cache, mirror and experiments the worker's own.
+    The settings are those of the run; cache and experiments are the worker's own.
     """
 
     debian: Debian
@@ -46,16 +46,14 @@ class WorkerMachines:
     own_experiments: str
 
     def __call__(self, image: Image) -> Guests:
-        """Made where it is called."""
+        """Builds the worker's own guests, in the worker's process."""
         own = own_directory(self.own_experiments, _ROOT)
         return Machines(self.debian, Cache.default(), self.accelerator, self.offline, own=own, image=image)
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What a worker has: its address, its surroundings, and a digest of this project's code
-    there.
-    """
+    """A worker's address, its surroundings, and a digest of this project's code there."""
 
     worker: str
     surroundings: Surroundings
@@ -64,16 +62,17 @@ class WorkerState:
 
 @dataclass(frozen=True)
 class Fetched(BootFiles):
-    """A kernel's files on a worker."""
+    """A kernel's files, and the address of the worker that has them."""
 
     worker: str = ""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where jobs find guests.
+    """The guests of a run, on whichever worker a job runs.
 
-    All that could change an answer is the same everywhere: `image`, `agent` and `code` are digests.
+    All that could change an answer is the same on every worker: `image`, `agent` and `code` are
+    digests.
     """
 
     source: Source
@@ -82,18 +81,18 @@ class Site:
     code: str
 
     def fetch(self, kernel: Kernel) -> BootFiles:
-        """The kernel's files on the worker that runs this."""
+        """Fetches the kernel's files to the worker that runs this job."""
         files = self.guests(kernel).fetch(kernel)
         return Fetched(**vars(files), worker=worker_address())
 
     def template(self, files: BootFiles, cpus: int) -> Template:
-        """A template on the worker that runs this."""
+        """Boots a template on the worker that runs this job."""
         template = RemoteTemplate(self, files.kernel, cpus, worker_address())
         template.make()
         return template
 
     def guests(self, kernel: Kernel) -> Guests:
-        """The worker's guests. Raises HostError if they are not those of the run."""
+        """The worker's guests. Raises HostError if its code or experiments differ."""
 
         def make() -> Guests:
             wrong = self.differs(prepare_worker(self.source, self.image, [kernel]))
@@ -104,7 +103,7 @@ class Site:
         return _once((self, "guests"), make)
 
     def differs(self, found: WorkerState) -> str:
-        """In what the worker is not like the others, and what to do; empty if it is like them."""
+        """How the worker differs from the run, and what to do; empty if it does not."""
         if found.code != self.code:
             return (
                 f"the worker {found.worker} has another version of this project; put the same on every"
@@ -120,7 +119,7 @@ class Site:
 
 @dataclass(frozen=True)
 class RemoteTemplate:
-    """A template that can be had on any worker; on `worker` it is there already."""
+    """A template that any worker can make; `worker` has it already."""
 
     site: Site
     kernel: Kernel
@@ -128,14 +127,14 @@ class RemoteTemplate:
     worker: str
 
     def make(self) -> None:
-        """Boots the kernel on the worker that runs this, unless that was done."""
-        self._here().make()
+        """Boots the kernel on the worker that runs this job, unless that was done."""
+        self._local().make()
 
     def start(self) -> AbstractContextManager[Guest]:
-        """A guest on the worker that runs this."""
-        return self._here().start()
+        """Starts a guest on the worker that runs this job."""
+        return self._local().start()
 
-    def _here(self) -> Template:
+    def _local(self) -> Template:
         guests = self.site.guests(self.kernel)
         return _once(
             (self.site, self.kernel, self.cpus), lambda: guests.template(guests.fetch(self.kernel), self.cpus)
@@ -143,25 +142,25 @@ class RemoteTemplate:
 
 
 def prepare_worker(source: Source, image: str, kernels: Sequence[Kernel]) -> WorkerState:
-    """Gets the worker that runs this ready, and says what it has."""
+    """Builds image and accelerator on the worker that runs this job, and returns its state."""
     return WorkerState(worker_address(), _guests(source, image).prepare(kernels), code_digest())
 
 
 def with_image(copy: ImageCopy, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Runs a job on a worker that has received the image."""
+    """Stores the image on the worker unless it has it, then runs the job."""
     _once(("image", copy.sha256), lambda: receive_image(copy, Cache.default()))
     return job(*arguments, **named)
 
 
 def worker_address() -> str:
-    """The address of the worker that runs this."""
+    """The address of the worker that runs this job."""
     from distributed import get_worker
 
     return str(get_worker().address)
 
 
 def code_digest() -> str:
-    """Changes with any byte or name of the code that runs on a worker."""
+    """A digest of the names and contents of all files of this project that run on a worker."""
     digest = hashlib.sha256()
     for package in (_ROOT / "matrix", _ROOT / "vms", _ROOT / "guest"):
         for path in sorted(package.rglob("*")):
@@ -183,9 +182,9 @@ _made: dict[Hashable, object] = {}
 
 
 def _once(key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` gave in this process; threads that want the same wait for each other.
+    """Returns what `make` returned for this key in this process, calling it the first time.
 
-    A failure is not remembered.
+    Threads with the same key wait for each other. A failure is not remembered.
     """
     with _lock:
         lock = _locks.setdefault(key, Lock())

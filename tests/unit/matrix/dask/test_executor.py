@@ -48,7 +48,7 @@ NAMES = [
 
 @pytest.fixture(autouse=True)
 def image_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every machine's cache, empty."""
+    """An empty cache for every machine, and an image to send."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     built = tmp_path_factory.mktemp("image")
     (built / "root.squashfs").write_bytes(b"userland")
@@ -63,7 +63,7 @@ _built = Path()
 
 
 def image() -> Image:
-    """Of the run's own machine."""
+    """The image of the machine that starts the run."""
     return image_at(_built)
 
 
@@ -87,7 +87,9 @@ def run(workers: Workers, results: Path, display: Display | None = None) -> RunD
     return directory
 
 
-def test_the_same_comes_out_as_locally(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_workers_give_the_same_results_as_this_machine(
+    site: Site, source: FakeSource, tmp_path: Path
+) -> None:
     site.worker()
     site.worker()
     with connected(site.address, source, image) as workers:
@@ -110,7 +112,7 @@ def test_the_same_comes_out_as_locally(site: Site, source: FakeSource, tmp_path:
     assert sum(asked.values(), Counter()) == Counter(NAMES)
 
 
-def test_a_worker_that_dies_costs_only_what_it_had_not_finished(
+def test_only_unfinished_cells_of_a_worker_that_dies_run_again(
     site: Site, source: FakeSource, tmp_path: Path
 ) -> None:
     doomed = site.worker()
@@ -131,12 +133,12 @@ def test_a_worker_that_dies_costs_only_what_it_had_not_finished(
     assert len(seen.records) == len(PLAN.cells)
     asked = sum(source.asked().values(), Counter())
     assert set(asked) == set(NAMES)
-    # It was at one cell, and may have had a few answers that had not left it.
+    # The worker was running one cell, and may have had a few answers that were not sent yet.
     assert asked.total() - len(NAMES) <= 3
     assert source.asked()[other.pid].total() > len(NAMES) / 2
 
 
-def test_a_worker_that_comes_later_takes_its_share(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_a_worker_that_joins_later_runs_cells_too(site: Site, source: FakeSource, tmp_path: Path) -> None:
     site.worker()
 
     class Joining(Seen):
@@ -162,7 +164,9 @@ def test_a_worker_with_other_experiments_is_refused(site: Site, source: FakeSour
         workers.prepare(PLAN.kernels)
 
 
-def test_when_all_workers_are_gone_others_go_on(site: Site, source: FakeSource, tmp_path: Path) -> None:
+def test_new_workers_continue_when_all_workers_have_died(
+    site: Site, source: FakeSource, tmp_path: Path
+) -> None:
     first = site.worker()
 
     class Replacing(Seen):
@@ -178,7 +182,7 @@ def test_when_all_workers_are_gone_others_go_on(site: Site, source: FakeSource, 
     assert len(source.asked()) == 2
 
 
-def test_a_worker_with_other_experiments_that_comes_later_gives_no_answer(
+def test_a_worker_with_other_experiments_that_joins_later_gives_no_answer(
     site: Site, source: FakeSource, tmp_path: Path
 ) -> None:
     first = site.worker()
@@ -195,7 +199,9 @@ def test_a_worker_with_other_experiments_that_comes_later_gives_no_answer(
     assert source.asked() == {}
 
 
-def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("matrix.dask.executor._ANSWER_SECONDS", 1)
     with (
         pytest.raises(HostError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*invoke scheduler"),
@@ -204,7 +210,7 @@ def test_where_no_scheduler_answers_it_is_said(source: FakeSource, monkeypatch: 
         pass
 
 
-def test_without_workers_it_waits_a_while_and_says_so(
+def test_a_run_without_workers_ends_after_a_minute_with_what_to_start(
     site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matrix.dask.executor._ALONE_SECONDS", 1)
@@ -215,7 +221,7 @@ def test_without_workers_it_waits_a_while_and_says_so(
         workers.prepare(PLAN.kernels)
 
 
-def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(
+def test_a_run_whose_scheduler_dies_ends_and_keeps_finished_cells(
     site: Site, source: FakeSource, tmp_path: Path
 ) -> None:
     site.worker()
@@ -235,7 +241,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_what_is_done_stays(
     assert {record.status for record in seen.records} == {Status.PASS}
 
 
-def test_an_interrupted_run_leaves_the_workers_to_the_next(
+def test_workers_of_an_interrupted_run_serve_the_next_one(
     site: Site, source: FakeSource, tmp_path: Path
 ) -> None:
     site.worker()
@@ -263,7 +269,7 @@ def test_an_interrupted_run_leaves_the_workers_to_the_next(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_is_told_to_end_ends(site: Site, number: int) -> None:
+def test_a_signal_ends_worker_and_scheduler(site: Site, number: int) -> None:
     worker = site.worker()
     for process in (worker, site.scheduler):
         process.send_signal(number)
@@ -272,13 +278,13 @@ def test_what_is_told_to_end_ends(site: Site, number: int) -> None:
         assert time.monotonic() - began < 4
 
 
-def test_a_worker_without_its_scheduler_ends(site: Site) -> None:
+def test_a_worker_ends_when_its_scheduler_dies(site: Site) -> None:
     worker = site.worker()
     site.scheduler.kill()
     assert worker.wait(20) == 0
 
 
-def test_with_tls_only_who_has_a_certificate_gets_in(
+def test_with_tls_only_clients_with_a_certificate_can_connect(
     source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dask import config
@@ -313,7 +319,7 @@ def test_with_tls_only_who_has_a_certificate_gets_in(
 
 
 def certificate(directory: Path) -> Path:
-    """One that has signed itself, and so is its own authority."""
+    """Makes a self-signed certificate, which is its own authority, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "matrix")])
     now = datetime.now(UTC)
@@ -325,7 +331,7 @@ def certificate(directory: Path) -> Path:
     return directory / "pem"
 
 
-def test_nothing_listens_but_on_the_address_asked_for(site: Site) -> None:
+def test_scheduler_and_worker_listen_on_the_given_address_only(site: Site) -> None:
     listening = [address for process in (site.scheduler, site.worker()) for address in listens(process.pid)]
     assert len(listening) == 2
     assert {address.partition(":")[0] for address in listening} == {"0100007F"}
