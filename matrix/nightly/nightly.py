@@ -21,12 +21,11 @@ from matrix.baseline.deviations import Failure, News, Standing, explanation, sta
 from matrix.baseline.outcome import FailedCell, Item, Night
 from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.sample import choose, only
-from matrix.plan.plan import Plan, variant_name
+from matrix.plan.plan import variant_name
 from matrix.report.text.night import junit_with_news
 from matrix.report.write import write_reports
 from matrix.results.directory import json_bytes
-from matrix.results.latest import Key, LatestAnswers, read_finished, read_latest
-from matrix.results.manifest import Manifest
+from matrix.results.latest import Key, LatestAnswers, read_latest
 from matrix.results.record import Record, Status
 from matrix.results.unstable import mark_unstable
 from vms.files import write_whole
@@ -52,16 +51,11 @@ def nightly(
     before = read_latest(request.results, baseline.known, request.display.note)
     tonight = choose(request.plan, before, today)
     old = standing(baseline, before)
-    after, path, records = before, None, list[Record]()
+    path: Path | None = None
+    records: Sequence[Record] = ()
+    after = before
     if tonight.plan.cells:
-        path, manifest, records = _run(request, tonight.plan)
-        after = before.with_run(manifest, records)
-        suspects = _fresh(old, standing(baseline, after))
-        disagreeing = _disagreeing(replace(request, results=path / "again"), tonight.plan, after, suspects)
-        if disagreeing:
-            records = mark_unstable(path, disagreeing)
-            write_reports(path, analyse(manifest, records, request.catalogue, request.ledger))
-            after = before.with_run(manifest, records)
+        path, records, after = _run_twice(replace(request, plan=tonight.plan), baseline, before, old)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
     items = _items(now.news, request)
@@ -97,26 +91,38 @@ def nightly(
     return night
 
 
-def _run(request: RunRequest, plan: Plan) -> tuple[Path, Manifest, list[Record]]:
-    result = run_matrix(replace(request, plan=plan))
-    return result.run, *read_finished(result.run)
+def _run_twice(
+    request: RunRequest, baseline: Baseline, before: LatestAnswers, old: Standing
+) -> tuple[Path, Sequence[Record], LatestAnswers]:
+    """Runs the plan, and the cells again that changed or failed; the run's directory, its records
+    and the answers known afterwards.
+    """
+    result = run_matrix(request)
+    manifest, records = result.analysis.table.manifest, result.analysis.records
+    after = before.with_run(manifest, records)
+    suspects = _fresh(old, standing(baseline, after))
+    disagreeing = _disagreeing(replace(request, results=result.run / "again"), after, suspects)
+    if not disagreeing:
+        return result.run, records, after
+    records = tuple(mark_unstable(result.run, disagreeing))
+    write_reports(result.run, analyse(manifest, records, request.catalogue, request.ledger))
+    return result.run, records, before.with_run(manifest, records)
 
 
-def _disagreeing(
-    request: RunRequest, plan: Plan, after: LatestAnswers, suspects: Standing
-) -> dict[Key, Record]:
-    """Asks the cells with news again and gives the other answers of those that answered
+def _disagreeing(request: RunRequest, after: LatestAnswers, suspects: Standing) -> dict[Key, Record]:
+    """Runs the cells with news again and returns the other answers of those that answered
     differently.
     """
     wanted = {news.key[0] for news in suspects.news} | {one.key for one in suspects.failures}
     again = only(
-        plan, lambda cell: (cell.kernel.id, cell.experiment.name, variant_name(cell.variant)) in wanted
+        request.plan,
+        lambda cell: (cell.kernel.id, cell.experiment.name, variant_name(cell.variant)) in wanted,
     )
     if not again.cells:
         return {}
-    request.display.note(f"asking {len(again.cells)} cells again that changed or failed")
-    _, manifest, records = _run(request, again)
-    second = LatestAnswers().with_run(manifest, records).answers
+    request.display.note(f"running {len(again.cells)} cells again that changed or failed")
+    analysis = run_matrix(replace(request, plan=again)).analysis
+    second = LatestAnswers().with_run(analysis.table.manifest, analysis.records).answers
     return {
         key: answer.record
         for key, answer in second.items()
