@@ -103,8 +103,8 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs
     saw and the ledger knows.
     """
+    from matrix.analysis.answers import read_answers
     from matrix.analysis.ledger.read import read_ledger
-    from matrix.analysis.upgrade import read_answers
     from matrix.analysis.upgrade import upgrade as report_upgrade
     from matrix.plan.catalogue import own_directory, read_catalogue
     from matrix.plan.config import read_config

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.analysis.analysis import exit_code
+from matrix.analysis.answers import Answers, read_answers
 from matrix.analysis.compare import Change, Difference, Kind, compare_cells
 from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Ledger
-from matrix.analysis.upgrade import Answers, read_answers
 from matrix.analysis.variants import Variant, grouped
 from matrix.plan.plan import cell_label, variant_name
 from matrix.results.latest import LatestAnswers, read_finished

@@ -5,12 +5,13 @@ commit behind it, gravest first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from guest.catalogue import Experiment
+from matrix.analysis.analysis import exit_code
+from matrix.analysis.answers import Answers, Seen
 from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
 from matrix.analysis.impact import Impact, impact_of
 from matrix.analysis.ledger.contains import contains
@@ -18,15 +19,8 @@ from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.analysis.variants import grouped
 from matrix.plan.plan import variant_name
-from matrix.results.directory import cell_path
-from matrix.results.latest import LatestAnswers, read_finished
 from matrix.results.manifest import KernelEntry
-from matrix.results.record import FactValue, Record, Status
-from vms.errors import UsageError
-from vms.kernels.order import build_key
-
-_Seen = tuple[Record, Path | None]
-"""A record, and its cell's directory if that was kept."""
+from matrix.results.record import FactValue, Status
 
 SCHEMA = 2
 """Version of the report's JSON. The first form carried no number, and called `items` chapters."""
@@ -96,73 +90,13 @@ class UpgradeReport:
 
     @property
     def exit_code(self) -> int:
-        """1 if something breaks or changes without a known reason, else 0."""
-        return (
-            1 if any(item.severity in (Severity.BREAKING, Severity.UNEXPLAINED) for item in self.items) else 0
+        """What `./invoke upgrade` ends with."""
+        severities = {item.severity for item in self.items}
+        return exit_code(
+            unexplained=Severity.UNEXPLAINED in severities,
+            failed=Severity.BREAKING in severities,
+            errors=False,
         )
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Everything that the runs on this machine know.
-
-    `runs` maps the start of a run to its directory, as seen from the checkout, if the evidence of
-    its cells is there.
-    """
-
-    known: LatestAnswers = field(default_factory=LatestAnswers)
-    runs: Mapping[str, Path] = field(default_factory=dict)
-
-    def pick(self, spec: str) -> KernelEntry:
-        """The newest build that answered and has this name, id, release, version or series, a cloud
-        one if there is.
-
-        Raises UsageError if there is none.
-        """
-        answered = {kernel for kernel, _, _ in self.known.answers}
-        builds = [entry for entry in self.known.kernels.values() if entry.id in answered]
-        found = [entry for entry in builds if spec in (entry.name, entry.id, entry.release, entry.version)]
-        found = found or [entry for entry in builds if entry.series == spec]
-        if not found:
-            have = ", ".join(entry.name for entry in sorted(builds, key=build_key)) or "none yet"
-            raise UsageError(
-                f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}`"
-                " asks it"
-            )
-        return max(found, key=lambda entry: (entry.flavour == "cloud", build_key(entry)))
-
-    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], _Seen]:
-        """The kernel's records by experiment and variant, each with its cell's directory if it was
-        kept.
-        """
-        return {
-            (experiment, variant): (
-                answer.record,
-                cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None,
-            )
-            for (key, experiment, variant), answer in self.known.answers.items()
-            if key == kernel.id
-        }
-
-
-def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
-    """The newest answer of every cell in any run, `results/reference` included.
-
-    `complain` is told of each run that cannot be read and is left out.
-    """
-    known, runs = LatestAnswers(), dict[str, Path]()
-    for path in sorted(
-        path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
-    ):
-        try:
-            manifest, records = read_finished(path)
-        except UsageError as error:
-            complain(f"left out: {error}")
-            continue
-        known = known.with_run(manifest, records)
-        if (path / "cells").is_dir():
-            runs[manifest.started] = path.relative_to(results.parent)
-    return Answers(known, runs)
 
 
 def upgrade(
@@ -209,8 +143,8 @@ def upgrade(
 
 
 def _asked_now(
-    cells: Mapping[tuple[str, str], _Seen], catalogue: Mapping[str, Experiment]
-) -> dict[tuple[str, str], _Seen]:
+    cells: Mapping[tuple[str, str], Seen], catalogue: Mapping[str, Experiment]
+) -> dict[tuple[str, str], Seen]:
     """Without the cells of variants that their experiment no longer has."""
     asked = {
         name: {variant_name(variant) for variant in experiment.combinations()}
@@ -224,8 +158,8 @@ class _Sight:
     """A difference and the two cells in which it was seen."""
 
     difference: Difference
-    before: _Seen
-    after: _Seen
+    before: Seen
+    after: Seen
 
 
 def _severity(

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from matrix.analysis.answers import read_answers
 from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
-from matrix.analysis.upgrade import Severity, UpgradeReport, read_answers, upgrade
+from matrix.analysis.upgrade import Severity, UpgradeReport, upgrade
 from matrix.report.text.upgrade import upgrade_markdown, upgrade_text
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import FactValue, Record, Status

@@ -1,0 +1,80 @@
+"""The newest answer of every cell in any run on this machine, and where its evidence is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matrix.results.directory import cell_path
+from matrix.results.latest import LatestAnswers, read_finished
+from matrix.results.manifest import KernelEntry
+from matrix.results.record import Record
+from vms.errors import UsageError
+from vms.kernels.order import build_key
+
+Seen = tuple[Record, Path | None]
+"""A record, and its cell's directory if that was kept."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Everything that the runs on this machine know.
+
+    `runs` maps the start of a run to its directory, as seen from the checkout, if the evidence of
+    its cells is there.
+    """
+
+    known: LatestAnswers = field(default_factory=LatestAnswers)
+    runs: Mapping[str, Path] = field(default_factory=dict)
+
+    def pick(self, spec: str) -> KernelEntry:
+        """The newest build that answered and has this name, id, release, version or series, a cloud
+        one if there is.
+
+        Raises UsageError if there is none.
+        """
+        answered = {kernel for kernel, _, _ in self.known.answers}
+        builds = [entry for entry in self.known.kernels.values() if entry.id in answered]
+        found = [entry for entry in builds if spec in (entry.name, entry.id, entry.release, entry.version)]
+        found = found or [entry for entry in builds if entry.series == spec]
+        if not found:
+            have = ", ".join(entry.name for entry in sorted(builds, key=build_key)) or "none yet"
+            raise UsageError(
+                f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}`"
+                " asks it"
+            )
+        return max(found, key=lambda entry: (entry.flavour == "cloud", build_key(entry)))
+
+    def of(self, kernel: KernelEntry) -> dict[tuple[str, str], Seen]:
+        """The kernel's records by experiment and variant, each with its cell's directory if it was
+        kept.
+        """
+        return {
+            (experiment, variant): (
+                answer.record,
+                cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None,
+            )
+            for (key, experiment, variant), answer in self.known.answers.items()
+            if key == kernel.id
+        }
+
+
+def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
+    """The newest answer of every cell in any run, `results/reference` included.
+
+    `complain` is told of each run that cannot be read and is left out.
+    """
+    known, runs = LatestAnswers(), dict[str, Path]()
+    for path in sorted(
+        path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
+    ):
+        try:
+            manifest, records = read_finished(path)
+        except UsageError as error:
+            complain(f"left out: {error}")
+            continue
+        known = known.with_run(manifest, records)
+        if (path / "cells").is_dir():
+            runs[manifest.started] = path.relative_to(results.parent)
+    return Answers(known, runs)
