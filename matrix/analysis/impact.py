@@ -5,6 +5,8 @@ at after an upgrade.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from matrix.analysis.fact_value import delta, item_texts
@@ -34,7 +36,7 @@ _REFUSED = re.compile(r"\bE(?!STAB)[A-Z]{3,}\b|\b(refused|absent)\b|not permitte
 _STATE = re.compile(r"\b(INVALID|UNTRACKED)\b")
 _SECONDS = re.compile(r"\b\d+ s\b")
 _TCP = re.compile(r"\b(SYN_SENT|ESTABLISHED|CLOSE|LAST_ACK|TIME_WAIT)\b")
-_TOLD = re.compile(
+_REPORTED = re.compile(
     r"\b(log|logged|logs|statistics|counters?|counts?|dump|dumped|lists?|listed|columns?|events?|heard|sysctls?|files?|bytes|flush|default)\b"
 )
 # Facts that count what is good for the sender, and what is not.
@@ -42,39 +44,49 @@ _ARRIVED = ("forwarded", "answered")
 _FAILED = ("drop", "drops", "insert_failed")
 
 
+@dataclass(frozen=True)
+class _Signs:
+    """What a change shows: its fact, the values that are gone and those that are new, as text, and
+    by how much its numbers grew.
+    """
+
+    fact: str
+    meaning: str
+    gone: str
+    new: str
+    growth: int
+
+
+# The first that applies decides.
+_RULES: tuple[tuple[Impact, Callable[[_Signs], object]], ...] = (
+    (Impact.TRAFFIC, lambda s: _LOST.search(s.new) and not _LOST.search(s.gone)),
+    (Impact.TRAFFIC, lambda s: s.fact in _ARRIVED and s.growth < 0),
+    (Impact.TRAFFIC, lambda s: s.fact in _FAILED and s.growth > 0),
+    (Impact.CONFIGURATION, lambda s: s.fact.startswith("write") and s.growth < 0),
+    (Impact.CONFIGURATION, lambda s: _REFUSED.search(s.new) and not _REFUSED.search(s.gone)),
+    (Impact.FEATURES, lambda s: _REFUSED.search(s.gone) and not _REFUSED.search(s.new)),
+    (Impact.CONFIGURATION, lambda s: s.fact == "accepted" and s.gone),
+    (Impact.FEATURES, lambda s: s.fact == "accepted"),
+    (Impact.CLASSIFICATION, lambda s: _STATE.search(f"{s.gone} {s.new}") or _LOST.search(s.gone)),
+    (Impact.CLASSIFICATION, lambda s: s.fact in _ARRIVED or s.fact.lower() in ("invalid", "untracked")),
+    (Impact.LIFETIME, lambda s: _SECONDS.search(f"{s.gone} {s.new}")),
+    (Impact.LIFETIME, lambda s: _TCP.search(s.gone) and _TCP.search(s.new)),
+    (Impact.OBSERVABILITY, lambda s: _REPORTED.search(s.meaning)),
+)
+
+
 def impact_of(fact: str, meaning: str, before: FactValue | None, after: FactValue | None) -> Impact:
-    """How the change bears on whoever runs the kernel.
+    """What a change of the fact affects.
 
     A first sorting for the reader by what the values say, such as `lost`, an errno or seconds; no
-    verdict rests on it.
+    verdict depends on it.
     """
     was, now = _collected(before), _collected(after)
     differing = delta(was, now)
     gone = " ".join(item_texts(was, differing.before))
     new = " ".join(item_texts(now, differing.after))
-    fewer = _total(after) - _total(before)
-    if (
-        (_LOST.search(new) and not _LOST.search(gone))
-        or (fact in _ARRIVED and fewer < 0)
-        or (fact in _FAILED and fewer > 0)
-    ):
-        return Impact.TRAFFIC
-    if fact.startswith("write") and fewer < 0:
-        return Impact.CONFIGURATION
-    if bool(_REFUSED.search(new)) != bool(_REFUSED.search(gone)):
-        return Impact.CONFIGURATION if _REFUSED.search(new) else Impact.FEATURES
-    if fact == "accepted":
-        return Impact.CONFIGURATION if gone else Impact.FEATURES
-    if (
-        _STATE.search(f"{gone} {new}")
-        or _LOST.search(gone)
-        or fact.lower() in ("invalid", "untracked")
-        or fact in _ARRIVED
-    ):
-        return Impact.CLASSIFICATION
-    if _SECONDS.search(f"{gone} {new}") or (_TCP.search(gone) and _TCP.search(new)):
-        return Impact.LIFETIME
-    return Impact.OBSERVABILITY if _TOLD.search(meaning) else Impact.OTHER
+    signs = _Signs(fact, meaning, gone, new, _total(after) - _total(before))
+    return next((impact for impact, applies in _RULES if applies(signs)), Impact.OTHER)
 
 
 def _collected(value: FactValue | None) -> list[str] | dict[str, int]:
