@@ -181,7 +181,11 @@ def _step(ledger: Ledger, entry: Change, left: Build, right: Build) -> tuple[Val
 def _expected(holds: list[tuple[Change, bool | None]]) -> set[Hashable]:
     """The values that a kernel may show.
 
-    What one commit made of the fact another that is there as well may have changed further.
+    What one commit makes of the fact, another may change further. Say A turns 10 into 7, and B
+    turns 7 into 8. With both, `made` is {7, 8} and `found` {10, 7}, so 8 remains. With A alone,
+    `made` is {7}, and `left` is {7} too, which B would have found. With neither, `left` is {10, 7}
+    and `absent` {7, 8}, so 10 remains. With B alone 8 and 10 may be shown: the ledger does not say
+    what B makes of 10. Where nothing remains, because C turns 7 back into 10, all are accepted.
     """
     made = {frozen(entry.after) for entry, held in holds if held}
     found = {frozen(entry.before) for entry, held in holds if held}
