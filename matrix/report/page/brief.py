@@ -58,15 +58,29 @@ def _differing(row: Row, name: str) -> tuple[str, ...]:
     """The fact in each cell; an ellipsis stands for what is the same in all: items of lists, keys
     of dicts, the beginning of long texts.
     """
-    places = [place for place, record in enumerate(row.records) if record and name in record.facts]
     values = [record.facts[name] for record in row.records if record and name in record.facts]
-    reduced = [without_common(value, values) for value in values]
+    reduced = [_without_common(value, values) for value in values]
     if len(set(map(frozen, reduced))) < len(set(map(frozen, values))):
         reduced = values  # they differ in nothing but order or number of items
-    texts = [_text(record, name) for record in row.records]
-    for place, value, left in zip(places, values, reduced, strict=True):
-        if left != value:
-            texts[place] = _line(f"… {in_words(shown_value(left))}") if left else "…"
+    left = iter(reduced)
+    return _without_prefix(
+        [
+            _reduced_text(record.facts[name], next(left))
+            if record and name in record.facts
+            else _text(record, name)
+            for record in row.records
+        ]
+    )
+
+
+def _reduced_text(value: FactValue, left: FactValue) -> str:
+    if left == value:
+        return _line(in_words(shown_value(value)))
+    return _line(f"… {in_words(shown_value(left))}") if left else "…"
+
+
+def _without_prefix(texts: Sequence[str]) -> tuple[str, ...]:
+    """The texts, of long ones without the words that all long ones begin with."""
     long = [text for text in texts if len(text) > _PREFIX]
     common = os.path.commonprefix(long)  # noqa: RUF071 (texts, not paths)
     common = common[: common.rfind(" ") + 1]
@@ -75,7 +89,7 @@ def _differing(row: Row, name: str) -> tuple[str, ...]:
     return tuple(f"…{text[len(common) :]}" if text in long else text for text in texts)
 
 
-def without_common(value: FactValue, values: Sequence[FactValue]) -> FactValue:
+def _without_common(value: FactValue, values: Sequence[FactValue]) -> FactValue:
     """What of a list or map is not the same in all of the values."""
     if isinstance(value, list):
         lists = [set(other) for other in values if isinstance(other, list)]
