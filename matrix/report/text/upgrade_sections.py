@@ -2,73 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matrix.analysis.fact_value import delta, item_texts
-from matrix.analysis.impact import Impact
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.upgrade import Evidence, Severity, UpgradeItem, UpgradeReport
 from matrix.report.sanitize import in_words, shown, shown_value
+from matrix.report.text.upgrade_headings import IMPACTS, SEVERITIES
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue
 from vms.kernels.order import release_key, series_of
 
-_SEVERITIES = {
-    Severity.BREAKING: (
-        "What breaks",
-        "Expectations that hold on every other kernel do not hold here. Do not upgrade before you know why.",
-    ),
-    Severity.REGRESSION: (
-        "Fixes that you lose",
-        "The older kernel has these by backport, the newer one does not.",
-    ),
-    Severity.REMOVED: ("What is no longer there", "Search your rules and scripts for it."),
-    Severity.UNEXPLAINED: (
-        "What changes, and no known commit explains it",
-        "Look at the evidence: these may be regressions.",
-    ),
-    Severity.IMPROVED: ("What works now", ""),
-}
-_IMPACTS = {
-    Impact.TRAFFIC: (
-        "Packets that no longer get through",
-        (
-            "See whether you have such traffic. After the upgrade watch drop and insert_failed in `conntrack"
-            " -S` and your rules' counters."
-        ),
-    ),
-    Impact.CONFIGURATION: (
-        "Settings and rules that are no longer taken",
-        (
-            "Search sysctl files, module options and rule sets for them: a script that stops at the first"
-            " error stops there."
-        ),
-    ),
-    Impact.CLASSIFICATION: (
-        "Packets that are judged otherwise, or get through now",
-        (
-            "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they see other packets"
-            " than before."
-        ),
-    ),
-    Impact.LIFETIME: (
-        "How long entries live",
-        (
-            "Look at limits and timeouts that were tuned to the older kernel, at idle connections and at what"
-            " replaces ended ones."
-        ),
-    ),
-    Impact.OTHER: ("What else behaves otherwise", ""),
-    Impact.OBSERVABILITY: (
-        "What tools and monitoring see",
-        "Look at alerts, exporters and scripts that read counters, listings, events or the kernel's log.",
-    ),
-    Impact.FEATURES: (
-        "What can be set or matched now",
-        "Nothing has to be done; ways around the lack of it may go.",
-    ),
-}
 _WORD_CHARACTERS = 300
 _WHOLE_CHARACTERS = 40
 """A list or map of so few characters is told as a whole, of a longer one what differs."""
@@ -170,19 +116,17 @@ def sections(report: UpgradeReport) -> tuple[Section, ...]:
     grouped = list(_grouped([item for item in report.items if item not in joint]))
     if joint:
         grouped.append((("What several of these do together", ""), joint))
+    counter = itertools.count(1)
+    numbered = [(words, [(next(counter), item) for item in items]) for words, items in grouped]
     homes: dict[str, int] = {}
-    for number, item in enumerate((item for _, items in grouped for item in items), start=1):
+    for number, item in (pair for _, pairs in numbered for pair in pairs):
         for commit in item.commits:
             if len(item.commits) == 1 or commit.key not in alone:
                 homes.setdefault(commit.key, number)
-    found, number = [], 0
-    for (heading, advice), items in grouped:
-        entries = []
-        for item in items:
-            number += 1
-            entries.append(_entry(number, item, report, homes))
-        found.append(Section(heading, advice, tuple(entries)))
-    return tuple(found)
+    return tuple(
+        Section(heading, advice, tuple(_entry(number, item, report, homes) for number, item in pairs))
+        for (heading, advice), pairs in numbered
+    )
 
 
 def unseen(report: UpgradeReport) -> tuple[Unseen, ...]:
@@ -205,9 +149,9 @@ def _grouped(items: list[UpgradeItem]) -> Iterator[tuple[tuple[str, str], list[U
     for severity in Severity:
         of = [item for item in items if item.severity is severity]
         if severity is not Severity.CHANGED and of:
-            yield _SEVERITIES[severity], of
+            yield SEVERITIES[severity], of
         elif of:
-            for impact, words in _IMPACTS.items():
+            for impact, words in IMPACTS.items():
                 if touching := [item for item in of if item.impact is impact]:
                     yield words, touching
 
