@@ -15,7 +15,6 @@ from matrix.analysis.ledger.read import read_ledger
 from matrix.dask.executor import connected
 from matrix.dask.site import WorkerMachines
 from matrix.invocation import Result, RunRequest, run_matrix
-from matrix.plan.config import read_config
 from matrix.plan.plan import Plan, plan_choices
 from matrix.plan.selection import choose
 from matrix.results.directory import cell_path
@@ -23,14 +22,13 @@ from matrix.results.record import Status
 from matrix.run.machines import Machines
 from tests.support.dask_site import Site
 from tests.support.fakes import Seen
+from tests.support.project import CONFIG, ROOT
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
-ROOT = Path(__file__).parents[2]
-CONFIG = read_config(ROOT / "matrix.toml")
 
 
 @pytest.fixture(scope="module")

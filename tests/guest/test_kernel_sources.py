@@ -29,11 +29,6 @@ pytestmark = pytest.mark.guest
 
 
 @pytest.fixture(scope="module")
-def cache() -> Cache:
-    return Cache.default()
-
-
-@pytest.fixture(scope="module")
 def debian(cache: Cache) -> Kernel:
     """The kernel that each package format is made from."""
     (kernel,) = resolve("6.1", Catalogue.load(Debian(), cache))

@@ -10,40 +10,39 @@ import pytest
 from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
 from matrix.invocation import RunRequest, run_matrix
-from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.results.record import Status
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
+from tests.support.project import CONFIG, ROOT
 from vms.cache import Cache
 from vms.kernels import lock
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import cached
 
 pytestmark = pytest.mark.guest
-ROOT = Path(__file__).parents[2]
 SPEC = "6.12"
 EXPERIMENT = "baseline[family=ipv4,frontend=nft,scope=user]"
 
 
-def test_two_machines_with_the_same_lock_boot_the_same_bytes(tmp_path: Path) -> None:
-    debian, path = read_config(ROOT / "matrix.toml").debian, tmp_path / "matrix.lock"
-    lock.write(lock.make([SPEC], Catalogue.load(debian, Cache.default()), ROOT), path)
+def test_two_machines_with_the_same_lock_boot_the_same_bytes(cache: Cache, tmp_path: Path) -> None:
+    debian, path = CONFIG.debian, tmp_path / "matrix.lock"
+    lock.write(lock.make([SPEC], Catalogue.load(debian, cache), ROOT), path)
     # the userland is no part of the lock, and takes half a minute to build
-    image = Machines(debian, Cache.default()).image
+    image = Machines(debian, cache).image
     booted = []
     for name in ("one", "other"):
-        cache = Cache(tmp_path / name)
+        empty = Cache(tmp_path / name)
         (kernel,) = lock.kernels(lock.read(path), [SPEC], ROOT)
-        assert not cached(kernel, cache)
+        assert not cached(kernel, empty)
         plan = plan_choices([kernel], choose([EXPERIMENT], load()))
         result = run_matrix(
             RunRequest(
                 plan,
                 load(),
                 read_ledger(),
-                Machines(debian, cache, "tcg", image=image),
+                Machines(debian, empty, "tcg", image=image),
                 tmp_path / f"results-{name}",
                 1,
                 ("matrix",),

@@ -23,33 +23,13 @@ from vms.command import Accelerator, Hardware, Machine
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.guest import Agent, Guest, running
-from vms.image import Image, build_image
-from vms.initramfs import Bootable, prepare
-from vms.kernels.catalogue import Catalogue
-from vms.kernels.fetch import fetch
-from vms.kernels.resolve import resolve
-from vms.settings import Debian
+from vms.image import Image
+from vms.initramfs import Bootable
 from vms.ssh import Ssh
 from vms.template import Template, make_template
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.parametrize("bootable", ["5.10", "7.3"], indirect=True)]
 ECHO = Agent(Path(__file__).with_name("echo"), "echo.agent")
-
-
-@pytest.fixture(scope="module")
-def cache() -> Cache:
-    return Cache.default()
-
-
-@pytest.fixture(scope="module")
-def image(cache: Cache) -> Image:
-    return build_image(cache, Debian(), Deadline(1200, "building the guests' image"))
-
-
-@pytest.fixture(scope="module", params=["5.10", "7.3"])
-def bootable(request: pytest.FixtureRequest, cache: Cache, image: Image) -> Bootable:
-    (kernel,) = resolve(request.param, Catalogue.load(Debian(), cache))
-    return prepare(fetch(kernel, cache), image, cache, Deadline(120, "making the initramfs"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ spec to the reports.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from scapy.utils import RawPcapReader
@@ -13,32 +12,30 @@ from scapy.utils import RawPcapReader
 from guest.catalogue import load
 from matrix.analysis.ledger.read import read_ledger
 from matrix.invocation import Result, RunRequest, run_matrix
-from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
+from tests.support.project import CONFIG, ROOT
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
-ROOT = Path(__file__).parents[2]
 SERIES = ("5.10", "7.3")
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    config = read_config(ROOT / "matrix.toml")
-    cache, catalogue = Cache.default(), load()
-    kernels = resolve_all(SERIES, Catalogue.load(config.debian, cache), ROOT)
+def result(cache: Cache, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    catalogue = load()
+    kernels = resolve_all(SERIES, Catalogue.load(CONFIG.debian, cache), ROOT)
     plan = plan_choices(kernels, choose(["baseline", "table-full"], catalogue))
     results = tmp_path_factory.mktemp("results")
     return run_matrix(
         RunRequest(
-            plan, catalogue, read_ledger(), Machines(config.debian, cache), results, 2, ("matrix",), Seen()
+            plan, catalogue, read_ledger(), Machines(CONFIG.debian, cache), results, 2, ("matrix",), Seen()
         )
     )
 

@@ -17,7 +17,6 @@ from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.outcome import Night
 from matrix.invocation import RunRequest
 from matrix.nightly.nightly import nightly
-from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
 from matrix.plan.selection import choose
 from matrix.report.text.night import summary
@@ -25,6 +24,7 @@ from matrix.results.directory import now
 from matrix.results.latest import read_latest
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
+from tests.support.project import CONFIG, ROOT
 from vms.cache import Cache
 from vms.kernels import lock
 from vms.kernels.catalogue import Catalogue
@@ -32,8 +32,6 @@ from vms.kernels.order import release_key
 from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
-ROOT = Path(__file__).parents[2]
-CONFIG = read_config(ROOT / "matrix.toml")
 SPECS = ("6.1", "6.12")
 RELEASE = "6.12.117"
 """It brought the fix that the first experiment sees; the second sees nothing of it."""

@@ -6,23 +6,21 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from guest.catalogue import load
-from matrix.plan.config import read_config
 from matrix.plan.plan import Cell, make_plan
 from matrix.results.judge import verdict
 from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
 from matrix.run.machines import Machines
+from tests.support.project import CONFIG, ROOT
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
-ROOT = Path(__file__).parents[2]
 REPETITIONS = 20
 # cells of the catalogue between two that are taken; a whole catalogue twenty times over would take
 # an hour
@@ -31,13 +29,12 @@ AT_ONCE = 3  # more than there are processors where this usually runs, so that e
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[tuple[str, str, str], list[Record]]:
-    config, cache = read_config(ROOT / "matrix.toml"), Cache.default()
-    kernels = resolve_all(["6.12"], Catalogue.load(config.debian, cache), ROOT)
+def answers(cache: Cache) -> dict[tuple[str, str, str], list[Record]]:
+    kernels = resolve_all(["6.12"], Catalogue.load(CONFIG.debian, cache), ROOT)
     cells = [cell for cell in make_plan(kernels, tuple(load().values())).cells if cell.experiment.cpus == 1][
         ::EVERY
     ]
-    machines = Machines(config.debian, cache)
+    machines = Machines(CONFIG.debian, cache)
     machines.prepare(kernels)
     template = machines.template(machines.fetch(kernels[0]), 1)
 

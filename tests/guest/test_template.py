@@ -20,33 +20,16 @@ from vms.command import Accelerator, Hardware
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.guest import Agent, Guest
-from vms.image import Image, build_image
-from vms.initramfs import Bootable, prepare
-from vms.kernels.catalogue import Catalogue
-from vms.kernels.fetch import fetch
-from vms.kernels.resolve import resolve
-from vms.settings import Debian
+from vms.image import Image
+from vms.initramfs import Bootable
 from vms.template import Template, _cloned, _Saved, _signature, make_template
 
-pytestmark = pytest.mark.guest
-KERNEL = "6.12"
+pytestmark = [pytest.mark.guest, pytest.mark.parametrize("bootable", ["6.12"], indirect=True)]
 ECHO = Agent(Path(__file__).with_name("echo"), "echo.agent")
 TCG = Accelerator("tcg", "qemu64,+rdrand,-cx16", "templates are the same with any")
 KEY = "key"
 
 Damage = Callable[[Path], None]
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return build_image(Cache.default(), Debian(), Deadline(1200, "building the guests' image"))
-
-
-@pytest.fixture(scope="module")
-def bootable(image: Image) -> Bootable:
-    cache = Cache.default()
-    (kernel,) = resolve(KERNEL, Catalogue.load(Debian(), cache))
-    return prepare(fetch(kernel, cache), image, cache, Deadline(120, "making the initramfs"))
 
 
 @pytest.fixture(scope="module")

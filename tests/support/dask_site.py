@@ -7,9 +7,8 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
-_ROOT = Path(__file__).parents[2]
+from tests.support.project import ROOT
 
 
 class Site:
@@ -33,7 +32,7 @@ class Site:
         program = f"from matrix.dask.serve import *; say = lambda text: print(text, flush=True); {call}"
         process = subprocess.Popen(
             [sys.executable, "-c", program],
-            cwd=_ROOT,
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **environment},

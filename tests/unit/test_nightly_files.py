@@ -14,8 +14,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 import tasks
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = ROOT / "docs" / "nightly"
 UNITS = sorted(str(path) for path in FILES.glob("conntrack-matrix-nightly.*"))
 

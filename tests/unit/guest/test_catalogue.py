@@ -4,14 +4,13 @@ import inspect
 import itertools
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from guest import catalogue
+from tests.support.project import ROOT
 
 EXPERIMENTS = catalogue.load()
-ROOT = Path(catalogue.__file__).parents[1]
 
 
 def test_the_catalogue_costs_the_host_no_import_of_scapy() -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.project import ROOT
 from vms import doctor
 from vms.cache import Cache
 from vms.doctor import Finding, examine
@@ -13,7 +14,6 @@ from vms.errors import HostError
 from vms.qemu import Binary
 from vms.settings import Debian
 
-ROOT = Path(__file__).parents[3]
 DEBIAN = Debian("http://deb.example.org/debian")
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from matrix.plan.catalogue import own_directory, read_catalogue, write_skeleton
+from tests.support.project import ROOT
 from vms.errors import UsageError
-
-ROOT = Path(__file__).parents[4]
 
 
 def in_a_process_of_its_own(program: str, *arguments: object) -> str:

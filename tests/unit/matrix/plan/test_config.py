@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from matrix.plan.config import Config, read_config
+from tests.support.project import ROOT
 from vms.errors import UsageError
 from vms.settings import DEFAULT_SUITES, Suite
-
-ROOT = Path(__file__).parents[4]
 
 
 def read(tmp_path: Path, text: str) -> Config:

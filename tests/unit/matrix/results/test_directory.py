@@ -15,6 +15,7 @@ from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import Record, Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.project import ROOT
 from vms.errors import HostError, UsageError
 
 PLAN = make_plan([make_kernel("6.1.2")], [make_experiment("baseline"), make_experiment("other")])
@@ -111,7 +112,7 @@ def test_the_plan_digest_changes_with_what_could_change_facts() -> None:
 
 
 def test_a_run_records_the_version_that_started_it(tmp_path: Path) -> None:
-    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert open_run(tmp_path, manifest()).manifest.version == VERSION == project["version"]
 
 

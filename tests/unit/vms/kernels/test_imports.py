@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[4]
+from tests.support.project import ROOT
 
 
 def test_the_data_of_a_kernel_loads_no_more_than_four_modules_of_vms() -> None:
