@@ -19,10 +19,10 @@ from vms.cache import Cache
 from vms.command import Accelerator, Hardware
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.guest import Agent, Guest
+from vms.guest import Agent, Guest, running
 from vms.image import Image
 from vms.initramfs import Bootable
-from vms.template import Template, _cloned, _Saved, _signature, make_template
+from vms.template import Template, clone_of, make_template
 
 pytestmark = [pytest.mark.guest, pytest.mark.parametrize("bootable", ["6.12"], indirect=True)]
 ECHO = Agent(Path(__file__).with_name("echo"), "echo.agent")
@@ -118,8 +118,10 @@ def test_without_a_check_a_changed_memory_would_answer_wrongly(
 ) -> None:
     remember_release(entry, bootable)
     change_memory(entry)
-    saved = _Saved(entry, _signature(entry), (entry / "state").read_bytes())
-    with _cloned(whole.machine, saved, "unchecked") as guest:
+    deadline = Deadline(60, "a clone to start")
+    with running(clone_of(whole.machine, entry), "unchecked") as guest:
+        guest.attach(deadline)
+        guest.qemu.load((entry / "state").read_bytes(), deadline)
         assert release(guest) != bootable.files.version
 
 
