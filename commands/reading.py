@@ -21,7 +21,7 @@ from commands.shell import RESULTS, ROOT, complain, console, print_json, reporte
             "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets;"
             " without one all are listed"
         ),
-        "rebuild": "make the database anew from the run directories first",
+        "rebuild": "re-create the database from the run directories first",
         "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
         "json": "print the fact's way as JSON, draw nothing",
     },
@@ -40,7 +40,7 @@ def history(
     from vms.files import write_whole
 
     with open_database(
-        database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), anew=rebuild
+        database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), recreate=rebuild
     ) as engine:
         if rebuild:
             done = files.rebuild(engine, RESULTS)

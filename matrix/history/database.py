@@ -21,8 +21,8 @@ _WRITER = 0x636F6E6E  # any number that other users of the database are unlikely
 
 
 def database_url(text: str, results: Path) -> URL:
-    """The database that a setting means: empty is `history.sqlite` in the results directory,
-    otherwise a URL.
+    """The URL of the database that a setting names; an empty one is `history.sqlite` in the results
+    directory.
 
     Raises UsageError for a URL that is neither `sqlite:///FILE` nor `postgresql://...`.
     """
@@ -45,19 +45,18 @@ def database_url(text: str, results: Path) -> URL:
 
 
 @contextmanager
-def open_database(url: URL, *, anew: bool = False) -> Iterator[Engine]:
-    """The database, its tables made if there are none; `anew` starts over where the file is damaged
-    or the tables are those of another version of this program: nothing is lost, since the run
-    directories hold everything.
+def open_database(url: URL, *, recreate: bool = False) -> Iterator[Engine]:
+    """Opens the database, and creates its tables if there are none.
 
-    Raises HostError when it cannot be reached, or is of another version and `anew` is not set;
-    whatever the database refuses inside the `with` becomes a HostError too.
+    `recreate` empties it first if the file is damaged or its tables are of another version; the run
+    directories hold everything. Raises HostError if the database cannot be reached, is of another
+    version and `recreate` is not set, or refuses anything inside the `with`.
     """
     shown = url.render_as_string(hide_password=True)
     try:
-        engine = _engine(url, anew=anew)
+        engine = _engine(url, recreate=recreate)
         try:
-            _make_tables(engine, shown, anew=anew)
+            _make_tables(engine, shown, recreate=recreate)
             yield engine
         finally:
             engine.dispose()
@@ -66,7 +65,7 @@ def open_database(url: URL, *, anew: bool = False) -> Iterator[Engine]:
         raise HostError(f"history database {shown}: {str(cause).strip() or type(cause).__name__}") from error
 
 
-def _engine(url: URL, *, anew: bool) -> Engine:
+def _engine(url: URL, *, recreate: bool) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, connect_args={"connect_timeout": _SECONDS_TO_CONNECT})
     if url.database:
@@ -74,7 +73,9 @@ def _engine(url: URL, *, anew: bool) -> Engine:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             for name in (
-                (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))) if anew else ()
+                (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm")))
+                if recreate
+                else ()
             ):
                 name.unlink(missing_ok=True)
         except OSError as error:
@@ -92,18 +93,19 @@ def _prepare_sqlite(connection: object, _: ConnectionPoolEntry) -> None:
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
 
 
-def _make_tables(engine: Engine, shown: str, *, anew: bool) -> None:
+def _make_tables(engine: Engine, shown: str, *, recreate: bool) -> None:
     with engine.connect() as connection:
         found = _version(connection)
     if found == SCHEMA:
         return
-    if found is not None and not anew:
+    if found is not None and not recreate:
         raise HostError(
-            f"history database {shown} holds version {found} of its tables, this program reads version"
-            f" {SCHEMA}; run `./invoke history --rebuild` to make it anew from the run directories"
+            f"history database {shown} holds version {found} of its tables, but this version of"
+            f" conntrack-matrix reads {SCHEMA}; run `./invoke history --rebuild` to re-create it from the run"
+            " directories"
         )
     with writing(engine) as connection:
-        found = _version(connection)  # another process may have been here meanwhile
+        found = _version(connection)  # another process may have created them
         if found == SCHEMA:
             return
         if found is not None:
@@ -122,9 +124,9 @@ def _version(connection: Connection) -> int | None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction of the only writer: others, on any machine, wait until it is done.
+    """A transaction of the only writer: other writers, on any machine, wait until it is done.
 
-    Two that insert the same new rows in different order would otherwise deadlock.
+    Two writers that insert the same new rows in different order would deadlock.
     """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":

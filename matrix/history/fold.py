@@ -1,4 +1,4 @@
-"""Variants that went the same way on every build, put together."""
+"""Groups variants whose answers changed in the same way on every build."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from matrix.history.query import Line
 
 @dataclass(frozen=True)
 class Group:
-    """One experiment in the variants that went the same way.
+    """One experiment in the variants with the same spans on every build.
 
-    `label` names them; it is empty if they are all there are.
+    `label` names the variants; it is empty for all. `lines` are the first variant's, one per build.
     """
 
     experiment: str
@@ -24,11 +24,10 @@ class Group:
 
 
 def fold(lines: Sequence[Line]) -> tuple[Group, ...]:
-    """The groups, in the order in which their first variants come; each has the lines of its first
-    variant.
+    """The lines in groups, in the order of the groups' first variants.
 
-    The same way is the same answers, changed in the same runs; one of them may have been run more
-    often.
+    Variants are grouped if their answers are the same and changed in the same runs, even if one of
+    them was run more often.
     """
     by_variant: dict[tuple[str, str], list[Line]] = defaultdict(list)
     for line in lines:
@@ -48,7 +47,7 @@ def fold(lines: Sequence[Line]) -> tuple[Group, ...]:
 
 
 def _answers(line: Line) -> Iterator[Hashable]:
-    """Each answer of a build and since when; the first one's beginning depends on the first run."""
+    """Each answer of a build, and since when; when the first one began depends on the first run."""
     for place, span in enumerate(line.spans):
         yield span.status, frozen(span.value), span.first if place else None
 

@@ -1,4 +1,4 @@
-"""Records a run that has just ended, without letting the history's troubles become the run's."""
+"""Records a run that has just ended; a problem with the database does not fail the run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vms.errors import MatrixError
 
 
 def keep(setting: str, results: Path, run: Path) -> str:
-    """Records the run in the database of the setting. Gives what went wrong, in words, or nothing.
+    """Records the run in the database that `setting` names; returns a message if that failed, else
+    an empty string.
 
-    The run's own files are whole whatever happens here, and `./invoke history --rebuild` makes up
-    for what was missed.
+    The run's own files are complete in any case: `./invoke history --rebuild` records it later.
     """
     try:
         with open_database(database_url(setting, results)) as engine:
             record_run(engine, run)
     except MatrixError as error:
-        return f"{run.name} is not in the history: {error}; `./invoke history --rebuild` makes up for it"
+        return f"{run.name} is not in the history: {error}; run `./invoke history --rebuild` to record it"
     return ""

@@ -1,13 +1,12 @@
 """The tables of the history.
 
-Most nights a kernel answers exactly what it answered the night before. So the unit of storage is a
-sheet: every cell of one kernel in one run. Equal sheets are stored once and a run only points at
-them, and the same holds one level below for outcomes (status and facts). A quiet night of 4,000
-cells on 100 kernels is then 101 new rows, and a question about a fact reads the few different
-sheets instead of a million cells.
+Most nights a kernel answers exactly what it answered the night before, so a run only points at
+sheets, and sheets at outcomes, each stored once. A night of 4,000 cells on 100 kernels without a
+change is then 101 new rows, and a question about a fact reads the few different sheets instead of a
+million cells.
 
-Sheets and outcomes have the digest of their content as their key: whoever stores it first, on
-whatever machine, writes the same row, so recording never has to ask the database for a number.
+The key of a sheet and of an outcome is the digest of its content: every machine writes the same
+row, so recording never has to ask the database for a number.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA = 1
-"""Version of these tables; a database of another version is made anew from the run directories."""
+"""Version of these tables; a database of another version is re-created from the run directories."""
 
 Digest = String(32)
 
@@ -49,8 +48,8 @@ class Run(Base):
 
 
 class Kernel(Base):
-    """One build, told by its `id` (which holds a digest of files of the user's own); `name` is what
-    its first run called it.
+    """One build. Its `id` holds a digest of files of the user's; `name` is its name in its first
+    run.
     """
 
     __tablename__ = "kernel"
@@ -64,9 +63,7 @@ class Kernel(Base):
 
 
 class Sheet(Base):
-    """Everything one kernel answered in one run, stored once for all runs in which it answered the
-    same.
-    """
+    """Everything that one kernel answered in a run; runs with the same answers share it."""
 
     __tablename__ = "sheet"
 
@@ -87,7 +84,7 @@ class RunSheet(Base):
 class Outcome(Base):
     """How a cell of an experiment ended.
 
-    `reason` is kept except for `error`, where it is about us and differs each time.
+    `reason` is kept except for `error`, where it is about the tool and differs each time.
     """
 
     __tablename__ = "outcome"

@@ -1,4 +1,4 @@
-"""Asks the history how a fact went across runs and builds."""
+"""Reads from the history how a fact changed across runs and builds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vms.kernels.order import build_key
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive runs in which a cell gave the same.
+    """Consecutive runs in which a cell gave the same answer.
 
     `value` is None where the outcome does not hold the fact (`status` says why).
     """
@@ -54,10 +54,10 @@ class Line:
 
 
 def timeline(engine: Engine, fact: str) -> tuple[Line, ...]:
-    """Every cell that ever had the fact, by experiment and variant, kernels in their order.
+    """A line for each cell that ever had the fact, by experiment, variant and kernel.
 
-    `fact` is `mangle_packets`, or `table-full.mangle_packets` for that experiment's alone. Raises
-    UsageError when no run has it.
+    `fact` is `mangle_packets`, or `table-full.mangle_packets` for that experiment alone. Raises
+    UsageError if no run has the fact.
     """
     experiment, _, name = fact.rpartition(".")
     with engine.connect() as connection:
@@ -101,7 +101,7 @@ def _nothing(connection: Connection, fact: str, name: str) -> str:
 
 def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterator[Line]:
     kernels = {row.id: row for row in connection.execute(select(KernelRow.__table__))}
-    nights = _nights(connection)
+    stretches = _stretches(connection)
     cells = connection.execute(
         select(
             Outcome.experiment,
@@ -124,13 +124,13 @@ def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterato
     order = {row.id: place for place, row in enumerate(in_order)}
     for experiment, variant, kernel in sorted(by_cell, key=lambda cell: (cell[0], cell[1], order[cell[2]])):
         row = kernels[kernel]
-        spans = tuple(_spans(nights[kernel], by_cell[experiment, variant, kernel]))
+        spans = tuple(_spans(stretches[kernel], by_cell[experiment, variant, kernel]))
         yield Line(row.name, row.id, row.release, row.version, experiment, variant, name, spans)
 
 
 class _Answer(NamedTuple):
-    """What of an outcome this question sees: outcomes that differ in other facts are the same to
-    it.
+    """The part of an outcome that concerns the fact: outcomes that differ in other facts only are
+    equal answers.
     """
 
     status: str
@@ -147,31 +147,30 @@ class _Stretch(NamedTuple):
     runs: int
 
 
-def _nights(connection: Connection) -> dict[str, list[_Stretch]]:
-    """Each kernel's sheets through time, equal neighbours put together."""
+def _stretches(connection: Connection) -> dict[str, list[_Stretch]]:
+    """Each kernel's stretches, in the order of their runs."""
     rows = connection.execute(
         select(Sheet.kernel, RunSheet.sheet, Run.started)
         .join(Sheet, Sheet.digest == RunSheet.sheet)
         .join(Run, Run.id == RunSheet.run)
         .order_by(Sheet.kernel, Run.started, Run.id)
     )
-    nights: dict[str, list[_Stretch]] = defaultdict(list)
+    stretches: dict[str, list[_Stretch]] = defaultdict(list)
     for (kernel, sheet), group in groupby(rows, key=lambda row: (row[0], row[1])):
         started = [row[2].replace(tzinfo=UTC) for row in group]
-        nights[kernel].append(_Stretch(sheet, started[0], started[-1], len(started)))
-    return nights
+        stretches[kernel].append(_Stretch(sheet, started[0], started[-1], len(started)))
+    return stretches
 
 
-def _spans(nights: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span]:
-    ran = [(answers[night.sheet], night) for night in nights if night.sheet in answers]
-    # Our errors say nothing of the kernel, so they end no span; they are shown where there is
-    # nothing else.
+def _spans(stretches: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span]:
+    ran = [(answers[stretch.sheet], stretch) for stretch in stretches if stretch.sheet in answers]
+    # `error` says nothing about the kernel, so it ends no span; it is shown if all is `error`.
     ran = [pair for pair in ran if pair[0].status != Status.ERROR] or ran
     for answer, group in groupby(ran, key=lambda pair: pair[0]):
-        stretches = [night for _, night in group]
+        same = [stretch for _, stretch in group]
         value = None if answer.value is None else msgspec.json.decode(answer.value, type=FactValue)
-        runs = sum(night.runs for night in stretches)
-        yield Span(Status(answer.status), value, answer.reason, stretches[0].first, stretches[-1].last, runs)
+        runs = sum(stretch.runs for stretch in same)
+        yield Span(Status(answer.status), value, answer.reason, same[0].first, same[-1].last, runs)
 
 
 def _build(row: Row[Any]) -> Build:

@@ -1,4 +1,4 @@
-"""Makes the history from the run directories, which are the truth."""
+"""Records run directories in the history, one or all."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from vms.errors import UsageError
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How many runs were recorded, and the directories that were left out with the reason of
-    each.
-    """
+    """How many runs were recorded, and the reason of each directory that was left out."""
 
     runs: int
     left_out: tuple[str, ...]
@@ -35,7 +33,7 @@ def record_run(engine: Engine, path: Path) -> None:
 
 
 def rebuild(engine: Engine, results: Path) -> Rebuilt:
-    """Forgets this machine's runs and records those in the results directory.
+    """Deletes this machine's runs and records those in the results directory.
 
     Other machines' runs in a shared database stay.
     """
@@ -56,7 +54,7 @@ def rebuild(engine: Engine, results: Path) -> Rebuilt:
 
 
 def _forget_unused(engine: Engine) -> None:
-    """Drops what no run points at any more; children first."""
+    """Deletes rows that no run points at any more, children first."""
     with writing(engine) as connection:
         connection.execute(delete(Sheet).where(Sheet.digest.not_in(select(RunSheet.sheet))))
         connection.execute(delete(Outcome).where(Outcome.digest.not_in(select(Entry.outcome))))

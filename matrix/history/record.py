@@ -21,15 +21,13 @@ from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
 _Rows = dict[type[Base], dict[object, dict[str, Any]]]
-"""What is to be in each table, by key."""
+"""The rows to write, by table and key."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def record(engine: Engine, machine: str, manifest: Manifest, records: Iterable[Record]) -> None:
-    """Writes one run, whole or not at all; if the machine has recorded a run of that name before,
-    it is replaced.
-    """
+    """Writes one run, whole or not at all. It replaces a run of the same name and machine."""
     with writing(engine) as connection:
         _record(connection, machine, manifest, tuple(records))
 
@@ -99,15 +97,12 @@ def _outcome(rows: _Rows, one: Record) -> str:
 
 
 def _digest(content: object) -> str:
-    # 128 bits: a guest, which chooses its facts, cannot make two outcomes collide.
+    # 128 bits: a guest chooses its facts, and must not be able to make two outcomes collide.
     return hashlib.blake2b(_encode(content), digest_size=16).hexdigest()
 
 
 def _insert_new(connection: Connection, table: type[Base], rows: list[dict[str, Any]]) -> None:
-    """Inserts the rows whose keys are not there yet.
-
-    Equal keys mean equal content, so nothing is lost.
-    """
+    """Inserts the rows whose keys are new; rows with equal keys have equal content."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

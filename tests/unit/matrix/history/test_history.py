@@ -1,6 +1,4 @@
-"""A run goes in, a fact's way through runs and builds comes out; the same on SQLite and
-PostgreSQL.
-"""
+"""Recording runs, and reading a fact across runs and builds, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -73,7 +71,7 @@ def shown(
     ]
 
 
-def test_a_facts_way_through_runs_and_builds(url: URL) -> None:
+def test_a_fact_has_a_line_of_spans_per_build(url: URL) -> None:
     with open_database(url) as engine:
         record(
             engine, "here", manifest(1, "6.12.9", "6.1.5"), [cell("6.12.9", flows=7), cell("6.1.5", flows=7)]
@@ -117,7 +115,7 @@ def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
         assert fact_names(engine) == tuple(f"table-full.{name}" for name in "abcdef")
 
 
-def test_quiet_nights_add_no_sheets(url: URL) -> None:
+def test_nights_without_a_change_add_no_sheets(url: URL) -> None:
     with open_database(url) as engine:
         for day in range(1, 21):
             record(
@@ -146,7 +144,7 @@ def test_a_night_that_skips_a_cell_does_not_end_its_span(url: URL) -> None:
         ]
 
 
-def test_our_errors_end_no_span_and_show_only_where_there_is_nothing_else(url: URL) -> None:
+def test_an_error_ends_no_span_and_is_shown_only_if_a_cell_has_nothing_else(url: URL) -> None:
     with open_database(url) as engine:
         for day, status in ((1, Status.PASS), (2, Status.ERROR), (3, Status.PASS)):
             facts: dict[str, FactValue] = {"flows": 7} if status is Status.PASS else {}
@@ -170,7 +168,7 @@ def test_recording_a_run_again_replaces_it(url: URL) -> None:
         assert shown(timeline(engine, "flows")) == [("6.1.5", "scope=root", [("pass", 7, 1, 1, 1)])]
 
 
-def test_builds_that_share_a_name_are_told_apart(url: URL) -> None:
+def test_builds_that_share_a_name_have_a_line_each(url: URL) -> None:
     with open_database(url) as engine:
         record(engine, "here", manifest(1, "6.1.5", build="2"), [cell("6.1.5", flows=8)])
         record(engine, "here", manifest(2, "6.1.5", build="1"), [cell("6.1.5", flows=7)])
@@ -180,7 +178,7 @@ def test_builds_that_share_a_name_are_told_apart(url: URL) -> None:
         ]
 
 
-def test_a_build_that_runs_call_differently_is_one_build(url: URL) -> None:
+def test_a_build_with_another_name_in_each_run_is_one_line(url: URL) -> None:
     with open_database(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
         other = manifest(2, "6.1.5")
@@ -206,9 +204,7 @@ def save(results: Path, run: Manifest, records: list[Record]) -> None:
         write_whole(results / run.run / "cells" / str(number) / "record.json", msgspec.json.encode(one))
 
 
-def test_rebuild_takes_what_the_directories_hold_and_names_what_it_cannot_read(
-    url: URL, tmp_path: Path
-) -> None:
+def test_rebuild_records_the_directories_and_names_those_it_cannot_read(url: URL, tmp_path: Path) -> None:
     results = tmp_path / "results"
     save(results, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
     save(results, manifest(2, "6.1.5"), [cell("6.1.5", flows=8)])
@@ -244,7 +240,7 @@ def test_tables_of_another_version_are_refused_until_rebuilt(url: URL) -> None:
             connection.exec_driver_sql("UPDATE about SET schema = 999")
     with pytest.raises(HostError, match=r"version 999.*history --rebuild"), open_database(url):
         pass
-    with open_database(url, anew=True) as engine:
+    with open_database(url, recreate=True) as engine:
         assert fact_names(engine) == ()
 
 
@@ -280,7 +276,7 @@ def test_a_damaged_file_is_a_clear_error_and_rebuild_replaces_it(tmp_path: Path)
     (tmp_path / "history.sqlite").write_bytes(b"not a database" * 1000)
     with pytest.raises(HostError, match=r"history\.sqlite.*not a database"), open_database(url):
         pass
-    with open_database(url, anew=True) as engine:
+    with open_database(url, recreate=True) as engine:
         assert fact_names(engine) == ()
 
 
@@ -305,11 +301,11 @@ def test_the_file_is_an_ordinary_sqlite_database(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_keeping_a_run_is_recording_it_or_saying_why_not(tmp_path: Path) -> None:
+def test_keep_records_a_run_or_returns_why_not(tmp_path: Path) -> None:
     save(tmp_path, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
     assert keep("", tmp_path, tmp_path / "night-01") == ""
     with open_database(database_url("", tmp_path)) as engine:
         assert fact_names(engine) == ("table-full.flows",)
     complaint = keep(f"postgresql://me@/history?host={tmp_path}", tmp_path, tmp_path / "night-01")
     assert complaint.startswith("night-01 is not in the history: ")
-    assert complaint.endswith("`./invoke history --rebuild` makes up for it")
+    assert complaint.endswith("`./invoke history --rebuild` to record it")
