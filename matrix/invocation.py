@@ -77,7 +77,7 @@ def run_matrix(request: RunRequest) -> Result:
     run = open_run(request.results, manifest, display.note)
     if run.records:
         display.note(
-            f"going on with run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"
+            f"resuming run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"
         )
     finished = False
     try:

@@ -1,6 +1,5 @@
-"""The reference: one finished run, kept in git for people who only browse.
-
-Records and tables, without captures and logs.
+"""Publishes the reference: a finished run that is kept in git for readers, without captures and
+logs.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from vms.files import write_whole
 
 
 def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Experiment]) -> Path:
-    """Makes the reference from a run and gives its page; with several, experiments of a later run
-    take the place of an earlier's.
+    """Makes the reference from runs and returns its page; a later run's experiments replace those
+    of an earlier one.
 
     Raises UsageError if the runs are of different kernels, or if together they have an `error` or
     lack a cell.
@@ -39,8 +38,8 @@ def publish(runs: Sequence[Path], reference: Path, catalogue: Mapping[str, Exper
     ]
     if wrong := lost + lacking(records, catalogue):
         raise UsageError(
-            f"{', '.join(map(str, runs))} cannot be the reference: {', '.join(wrong)}; run ./invoke matrix"
-            " for these"
+            f"{', '.join(map(str, runs))} cannot be the reference: {', '.join(wrong)}; run `./invoke"
+            " matrix` for these and publish all runs together"
         )
     records = [record for record in records if record.experiment in catalogue]
     write_whole(reference / "manifest.json", json_bytes(manifest, indent=2))
@@ -58,8 +57,8 @@ def reference_page(manifest: Manifest, records: Sequence[Record], catalogue: Map
 
 
 def together(runs: Sequence[tuple[Manifest, list[Record]]]) -> tuple[Manifest, list[Record]]:
-    """Several runs of the same kernels as one: the newest manifest, named after all, and each
-    experiment's newest answers.
+    """Joins runs of the same kernels: the last manifest, named after all runs, and the newest
+    answers of each experiment.
     """
     manifest, _ = runs[-1]
     newest: dict[str, list[Record]] = {}
@@ -76,8 +75,8 @@ def together(runs: Sequence[tuple[Manifest, list[Record]]]) -> tuple[Manifest, l
 
 
 def lacking(records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> list[str]:
-    """What the catalogue asks and these records do not answer: cells that no kernel was asked, and
-    facts that no answer has.
+    """What these records lack of the catalogue: cells that did not run on any kernel, and facts
+    that no answer has.
     """
     answered: dict[tuple[str, str], set[str]] = {}
     for record in records:
@@ -89,7 +88,7 @@ def lacking(records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> l
             facts = answered.get((experiment.name, name))
             label = cell_label(experiment.name, name)
             if facts is None:
-                found.append(f"{label} is not asked")
+                found.append(f"{label} was not run")
             elif facts and (unanswered := [fact.name for fact in experiment.facts if fact.name not in facts]):
                 found.append(f"{label} has no {', '.join(unanswered)}")
     return found

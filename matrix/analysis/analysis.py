@@ -1,4 +1,4 @@
-"""A run as reports see it: its table, and each change with what the ledger makes of it."""
+"""Analyses a run for the reports: its table, and each change with the ledger's verdict."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matrix.results.record import Record, Status
 
 @dataclass(frozen=True)
 class ExplainedFact:
-    """One fact that changed, and what the ledger makes of that."""
+    """One fact that changed, and the ledger's explanation."""
 
     difference: Difference
     explanation: Explanation
@@ -46,7 +46,7 @@ class ExplainedChange:
 class Analysis:
     """A run, analysed once for all reports.
 
-    `changes` has those of each row of the table, by the column in which they are seen first.
+    `changes`: for each row of the table its changes, by the column of the later kernel.
     """
 
     table: Table
@@ -71,7 +71,7 @@ class Analysis:
 
     @property
     def exit_code(self) -> int:
-        """What `./invoke matrix` ends with."""
+        """The exit code of `./invoke matrix`."""
         counts = self.table.counts
         return exit_code(
             unexplained=bool(self.unexplained),
@@ -90,8 +90,8 @@ def analyse(
 
 
 def exit_code(*, unexplained: bool, failed: bool, errors: bool) -> int:
-    """1 if a kernel did what none should or changed without an explanation, else 3 if the tool
-    itself failed anywhere, else 0.
+    """1 if a kernel failed or changed without an explanation, else 3 if the tool itself failed for
+    any cell, else 0.
 
     Kernel findings take precedence: they remain valid even if some cells errored.
     """

@@ -19,18 +19,18 @@ Seen = tuple[Record, Path | None]
 
 @dataclass(frozen=True)
 class Answers:
-    """Everything that the runs on this machine know.
+    """The newest answers of all runs on this machine.
 
-    `runs` maps the start of a run to its directory, as seen from the checkout, if the evidence of
-    its cells is there.
+    `runs` maps the start of a run to its directory, relative to the checkout, if that holds the
+    evidence of its cells.
     """
 
     known: LatestAnswers = field(default_factory=LatestAnswers)
     runs: Mapping[str, Path] = field(default_factory=dict)
 
     def pick(self, spec: str) -> KernelEntry:
-        """The newest build that answered and has this name, id, release, version or series, a cloud
-        one if there is.
+        """The newest build with answers that has this name, id, release, version or series; of the
+        cloud flavour if there is one.
 
         Raises UsageError if there is none.
         """
@@ -41,14 +41,14 @@ class Answers:
         if not found:
             have = ", ".join(entry.name for entry in sorted(builds, key=build_key)) or "none yet"
             raise UsageError(
-                f"no run has asked a kernel {spec!r} (asked were: {have}); `./invoke matrix -k {spec}`"
-                " asks it"
+                f"no run has answers of a kernel {spec!r} (there are answers of: {have}); run"
+                f" `./invoke matrix -k {spec}` first"
             )
         return max(found, key=lambda entry: (entry.flavour == "cloud", build_key(entry)))
 
     def of(self, kernel: KernelEntry) -> dict[tuple[str, str], Seen]:
-        """The kernel's records by experiment and variant, each with its cell's directory if it was
-        kept.
+        """The kernel's records by experiment and variant, each with its cell's directory if that
+        was kept.
         """
         return {
             (experiment, variant): (
@@ -63,7 +63,7 @@ class Answers:
 def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
     """The newest answer of every cell in any run, `results/reference` included.
 
-    `complain` is told of each run that cannot be read and is left out.
+    `complain` is called with a message for each run that cannot be read.
     """
     known, runs = LatestAnswers(), dict[str, Path]()
     for path in sorted(

@@ -1,4 +1,4 @@
-"""Which cells of a row behave alike: the letter and the colour that the page gives them."""
+"""Which cells of a row behave alike, and the letter of each behaviour on the page."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ GLYPHS = {
     Status.TIMEOUT: "…",
     Status.ERROR: "!",
 }
-"""What stands beside a letter, or in its place, in a cell of that status."""
+"""The glyph beside a cell's letter, or in its place, by status."""
 
 
 def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
-    """For each cell of a row the number of its behaviour: two cells have the same one exactly if
-    they compare as the same.
+    """The number of each cell's behaviour: two cells have the same number exactly if the comparison
+    finds no difference between them.
 
-    Equal facts have equal numbers from 0, in order of appearance. A kernel that gave no facts (it
-    cannot, crashed, did not end) behaves as its status says, numbered below -1. -1 is a cell that
-    is not compared.
+    Equal facts have equal numbers from 0, in order of appearance. A cell without facts
+    (unsupported, crashed, timed out) has a number below -1 for its status. -1 is a cell that is not
+    compared.
     """
     seen: dict[object, int] = {}
 

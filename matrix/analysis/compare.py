@@ -1,7 +1,7 @@
 """What differs between two kernels, fact by fact.
 
-Only what a kernel really said is compared. A cell that ended in our `error`, or was never run, is
-`lost`; one that disagreed with itself is `unstable`; neither is ever a change.
+Only answers of kernels are compared. A cell that ended in `error`, or was never run, is `lost`; one
+whose repeats disagreed is `unstable`; neither is ever a change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """What became of a fact between two cells.
 
     `appeared` and `disappeared`: only one side has the fact, because the other lacks it, crashed or
-    did not end. `unsupported`: the later kernel says that it cannot.
+    timed out. `unsupported`: the later kernel does not support what the cell needs.
     """
 
     SAME = "same"
@@ -86,8 +86,8 @@ def compare_cells(before: Record | None, after: Record | None) -> tuple[Differen
 
 
 def differences(before: Record, after: Record) -> list[Difference]:
-    """What differs, for whoever tells it: where only one side has facts, that it has and the other
-    has not, instead of each of them.
+    """What differs, for reports: if only one side has facts, one difference of the cell as a whole
+    instead of one per fact.
     """
     found = [difference for difference in compare_cells(before, after) if difference.kind.is_change]
     if found and bool(before.facts) != bool(after.facts):
@@ -97,7 +97,7 @@ def differences(before: Record, after: Record) -> list[Difference]:
 
 
 def comparable(record: Record | None) -> bool:
-    """Whether the cell holds something a kernel said, the same each time."""
+    """Whether the cell holds a kernel's answer, the same in every repeat."""
     return record is not None and record.status not in (Status.ERROR, Status.UNSTABLE)
 
 

@@ -24,9 +24,9 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: kernels by id, and by kernel the records by experiment and variant.
+    """One side of a comparison: kernels by id, and each kernel's records by experiment and variant.
 
-    `one` if it is a single kernel.
+    `one`: whether the side is a single kernel instead of a run.
     """
 
     label: str
@@ -37,7 +37,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Compared:
-    """One fact in the variants (`label`, empty for all) in which the same became of it.
+    """One fact on two kernels, in the variants (`label`, empty for all) with the same difference.
 
     `verdict` is None where there is no change; `commits` are the titles that the ledger names.
     """
@@ -53,9 +53,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was compared, what is the same as well.
+    """Every fact that was compared, the equal ones too.
 
-    `one_sided` are the kernels and cells that only one side has.
+    `one_sided`: kernels and cells that only one side has; `broken`: cells that now fail.
     """
 
     before: str
@@ -66,7 +66,7 @@ class Comparison:
 
     @property
     def counts(self) -> dict[Kind, int]:
-        """How many facts became what, those of equal variants counted once."""
+        """The number of facts by kind of difference, those of variants alike counted once."""
         return {
             kind: number
             for kind in Kind
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """What `./invoke compare` ends with."""
+        """The exit code of `./invoke compare`."""
         return exit_code(
             unexplained=any(fact.verdict not in (None, Verdict.EXPLAINED) for fact in self.facts),
             failed=bool(self.broken),
@@ -84,11 +84,11 @@ class Comparison:
 
 
 def read_side(spec: str, results: Path, complain: Callable[[str], None]) -> Side:
-    """What a side's name means: a run (its directory or its name under results), a kernel as the
-    newest runs know it, or RUN:KERNEL.
+    """The side that `spec` names: a run (its directory or its name under results), a kernel with
+    its newest answers, or RUN:KERNEL.
 
-    `complain` is told of each run that cannot be read and is left out.
-    Raises UsageError if the name means nothing.
+    `complain` is called with a message for each run that cannot be read. Raises UsageError if there
+    is no such side.
     """
     run, _, kernel = spec.partition(":")
     path = next((path for path in (results / run, Path(run)) if (path / "manifest.json").is_file()), None)
@@ -112,14 +112,14 @@ def read_side(spec: str, results: Path, complain: Callable[[str], None]) -> Side
 
 
 def compare(before: Side, after: Side, ledger: Ledger) -> Comparison:
-    """What became of every fact.
+    """Compares two kernels, or two runs kernel by kernel.
 
-    Two single kernels are compared with one another, runs kernel by kernel.
+    Raises UsageError if one side is a kernel and the other a run.
     """
     if before.one != after.one:
         raise UsageError(
-            f"{before.label} and {after.label}: one is a kernel and the other a run; RUN:KERNEL is a kernel"
-            " of a run"
+            f"{before.label} and {after.label}: one is a kernel and the other a run; write RUN:KERNEL for"
+            " one kernel of a run"
         )
     facts: list[Compared] = []
     one_sided = (
@@ -160,7 +160,7 @@ def _pairs(before: Side, after: Side) -> list[tuple[KernelEntry, KernelEntry]]:
 def _facts(
     cells: list[tuple[Record, Record]], left: KernelEntry, right: KernelEntry, ledger: Ledger
 ) -> Iterator[Compared]:
-    """Each fact of two kernels' cells, variants in which the same became of it put together."""
+    """Each fact of two kernels' cells; variants with the same difference are one."""
     variants: dict[str, list[Variant]] = defaultdict(list)
     for _, new in cells:
         variants[new.experiment].append(new.variant)

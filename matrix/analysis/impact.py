@@ -1,6 +1,4 @@
-"""What a change of a fact means to whoever runs the kernel, as far as its values tell: what to look
-at after an upgrade.
-"""
+"""What a change of a fact affects, judging by its values: what to look at after an upgrade."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ _TCP = re.compile(r"\b(SYN_SENT|ESTABLISHED|CLOSE|LAST_ACK|TIME_WAIT)\b")
 _REPORTED = re.compile(
     r"\b(log|logged|logs|statistics|counters?|counts?|dump|dumped|lists?|listed|columns?|events?|heard|sysctls?|files?|bytes|flush|default)\b"
 )
-# Facts that count what is good for the sender, and what is not.
+# Facts that count packets that arrived, and packets that did not.
 _ARRIVED = ("forwarded", "answered")
 _FAILED = ("drop", "drops", "insert_failed")
 

@@ -19,11 +19,11 @@ from vms.kernels.order import build_key
 
 @dataclass(frozen=True)
 class Row:
-    """One experiment in the variants that gave the same on every kernel.
+    """One experiment in the variants with equal answers on every kernel.
 
-    `label` names those variants, empty if they are all there are. `records` has one per kernel, the
-    first variant's, None where the cell was not run; `changed` says which facts differ from the
-    nearest comparable kernel to the left.
+    `label` names those variants; it is empty for all. `records`: one per kernel, from the first
+    variant; None if that cell did not run. `changed`: for each kernel the facts that differ from
+    the nearest comparable kernel to the left.
     """
 
     experiment: str
@@ -60,8 +60,8 @@ class Table:
 
 
 def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping[str, Experiment]) -> Table:
-    """The table of a run; experiments that the catalogue no longer has come last, without their
-    question.
+    """The table of a run, in the order of the catalogue; experiments that the catalogue no longer
+    has come last, without a question.
     """
     kernels = tuple(sorted(manifest.kernels, key=build_key))
     by_cell: dict[str, dict[str, dict[str, Record]]] = {}
@@ -84,7 +84,7 @@ def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping
 
 
 def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | None]]) -> list[Row]:
-    """The variants of one experiment, those that gave the same on every kernel as one row."""
+    """The rows of one experiment: variants with equal answers on every kernel share one."""
     everything = _everything(experiment, [_variant(line) for line in lines])
     question = experiment.question if experiment else ""
     return [
@@ -103,8 +103,8 @@ def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | No
 def _everything(
     experiment: Experiment | None, asked: Sequence[Mapping[str, str]]
 ) -> Sequence[Mapping[str, str]]:
-    """All variants there are, so that a run of some names them: the catalogue's, unless the
-    experiment had others when it was run.
+    """All variants, so that a run of some of them names those: the catalogue's, or those of the run
+    if the experiment had others then.
     """
     declared = experiment.combinations() if experiment else []
     return declared if all(variant in declared for variant in asked) else asked

@@ -1,6 +1,4 @@
-"""What changes for somebody who goes from one kernel to another: every difference, told by the
-commit behind it, gravest first.
-"""
+"""Every difference between two kernels by the commit that causes it, most serious first."""
 
 from __future__ import annotations
 
@@ -58,9 +56,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class UpgradeItem:
-    """One thing that changes: by these commits, or if there are none by nobody knows what.
+    """One thing that changes, caused by `commits`; without any the cause is not known.
 
-    `against` names entries it contradicts.
+    `against`: commits from which the ledger predicts another change.
     """
 
     severity: Severity
@@ -72,10 +70,10 @@ class UpgradeItem:
 
 @dataclass(frozen=True)
 class UpgradeReport:
-    """An upgrade.
+    """The differences between two kernels, `left` the older one.
 
-    `unseen_gained` and `unseen_lost` are commits that only the right or only the left kernel holds,
-    which no cell shows.
+    `compared`, `differing` and `not_compared` count cells. `unseen_gained` and `unseen_lost` are
+    commits that only the right or only the left kernel holds and that no cell shows.
     """
 
     left: KernelEntry
@@ -90,7 +88,7 @@ class UpgradeReport:
 
     @property
     def exit_code(self) -> int:
-        """What `./invoke upgrade` ends with."""
+        """The exit code of `./invoke upgrade`."""
         severities = {item.severity for item in self.items}
         return exit_code(
             unexplained=Severity.UNEXPLAINED in severities,
@@ -106,7 +104,7 @@ def upgrade(
     ledger: Ledger,
     catalogue: Mapping[str, Experiment],
 ) -> UpgradeReport:
-    """The report of going from `left` to `right`."""
+    """The report of an upgrade from `left` to `right`."""
     before, after = (_asked_now(answers.of(kernel), catalogue) for kernel in (left, right))
     both = [
         key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])
@@ -119,7 +117,7 @@ def upgrade(
         differing += bool(found)
         for difference in found:
             severity, commits, against = _severity(ledger, Change(one[0], other[0], difference), left, right)
-            subject = "" if commits else key[0]  # what nobody explains is told experiment by experiment
+            subject = "" if commits else key[0]  # unexplained differences are grouped by experiment
             seen[severity, commits, against, subject].append(_Sight(difference, one, other))
     everything: dict[str, list[Mapping[str, str]]] = defaultdict(list)
     for key in both:
@@ -155,7 +153,7 @@ def _asked_now(
 
 @dataclass(frozen=True)
 class _Sight:
-    """A difference and the two cells in which it was seen."""
+    """A difference, and the two cells that show it."""
 
     difference: Difference
     before: Seen
@@ -197,8 +195,8 @@ def _evidence(
     everything: Mapping[str, list[Mapping[str, str]]],
     catalogue: Mapping[str, Experiment],
 ) -> tuple[Evidence, ...]:
-    """The sights, those of one experiment that saw the same put together."""
-    told = []
+    """The sights as evidence; variants of an experiment with the same difference are one."""
+    found = []
     for label, group in grouped(
         sights,
         key=lambda sight: (sight.before[0].experiment, sight.difference.key),
@@ -209,7 +207,7 @@ def _evidence(
         record, difference = first.after[0], first.difference
         experiment = catalogue.get(record.experiment)
         meanings = {fact.name: fact.meaning for fact in experiment.facts} if experiment else {}
-        told.append(
+        found.append(
             Evidence(
                 experiment=record.experiment,
                 question=experiment.question if experiment else "",
@@ -222,7 +220,7 @@ def _evidence(
                 paths=tuple(str(path) for _, path in (first.before, first.after) if path),
             )
         )
-    return tuple(told)
+    return tuple(found)
 
 
 def _breadth(item: UpgradeItem) -> int:
@@ -232,9 +230,7 @@ def _breadth(item: UpgradeItem) -> int:
 def _between(
     ledger: Ledger, left: KernelEntry, right: KernelEntry, shown: Iterable[str]
 ) -> tuple[tuple[Commit, ...], tuple[Commit, ...]]:
-    """The other commits that the right kernel alone holds, and those that the left one alone
-    does.
-    """
+    """The commits except `shown` that only the right and that only the left kernel holds."""
     gained, lost = [], []
     for commit in ledger.commits.values():
         held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)

@@ -1,4 +1,4 @@
-"""Variants of an experiment in which the same happened, as one group with a short label."""
+"""Groups variants of an experiment that behave alike, each group with a short label."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def grouped(
     variant: Callable[[T], Variant],
     everything: Callable[[T], Sequence[Variant]],
 ) -> list[tuple[str, list[T]]]:
-    """The items with equal keys together, in order of appearance, each group with its label.
+    """Groups the items by key, in order of appearance: the label and the members of each group.
 
-    `variant` returns an item's variant, `everything` all variants that there are of its experiment;
-    a group of all of them has an empty label.
+    `variant` returns an item's variant, `everything` all variants of its experiment; a group of all
+    variants has an empty label.
     """
     groups: dict[Hashable, list[T]] = defaultdict(list)
     for item in items:
@@ -33,8 +33,8 @@ def grouped(
 
 
 def variants_label(variants: Sequence[Variant], everything: Sequence[Variant]) -> str:
-    """`frontend=nft` for a group of all variants with that frontend,
-    `frontend=legacy/nft,scope=user` and so on; else each by its name.
+    """A short name for some of all variants: `frontend=nft` for all with that frontend,
+    `frontend=legacy/nft,scope=user` and so on; else their names.
     """
     if len(variants) == len(everything):
         return ""

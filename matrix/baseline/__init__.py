@@ -1,1 +1,1 @@
-"""The accepted answers, and what deviates from them."""
+"""The accepted answers, and what differs from them."""

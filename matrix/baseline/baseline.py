@@ -1,9 +1,8 @@
-"""The accepted baseline: for every cell the answer that somebody looked at and found right, with
-who, when and why.
+"""The baseline: for every cell the answer that a user has accepted, and who accepted it when and
+why.
 
-It is one file beside `matrix.toml`, to be committed like a lock file: whoever checks it out, CI
-too, compares with the same answers. One cell is one line, so that a commit that moves the baseline
-shows what moved.
+It is one file beside `matrix.toml`, to be committed like a lock file, so that every checkout and CI
+compare with the same answers. Each cell is one line: the diff of a commit shows what moved.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class _Form(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Acceptance:
-    """One move of the baseline.
+    """One update of the baseline.
 
-    `when` is ISO 8601 in UTC; `cells` says how many were new or moved.
+    `when` is ISO 8601 in UTC; `cells` counts the answers that were new or changed.
     """
 
     who: str
@@ -49,7 +48,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is accepted, and each acceptance that led there, oldest first."""
+    """The accepted answers, and all acceptances, oldest first."""
 
     known: LatestAnswers = field(default_factory=LatestAnswers)
     acceptances: tuple[Acceptance, ...] = ()
@@ -80,15 +79,12 @@ class BaselineFile(msgspec.Struct):
 
 
 def accept(baseline: Baseline, known: LatestAnswers, who: str, when: str, why: str) -> Baseline:
-    """The baseline moved to what is known. A cell that is `unstable` now keeps what was accepted
-    before.
+    """The baseline with the newest answers. An `unstable` cell keeps its accepted answer.
 
-    Raises UsageError when no reason is given, or when nothing differs from what is accepted.
+    Raises UsageError if no reason is given, or if every answer is accepted already.
     """
     if not why.strip():
-        raise UsageError(
-            "accept: say why these answers are right, for example --why 'backport of b12fa46, see the ledger'"
-        )
+        raise UsageError("accept: give the reason, for example --why 'backport of b12fa46, see the ledger'")
     answers = dict(baseline.known.answers)
     moved = 0
     for key, answer in known.answers.items():
@@ -96,7 +92,7 @@ def accept(baseline: Baseline, known: LatestAnswers, who: str, when: str, why: s
             answers[key] = answer
             moved += 1
     if not moved:
-        raise UsageError("accept: nothing to accept, every known answer is the accepted one")
+        raise UsageError("accept: nothing to accept, every known answer is accepted already")
     kernels = {
         **baseline.known.kernels,
         **{key: entry for key, entry in known.kernels.items() if any(key == cell[0] for cell in answers)},
@@ -107,10 +103,11 @@ def accept(baseline: Baseline, known: LatestAnswers, who: str, when: str, why: s
 
 
 def whoami(checkout: Path) -> str:
-    """Who accepts: as the checkout's git would sign a commit, else the login name."""
+    """The user's name: git's author in this checkout, else the login name."""
     try:
         return tool.run(
-            ["git", "-C", str(checkout), "var", "GIT_AUTHOR_IDENT"], Deadline(10, "asking git who you are")
+            ["git", "-C", str(checkout), "var", "GIT_AUTHOR_IDENT"],
+            Deadline(10, "asking git for the user's name"),
         ).rsplit(" ", 2)[0]
     except HostError:
         return getpass.getuser()
@@ -156,7 +153,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Writes the file, whole or not at all, a line per acceptance, kernel and cell."""
+    """Writes the file, whole or not at all, with a line per acceptance, kernel and cell."""
     parts: dict[str, Sequence[object]] = {
         "acceptances": list(baseline.acceptances),
         "kernels": [

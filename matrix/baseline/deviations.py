@@ -1,5 +1,5 @@
-"""What the known answers hold that the baseline does not: the changes and failures that somebody
-has to look at.
+"""Changes and failures in the newest answers that the baseline does not hold: the user has to look
+at these.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from vms.kernels.order import build_key
 
 @dataclass(frozen=True)
 class News:
-    """A fact that is not what it was.
+    """A fact that changed.
 
-    Between two kernels: `later` is not in the baseline (or the experiment is not) and differs from
-    its left neighbour `earlier`. Within one (`earlier` is `later`): the build itself answers
-    differently than was accepted, which no commit explains.
+    Between two kernels: `later` has no accepted answer and differs from its left neighbour
+    `earlier`. Within one (`earlier` is `later`): the build's answer differs from its accepted one,
+    which no commit explains.
     """
 
     earlier: KernelEntry
@@ -41,13 +41,13 @@ class News:
 
     @property
     def moved(self) -> bool:
-        """Whether one and the same build answers differently than was accepted."""
+        """Whether the build's answer differs from its own accepted one."""
         return self.earlier.id == self.later.id
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that ended in a way no kernel should, which nobody accepted."""
+    """A failed or unstable cell that is not accepted."""
 
     kernel: KernelEntry
     record: Record
@@ -60,35 +60,35 @@ class Failure:
 
 @dataclass(frozen=True)
 class Standing:
-    """Everything that waits to be looked at."""
+    """All changes and failures that are not accepted yet."""
 
     news: tuple[News, ...]
     failures: tuple[Failure, ...]
 
 
 def explanation(ledger: Ledger, news: News) -> tuple[Verdict, str]:
-    """What the ledger makes of the news, and its sentences with their links where it has any.
+    """The ledger's verdict on a change, and the sentences that explain it.
 
-    No commit explains that one build answers differently than it did.
+    No commit explains a difference between two answers of the same build.
     """
     if news.moved:
-        return Verdict.UNEXPLAINED, "the same build answers differently than was accepted"
+        return Verdict.UNEXPLAINED, "this build answered differently when its answer was accepted"
     found = explain_change(ledger, Change(news.before, news.after, news.difference), news.earlier, news.later)
     sentences = " ".join(f"{commit.sentence} ({commit.link or commit.title})" for commit in found.commits)
     match found.verdict:
         case Verdict.EXPLAINED:
             return found.verdict, sentences
         case Verdict.CONTRADICTED:
-            return found.verdict, f"which is not what the ledger expects: {sentences}"
+            return found.verdict, f"but not as the ledger predicts: {sentences}"
         case Verdict.UNEXPLAINED:
-            return found.verdict, f"left over: {', '.join(found.missing)}" if sentences else ""
+            return found.verdict, f"not explained: {', '.join(found.missing)}" if sentences else ""
 
 
 def standing(baseline: Baseline, known: LatestAnswers) -> Standing:
-    """Compares what is known, which includes the baseline, with what is accepted.
+    """Compares the newest answers, the baseline's among them, with the accepted ones.
 
-    A new build is compared with its left neighbour of the same flavour among all builds known, so
-    what an accepted predecessor did already is not reported again.
+    A new build is compared with its left neighbour of the same flavour, so what an accepted
+    predecessor did already is not reported again.
     """
     rows: dict[tuple[str, str, str], list[KernelEntry]] = defaultdict(list)
     for key, experiment, variant in known.answers:
@@ -122,7 +122,7 @@ def standing(baseline: Baseline, known: LatestAnswers) -> Standing:
 class _Seen:
     """A kernel's answer to compare with.
 
-    `expected`: if it is a failure, it was accepted, here or in those it goes on from.
+    `expected`: a failure in it is accepted, for this kernel or for those to its left.
     """
 
     kernel: KernelEntry
@@ -132,8 +132,7 @@ class _Seen:
 
 def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
     for difference in differences(earlier.record, now):
-        # Two answers of which only one has the fact were given to different questions: the
-        # experiment was rewritten in between.
+        # If only one answer has the fact, the experiment was rewritten in between.
         rewritten = (
             earlier.record.facts and now.facts and difference.kind in (Kind.APPEARED, Kind.DISAPPEARED)
         )

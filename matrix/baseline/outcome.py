@@ -1,4 +1,4 @@
-"""What came of a night, for people and machines."""
+"""The outcome of a nightly run, for readers and programs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from matrix.results.record import FactValue, Status
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of news. Variants with the same news are one item; `label` names them in short and
-    is empty if they are all there are.
+    """One change. Variants with the same change are one item; `label` names them and is empty for
+    all variants.
 
-    `earlier` is empty if the build itself moved.
+    `earlier` is the kernel to the left, empty if the same build answered differently when it was
+    accepted. `words` are the ledger's sentences on the verdict.
     """
 
     earlier: str
@@ -31,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True)
 class FailedCell:
-    """A failure that nobody accepted."""
+    """A failure that is not accepted."""
 
     kernel: str
     experiment: str
@@ -42,12 +43,11 @@ class FailedCell:
 
 @dataclass(frozen=True)
 class Night:
-    """What came of a night; `nightly.json` in its run's directory.
+    """The outcome of a nightly run; `nightly.json` in its directory.
 
-    `news` and `failures` are tonight's, `waiting` counts those of earlier nights that are still not
-    accepted. `run` is empty if there was nothing to run. `since_lock` names kernels that
-    `matrix.toml` means now and `matrix.lock` does not hold; `locked` says that those were therefore
-    not asked.
+    `news` and `failures` are new in this run, `waiting` counts those of earlier nights that are
+    still not accepted. `run` is empty if there was nothing to run. `since_lock` names kernels that
+    `matrix.toml` selects and `matrix.lock` does not hold; if `locked`, those did not run.
     """
 
     day: str

@@ -1,1 +1,1 @@
-"""One night: what is new and a sample of the rest, compared with the accepted answers."""
+"""Nightly runs: new cells and a sample of the others, compared with the accepted answers."""

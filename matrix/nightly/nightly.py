@@ -1,5 +1,5 @@
-"""One night: run what is new and a sample, compare with the accepted baseline, say in ten lines
-what somebody has to look at.
+"""A nightly run: runs new cells and a sample of the others, and compares the answers with the
+accepted baseline.
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ def nightly(
     since_lock: tuple[str, ...] = (),
     locked: bool = False,
 ) -> Night:
-    """Runs the new part of the plan and a sample of the rest. `today` (UTC) selects the sample.
+    """Runs the new cells of the plan and a sample of the others. `today` (UTC) selects the sample.
 
     `since_lock` names kernels that `matrix.lock` does not hold; if `locked`, the plan has none of
     them. Both go into the report.
 
-    Every change and failure is asked for a second time before it counts: what disagrees with itself
-    is `unstable`.
+    Every cell that changed or failed runs a second time; if its answers disagree it is `unstable`.
     """
     begun = time.monotonic()
     before = read_latest(request.results, baseline.known, request.display.note)
@@ -86,7 +85,7 @@ def nightly(
     if path:
         junit = path / "report" / "junit.xml"
         write_whole(junit, junit_with_news(junit.read_bytes(), night))
-        # Last: it is the sign that the night is finished and its answers count.
+        # Written last: a run counts as a finished night once it has this file.
         write_whole(path / "nightly.json", json_bytes(night))
     return night
 
@@ -131,7 +130,7 @@ def _disagreeing(request: RunRequest, after: LatestAnswers, suspects: Standing) 
 
 
 def _fresh(old: Standing, now: Standing) -> Standing:
-    """What stands now and did not before."""
+    """The changes and failures of `now` that `old` does not have."""
     news = set(map(_news_key, old.news))
     failures = set(map(_failure_key, old.failures))
     return Standing(
@@ -149,8 +148,8 @@ def _failure_key(failure: Failure) -> Hashable:
 
 
 def _items(news: Sequence[News], request: RunRequest) -> tuple[Item, ...]:
-    """The news with their explanations, those that are the same in several variants put together,
-    unexplained ones first.
+    """The changes with their explanations, unexplained ones first; variants with the same change
+    are one item.
     """
     groups = grouped(
         ((one, *explanation(request.ledger, one)) for one in news),

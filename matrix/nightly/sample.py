@@ -1,4 +1,4 @@
-"""What a night runs: all that is new, and a sample of the rest that comes round to everything."""
+"""Selects the cells of a nightly run: all new ones, and a sample that covers the others in turn."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from matrix.results.latest import LatestAnswers
 from vms.kernels.kernel import Kernel
 
 ROUND = 14
-"""In so many nights the sample comes round to every kernel."""
+"""The number of nights in which the samples cover every kernel."""
 
 
 @dataclass(frozen=True)
 class Tonight:
-    """The cells to run: of kernels nothing was known of, of experiments that no kernel had
-    answered, left over, and of the sample.
-    """
+    """The cells to run, and why: new kernels, new experiments, and the kernels of the sample."""
 
     plan: Plan
     kernels: tuple[Kernel, ...]
@@ -27,11 +25,11 @@ class Tonight:
 
 
 def choose(plan: Plan, known: LatestAnswers, today: date) -> Tonight:
-    """What of the plan has to be run, the same for the same inputs.
+    """Selects the part of the plan to run; equal inputs give equal selections.
 
-    New is a cell without an answer: of a new kernel, a new or rewritten experiment, or one that so
-    far only ended in `error`. The sample is whole kernels, since booting one costs more than its
-    cells; one that has answered everything today is not asked again.
+    A new cell is one without an answer: of a new kernel, of a new or rewritten experiment, or one
+    that has only ended in `error`. The sample is of whole kernels, since booting one costs more
+    than its cells; a kernel that has answered everything today is not in it.
     """
     new = [cell for cell in plan.cells if known.answer_to(cell) is None]
     ids = {kernel for kernel, _, _ in known.answers}
@@ -53,8 +51,8 @@ def choose(plan: Plan, known: LatestAnswers, today: date) -> Tonight:
 
 
 def _sample(kernels: tuple[Kernel, ...], today: date) -> list[Kernel]:
-    """The kernels whose turn it is: as many each night as it takes to come round in `ROUND` nights,
-    going on where the last night ended.
+    """The kernels of the day: as many as it takes to cover all in `ROUND` nights, from where the
+    day before ended.
     """
     count = -(-len(kernels) // ROUND)
     start = today.toordinal() * count
@@ -62,7 +60,7 @@ def _sample(kernels: tuple[Kernel, ...], today: date) -> list[Kernel]:
 
 
 def only(plan: Plan, wanted: Callable[[Cell], bool]) -> Plan:
-    """The part of the plan with the wanted cells."""
+    """The plan with only the cells that `wanted` selects."""
     cells = tuple(cell for cell in plan.cells if wanted(cell))
     kernels = {cell.kernel.id for cell in cells}
     experiments = {cell.experiment.name for cell in cells}

@@ -1,4 +1,4 @@
-"""Text that means nothing to Markdown or HTML."""
+"""Escapes text for Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matrix.report.sanitize import shown
 
 
 def plain(text: str) -> str:
-    """The text on one line, with all that Markdown or HTML would act on escaped."""
+    """The text on one line, with every character that Markdown or HTML would interpret escaped."""
     text = re.sub(r"\s*\n\s*", " ", shown(text).strip())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", text)

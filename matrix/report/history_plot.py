@@ -1,4 +1,4 @@
-"""Draws a fact's way: one row per build, time to the right, a colour and a label per value.
+"""Draws a fact's history: a row per build, time to the right, a colour and a label per value.
 
 SVG, made without a network.
 """
@@ -17,8 +17,8 @@ from matrix.report.sanitize import in_words, shown
 if TYPE_CHECKING:
     import altair
 
-# Okabe and Ito's colours, told apart by colour-blind readers; the labels say the value where there
-# are more values than colours.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; the labels name the value if
+# there are more values than colours.
 _COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2"]
 _NO_VALUE = "#c8c8c8"
 _LABEL_CHARACTERS = 24
@@ -28,7 +28,7 @@ _CHARACTER_WIDTH = 7
 
 def plot(lines: Sequence[Line]) -> str:
     """The picture of the lines, which are of one fact's name, as SVG text."""
-    import altair  # half a second that only who draws shall wait
+    import altair  # takes half a second, so only drawing loads it
     import vl_convert
 
     chart = _chart(altair, list(_rows(lines)), lines[0].fact)
@@ -37,7 +37,7 @@ def plot(lines: Sequence[Line]) -> str:
 
 
 def label(span: Span) -> str:
-    """What a span shows: its value, or its status where the outcome does not hold the fact."""
+    """The text of a span: its value, or its status if the outcome does not hold the fact."""
     if span.value is None:
         return span.status.value
     text = " ".join(shown(in_words(span.value)).split())
@@ -45,9 +45,7 @@ def label(span: Span) -> str:
 
 
 def build_name(line: Line, lines: Sequence[Line]) -> str:
-    """The kernel's name, with what its id says of the content where several builds share the
-    name.
-    """
+    """The kernel's name, with the content part of its id if several builds share the name."""
     shared = {other.id for other in lines if other.kernel == line.kernel}
     return f"{line.kernel} ({line.id.rpartition('=')[2]})" if len(shared) > 1 else line.kernel
 
@@ -55,7 +53,7 @@ def build_name(line: Line, lines: Sequence[Line]) -> str:
 def _rows(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
     first = min(span.first for line in lines for span in line.spans)
     last = max(span.last for line in lines for span in line.spans)
-    width = max((last - first) / 40, timedelta(hours=1))  # of what happened in one run only
+    width = max((last - first) / 40, timedelta(hours=1))  # of a span of one run
     for group in fold(lines):
         yield from _group_rows(group, lines, first, last, width)
 
@@ -89,7 +87,7 @@ def _chart(altair: Any, rows: list[dict[str, Any]], fact: str) -> altair.VConcat
         dict.fromkeys(row["shows"] for row in rows if not row["known"] and row["shows"] not in known)
     )
     colours = [_COLOURS[place % len(_COLOURS)] for place in range(len(known))] + [_NO_VALUE] * len(other)
-    # All panels show the same time, whichever runs each was in.
+    # All panels show the same span of time, whichever runs their cells were in.
     time = altair.Scale(type="utc", domain=[min(row["from"] for row in rows), max(row["to"] for row in rows)])
     panels = []
     for cell in dict.fromkeys(row["cell"] for row in rows):

@@ -1,8 +1,8 @@
-"""Text from a guest, made fit to be shown: bounded, and with nothing in it that a terminal, a
-browser or an eye could mistake.
+"""Makes text from a guest safe to show: bounded, and without characters that mislead a terminal, a
+browser or a reader.
 
-Escaping for HTML is the template's; this is about what would survive it: terminal escapes,
-bidirectional overrides, megabytes.
+The template escapes HTML; this removes what escaping leaves: terminal escapes, bidirectional
+overrides, megabytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CONTROL = re.compile(
 
 
 def shown(text: str, most: int = MOST_CHARACTERS) -> str:
-    r"""The text with control and invisible characters in words, cut to `most` characters.
+    r"""The text with control and invisible characters made visible, cut to `most` characters.
 
     >>> shown("\x1b[31mred")
     '␛[31mred'
@@ -33,7 +33,7 @@ def shown(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def shown_value(value: FactValue) -> FactValue:
-    """A fact's value, bounded in the same way; what was left out is counted in a last item."""
+    """A fact's value, bounded in the same way; a last item counts the items that were cut."""
     if isinstance(value, str):
         return shown(value)
     if isinstance(value, list):

@@ -86,7 +86,7 @@ def test_the_night_after_a_release_reports_what_the_release_changed_and_nothing_
     first = house.night(was)
     assert (first.exit_code, first.counts, first.accepted) == (0, {"pass": 4}, None)
     assert first.new_kernels[1] == older.release
-    assert f"newer than matrix.lock, so not asked: {series[-1].release}" in summary(first)
+    assert f"newer than matrix.lock, so not run: {series[-1].release}" in summary(first)
     house.accept()
 
     second = house.night(newest)

@@ -1,3 +1,3 @@
-"""The known upstream commits that explain changes: `commits.toml` says which kernels hold them,
-`changes.toml` what they do to facts.
+"""The known upstream commits that explain changes: `commits.toml` lists the kernels that hold each,
+`changes.toml` what each does to facts.
 """

@@ -1,6 +1,6 @@
 """Whether a build holds a commit.
 
-Never "since": a fix is in 5.10.259 and 6.12.93 and not in 6.18.15.
+"Fixed since X" is never asked: 5.10.259 and 6.12.93 hold a fix that 6.18.15 lacks.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from vms.kernels.order import release_key, series_of, version_key
 def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool | None:
     """Whether the build holds the commit; None if that is not known.
 
-    It does if its series is the commit's mainline release or later, or if a release of its series
-    not newer than it has the backport. It does not if its series was read at least so far and no
-    backport was found. A change of Debian's is in the builds of Debian that are named or follow,
-    within a series and in every series after the last.
+    The build holds it if its release is the commit's mainline release or later, or if its own or an
+    older release of its series has the backport. It lacks the commit if its series was surveyed up
+    to its release without finding a backport. A change by Debian is in Debian's builds from the
+    named versions on, within a series and in every series after the last.
     """
     if commit.distribution:
         return _distribution(build, commit.distribution)
@@ -31,8 +31,8 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
     ):
         return True
     if build.series == series_of(commit.mainline):
-        # A release candidate of the very series: which of them was the first is known only where
-        # the ledger names one.
+        # A release candidate of this series: only if the ledger names a candidate is the first
+        # known.
         return False if "~rc" in commit.mainline else None
     read = surveyed.get(build.series)
     return False if read and release_key(build.release) <= release_key(read) else None

@@ -1,8 +1,8 @@
 """Which commits explain that two kernels differ, and which entries of the ledger a kernel
 contradicts.
 
-Several commits may stand between two kernels, so a difference is explained by a way from one value
-to the other: each step an entry whose commit one kernel holds and the other lacks, taken in that
+Several commits may lie between two kernels, so a difference is explained by a path from one value
+to the other. Each step is an entry whose commit one kernel holds and the other lacks, taken in that
 direction.
 """
 
@@ -25,7 +25,7 @@ Value = FactValue | None
 
 
 class Verdict(StrEnum):
-    """What the ledger makes of a change, the least serious first."""
+    """The ledger's verdict on a change, the least serious first."""
 
     EXPLAINED = "explained"
     UNEXPLAINED = "unexplained"
@@ -42,9 +42,9 @@ class Explanation:
     """A verdict and the ledger's entries behind it.
 
     `explained`: the entries lead from the left value to the right one, in this order.
-    `unexplained`: no entry leads there; `missing` names the elements or keys that are left over,
-    the entries explain the others. `contradicted`: the entries say that the two kernels differ in
-    another way.
+    `unexplained`: no entries lead there; of a list or map `missing` names the elements or keys that
+    are not explained, and the entries explain the others. `contradicted`: the entries predict
+    another difference between the two kernels.
     """
 
     verdict: Verdict
@@ -59,7 +59,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A kernel showed `shown` where the entry says it must show `expected`."""
+    """A kernel that shows `shown` where the entry predicts `expected`."""
 
     entry: Change
     shown: Value
@@ -76,11 +76,11 @@ def explain(
     right: Build,
     after: Value,
 ) -> Explanation:
-    """What explains that a fact is `before` on the left kernel and `after` on the right; None where
-    it is not there.
+    """Explains that a fact is `before` on the left kernel and `after` on the right one; None where
+    the fact is absent.
     """
     about = [entry for entry in ledger.changes if entry.is_about(experiment, variant) and entry.fact == fact]
-    whole = _way(ledger, [entry for entry in about if not entry.item], left, before, right, after)
+    whole = _path(ledger, [entry for entry in about if not entry.item], left, before, right, after)
     if whole is not None:
         return Explanation(Verdict.EXPLAINED, whole)
     steps: list[Change] = []
@@ -88,11 +88,11 @@ def explain(
     differing = delta(before, after)
     for item in sorted({*differing.before, *differing.after}):
         one, other = differing.before.get(item), differing.after.get(item)
-        way = _way(ledger, [entry for entry in about if entry.item == item], left, one, right, other)
-        if way is None:
+        path = _path(ledger, [entry for entry in about if entry.item == item], left, one, right, other)
+        if path is None:
             missing.append(item)
         else:
-            steps += way
+            steps += path
     if steps and not missing:
         return Explanation(Verdict.EXPLAINED, tuple(steps))
     against = [
@@ -106,9 +106,9 @@ def explain(
 
 
 def explain_change(ledger: Ledger, change: compare.Change, left: Build, right: Build) -> Explanation:
-    """What explains a change between two neighbours.
+    """Explains a change between two neighbours.
 
-    Where only one of them has facts, the cells' statuses are what differs.
+    If only one of them has facts, the cells' statuses are compared.
     """
     one, other, difference = change.before, change.after, change.difference
     if bool(one.facts) != bool(other.facts) or not difference.fact:
@@ -119,10 +119,7 @@ def explain_change(ledger: Ledger, change: compare.Change, left: Build, right: B
 
 
 def contradictions(ledger: Ledger, record: Record, build: Build) -> tuple[Contradiction, ...]:
-    """The entries that say this cell shows something else.
-
-    Nothing is said of a cell that is `error` or `unstable`.
-    """
+    """The entries that predict another value for this cell; none for `error` and `unstable`."""
     if record.status in (Status.ERROR, Status.UNSTABLE):
         return ()
     groups: dict[tuple[str, str], list[Change]] = {}
@@ -141,7 +138,7 @@ def contradictions(ledger: Ledger, record: Record, build: Build) -> tuple[Contra
 
 
 def unexercised(ledger: Ledger, builds: Iterable[Build]) -> tuple[str, ...]:
-    """The keys of commits that none of these builds differ in."""
+    """The keys of commits that all or none of these builds hold."""
     some = list(builds)
     answers = {
         key: {contains(build, commit, ledger.surveyed) for build in some}
@@ -150,10 +147,10 @@ def unexercised(ledger: Ledger, builds: Iterable[Build]) -> tuple[str, ...]:
     return tuple(key for key, seen in answers.items() if not {True, False} <= seen)
 
 
-def _way(
+def _path(
     ledger: Ledger, entries: list[Change], left: Build, before: Value, right: Build, after: Value
 ) -> tuple[Change, ...] | None:
-    """The shortest way from one value to the other, each entry used once."""
+    """The shortest path from one value to the other, each entry used once; None without one."""
     steps = [(entry, *step) for entry in entries if (step := _step(ledger, entry, left, right))]
     reached: deque[tuple[Hashable, tuple[int, ...]]] = deque([(frozen(before), ())])
     while reached:
@@ -169,9 +166,7 @@ def _way(
 
 
 def _step(ledger: Ledger, entry: Change, left: Build, right: Build) -> tuple[Value, Value] | None:
-    """From what the left kernel shows to what the right one does, if they differ in this entry's
-    commit.
-    """
+    """The entry's values on the left and on the right kernel, if they differ in its commit."""
     held = contains(left, entry.commit, ledger.surveyed), contains(right, entry.commit, ledger.surveyed)
     if held == (False, True):
         return entry.before, entry.after
@@ -195,8 +190,8 @@ def _expected(holds: list[tuple[Change, bool | None]]) -> set[Hashable]:
 
 
 def _in_turn(holds: list[tuple[Change, bool | None]]) -> Hashable:
-    """What the fact comes to when the commits are made in their order upstream: one may lead back
-    to where another began.
+    """The fact's value after the held commits in upstream order: one may lead back to where another
+    began.
     """
     ordered = sorted(holds, key=lambda hold: release_key(hold[0].commit.mainline or "999"))
     value = frozen(ordered[0][0].before)

@@ -1,4 +1,4 @@
-"""What the ledger is made of."""
+"""The ledger: commits, and the changes of facts that they cause."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from matrix.results.record import FactValue
 
 
 class Confirmed(StrEnum):
-    """What it rests on that a build holds a commit: a changelog, the sources of both sides,
-    compiled modules, or two builds run.
+    """The evidence that a build holds a commit: a changelog, the sources of both sides, compiled
+    modules, or a run of two builds.
     """
 
     CHANGELOG = "changelog"
@@ -24,10 +24,10 @@ class Confirmed(StrEnum):
 class Commit:
     """One commit, and the releases that hold it.
 
-    `mainline` is the first mainline release that does, `backports` the stable releases;
-    `distribution` names package versions instead, for a change that Debian made. `hash` is empty
-    where it could not be found. `unexercised` says why no pair of Debian's builds differs in this
-    commit.
+    `mainline` is the first mainline release with the commit, `backports` the first stable release
+    of each series; `distribution` names package versions instead, for a change by Debian. `hash` is
+    empty if it could not be found. `unexercised` gives the reason if no pair of Debian's builds
+    differs in this commit.
     """
 
     key: str
@@ -43,18 +43,18 @@ class Commit:
 
     @property
     def link(self) -> str:
-        """Where to read it; empty if its hash is not known."""
+        """The commit's page; empty if its hash is not known."""
         return self.reference or (f"https://git.kernel.org/torvalds/c/{self.hash}" if self.hash else "")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a commit does to a fact: `before` without it, `after` with it; None where the fact, or
-    the item of it, is then not there.
+    """What a commit does to a fact: `before` without the commit, `after` with it; None where the
+    fact, or its item, is absent.
 
     `item` is one element of a list (True or None) or one key of a dict (its number or None); empty
-    for the fact as a whole. An empty `fact` is the cell: `answered`, or the status it has without
-    facts. `variant` holds what a cell's variant must have to be meant.
+    for the whole fact. An empty `fact` means the cell: `answered`, or the status of a cell without
+    facts. `variant`: the parameters that a cell's variant must have.
     """
 
     experiment: str
@@ -66,13 +66,13 @@ class Change:
     variant: Mapping[str, str] = field(default_factory=dict)
 
     def is_about(self, experiment: str, variant: Mapping[str, str]) -> bool:
-        """Whether this says something of that cell."""
+        """Whether the change applies to the cell."""
         return self.experiment == experiment and self.variant.items() <= variant.items()
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All of it. `surveyed` maps a series to the newest of its releases whose commits were read."""
+    """The whole ledger. `surveyed`: by series, the newest release whose commits were all read."""
 
     commits: Mapping[str, Commit]
     changes: tuple[Change, ...]

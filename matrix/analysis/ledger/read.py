@@ -1,4 +1,4 @@
-"""The ledger's two files, checked: what is wrong in them is said with the name of the entry."""
+"""Reads and checks the ledger's two files; errors name the entry."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Changes(msgspec.Struct, forbid_unknown_fields=True):
 def read_ledger(directory: Path = HERE) -> Ledger:
     """The ledger in a directory.
 
-    Raises UsageError that names the file and the entry of whatever is wrong.
+    Raises UsageError, which names the file and the entry, for the first mistake.
     """
     raw = _load(directory / "commits.toml", _Commits)
     commits = {key: Commit(key=key, **msgspec.structs.asdict(entry)) for key, entry in raw.commits.items()}
@@ -77,14 +77,14 @@ def _load(path: Path, kind: Any) -> Any:
 
 def _problem(commit: Commit) -> str:
     if not re.fullmatch(r"([0-9a-f]{12,40})?", commit.hash):
-        return f"{commit.hash!r} is not a hash of 12 to 40 digits; leave it out if it could not be found"
+        return f"{commit.hash!r} is not a hash of 12 to 40 digits; leave `hash` out if it could not be found"
     if bool(commit.mainline) == bool(commit.distribution):
-        return "say in which mainline release it is, or for a change of Debian's in which package versions"
+        return "give `mainline`, the first release that has it, or for a change by Debian `distribution`"
     if not commit.sentence.endswith("."):
-        return "one sentence for the user is missing"
+        return "`sentence` must be a sentence for the user that ends with a full stop"
     for release in commit.backports:
         if release_key(series_of(release)) >= release_key(series_of(commit.mainline)):
-            return f"{release} is no backport, its series has the commit from {commit.mainline}"
+            return f"{release} is not a backport: its series has the commit since {commit.mainline}"
     return ""
 
 
@@ -94,7 +94,7 @@ def _change(entry: _Change, where: str, commits: Mapping[str, Commit]) -> Change
     if type(entry.before) is type(entry.after) and entry.before == entry.after:
         raise UsageError(f"{where}: before and after are both {entry.before!r}")
     if entry.item and not entry.fact:
-        raise UsageError(f"{where}: item {entry.item!r} of which fact?")
+        raise UsageError(f"{where}: item {entry.item!r} without `fact`")
     return Change(
         entry.experiment,
         commits[entry.commit],

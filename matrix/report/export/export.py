@@ -1,4 +1,4 @@
-"""One run in the form another program wants."""
+"""Exports a run for other programs."""
 
 from __future__ import annotations
 

@@ -13,9 +13,8 @@ _REASON_CHARACTERS = 10_000
 
 
 def junit(analysis: Analysis) -> bytes:
-    """The XML.
-
-    What the kernel broke is a failure, what we broke an error, what it does not support is skipped.
+    """The XML. A failed cell is a failure, an unsupported one is skipped; `unstable` and `error`
+    are errors.
     """
     manifest = analysis.table.manifest
     by_kernel: dict[str, list[Record]] = {kernel.name: [] for kernel in manifest.kernels}

@@ -1,4 +1,4 @@
-"""The published JSON Schemas of what this project writes for machines.
+"""The published JSON Schemas of what conntrack-matrix writes for other programs.
 
 `python -m matrix.report.export.schema` writes them to docs/schema/.
 """
@@ -33,14 +33,12 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
         "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints",
     ),
     "upgrade": (UpgradeReport, "what `./invoke upgrade FROM TO --json` prints"),
-    "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's way in each cell"),
+    "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's history in each cell"),
 }
 
 
 def schemas() -> dict[str, bytes]:
-    """Each schema's file name and text, made from the types that are written, so that they cannot
-    disagree.
-    """
+    """Each schema's file name and text, made from the types that are written, so both agree."""
     made = {}
     for name, (kind, what) in _DOCUMENTS.items():
         schema = _cleaned(msgspec.json.schema(kind))
@@ -50,7 +48,7 @@ def schemas() -> dict[str, bytes]:
 
 
 def _cleaned(schema: Any) -> Any:
-    """Without the source's indentation in descriptions, which Python 3.13 strips and 3.11 keeps."""
+    """The schema with descriptions dedented, which Python 3.13 does itself and 3.11 does not."""
     if isinstance(schema, dict):
         return {
             key: (

@@ -30,15 +30,15 @@ COLUMNS = (
     "value",
     "number",
 )
-"""`value` is the fact in JSON, exact; `number` is it as a number where it is one (a bool is 0 or
-1). A cell without facts has one line.
+"""`value` is the fact in JSON; `number` is the same as a number if it is one (a bool is 0 or 1). A
+cell without facts has one line.
 """
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(manifest: Manifest, records: Sequence[Record]) -> str:
-    """The table as RFC 4180 has it, with a header."""
+    """The table as CSV by RFC 4180, with a header."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
@@ -50,7 +50,7 @@ def as_csv(manifest: Manifest, records: Sequence[Record]) -> str:
 def write_parquet(manifest: Manifest, records: Sequence[Record], path: Path) -> None:
     """The table as a Parquet file; the manifest is in its metadata under `manifest`."""
     import msgspec
-    import pyarrow as arrow  # a quarter of a second that only this export shall wait
+    import pyarrow as arrow  # takes a quarter of a second, so only this export loads it
     import pyarrow.parquet as parquet
 
     word = arrow.dictionary(arrow.int32(), arrow.string())
@@ -95,7 +95,7 @@ def _number(value: FactValue) -> float | None:
 
 
 def _inert(value: object) -> object:
-    """A guest's text must not become a formula in the spreadsheet that opens the file."""
+    """The value, quoted if a spreadsheet would take a guest's text for a formula."""
     return (
         f"'{value}"
         if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value)

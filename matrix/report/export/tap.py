@@ -13,11 +13,11 @@ from matrix.results.record import Record, Status
 
 
 def tap(records: Sequence[Record]) -> str:
-    """One test point per cell.
+    """One test point per cell, its facts as YAML.
 
-    `unsupported` is skipped; `unstable` is a TODO, since it neither holds nor fails; `fail`,
-    `crash` and `timeout` are not ok. Neither is `error`: it is no kernel's verdict, but TAP has no
-    other word that keeps our failure from looking green. The facts follow as YAML.
+    `unsupported` is skipped; `unstable` is a TODO, since it neither passes nor fails; `fail`,
+    `crash` and `timeout` are not ok. `error` is not ok either: the kernel did not fail, but TAP has
+    no other word that keeps a failure of the tool from looking like success.
     """
     return "\n".join(["TAP version 14", f"1..{len(records)}", *_points(records)]) + "\n"
 
@@ -58,5 +58,5 @@ def _scalar(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """On one line, with what would start a directive escaped."""
+    """The text on one line, with characters that would start a directive escaped."""
     return " ".join(shown(text, 200).split()).replace("\\", "\\\\").replace("#", "\\#")

@@ -1,1 +1,1 @@
-"""Reports as text: for a terminal, Markdown, and plans."""
+"""Reports as text: for a terminal, and as Markdown."""

@@ -1,4 +1,4 @@
-"""The catalogue as Markdown: every experiment in its own words."""
+"""The catalogue as Markdown: every experiment with its docstring."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def catalogue_page(catalogue: Mapping[str, Experiment], ledger: Ledger) -> str:
             f"{len(catalogue)} experiments, {cells} cells for each kernel. Written by `./invoke catalogue`"
             " from the experiments themselves."
         ),
-        "What kernels answered stands in [the reference run](../results/reference/README.md).",
+        "The answers of several kernels are in [the reference run](../results/reference/README.md).",
         "",
     ]
     for topic, members in topics:

@@ -43,7 +43,9 @@ def changes(analysis: Analysis) -> list[str]:
 
 
 def commit_line(commit: Commit) -> str:
-    """A commit in one line: what it means for a user, its title linked, where it is from on."""
+    """A commit in one line: its effect for a user, its title as a link, and the releases that first
+    held it.
+    """
     title = f"[{plain(commit.title)}]({commit.link})" if commit.link else plain(commit.title)
     where = ", ".join(
         [*([commit.mainline] if commit.mainline else []), *commit.backports, *commit.distribution]

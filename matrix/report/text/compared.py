@@ -1,4 +1,4 @@
-"""A comparison on the terminal: what differs, and how much does not."""
+"""Prints a comparison on the terminal: what differs, and how much is the same."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _WHOLE_CHARACTERS = 60
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """A line for each fact that is not the same, then the counts, what only one side has and what
-    now fails.
+    """Prints a line for each fact that is not the same, then the counts, the cells that now fail,
+    and those that only one side has.
     """
     differing = [fact for fact in comparison.facts if fact.difference.kind is not Kind.SAME]
     if differing:
@@ -82,7 +82,7 @@ def _table(facts: list[Compared], comparison: Comparison) -> Table:
 
 
 def _values(before: FactValue | None, after: FactValue | None) -> tuple[str, str]:
-    """Both values; an ellipsis stands for the items that long lists and maps have in common."""
+    """Both values; an ellipsis replaces the items that long lists and maps have in common."""
     whole = _value(before), _value(after)
     if before is None or after is None or max(map(len, whole)) <= _WHOLE_CHARACTERS:
         return whole

@@ -1,4 +1,4 @@
-"""What a run would do, for `--dry-run`."""
+"""Describes what a run would do, for `--dry-run`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vms.kernels.kernel import Kernel
 
 
 def plan_text(plan: Plan, command: Callable[[Kernel, int], str]) -> str:
-    """The cells of each kernel, and the command that starts its guests; `command` gives that for a
-    number of processors.
+    """The cells of each kernel, and the command that starts its guests; `command` returns it for a
+    kernel and a number of processors.
     """
     parts = [f"{len(plan.cells)} cells: {len(plan.kernels)} kernels, {len(plan.experiments)} experiments"]
     for kernel in plan.kernels:

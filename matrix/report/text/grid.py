@@ -1,4 +1,4 @@
-"""A table as lines of words, for the reports that are text: terminal and Markdown."""
+"""A table as lines of text, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FACT_CHARACTERS = 400
 class Word:
     """One cell of a line.
 
-    `changed`: differs from its left neighbour. `status` is set where the word is one, not a fact.
+    `changed`: the cell differs from its left neighbour. `status` is set if the text is or holds it.
     """
 
     text: str
@@ -36,8 +36,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """A row as text. `counts` are the facts whose values stand side by side in the heading as
-    `10/7/10/7`.
+    """A row as text. `counts` are the facts whose values are joined in the heading: `10/7/10/7`.
 
     `differing` has a line for each other fact that is not the same on every kernel, `everywhere`
     the value of each that is.
@@ -52,7 +51,7 @@ class Lines:
 def lines(row: Row) -> Lines:
     """The row as lines.
 
-    Its first few plain numbers stand in the heading, which is what one looks at first.
+    Its first few plain numbers are in the heading, since readers look there first.
     """
     records = [record for record in row.records if record and record.facts]
     counts = tuple(

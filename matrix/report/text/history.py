@@ -1,4 +1,4 @@
-"""Shows a fact's way as a table for a terminal."""
+"""A fact's history as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SPANS_SHOWN = 4
 
 
 def table(lines: Sequence[Line]) -> Table:
-    """One row per build, by experiment and variants that went the same way: its answer now, since
-    when, and those before, newest first.
+    """One row per build, grouped by experiment and variants: its answer now, since when, and the
+    earlier answers, newest first.
     """
     shown = Table(
         "experiment",

@@ -19,8 +19,8 @@ _FOLD_ROWS = 40
 def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
     """The whole report.
 
-    Cells that differ from their left neighbour are bold; with `evidence` a status leads to the
-    cell's directory.
+    Cells that differ from their left neighbour are bold; with `evidence` each cell links to its
+    directory.
     """
     table = analysis.table
     manifest, around = table.manifest, table.manifest.surroundings
@@ -61,7 +61,7 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
     if manifest.left_out:
         parts += [
             "",
-            f"Left out, since their archive no longer has them: {plain(', '.join(manifest.left_out))}.",
+            f"Left out, because their archive no longer has them: {plain(', '.join(manifest.left_out))}.",
         ]
     parts += _reasons(table)
     return "\n".join(parts) + "\n"

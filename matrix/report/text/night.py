@@ -1,4 +1,4 @@
-"""A night in ten lines that could be a mail, and its changes as JUnit."""
+"""A night as ten lines, for a mail, and its changes as JUnit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINK = re.compile(r"\(https://[^\s()]{,90}\)$")
 
 
 def summary(night: Night) -> str:
-    """At most ten lines; the first says it all, as a mail's subject should."""
+    """At most ten lines; the first is a summary, fit for a mail's subject."""
     lines = [f"conntrack-matrix {night.day}: {_verdict(night)}", *_about(night)]
     listed = [_item(item) for item in night.news]
     listed += [
@@ -36,7 +36,7 @@ def summary(night: Night) -> str:
 
 
 def junit_with_news(xml: bytes, night: Night) -> bytes:
-    """The run's JUnit with a suite of its changes, of which those nobody explained are failures."""
+    """The run's JUnit with a suite of its changes; those not explained are failures."""
     document = JUnitXml.fromstring(xml)
     suite = TestSuite("changes since the baseline")
     for item in night.news:
@@ -54,9 +54,9 @@ def junit_with_news(xml: bytes, night: Night) -> bytes:
 def _verdict(night: Night) -> str:
     unexpected = [item for item in night.news if item.verdict is not Verdict.EXPLAINED]
     parts = [
-        _count(len(unexpected), "change nobody explained", "changes nobody explained"),
+        _count(len(unexpected), "unexplained change", "unexplained changes"),
         _count(len(night.news) - len(unexpected), "explained change", "explained changes"),
-        _count(len(night.failures), "failure nobody accepted", "failures nobody accepted"),
+        _count(len(night.failures), "failure not accepted", "failures not accepted"),
         _count(
             night.counts.get("error", 0), "cell without a verdict (error)", "cells without a verdict (error)"
         ),
@@ -80,10 +80,10 @@ def _about(night: Night) -> Iterator[str]:
             f" ({night.seconds:.0f} s)"
         )
     if night.since_lock:
-        asked = ", so not asked" if night.locked else ""
+        not_run = ", so not run" if night.locked else ""
         yield (
-            f"newer than matrix.lock{asked}: {_names(night.since_lock)}; `./invoke lock --upgrade` takes"
-            " them in"
+            f"newer than matrix.lock{not_run}: {_names(night.since_lock)}; `./invoke lock --upgrade` adds"
+            " them"
         )
     if night.accepted is None:
         yield "no baseline is accepted yet; look at the report, then `./invoke accept --why ...`"
@@ -94,7 +94,7 @@ def _about(night: Night) -> Iterator[str]:
             f" {accepted.why}"
         )
     if night.accepted and (night.news or night.failures or night.waiting):
-        yield "`./invoke accept --why ...` makes these answers the accepted ones"
+        yield "`./invoke accept --why ...` accepts these answers"
     if night.run:
         yield f"report: results/{night.run}/report/index.html"
 
@@ -130,7 +130,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def _line(text: str) -> str:
-    """One line of bounded length; a link at its end stays whole."""
+    """The text on one line of bounded length; a link at its end is not cut."""
     if len(text) > _WIDTH:
         link = _LINK.search(text)
         end = f"… {link[0]}" if link else "…"

@@ -1,4 +1,4 @@
-"""A run as it goes: a live table on a terminal, a line per step elsewhere."""
+"""Shows the progress of a run: a live table on a terminal, a line per step elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLES = {Phase.WAITING: "dim", Phase.DONE: "green", Phase.FAILED: "bold red"}
 
 
 class LiveDisplay:
-    """One line per kernel, kept up to date. A context: the table stays as it was at its end."""
+    """A table with a line per kernel, kept up to date; it remains when the context ends."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,18 +37,18 @@ class LiveDisplay:
         self._console.print(Text(text))
 
     def changed(self, kernel: KernelProgress) -> None:
-        """Remembers the kernel."""
+        """Keeps the kernel's progress for the next tick."""
         self._kernels[kernel.name] = kernel
         if kernel.phase is Phase.FAILED:
             self.note(headline(kernel.message))
 
     def finished(self, record: Record) -> None:
-        """Prints what went wrong, if it did and is the cell's own."""
+        """Prints a cell that ended badly; not if its kernel never booted, which is printed once."""
         if record.status not in _GOOD and record.attempts:
             self.note(_cell(record))
 
     def tick(self) -> None:
-        """Draws the table anew."""
+        """Redraws the table."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         for kernel in self._kernels.values():
             counts = ", ".join(f"{number} {status}" for status, number in kernel.statuses.items() if number)
@@ -64,7 +64,7 @@ class LiveDisplay:
 
 
 class LineDisplay:
-    """A line whenever a kernel goes on or a cell goes wrong: for pipes and logs."""
+    """Prints a line when a kernel enters a phase or a cell ends badly: for pipes and logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -80,7 +80,7 @@ class LineDisplay:
         self._console.print(Text(text), soft_wrap=True)
 
     def changed(self, kernel: KernelProgress) -> None:
-        """Says what begins, or how it ended."""
+        """Prints the kernel's new phase, or how the kernel ended."""
         if kernel.phase is Phase.FAILED:
             self.note(f"{kernel.name}: {headline(kernel.message)}")
         elif kernel.phase is Phase.DONE:
@@ -90,16 +90,16 @@ class LineDisplay:
             self.note(f"{kernel.name}: {kernel.phase}")
 
     def finished(self, record: Record) -> None:
-        """Prints what went wrong, if it did and is the cell's own."""
+        """Prints a cell that ended badly; not if its kernel never booted, which is printed once."""
         if record.status not in _GOOD and record.attempts:
             self.note(_cell(record))
 
     def tick(self) -> None:
-        """Nothing moves here."""
+        """No-op: lines are printed as things happen."""
 
 
 def display(console: Console) -> LiveDisplay | LineDisplay:
-    """The display that fits where the output goes."""
+    """A live table for a terminal, lines for any other output."""
     return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
 
 

@@ -1,4 +1,4 @@
-"""A run on the terminal, as wide as it is; in a pipe nothing is cut."""
+"""Prints a run on the terminal, as wide as that is; in a pipe nothing is cut."""
 
 from __future__ import annotations
 
@@ -33,12 +33,11 @@ _REASON_CHARACTERS = 500
 
 
 def print_table(table: Table, console: Console) -> None:
-    """The matrix: kernels across, experiments down, what differs from its left neighbour marked
-    with `<`.
+    """Prints the matrix: kernels across, experiments down; `<` marks a cell that differs from its
+    left neighbour.
 
-    A terminal too narrow for all kernels gets several tables. Where the output is no terminal
-    nothing is folded: a line stays one line, and a value wider than its column moves those behind
-    it to the right.
+    A terminal too narrow for all kernels gets several tables. Other output is never folded: a value
+    wider than its column moves the rest of its line to the right.
     """
     rows = [lines(row) for row in table.rows]
     widths = _widths(table, rows)
@@ -63,7 +62,7 @@ def print_table(table: Table, console: Console) -> None:
 
 
 def print_failures(table: Table, console: Console) -> None:
-    """What is neither `pass` nor `unsupported`, with its reason; what has the same reason once."""
+    """Prints the cells that are neither `pass` nor `unsupported`, a line for each reason."""
     cells: dict[tuple[Status, str], tuple[list[str], list[str]]] = {}
     for row in table.rows:
         for record in row.records:
@@ -77,7 +76,7 @@ def print_failures(table: Table, console: Console) -> None:
 
 
 def print_unexplained(analysis: Analysis, console: Console) -> None:
-    """A line for each fact that changed and that the ledger does not explain, or contradicts."""
+    """Prints a line for each changed fact that the ledger does not explain, or contradicts."""
     kernels = analysis.table.kernels
     for row, change in analysis.unexplained:
         for fact in change.facts:
@@ -89,13 +88,13 @@ def print_unexplained(analysis: Analysis, console: Console) -> None:
 
 
 def headline(reason: str) -> str:
-    """The line of a reason that says most: a Python traceback's last one, else the first."""
+    """The most telling line of a reason: the last one of a Python traceback, else the first."""
     every = [line for line in reason.strip().splitlines() if line.strip()] or [""]
     return shown(every[-1 if every[0].startswith("Traceback ") else 0], _REASON_CHARACTERS)
 
 
 def summary(table: Table) -> str:
-    """How many cells ended how: `72 cells: 70 pass, 2 fail`."""
+    """The number of cells by status: `72 cells: 70 pass, 2 fail`."""
     return f"{sum(table.counts.values())} cells: " + ", ".join(
         f"{number} {status}" for status, number in table.counts.items() if number
     )
@@ -119,7 +118,7 @@ def _print_lines(
     columns: list[int],
     console: Console,
 ) -> None:
-    """Some lines of the matrix; each has the same widths, so that they stand under one another."""
+    """Prints some lines of the matrix, all with the same widths so that columns are aligned."""
     if console.is_terminal:
         console.print(_grid(rows, widths, columns))
         return
@@ -161,7 +160,7 @@ def _widths(table: Table, rows: list[Lines]) -> list[int]:
 
 
 def _fitting(widths: list[int], width: int) -> list[list[int]]:
-    """The kernels in as many tables as it takes for each to be as wide as the terminal at most."""
+    """The columns of each table, so that no table is wider than the terminal."""
     parts: list[list[int]] = [[]]
     left = width - widths[0]
     for column, need in enumerate(widths[1:]):

@@ -1,6 +1,4 @@
-"""An upgrade in plain sentences: as text for a terminal, as Markdown for a pull request or a
-ticket.
-"""
+"""Renders an upgrade report as text for a terminal, and as Markdown for a ticket."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ def upgrade_text(report: UpgradeReport, width: int) -> str:
         for sentence, reason in more.commits:
             lines += [f"- {sentence}", f"  {_reason(reason)}"]
     if groups:
-        lines += ["", f"To see it happen: {again(report)}"]
+        lines += ["", f"To reproduce it: {again(report)}"]
     return "\n".join(_wrapped(line, width) for line in lines) + "\n"
 
 
@@ -60,7 +58,7 @@ def upgrade_markdown(report: UpgradeReport) -> str:
         parts += [f"- {plain(sentence)} {_linked(reason)}" for sentence, reason in more.commits]
         parts += ["", "</details>"]
     if groups:
-        parts += ["", f"To see it happen: `{again(report)}`"]
+        parts += ["", f"To reproduce it: `{again(report)}`"]
     return "\n".join(parts) + "\n"
 
 
@@ -97,7 +95,9 @@ def _sentence(entry: Entry) -> str:
     if not entry.together:
         return entry.sentence
     numbers = _numbers(entry.together)
-    return f"{entry.sentence} Together with {numbers}." if entry.sentence else f"By {numbers} together."
+    return (
+        f"{entry.sentence} Together with {numbers}." if entry.sentence else f"Caused by {numbers} together."
+    )
 
 
 def _reason(reason: Reason) -> str:
@@ -115,7 +115,7 @@ def _numbers(numbers: tuple[int, ...]) -> str:
 
 
 def _both(paths: tuple[str, ...]) -> str:
-    """Both directories in one word that a shell takes apart, if only one part of the path differs:
+    """Both directories as one pattern that a shell expands, if only one part of the path differs:
     `results/RUN/cells/{6.1,6.12}/x`.
     """
     before, *after = [Path(path).parts for path in paths]

@@ -8,15 +8,15 @@ from matrix.analysis.upgrade import Severity
 SEVERITIES = {
     Severity.BREAKING: (
         "What breaks",
-        "Expectations that hold on every other kernel do not hold here. Do not upgrade before you know why.",
+        "An invariant that other kernels satisfy fails here. Do not upgrade before you know why.",
     ),
     Severity.REGRESSION: (
         "Fixes that you lose",
-        "The older kernel has these by backport, the newer one does not.",
+        "The older kernel has them as backports, the newer one lacks them.",
     ),
-    Severity.REMOVED: ("What is no longer there", "Search your rules and scripts for it."),
+    Severity.REMOVED: ("What is no longer supported", "Search your rules and scripts for it."),
     Severity.UNEXPLAINED: (
-        "What changes, and no known commit explains it",
+        "Changes that no known commit explains",
         "Look at the evidence: these may be regressions.",
     ),
     Severity.IMPROVED: ("What works now", ""),
@@ -30,33 +30,33 @@ IMPACTS = {
         ),
     ),
     Impact.CONFIGURATION: (
-        "Settings and rules that are no longer taken",
+        "Settings and rules that are no longer accepted",
         (
             "Search sysctl files, module options and rule sets for them: a script that stops at the first"
             " error stops there."
         ),
     ),
     Impact.CLASSIFICATION: (
-        "Packets that are judged otherwise, or get through now",
+        "Packets classified differently, or now accepted",
         (
-            "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they see other packets"
-            " than before."
+            "Look at rules that match ct state (INVALID, NEW, ESTABLISHED, UNTRACKED): they now match other"
+            " packets."
         ),
     ),
     Impact.LIFETIME: (
-        "How long entries live",
+        "Lifetimes of entries",
         (
-            "Look at limits and timeouts that were tuned to the older kernel, at idle connections and at what"
-            " replaces ended ones."
+            "Look at limits and timeouts that were tuned to the older kernel, at idle connections, and at"
+            " connections that reuse the ports of closed ones."
         ),
     ),
-    Impact.OTHER: ("What else behaves otherwise", ""),
+    Impact.OTHER: ("Other changes in behaviour", ""),
     Impact.OBSERVABILITY: (
         "What tools and monitoring see",
         "Look at alerts, exporters and scripts that read counters, listings, events or the kernel's log.",
     ),
     Impact.FEATURES: (
-        "What can be set or matched now",
-        "Nothing has to be done; ways around the lack of it may go.",
+        "New settings and matches",
+        "No action is needed; workarounds for their absence can be removed.",
     ),
 }

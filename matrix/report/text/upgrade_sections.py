@@ -1,4 +1,4 @@
-"""The report of an upgrade in sections and sentences, before it is text or Markdown."""
+"""An upgrade report as sections of sentences, to be rendered as text or Markdown."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vms.kernels.order import release_key, series_of
 
 _WORD_CHARACTERS = 300
 _WHOLE_CHARACTERS = 40
-"""A list or map of so few characters is told as a whole, of a longer one what differs."""
+"""A list or map of at most this many characters is printed whole; of a longer one, what differs."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A commit and since when which kernel has it."""
+    """A commit, and since which release which kernel has it."""
 
     title: str
     since: str
@@ -33,8 +33,8 @@ class Reason:
 class Entry:
     """One thing that changes.
 
-    `together` are numbers of other entries that it is the doing of as well; `paths` lead to its
-    evidence.
+    `together`: numbers of the other entries whose commits also contribute; `against`: commits from
+    which the ledger predicts another change; `paths`: the cells' directories with the evidence.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Section:
-    """Entries of one kind, and what to do about them."""
+    """Entries of one kind, and advice for the reader."""
 
     heading: str
     advice: str
@@ -64,48 +64,48 @@ class Unseen:
 
 
 def title(report: UpgradeReport) -> str:
-    """What the report is about."""
+    """The report's title: both builds."""
     return f"From {_build(report.left)} to {_build(report.right)}"
 
 
 def overview(report: UpgradeReport) -> str:
-    """The whole in some sentences."""
+    """A few sentences: how many cells differ, and how much of that is explained."""
     if not report.compared:
         return (
-            "No cell was answered by both, so there is nothing to compare; what follows is what the ledger"
-            " knows of the two builds."
+            "No cell was answered by both kernels, so there is nothing to compare. The rest is what the"
+            " ledger says about the two builds."
         )
     explained = {commit.key for item in report.items for commit in item.commits}
     unexplained = sum(not item.commits for item in report.items)
     said = [
-        f"Both answered {report.compared} cells; {_count(report.differing, 'cell is', 'cells are')} answered"
-        " differently."
+        f"Both kernels answered {report.compared} cells;"
+        f" {_count(report.differing, 'cell differs', 'cells differ')}."
     ]
     if explained:
         said.append(
             f"{_count(len(explained), 'known change explains', 'known changes explain')}"
-            f" {'most of that' if unexplained else 'that'}."
+            f" {'most of these' if unexplained else 'them'}."
         )
     if unexplained:
-        said.append(f"For {_count(unexplained, 'difference', 'differences')} no known change does.")
+        said.append(f"No known change explains {_count(unexplained, 'difference', 'differences')}.")
     if report.not_compared:
         said.append(
             f"{_count(report.not_compared, 'cell', 'cells')} could not be compared: not run on both,"
-            " unstable, or an error of ours."
+            " unstable, or ended in error."
         )
     return " ".join(said)
 
 
 def again(report: UpgradeReport) -> str:
-    """The command that asks both kernels again."""
+    """The command that runs an experiment on both kernels again."""
     return f"./invoke matrix -k {report.left.name} -k {report.right.name} -e EXPERIMENT"
 
 
 def sections(report: UpgradeReport) -> tuple[Section, ...]:
-    """The report's items, the most consequential first. A commit's sentence is said once, where
-    the commit is alone if it is anywhere.
+    """The report's items in sections, the most serious first.
 
-    What only several of them together explain comes last and refers to them.
+    Each commit's sentence appears once, preferably in the entry that this commit alone explains.
+    Items that several such commits explain together come last and refer to those entries.
     """
     alone = {item.commits[0].key for item in report.items if len(item.commits) == 1}
     joint = [
@@ -115,7 +115,7 @@ def sections(report: UpgradeReport) -> tuple[Section, ...]:
     ]
     grouped = list(_grouped([item for item in report.items if item not in joint]))
     if joint:
-        grouped.append((("What several of these do together", ""), joint))
+        grouped.append((("Combined effects", ""), joint))
     counter = itertools.count(1)
     numbered = [(words, [(next(counter), item) for item in items]) for words, items in grouped]
     homes: dict[str, int] = {}
@@ -130,7 +130,7 @@ def sections(report: UpgradeReport) -> tuple[Section, ...]:
 
 
 def unseen(report: UpgradeReport) -> tuple[Unseen, ...]:
-    """What the ledger knows beyond the items."""
+    """Commits of the ledger that only one of the kernels has, beyond those of the items."""
     kinds = (
         ("Fixes that you lose, not seen by any cell that was run", report.unseen_lost, True),
         ("Known changes that no cell that was run shows", report.unseen_gained, False),
@@ -143,9 +143,7 @@ def unseen(report: UpgradeReport) -> tuple[Unseen, ...]:
 
 
 def _grouped(items: list[UpgradeItem]) -> Iterator[tuple[tuple[str, str], list[UpgradeItem]]]:
-    """Chapters under their heading and advice: changes that are explained and break nothing by what
-    they bear on.
-    """
+    """The items under their heading and advice: by severity, and explained changes by impact."""
     for severity in Severity:
         of = [item for item in items if item.severity is severity]
         if severity is not Severity.CHANGED and of:
@@ -166,7 +164,7 @@ def _entry(number: int, item: UpgradeItem, report: UpgradeReport, homes: dict[st
         sentence = shown(item.evidence[0].question) or item.evidence[0].experiment
     return Entry(
         number,
-        f"{'No longer so: ' if lost and here else ''}{sentence}",
+        f"{'No longer true: ' if lost and here else ''}{sentence}",
         tuple(_reason(commit, report, lost=lost) for commit in here),
         elsewhere,
         tuple(Reason(commit.title, "", commit.link) for commit in item.against),
@@ -187,7 +185,7 @@ def _seen(evidence: Evidence) -> str:
 
 
 def _was_is(before: FactValue | None, after: FactValue | None) -> str:
-    """The two values; of long lists and maps what differs between them."""
+    """Both values; of long lists and maps, what differs between them."""
     was, now = _value(before), _value(after)
     if max(len(was), len(now)) > _WHOLE_CHARACTERS:
         differing = delta(before, after)
@@ -232,7 +230,7 @@ def _status(value: FactValue | None) -> str:
 
 
 def _value(value: FactValue | None) -> str:
-    return "not there" if value is None else _short(in_words(shown_value(value)))
+    return "absent" if value is None else _short(in_words(shown_value(value)))
 
 
 def _short(text: str) -> str:

@@ -77,7 +77,7 @@ def test_an_interrupted_run_is_kept_and_said_to_go_on(
     assert not (tmp_path / "latest/report").exists()
     seen = Seen()
     result = run(FakeGuests(), tmp_path, display=seen)
-    assert any("going on with run" in note and "1 of 2 cells are done" in note for note in seen.notes)
+    assert any("resuming run" in note and "1 of 2 cells are done" in note for note in seen.notes)
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
     assert sum(result.analysis.table.counts.values()) == 2
 

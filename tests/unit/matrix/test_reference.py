@@ -34,7 +34,7 @@ def test_a_reference_that_answers_everything_lacks_nothing() -> None:
 
 
 def test_a_cell_that_was_never_asked_is_named() -> None:
-    assert lacking([USER], CATALOGUE) == ["asked [scope=root] is not asked"]
+    assert lacking([USER], CATALOGUE) == ["asked [scope=root] was not run"]
 
 
 def test_a_fact_that_was_declared_since_is_named() -> None:

@@ -149,7 +149,7 @@ def test_a_kernel_and_a_run_cannot_be_compared(tmp_path: Path) -> None:
 
 def test_what_is_neither_run_nor_kernel_says_what_there_is(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
-    with pytest.raises(UsageError, match=r"asked were: 6\.1\.2"):
+    with pytest.raises(UsageError, match=r"answers of: 6\.1\.2"):
         read_side("4.2", tmp_path, pytest.fail)
 
 

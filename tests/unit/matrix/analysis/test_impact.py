@@ -1,4 +1,4 @@
-"""Changes as they were seen between real kernels, and what they bear on."""
+"""Changes as they were seen between real kernels, and what they affect."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from matrix.results.record import FactValue
         ("new", None, 3, Impact.OTHER),
     ],
 )
-def test_the_values_tell_what_a_change_bears_on(
+def test_the_values_of_a_change_decide_its_impact(
     fact: str, before: FactValue | None, after: FactValue | None, expected: Impact
 ) -> None:
     assert impact_of(fact, "", before, after) is expected
 
 
-def test_what_the_fact_is_about_tells_the_rest() -> None:
+def test_the_meaning_of_a_fact_decides_where_its_values_do_not() -> None:
     assert (
         impact_of(
             "dmesg", "what the kernel logged, each line once", ["table full"], ["table full in netns N"]

@@ -1,4 +1,4 @@
-"""The report of an upgrade: gravest first, each difference told once, by the commit behind it."""
+"""Upgrade reports: every difference once, by its commit, the most serious first."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def report(results: Path, *records: Record) -> UpgradeReport:
     return upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), LEDGER, CATALOGUE)
 
 
-def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
+def test_items_are_grouped_by_commit_the_most_serious_first(tmp_path: Path) -> None:
     found = report(
         tmp_path,
         *(cell(LEFT, "lookup", scope=scope, steps=9) for scope in ("root", "user")),
@@ -112,7 +112,7 @@ def test_gravest_first_and_each_by_its_commit(tmp_path: Path) -> None:
     assert [commit.key for commit in found.unseen_gained] == ["quiet"]
 
 
-def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None:
+def test_the_text_names_facts_values_commits_and_evidence(tmp_path: Path) -> None:
     text = upgrade_text(
         report(
             tmp_path,
@@ -126,7 +126,7 @@ def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None
         0,
     )
     assert text.startswith("From 6.1.9 (cloud, 6.1.9-1, sid) to 6.12.9 (cloud, 6.12.9-1, sid)")
-    assert "1. No longer so: Drops are counted right." in text
+    assert "1. No longer true: Drops are counted right." in text
     assert (
         "netfilter: count right; in mainline since 7.0, in 6.1 since 6.1.8, not in 6.12.9."
         " https://git.kernel.org" in text
@@ -135,20 +135,20 @@ def test_the_text_tells_it_to_somebody_who_was_not_there(tmp_path: Path) -> None
     assert "- tun: answered before, unsupported now: the kernel's words" in text
     assert "3. Flows are found faster." in text
     assert f"evidence: {tmp_path.name}/run-1/cells/{{6.1.9,6.12.9}}/lookup/scope=root" in text
-    assert "To see it happen: ./invoke matrix -k 6.1.9 -k 6.12.9 -e EXPERIMENT" in text
+    assert "To reproduce it: ./invoke matrix -k 6.1.9 -k 6.12.9 -e EXPERIMENT" in text
     assert (
         text.index("Fixes that you lose")
-        < text.index("## What is no longer there")
-        < text.index("## What else behaves otherwise")
+        < text.index("## What is no longer supported")
+        < text.index("## Other changes in behaviour")
     )
     assert "## Known changes that no cell that was run shows" in text
 
 
-def test_explained_changes_are_no_alarm(tmp_path: Path) -> None:
+def test_an_upgrade_with_explained_changes_ends_with_0(tmp_path: Path) -> None:
     assert report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3)).exit_code == 0
 
 
-def test_what_contradicts_the_ledger_is_unexplained_and_names_the_entry(tmp_path: Path) -> None:
+def test_a_change_that_contradicts_the_ledger_is_unexplained_and_names_the_commit(tmp_path: Path) -> None:
     found = report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=99))
     assert [(item.severity, item.against) for item in found.items] == [(Severity.UNEXPLAINED, (FASTER,))]
     assert "This is not what the ledger expects of: netfilter: go faster" in upgrade_text(found, 0)
@@ -165,7 +165,7 @@ def test_errors_and_unstable_cells_are_not_compared(tmp_path: Path) -> None:
     assert (found.compared, found.items, found.not_compared) == (0, (), 2)
 
 
-def test_the_newest_build_of_a_series_and_the_newest_answer_are_taken(tmp_path: Path) -> None:
+def test_a_series_means_its_newest_build_and_a_cell_its_newest_answer(tmp_path: Path) -> None:
     save(
         tmp_path,
         2,
@@ -198,22 +198,22 @@ def test_a_run_that_cannot_be_read_is_left_out_and_reported(tmp_path: Path) -> N
     assert "its schema is 9" in complaint
 
 
-def test_a_kernel_that_was_never_asked_is_said(tmp_path: Path) -> None:
+def test_a_kernel_without_answers_is_refused_with_those_that_have_some(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError,
-        match=r"no run has asked a kernel '6.6' \(asked were: none yet\); `./invoke matrix -k 6.6` asks it",
+        match=r"no run has answers of a kernel '6.6' \(there are answers of: none yet\); run `./invoke",
     ):
         read_answers(tmp_path, pytest.fail).pick("6.6")
 
 
-def test_wrapping_keeps_paths_and_links_whole(tmp_path: Path) -> None:
+def test_wrapping_does_not_break_paths_or_links(tmp_path: Path) -> None:
     found = report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
     lines = upgrade_text(found, 40).splitlines()
     assert any(line.endswith("https://git.kernel.org/torvalds/c/aaaaaaaaaaaa") for line in lines)
     assert any(line.endswith("cells/{6.1.9,6.12.9}/lookup/scope=root") for line in lines)
 
 
-def test_hostile_answers_are_shown_harmless_and_short(tmp_path: Path) -> None:
+def test_hostile_values_are_escaped_and_cut(tmp_path: Path) -> None:
     hostile = "\x1b[31m\n## Fixes\n" + "A" * 100_000
     bad = Record(RIGHT, "tun", {"scope": "root"}, Status.UNSUPPORTED, {}, hostile)
     text = upgrade_text(
@@ -235,7 +235,7 @@ MANY = Commit("many", "netfilter: a, b", Confirmed.SOURCE, "Much is listed other
 MORE = Commit("more", "netfilter: c", Confirmed.SOURCE, "More is counted.", "eeeeeeeeeeee", "6.7")
 
 
-def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path) -> None:
+def test_an_item_of_several_commits_refers_to_the_entries_of_each(tmp_path: Path) -> None:
     names = {"a": 1, "b": 2, "c": 3}
     catalogue = {
         "inventory": make_experiment(
@@ -261,7 +261,7 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
     answers = read_answers(tmp_path, pytest.fail)
     text = upgrade_text(upgrade(answers, answers.pick("6.1"), answers.pick("6.12"), ledger, catalogue), 0)
     assert text.count(MANY.sentence) == text.count(MORE.title) == 1
-    assert "## What several of these do together\n\n3. By 1 and 2 together.\n" in text
+    assert "## Combined effects\n\n3. Caused by 1 and 2 together.\n" in text
     assert "- inventory: names (the names) was a 1, b 2, c 3; is b 2, c 3, d 4\n" in text
 
 
@@ -286,7 +286,7 @@ def test_what_several_commits_did_refers_to_what_each_of_them_did(tmp_path: Path
         (["one", "two"], ["one", "three"], "was one, two; is one, three"),
     ],
 )
-def test_of_long_values_what_differs_is_told(
+def test_of_long_values_only_the_difference_is_printed(
     tmp_path: Path, before: FactValue, after: FactValue, said: str
 ) -> None:
     assert said in upgrade_text(
@@ -294,7 +294,7 @@ def test_of_long_values_what_differs_is_told(
     )
 
 
-def test_a_run_without_evidence_is_not_said_to_have_any(tmp_path: Path) -> None:
+def test_a_run_without_cells_has_no_evidence_lines(tmp_path: Path) -> None:
     save(tmp_path, 1, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
     (tmp_path / "run-1" / "cells").rmdir()
     answers = read_answers(tmp_path, pytest.fail)
@@ -303,7 +303,7 @@ def test_a_run_without_evidence_is_not_said_to_have_any(tmp_path: Path) -> None:
     assert "evidence:" not in upgrade_text(found, 0)
 
 
-def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
+def test_markdown_escapes_values_of_guests(tmp_path: Path) -> None:
     hostile = "</details><script>x</script> [a](b) `c` | *d*"
     found = report(
         tmp_path,
@@ -324,7 +324,7 @@ def test_markdown_says_the_same_and_lets_no_answer_act(tmp_path: Path) -> None:
     assert text.count("<details>") == text.count("</details>") == 4
 
 
-def test_answers_to_variants_that_an_experiment_no_longer_has_are_left_out(tmp_path: Path) -> None:
+def test_variants_that_an_experiment_no_longer_has_are_not_compared(tmp_path: Path) -> None:
     old = [
         Record(kernel, "lookup", {"family": "ipv4"}, Status.PASS, {"steps": steps})
         for kernel, steps in ((LEFT, 9), (RIGHT, 3))

@@ -157,7 +157,7 @@ def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house:
     ("locked", "said"),
     [
         (False, "newer than matrix.lock: 6.12.10; `./invoke lock"),
-        (True, "newer than matrix.lock, so not asked: 6.12.10; `./invoke lock"),
+        (True, "newer than matrix.lock, so not run: 6.12.10; `./invoke lock"),
     ],
 )
 def test_kernels_that_the_lock_does_not_hold_are_named(house: House, *, locked: bool, said: str) -> None:

@@ -58,9 +58,9 @@ def test_a_commit_without_a_hash_has_no_link(tmp_path: Path) -> None:
     ("text", "instead", "says"),
     [
         ("0123456789ab", "not-a-hash", "fix: 'not-a-hash' is not a hash"),
-        ('mainline = "6.3"\n', "", "fix: say in which mainline release"),
-        ('"6.1.20"', '"6.3.1"', "fix: 6.3.1 is no backport"),
-        ("It works.", "", "fix: one sentence"),
+        ('mainline = "6.3"\n', "", "fix: give `mainline`, the first release"),
+        ('"6.1.20"', '"6.3.1"', "fix: 6.3.1 is not a backport"),
+        ("It works.", "", "fix: `sentence` must be"),
         ('"changelog"', '"hearsay"', "Invalid enum value 'hearsay'"),
         ("sentence", "sentense", "unknown field `sentense`"),
         ("[surveyed]", "[surveyed", "commits.toml"),
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_a_commit_is_said(tmp_path: Path, text: str, instead:
     [
         ('"fix"', '"fox"', "entry 1, table-full: there is no commit 'fox'"),
         ("after = 7", "after = 10", "before and after are both 10"),
-        ('fact = "flows"', 'item = "dccp"', "item 'dccp' of which fact?"),
+        ('fact = "flows"', 'item = "dccp"', "item 'dccp' without `fact`"),
     ],
 )
 def test_what_is_wrong_with_a_change_is_said(tmp_path: Path, text: str, instead: str, says: str) -> None:

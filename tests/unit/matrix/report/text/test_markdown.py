@@ -43,6 +43,6 @@ def test_without_evidence_nothing_links_to_cells() -> None:
 def test_builds_that_are_gone_are_said_to_be_left_out() -> None:
     assert "Left out" not in markdown(analysis())
     lacking = analysis(left_out=("6.12.90-1", "6.12.91-<b>1"))
-    assert "Left out, since their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(
+    assert "Left out, because their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(
         lacking
     )
