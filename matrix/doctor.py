@@ -28,6 +28,6 @@ def examine(root: Path, config: Config, accelerator: str) -> Iterator[Finding]:
         yield Finding("kernels", True, ", ".join(kernel.name for kernel in kernels))
         chosen = machines.accelerator(kernels)
     except MatrixError as error:
-        yield Finding("accelerator", False, str(error), "mend what is named above, or use --accel tcg")
+        yield Finding("accelerator", False, str(error), "fix the problem above, or use --accel tcg")
     else:
         yield Finding("accelerator", True, f"{chosen.name}: {chosen.why}")

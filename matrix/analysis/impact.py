@@ -95,7 +95,7 @@ def _collected(value: FactValue | None) -> list[str] | dict[str, int]:
 
 
 def _total(value: FactValue | None) -> int:
-    """A number to see more or less by; of words, whether there is anything."""
+    """A number that tells more from less: a map's sum; of text 1, or 0 for absent and `none`."""
     if isinstance(value, dict):
         return sum(value.values())
     return int(value) if isinstance(value, (bool, int)) else int(value not in (None, "none"))

@@ -23,7 +23,7 @@ def run(guests: FakeGuests, results: Path, plan: Plan = PLAN, display: Seen | No
     return run_matrix(RunRequest(plan, CATALOGUE, EMPTY, guests, results, 2, ("matrix",), display or Seen()))
 
 
-def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) -> None:
+def test_a_run_ends_with_its_reports_and_notes_the_accelerator(tmp_path: Path) -> None:
     seen = Seen()
     result = run(FakeGuests(), tmp_path, display=seen)
     assert result.analysis.exit_code == 0
@@ -37,21 +37,21 @@ def test_a_run_ends_with_its_reports_and_says_which_accelerator(tmp_path: Path) 
     assert sum(result.analysis.table.counts.values()) == 2
 
 
-def test_a_kernel_that_breaks_an_invariant_makes_it_1(tmp_path: Path) -> None:
+def test_a_broken_invariant_makes_the_exit_code_1(tmp_path: Path) -> None:
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
         return answer(request, facts={"flows": 11 if kernel == "6.1.2" else 10})
 
     assert run(FakeGuests(behave), tmp_path).analysis.exit_code == 1
 
 
-def test_guests_that_are_lost_make_it_3(tmp_path: Path) -> None:
+def test_lost_guests_make_the_exit_code_3(tmp_path: Path) -> None:
     def behave(_kernel: str, _request: dict[str, Any]) -> bytes:
         raise LostGuest("gone")
 
     assert run(FakeGuests(behave), tmp_path).analysis.exit_code == 3
 
 
-def test_a_change_that_the_ledger_does_not_explain_makes_it_1(tmp_path: Path) -> None:
+def test_an_unexplained_change_makes_the_exit_code_1(tmp_path: Path) -> None:
     def behave(kernel: str, request: dict[str, Any]) -> bytes:
         return answer(request, facts={"flows": 9 if kernel == "6.1.2" else 10})
 
@@ -62,9 +62,7 @@ def test_a_change_that_the_ledger_does_not_explain_makes_it_1(tmp_path: Path) ->
     assert result.analysis.exit_code == 1
 
 
-def test_an_interrupted_run_is_kept_and_said_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_is_resumed_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matrix.run.executor.interrupt", lambda: None)
 
     class Interrupting(Seen):

@@ -33,11 +33,11 @@ def test_a_reference_that_answers_everything_lacks_nothing() -> None:
     assert lacking([USER, ROOT], CATALOGUE) == []
 
 
-def test_a_cell_that_was_never_asked_is_named() -> None:
+def test_a_cell_that_never_ran_is_lacking() -> None:
     assert lacking([USER], CATALOGUE) == ["asked [scope=root] was not run"]
 
 
-def test_a_fact_that_was_declared_since_is_named() -> None:
+def test_a_fact_that_was_declared_after_the_run_is_lacking() -> None:
     wider = {"asked": replace(ASKED, facts=(*ASKED.facts, Fact("state", str, "state")))}
     assert lacking([USER, ROOT], wider) == [
         "asked [scope=user] has no state",
@@ -45,7 +45,7 @@ def test_a_fact_that_was_declared_since_is_named() -> None:
     ]
 
 
-def test_a_cell_that_no_kernel_supports_was_asked_all_the_same() -> None:
+def test_a_cell_that_no_kernel_supports_is_not_lacking() -> None:
     unsupported = replace(ROOT, status=Status.UNSUPPORTED, facts={}, reason="ENOENT")
     assert lacking([USER, unsupported], CATALOGUE) == []
 
@@ -54,7 +54,7 @@ KERNELS = (KernelEntry("6.1.1", "debian:6.1.1", "6.1", "6.1.1", "cloud", "6.1.1-
 FIRST = Manifest("first", "plan", "now", ("matrix",), 2, ("asked", "other"), KERNELS, SURROUNDINGS)
 
 
-def test_later_runs_bring_newer_answers() -> None:
+def test_a_later_run_replaces_the_answers_of_an_earlier_one() -> None:
     other = replace(USER, experiment="other")
     later = replace(FIRST, run="second", experiments=("asked",))
     manifest, records = together([(FIRST, [USER, other]), (later, [replace(USER, facts={"flows": 2})])])
@@ -63,7 +63,7 @@ def test_later_runs_bring_newer_answers() -> None:
     assert {(record.experiment, record.facts["flows"]) for record in records} == {("asked", 2), ("other", 1)}
 
 
-def test_runs_of_other_kernels_do_not_go_together() -> None:
+def test_runs_of_different_kernels_cannot_be_joined() -> None:
     with pytest.raises(UsageError, match="different kernels"):
         together(
             [(FIRST, [USER]), (replace(FIRST, kernels=(replace(KERNELS[0], id="debian:6.1.2"),)), [USER])]

@@ -44,13 +44,13 @@ def test_an_unstable_cell_is_no_change() -> None:
     assert set(kinds(UNSTABLE, BEFORE).values()) == {Kind.UNSTABLE}
 
 
-def test_what_is_no_longer_supported_says_so() -> None:
+def test_a_cell_that_is_no_longer_supported_has_that_kind() -> None:
     assert set(kinds(BEFORE, UNSUPPORTED).values()) == {Kind.UNSUPPORTED}
     assert set(kinds(UNSUPPORTED, BEFORE).values()) == {Kind.APPEARED}
     assert kinds(UNSUPPORTED, replace(UNSUPPORTED, reason="other words")) == {"": Kind.SAME}
 
 
-def test_a_crash_takes_the_facts_with_it() -> None:
+def test_facts_disappear_in_a_crash() -> None:
     assert set(kinds(BEFORE, CRASH).values()) == {Kind.DISAPPEARED}
     assert kinds(UNSUPPORTED, CRASH) == {"": Kind.CHANGED}
 
@@ -58,15 +58,15 @@ def test_a_crash_takes_the_facts_with_it() -> None:
 @pytest.mark.parametrize(
     ("kind", "change"), [(Kind.SAME, False), (Kind.LOST, False), (Kind.UNSTABLE, False), (Kind.CHANGED, True)]
 )
-def test_only_what_kernels_said_differently_is_a_change(kind: Kind, change: bool) -> None:
+def test_only_different_answers_of_kernels_are_a_change(kind: Kind, change: bool) -> None:
     assert kind.is_change is change
 
 
-def test_true_is_not_one() -> None:
+def test_a_fact_that_went_from_true_to_1_has_changed() -> None:
     assert kinds(replace(BEFORE, facts={"x": True}), replace(BEFORE, facts={"x": 1})) == {"x": Kind.CHANGED}
 
 
-def test_neighbours_step_over_what_cannot_be_compared() -> None:
+def test_neighbours_skip_cells_that_cannot_be_compared() -> None:
     assert list(neighbours([BEFORE, ERROR, None, UNSTABLE, AFTER, CRASH])) == [
         (0, 4, BEFORE, AFTER),
         (4, 5, AFTER, CRASH),
@@ -74,7 +74,7 @@ def test_neighbours_step_over_what_cannot_be_compared() -> None:
 
 
 @pytest.mark.parametrize(("after", "kind"), [(UNSUPPORTED, Kind.UNSUPPORTED), (CRASH, Kind.DISAPPEARED)])
-def test_where_one_side_has_no_facts_that_is_the_one_difference(after: Record, kind: Kind) -> None:
+def test_two_cells_of_which_one_has_no_facts_have_one_difference(after: Record, kind: Kind) -> None:
     assert differences(BEFORE, after) == [Difference("", kind, "answered", after.status.value)]
     assert differences(after, BEFORE) == [Difference("", Kind.APPEARED, after.status.value, "answered")]
     assert [difference.fact for difference in differences(BEFORE, AFTER)] == ["raw", "new", "old"]

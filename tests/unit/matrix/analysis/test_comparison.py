@@ -83,14 +83,14 @@ def test_two_runs_are_compared_kernel_by_kernel(tmp_path: Path) -> None:
     assert result(tmp_path, "2026-01-01", str(tmp_path / "2026-01-01")).exit_code == 0
 
 
-def test_one_kernel_in_two_runs(tmp_path: Path) -> None:
+def test_one_kernel_is_compared_in_two_runs(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
     write(tmp_path, "2026-01-02", [record("6.1.2", flows=5), record("6.12.3", flows=3)])
     found = result(tmp_path, "2026-01-01:6.12", "latest:6.12.3")
     assert [(fact.difference.before, fact.difference.after) for fact in found.facts] == [(2, 3)]
 
 
-def test_variants_in_which_the_same_became_of_a_fact_are_told_once(tmp_path: Path) -> None:
+def test_variants_with_the_same_difference_are_one_fact(tmp_path: Path) -> None:
     cells = [
         record(kernel, frontend, flows=flows)
         for kernel, flows in (("6.1.2", 1), ("6.12.3", 2))
@@ -113,7 +113,7 @@ def test_an_error_is_lost_and_no_change(tmp_path: Path) -> None:
     assert found.exit_code == 3
 
 
-def test_what_fails_now_and_did_not_makes_it_1(tmp_path: Path) -> None:
+def test_a_cell_that_now_fails_makes_the_exit_code_1(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
     write(tmp_path, "2026-01-02", [record("6.1.2", status=Status.FAIL, flows=1)])
     found = result(tmp_path, "2026-01-01", "2026-01-02")
@@ -129,7 +129,7 @@ def explaining(after: int) -> Ledger:
     )
 
 
-def test_the_ledger_explains_or_is_contradicted(tmp_path: Path) -> None:
+def test_a_comparison_has_the_ledgers_verdicts(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1), record("6.12.3", flows=2)])
     explained = result(tmp_path, "6.1", "6.12", explaining(2))
     assert [(fact.verdict, fact.commits) for fact in explained.facts] == [
@@ -147,13 +147,13 @@ def test_a_kernel_and_a_run_cannot_be_compared(tmp_path: Path) -> None:
         result(tmp_path, "2026-01-01", "6.1")
 
 
-def test_what_is_neither_run_nor_kernel_says_what_there_is(tmp_path: Path) -> None:
+def test_a_side_that_is_neither_run_nor_kernel_is_refused_with_the_known_kernels(tmp_path: Path) -> None:
     write(tmp_path, "2026-01-01", [record("6.1.2", flows=1)])
     with pytest.raises(UsageError, match=r"answers of: 6\.1\.2"):
         read_side("4.2", tmp_path, pytest.fail)
 
 
-def test_it_prints_what_differs_and_counts_the_rest(tmp_path: Path) -> None:
+def test_a_comparison_prints_differences_and_counts_equal_facts(tmp_path: Path) -> None:
     write(
         tmp_path,
         "2026-01-01",

@@ -21,7 +21,7 @@ def labels(variants: list[dict[str, str]], facts: list[int]) -> list[str]:
     return [row.label for row in make_table(manifest(), records, {"x": make_experiment("x")}).rows]
 
 
-def test_kernels_stand_in_kernel_order() -> None:
+def test_a_table_has_kernels_in_their_order() -> None:
     assert [kernel.name for kernel in table().kernels] == ["5.10.251", "6.12.9", "6.12.10", "7.3~rc7"]
 
 
@@ -33,7 +33,7 @@ def test_builds_of_one_release_are_ordered_as_a_run_orders_them() -> None:
     assert [kernel.name for kernel in made.kernels] == ["generic", "rt", "own"]
 
 
-def test_experiments_stand_in_the_order_of_the_catalogue_and_unknown_ones_last() -> None:
+def test_a_table_has_experiments_in_the_order_of_the_catalogue_unknown_ones_last() -> None:
     known = {name: experiment for name, experiment in reversed(CATALOGUE.items()) if name != "race"}
     names = list(
         dict.fromkeys(
@@ -46,13 +46,13 @@ def test_experiments_stand_in_the_order_of_the_catalogue_and_unknown_ones_last()
     assert names == ["hostile", "iptables-legacy", "inwindow-rst", "table-full", "baseline", "race"]
 
 
-def test_variants_that_gave_the_same_are_one_row() -> None:
+def test_variants_with_equal_answers_are_one_row() -> None:
     (row,) = rows("baseline")
     assert row.label == ""
     assert [dict(variant) for variant in row.variants] == [{"frontend": "legacy"}, {"frontend": "nft"}]
 
 
-def test_variants_that_differ_on_any_kernel_are_rows_of_their_own() -> None:
+def test_variants_that_differ_on_any_kernel_are_separate_rows() -> None:
     assert [row.label for row in rows("table-full")] == ["frontend=legacy", "frontend=nft"]
 
 
@@ -91,7 +91,7 @@ def test_a_cell_that_was_not_run_is_empty_and_no_neighbour() -> None:
     assert row.changed[1] == {"tables"}
 
 
-def test_what_cannot_be_compared_is_stepped_over() -> None:
+def test_cells_that_cannot_be_compared_are_skipped() -> None:
     (row,) = rows("race")
     assert [sorted(facts) for facts in row.changed] == [[], [], [], [""]]
 
@@ -102,7 +102,7 @@ def test_counts_are_of_cells() -> None:
     assert (counts[Status.FAIL], counts[Status.ERROR], counts[Status.CRASH]) == (2, 1, 1)
 
 
-def test_a_run_of_some_variants_says_which() -> None:
+def test_a_row_of_some_variants_names_them() -> None:
     asked = {"frontend": "legacy", "scope": "root"}
     records = [Record("5.10.251", "x", asked, Status.PASS, {"n": 1})]
     declared = make_experiment("x", variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")})

@@ -15,7 +15,7 @@ def test_items_with_equal_keys_are_grouped_in_order_of_appearance() -> None:
     assert groups == [("scope=root", [items[0], items[2]]), ("scope=user", [items[1], items[3]])]
 
 
-def test_variants_from_before_and_after_a_rewriting_have_names() -> None:
+def test_a_label_copes_with_variants_of_a_rewritten_experiment() -> None:
     old, new = {"frontend": "legacy"}, {"frontend": "legacy", "stale": "near"}
     assert variants_label([new], [old, new]) == "stale=near"
     assert (

@@ -1,4 +1,4 @@
-"""The baseline moves only with a name and a reason, and survives its file."""
+"""Accepting answers, and reading and writing the baseline."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def test_without_a_reason_nothing_is_accepted(why: str) -> None:
         accept(Baseline(), known(1, cell("6.1.5", flows=7)), "Ada", WHEN, why)
 
 
-def test_nothing_to_accept_is_said() -> None:
+def test_accepting_equal_answers_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to accept"):
         accept(first(), known(2, cell("6.1.5", flows=7)), "Ada", WHEN, "why not")
 
 
-def test_an_unstable_cell_keeps_what_was_accepted() -> None:
+def test_an_unstable_cell_keeps_its_accepted_answer() -> None:
     later = known(2, cell("6.1.5", Status.UNSTABLE, flows=9), cell("6.12.9", flows=9))
     assert accept(first(), later, "Ada", WHEN, "why").known.answers[KEY].record.facts == {"flows": 7}
 
 
-def test_it_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
     facts: dict[str, FactValue] = {
         "text": '\x1b\u2028\n"x"',
         "full": True,
@@ -98,7 +98,7 @@ def test_a_cell_is_one_line_so_that_a_diff_shows_what_moved(tmp_path: Path) -> N
     assert len(set(two) - set(one)) == 3  # the cell, Bob, and a comma after Ada
 
 
-def test_no_file_is_an_empty_baseline_and_a_damaged_one_an_error(tmp_path: Path) -> None:
+def test_a_missing_baseline_is_empty_and_a_damaged_one_an_error(tmp_path: Path) -> None:
     path = tmp_path / "matrix.baseline.json"
     assert read_baseline(path) == Baseline()
     for content, message in (
@@ -117,7 +117,7 @@ def test_no_file_is_an_empty_baseline_and_a_damaged_one_an_error(tmp_path: Path)
             read_baseline(path)
 
 
-def test_who_accepts_is_who_git_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_who_accepts_is_gits_author(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada Lovelace")
     monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.org")
     assert whoami(tmp_path) == "Ada Lovelace <ada@example.org>"

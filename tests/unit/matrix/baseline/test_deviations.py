@@ -1,4 +1,4 @@
-"""What waits to be looked at: exactly what the baseline does not hold."""
+"""Changes and failures that the baseline does not hold."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def failures(found: Standing) -> list[tuple[str, str]]:
     return [(one.kernel.name, one.record.status) for one in found.failures]
 
 
-def test_what_is_accepted_is_no_news() -> None:
+def test_an_accepted_answer_is_no_news() -> None:
     baseline = accepted(cell("6.1.5", flows=7), cell("6.12.9", flows=8))
     found = standing(baseline, night(2, cell("6.1.5", flows=7), on=baseline))
     assert found == Standing((), ())
@@ -45,7 +45,7 @@ def test_a_new_build_is_compared_with_its_left_neighbour_alone() -> None:
     assert not found.news[0].moved
 
 
-def test_the_neighbour_may_have_left_the_plan() -> None:
+def test_a_build_that_left_the_plan_still_is_a_neighbour() -> None:
     baseline = accepted(cell("6.1.4", flows=7), cell("6.12.9", flows=8))
     assert shown(standing(baseline, night(2, cell("6.1.6", flows=7), on=baseline))) == []
 
@@ -55,7 +55,7 @@ def test_the_oldest_build_has_no_neighbour_and_no_news() -> None:
     assert shown(standing(baseline, night(2, cell("6.1.4", flows=1), on=baseline))) == []
 
 
-def test_a_build_that_answers_differently_than_was_accepted() -> None:
+def test_a_build_whose_answer_differs_from_its_accepted_one_has_moved() -> None:
     baseline = accepted(cell("6.1.5", flows=7), cell("6.12.9", flows=7))
     found = standing(baseline, night(2, cell("6.1.5", flows=8), on=baseline))
     assert shown(found) == [("6.1.5", "6.1.5", "flows", 7, 8)]
@@ -72,7 +72,7 @@ def test_without_a_baseline_every_difference_between_neighbours_is_news() -> Non
     assert shown(found) == [("6.1.4", "6.1.5", "flows", 7, 8), ("6.1.6", "6.12.9", "flows", 8, 7)]
 
 
-def test_errors_and_unstable_cells_are_stepped_over() -> None:
+def test_news_skip_errors_and_unstable_cells() -> None:
     baseline = accepted(cell("6.1.4", flows=7))
     found = standing(
         baseline,
@@ -94,7 +94,7 @@ def test_a_rewritten_experiment_is_compared_between_kernels_not_with_its_old_ans
     assert shown(found) == [("6.1.5", "6.1.6", "drops", 1, 2)]
 
 
-def test_flavours_are_rows_of_their_own() -> None:
+def test_builds_of_different_flavours_are_not_compared() -> None:
     run = manifest(1, "6.1.4", "6.1.5", "6.1.6")
     generic = run.kernels[1]
     run = replace(run, kernels=(run.kernels[0], replace(generic, flavour="generic"), run.kernels[2]))
@@ -104,7 +104,7 @@ def test_flavours_are_rows_of_their_own() -> None:
     assert shown(standing(Baseline(), known)) == []
 
 
-def test_a_failure_is_expected_once_accepted_and_in_builds_that_go_on_with_it() -> None:
+def test_an_accepted_failure_is_expected_also_in_later_builds_that_fail_alike() -> None:
     broken = cell("6.1.4", Status.FAIL, flows=7)
     assert failures(standing(Baseline(), night(1, broken))) == [("6.1.4", "fail")]
     baseline = accepted(broken)
@@ -131,12 +131,12 @@ def test_a_failure_is_expected_once_accepted_and_in_builds_that_go_on_with_it() 
     ) == [("6.1.6", "fail")]
 
 
-def test_neither_does_an_unaccepted_failure_make_the_next_build_expected() -> None:
+def test_an_unaccepted_failure_is_not_expected_in_the_next_build() -> None:
     known = night(1, cell("6.1.4", Status.FAIL, flows=7), cell("6.1.5", Status.FAIL, flows=7))
     assert failures(standing(Baseline(), known)) == [("6.1.4", "fail"), ("6.1.5", "fail")]
 
 
-def test_a_build_that_cannot_any_more_is_one_piece_of_news() -> None:
+def test_a_build_that_no_longer_supports_an_experiment_is_one_piece_of_news() -> None:
     baseline = accepted(cell("6.1.5", flows=7, drops=3))
     found = standing(baseline, night(2, cell("6.1.6", Status.UNSUPPORTED), on=baseline))
     assert shown(found) == [("6.1.5", "6.1.6", "", "answered", "unsupported")]

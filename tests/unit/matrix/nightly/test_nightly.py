@@ -1,4 +1,4 @@
-"""Nights in a row: what they run, what they report, and what they cost when nothing is new."""
+"""Nightly runs in sequence: what they run and what they report."""
 
 from __future__ import annotations
 
@@ -117,14 +117,14 @@ def news(night: Night) -> list[tuple[str, str, str, Any, Any, str]]:
     ]
 
 
-def test_the_first_night_runs_everything_and_says_that_nothing_is_accepted(house: House) -> None:
+def test_the_first_night_runs_everything_and_reports_that_nothing_is_accepted(house: House) -> None:
     night = house.night(0)
     assert sorted(house.asked) == [(kernel, "table-full") for kernel in ("5.10.1", "6.1.5", "6.12.9")]
     assert (night.exit_code, night.counts, night.accepted) == (0, {"pass": 3}, None)
     assert "no baseline is accepted yet" in summary(night)
 
 
-def test_the_same_again_runs_nothing_and_says_so(house: House) -> None:
+def test_a_second_night_on_one_day_runs_nothing(house: House) -> None:
     house.night(0)
     house.accept()
     night = house.night(0)
@@ -167,7 +167,7 @@ def test_kernels_that_the_lock_does_not_hold_are_named(house: House, *, locked: 
     assert said in summary(house.night(0))
 
 
-def test_it_stays_red_until_accepted_but_reports_it_once(house: House) -> None:
+def test_an_unaccepted_change_is_reported_once_but_keeps_the_exit_code_1(house: House) -> None:
     house.night(0)
     house.accept()
     house.kernels.append("7.3")
@@ -184,7 +184,7 @@ def test_it_stays_red_until_accepted_but_reports_it_once(house: House) -> None:
     assert (accepted.waiting, accepted.exit_code) == (0, 0)
 
 
-def test_explained_changes_alone_are_no_alarm(house: House) -> None:
+def test_explained_changes_alone_end_with_0(house: House) -> None:
     house.night(0)
     house.accept()
     house.kernels.append("7.3")
@@ -208,7 +208,7 @@ def test_a_long_line_keeps_its_link(house: House, monkeypatch: pytest.MonkeyPatc
     assert line.endswith("… (https://git.kernel.org/torvalds/c/b12fa46b12fa46)")
 
 
-def test_what_contradicts_the_ledger_is_an_alarm(house: House) -> None:
+def test_a_change_that_contradicts_the_ledger_makes_the_exit_code_1(house: House) -> None:
     house.night(0)
     house.accept()
     house.kernels.append("7.3")
@@ -226,7 +226,7 @@ def test_a_new_experiment_runs_on_every_kernel(house: House) -> None:
     assert sorted(house.asked) == [(kernel, "baseline") for kernel in ("5.10.1", "6.1.5", "6.12.9")]
 
 
-def test_what_disagrees_with_itself_is_unstable_and_no_change(house: House) -> None:
+def test_a_cell_whose_repeat_disagrees_is_unstable_and_no_change(house: House) -> None:
     house.night(0)
     house.accept()
     house.kernels.append("7.3")
@@ -244,7 +244,7 @@ def test_what_disagrees_with_itself_is_unstable_and_no_change(house: House) -> N
     assert on_disk["status"] == "unstable"
 
 
-def test_a_change_that_is_confirmed_was_asked_twice_in_pristine_guests(house: House) -> None:
+def test_a_confirmed_change_ran_twice_in_fresh_guests(house: House) -> None:
     house.night(0)
     house.accept()
     house.kernels.append("7.3")
@@ -254,7 +254,7 @@ def test_a_change_that_is_confirmed_was_asked_twice_in_pristine_guests(house: Ho
     assert (house.results / "latest").resolve().name.startswith("20261102")
 
 
-def test_a_build_that_answers_differently_than_accepted_is_never_explained(house: House) -> None:
+def test_a_build_that_differs_from_its_accepted_answer_is_never_explained(house: House) -> None:
     house.kernels = ["6.1.5"]
     house.night(0)
     house.accept()
@@ -264,7 +264,7 @@ def test_a_build_that_answers_differently_than_accepted_is_never_explained(house
     assert "6.1.5 itself" in summary(night)
 
 
-def test_a_lost_kernel_is_our_error_and_is_tried_again_the_next_time(house: House) -> None:
+def test_a_lost_kernel_is_an_error_and_runs_again_the_next_night(house: House) -> None:
     house.night(0)
     house.accept()
     house.kernels.append("7.3")
@@ -277,7 +277,7 @@ def test_a_lost_kernel_is_our_error_and_is_tried_again_the_next_time(house: Hous
     assert again.exit_code == 0
 
 
-def test_a_failure_is_red_until_accepted(house: House) -> None:
+def test_a_failure_keeps_the_exit_code_1_until_it_is_accepted(house: House) -> None:
     never = Invariant("drops stay below 4", lambda facts, _variant: facts["drops"] < 4)
     house.experiments = [make_experiment("table-full", {"flows": int, "drops": int}, (never,))]
     house.says = lambda _kernel, _: {"flows": 7, "drops": 9}
@@ -287,7 +287,7 @@ def test_a_failure_is_red_until_accepted(house: House) -> None:
     assert house.night(1).exit_code == 0
 
 
-def test_the_sample_is_the_same_for_the_same_day_and_comes_round_to_every_kernel() -> None:
+def test_the_sample_depends_on_the_day_and_covers_every_kernel_in_turn() -> None:
     kernels = [make_kernel(f"6.{number}.1") for number in range(30)]
     plan = make_plan(kernels, [make_experiment("table-full")])
     known = _all_known(plan)
@@ -312,7 +312,7 @@ def _all_known(plan: Plan) -> LatestAnswers:
     )
 
 
-def test_the_summary_is_ten_lines_whatever_happened_and_shows_no_escapes(house: House) -> None:
+def test_the_summary_of_a_night_has_at_most_ten_lines_and_no_escapes(house: House) -> None:
     house.experiments = [make_experiment(f"e{number}", {"word": str}) for number in range(20)]
     house.kernels = [f"6.{number}.1" for number in range(10, 20)]
     house.says = lambda kernel, experiment: {"word": f"\x1b[31m{kernel}\n{experiment}" * 100}
@@ -324,7 +324,7 @@ def test_the_summary_is_ten_lines_whatever_happened_and_shows_no_escapes(house: 
     assert "more in the report" in text
 
 
-def test_what_is_left_of_a_night_is_its_file(house: House) -> None:
+def test_the_printed_night_is_the_content_of_its_file(house: House) -> None:
     night = house.night(0)
     assert msgspec.json.decode((house.results / night.run / "nightly.json").read_bytes(), type=Night) == night
 

@@ -31,7 +31,7 @@ def cell(status: Status, reason: str = "", **facts: FactValue) -> Record:
     return Record("6.1.5", "table-full", {"scope": "root"}, status, dict(facts), reason, 0.41)
 
 
-def test_tap_has_a_point_per_cell_and_says_what_each_status_is() -> None:
+def test_tap_has_a_point_per_cell_with_its_status() -> None:
     points = [
         line
         for line in tap([cell(status, "why # not") for status in Status]).splitlines()
@@ -57,7 +57,7 @@ def test_tap_shows_facts() -> None:
     )
 
 
-def test_nothing_a_guest_says_makes_a_tap_line_of_its_own() -> None:
+def test_text_of_a_guest_cannot_add_a_tap_line() -> None:
     text = tap([cell(Status.UNSUPPORTED, HOSTILE, word=HOSTILE, words=[HOSTILE], counts={HOSTILE: 1})])
     assert [line.split()[0] for line in text.splitlines()] == [
         "TAP",
@@ -140,6 +140,6 @@ def test_each_form_of_a_run_on_disk(form: str, start: bytes, tmp_path: Path) -> 
         export("xml", tmp_path)
 
 
-def test_no_run_is_said(tmp_path: Path) -> None:
+def test_exporting_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a run directory"):
         export("tap", tmp_path / "missing")

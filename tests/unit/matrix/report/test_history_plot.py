@@ -1,4 +1,4 @@
-"""A picture and a table of a fact's way, whatever a guest made of the values."""
+"""The picture and the table of a fact's history, also with hostile values."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_hostile_values_neither_break_the_picture_nor_the_terminal() -> None:
     assert len(out.getvalue()) < 5_000
 
 
-def test_the_table_shows_what_is_now_and_what_was_before() -> None:
+def test_the_history_table_shows_the_newest_and_the_earlier_answers() -> None:
     spans = [span(number, number, number) for number in range(7)]
     out = io.StringIO()
     Console(file=out, width=200).print(table([line("6.1.5", *spans)]))
@@ -88,7 +88,7 @@ def labels(*ways: tuple[str, tuple[Span, ...]]) -> list[str]:
     ]
 
 
-def test_variants_that_went_the_same_way_are_one_group() -> None:
+def test_variants_with_equal_spans_are_one_group() -> None:
     seven = (span(7, 0, 9),)
     assert labels(("scope=root", seven), ("scope=user", seven)) == [""]
     assert labels(("scope=root", seven), ("scope=user", (span(7, 2, 5),))) == [""]

@@ -42,7 +42,7 @@ def test_a_later_mainline_commit_is_in_the_older_series_that_has_the_backport() 
     ]
 
 
-def test_a_release_candidate_is_told_from_an_earlier_one() -> None:
+def test_an_earlier_release_candidate_lacks_the_commit() -> None:
     assert contains(build("7.3~rc4-1"), CANDIDATE, SURVEYED) is False
     assert contains(build("7.3~rc7-1"), CANDIDATE, SURVEYED) is True
     assert contains(build("7.3.0-1"), CANDIDATE, SURVEYED) is True
@@ -75,7 +75,7 @@ def test_a_release_newer_than_what_was_read_is_not_known() -> None:
         ("5.10.262-1", False),
     ],
 )
-def test_what_debian_changed_goes_by_package_version(version: str, held: bool) -> None:
+def test_a_change_by_debian_is_looked_up_by_package_version(version: str, held: bool) -> None:
     assert contains(build(version), DEBIAN, SURVEYED) is held
 
 

@@ -57,7 +57,7 @@ def test_two_commits_explain_one_change_in_order() -> None:
     assert ask(ledger(SECOND, FIRST), 10, 8) == explained(FIRST, SECOND)
 
 
-def test_nothing_known_is_unexplained() -> None:
+def test_a_change_without_an_entry_is_unexplained() -> None:
     assert ask(ledger(), 10, 7) == UNEXPLAINED
     assert ask(ledger(replace(FIRST, experiment="y"), replace(FIRST, fact="raw")), 10, 7) == UNEXPLAINED
 
@@ -66,12 +66,12 @@ def test_a_commit_that_both_kernels_hold_explains_nothing() -> None:
     assert ask(ledger(FIRST), 10, 7, STABLE, NEW) == UNEXPLAINED
 
 
-def test_other_values_than_the_entry_says_are_contradicted() -> None:
+def test_values_other_than_the_entrys_are_contradicted() -> None:
     assert ask(ledger(FIRST), 10, 6) == contradicted(FIRST)
     assert ask(ledger(FIRST), 7, 10) == contradicted(FIRST)
 
 
-def test_a_truth_is_not_the_number_one() -> None:
+def test_an_entry_about_true_does_not_explain_1() -> None:
     entry = replace(FIRST, before=False, after=True)
     assert ask(ledger(entry), 0, 1) == contradicted(entry)
 
@@ -131,7 +131,7 @@ def test_a_changed_fact_of_two_cells_is_explained_by_its_values() -> None:
     ) == explained(FIRST)
 
 
-def test_a_kernel_that_shows_what_the_ledger_says_is_not_contradicted() -> None:
+def test_a_kernel_that_shows_the_predicted_value_contradicts_nothing() -> None:
     known = ledger(FIRST, SECOND)
     for kernel, flows in ((OLD, 10), (STABLE, 7), (LTS, 8), (NEW, 8)):
         assert contradictions(known, cell(Status.PASS, flows=flows), kernel) == ()
@@ -143,7 +143,7 @@ def test_a_kernel_that_shows_something_else_is_contradicted_though_its_neighbour
     assert contradictions(ledger(FIRST), cell(Status.PASS, flows=3), OLD)
 
 
-def test_what_a_later_commit_changed_further_is_not_expected_any_more() -> None:
+def test_a_value_that_a_later_commit_changed_further_is_not_expected() -> None:
     assert contradictions(ledger(FIRST, SECOND), cell(Status.PASS, flows=7), NEW)
     assert contradictions(ledger(FIRST, SECOND), cell(Status.PASS, flows=7), OLD)
 
@@ -157,14 +157,14 @@ def test_a_commit_may_lead_back_to_where_an_earlier_one_began() -> None:
     assert contradictions(known, cell(Status.PASS, flows=3), NEW)
 
 
-def test_a_cell_without_facts_contradicts_only_what_is_said_of_its_status() -> None:
+def test_a_cell_without_facts_contradicts_only_entries_about_its_status() -> None:
     assert contradictions(ledger(FIRST), cell(Status.UNSUPPORTED), NEW) == ()
     entry = Change("x", A, before="answered", after="unsupported")
     assert contradictions(ledger(entry), cell(Status.PASS, flows=1), NEW)
     assert contradictions(ledger(entry), cell(Status.UNSUPPORTED), NEW) == ()
 
 
-def test_our_own_errors_and_unstable_cells_contradict_nothing() -> None:
+def test_error_and_unstable_cells_contradict_nothing() -> None:
     for status in (Status.ERROR, Status.UNSTABLE):
         assert contradictions(ledger(FIRST), cell(status, flows=3), NEW) == ()
 

@@ -66,7 +66,9 @@ def test_a_commit_without_a_hash_has_no_link(tmp_path: Path) -> None:
         ("[surveyed]", "[surveyed", "commits.toml"),
     ],
 )
-def test_what_is_wrong_with_a_commit_is_said(tmp_path: Path, text: str, instead: str, says: str) -> None:
+def test_an_error_in_a_commit_names_the_commit_and_the_problem(
+    tmp_path: Path, text: str, instead: str, says: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         read_ledger(files(tmp_path, COMMITS.replace(text, instead)))
     assert says in str(caught.value)
@@ -80,18 +82,20 @@ def test_what_is_wrong_with_a_commit_is_said(tmp_path: Path, text: str, instead:
         ('fact = "flows"', 'item = "dccp"', "item 'dccp' without `fact`"),
     ],
 )
-def test_what_is_wrong_with_a_change_is_said(tmp_path: Path, text: str, instead: str, says: str) -> None:
+def test_an_error_in_a_change_names_the_entry_and_the_problem(
+    tmp_path: Path, text: str, instead: str, says: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         read_ledger(files(tmp_path, changes=CHANGES.replace(text, instead)))
     assert says in str(caught.value)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*commits\.toml"):
         read_ledger(tmp_path)
 
 
-def test_every_commit_of_the_ledger_is_exercised_by_two_builds_or_says_why_not() -> None:
+def test_every_commit_of_the_ledger_is_exercised_by_two_builds_or_has_a_reason() -> None:
     ledger = read_ledger()
     quiet = {key for key, commit in ledger.commits.items() if commit.unexercised}
     assert set(unexercised(ledger, BUILDS)) == quiet

@@ -25,7 +25,7 @@ def test_statuses_become_junits_words() -> None:
     assert skipped.get("message") == "modprobe: FATAL: Module ip_tables not found"
 
 
-def test_what_xml_cannot_hold_is_shown_in_words() -> None:
+def test_characters_that_xml_cannot_hold_are_made_visible() -> None:
     xml = junit(analysis())
     ElementTree.fromstring(xml)
     assert b"\x1b" not in xml

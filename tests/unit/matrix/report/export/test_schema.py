@@ -38,7 +38,7 @@ MANIFEST = Manifest(
 
 
 @pytest.mark.parametrize("name", schemas())
-def test_what_is_published_is_what_the_types_say(name: str) -> None:
+def test_published_schemas_are_those_of_the_types(name: str) -> None:
     stale = f"docs/schema/{name} is stale; run `.venv/bin/python -m matrix.report.export.schema`"
     assert (PUBLISHED / name).exists(), stale
     assert (PUBLISHED / name).read_bytes() == schemas()[name], stale
@@ -57,13 +57,13 @@ def check(name: str, document: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("record", RECORD), ("results", [RECORD]), ("manifest", MANIFEST)]
 )
-def test_what_we_write_is_valid(name: str, value: object) -> None:
+def test_written_documents_are_valid(name: str, value: object) -> None:
     check(name, json.loads(msgspec.json.encode(value)))
 
 
 @pytest.mark.parametrize(
     "change", [{"status": "fine"}, {"facts": {"flows": 1.5}}, {"variant": {"scope": 1}}, {"kernel": None}]
 )
-def test_what_is_wrong_is_not_valid(change: dict[str, Any]) -> None:
+def test_wrong_documents_are_not_valid(change: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         check("record", {**json.loads(msgspec.json.encode(RECORD)), **change})

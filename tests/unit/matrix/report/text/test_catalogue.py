@@ -46,7 +46,7 @@ def test_the_page_holds_all_that_an_experiment_declares_and_the_ledger_knows() -
         assert words in page
 
 
-def test_what_the_ledger_says_of_others_is_not_told_here() -> None:
+def test_changes_of_other_experiments_are_not_listed() -> None:
     assert "Known to have changed" not in catalogue_page(
         {"in-window": EXPERIMENT}, Ledger({}, (Change("other", COMMIT),), {})
     )

@@ -8,11 +8,11 @@ from tests.support.sample import analysis
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def test_the_report_reads_as_it_should() -> None:
+def test_the_markdown_report_is_that_of_the_golden_file() -> None:
     assert markdown(analysis()) == (GOLDEN / "report.md").read_text()
 
 
-def test_nothing_from_a_guest_means_anything_to_markdown_or_html() -> None:
+def test_text_of_a_guest_is_escaped_in_markdown() -> None:
     text = markdown(analysis())
     assert "<script" not in text
     assert "\x1b" not in text
@@ -28,7 +28,7 @@ def test_every_row_has_a_cell_per_kernel() -> None:
     assert {line.replace("\\|", "").count("|") for line in rows} == {6}
 
 
-def test_what_changed_is_listed_with_what_nobody_explained() -> None:
+def test_unexplained_changes_are_marked_in_the_list() -> None:
     text = markdown(analysis()).split("## What changed")[1].split("## Kernels")[0]
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert rows
@@ -40,7 +40,7 @@ def test_without_evidence_nothing_links_to_cells() -> None:
     assert "](../cells/" not in markdown(analysis(), evidence=False)
 
 
-def test_builds_that_are_gone_are_said_to_be_left_out() -> None:
+def test_builds_that_are_gone_are_listed_as_left_out() -> None:
     assert "Left out" not in markdown(analysis())
     lacking = analysis(left_out=("6.12.90-1", "6.12.91-<b>1"))
     assert "Left out, because their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(

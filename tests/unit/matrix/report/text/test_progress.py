@@ -42,7 +42,7 @@ def test_on_a_terminal_the_table_stays_as_it_was_at_the_end() -> None:
     assert drawn[-1].split()[:3] == ["6.1.2", "done", "1/2"]
 
 
-def test_cells_that_never_ran_are_told_once_with_their_kernel() -> None:
+def test_cells_that_never_ran_are_printed_once_with_their_kernel() -> None:
     console = Console(file=io.StringIO(), width=100)
     going = LineDisplay(console)
     kernel = KernelProgress("6.1.2", 2, message="could not fetch 6.1.2: 404")

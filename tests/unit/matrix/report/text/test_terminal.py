@@ -23,7 +23,7 @@ def printed(width: int, *, terminal: bool = False) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def test_the_table_reads_as_it_should() -> None:
+def test_the_terminal_table_is_that_of_the_golden_file() -> None:
     assert printed(10_000) == (GOLDEN / "terminal.txt").read_text()
 
 
@@ -42,7 +42,7 @@ def test_a_narrow_terminal_gets_several_tables_and_loses_nothing() -> None:
     assert words <= set(narrow.split())
 
 
-def test_in_a_pipe_a_long_value_makes_only_its_own_line_long() -> None:
+def test_in_a_pipe_a_long_value_does_not_pad_other_lines() -> None:
     long = "spread over " + "a great many ports " * 20
     found = [
         Record(kernel, "race", {}, Status.PASS, {"resolved": long if kernel == "6.12.10" else "none"})
@@ -56,7 +56,7 @@ def test_in_a_pipe_a_long_value_makes_only_its_own_line_long() -> None:
     assert sorted(map(len, lines))[-2] < 200
 
 
-def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
+def test_text_of_a_guest_is_escaped_on_the_terminal() -> None:
     for terminal in (True, False):
         text = printed(200, terminal=terminal)
         assert "\x1b" not in text
@@ -64,7 +64,7 @@ def test_nothing_from_a_guest_reaches_the_terminal_raw() -> None:
         assert len(text) < 20_000
 
 
-def test_what_the_ledger_does_not_explain_is_a_line_each() -> None:
+def test_each_unexplained_change_is_a_line() -> None:
     console = Console(file=io.StringIO(), width=40)
     entry = Change("table-full", FIX, "flows", before=1, after=2, variant={"frontend": "nft"})
     print_unexplained(analysis(Ledger({"fix": FIX}, (entry,), {"6.12": "6.12.10"})), console)
