@@ -65,9 +65,7 @@ def nightly(
         new_kernels=tuple(kernel.name for kernel in tonight.kernels),
         new_experiments=tonight.experiments,
         sample=tuple(kernel.name for kernel in tonight.sample),
-        counts={
-            str(status): number for status, number in Counter(record.status for record in records).items()
-        },
+        counts=Counter(str(record.status) for record in records),
         news=fresh_items,
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
@@ -76,18 +74,27 @@ def nightly(
         accepted=baseline.acceptances[-1] if baseline.acceptances else None,
         accepted_cells=len(baseline.known.answers),
         seconds=round(time.monotonic() - begun, 1),
-        exit_code=exit_code(
-            unexplained=any(item.verdict is not Verdict.EXPLAINED for item in items),
-            failed=bool(now.failures),
-            errors=any(record.status is Status.ERROR for record in records),
-        ),
+        exit_code=_exit_code(items, now, records),
     )
     if path:
-        junit = path / "report" / "junit.xml"
-        write_whole(junit, junit_with_news(junit.read_bytes(), night))
-        # Written last: a run counts as a finished night once it has this file.
-        write_whole(path / "nightly.json", json_bytes(night))
+        _write(path, night)
     return night
+
+
+def _exit_code(items: Sequence[Item], now: Standing, records: Sequence[Record]) -> int:
+    """Changes and failures of earlier nights count until they are accepted, errors only tonight."""
+    return exit_code(
+        unexplained=any(item.verdict is not Verdict.EXPLAINED for item in items),
+        failed=bool(now.failures),
+        errors=any(record.status is Status.ERROR for record in records),
+    )
+
+
+def _write(path: Path, night: Night) -> None:
+    junit = path / "report" / "junit.xml"
+    write_whole(junit, junit_with_news(junit.read_bytes(), night))
+    # Written last: a run counts as a finished night once it has this file.
+    write_whole(path / "nightly.json", json_bytes(night))
 
 
 def _run_twice(
