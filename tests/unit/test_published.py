@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
+from matrix.analysis.ledger.explain import contradictions
 from matrix.analysis.ledger.read import read_ledger
 from matrix.reference import lacking, reference_page
 from matrix.report.text.catalogue import catalogue_page
@@ -28,3 +29,21 @@ def test_the_reference_page_shows_its_records_and_what_the_ledger_says_now() -> 
     assert (RESULTS / "reference" / "README.md").read_text() == reference_page(manifest, records, load()), (
         "./invoke reference --run reference"
     )
+
+
+def test_no_kernel_of_the_reference_contradicts_an_entry_of_the_ledger() -> None:
+    manifest, records = read_finished(RESULTS / "reference")
+    ledger, kernels = read_ledger(), {kernel.name: kernel for kernel in manifest.kernels}
+    found = [
+        (
+            record.kernel,
+            record.experiment,
+            record.variant,
+            wrong.entry.commit.key,
+            wrong.shown,
+            wrong.expected,
+        )
+        for record in records
+        for wrong in contradictions(ledger, record, kernels[record.kernel])
+    ]
+    assert found == []
