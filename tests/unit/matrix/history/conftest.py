@@ -10,11 +10,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
+
+# Seconds for each step, however busy the machine is.
+PATIENCE = 300
 
 
 @pytest.fixture(scope="session")
@@ -33,59 +37,41 @@ def postgres() -> Iterator[URL]:
             nobody = pwd.getpwnam("nobody")
             become += [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
             os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-        data = directory / "data"
-        initdb = [
-            *become,
-            "--",
-            str(binaries / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            "matrix",
-            "-A",
-            "trust",
-            "--no-sync",
-            "-E",
-            "UTF8",
-            "--locale=C",
-        ]
-        subprocess.run(initdb, check=True, capture_output=True, timeout=120, cwd=directory)
-        server = subprocess.Popen(
-            [
-                *become,
-                "--",
-                str(binaries / "postgres"),
-                "-D",
-                str(data),
-                "-k",
-                str(directory),
-                "-c",
-                "listen_addresses=",
-                "-c",
-                "fsync=off",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=directory,
-        )
-        try:
-            socket = directory / ".s.PGSQL.5432"
-            ready = [str(binaries / "pg_isready"), "-q", "-h", str(directory), "-U", "matrix"]
-            for _ in range(300):
-                assert server.poll() is None, "PostgreSQL ended at once"
-                if socket.exists() and subprocess.run(ready, check=False, timeout=10).returncode == 0:
-                    break
-                time.sleep(0.1)
-            else:
-                pytest.fail("PostgreSQL did not answer within 30 s")
+        with serving(binaries, [*become, "--"], directory):
             yield URL.create(
                 "postgresql+psycopg", username="matrix", database="postgres", query={"host": str(directory)}
             )
-        finally:
-            server.send_signal(signal.SIGINT)  # a fast shutdown: waits for no client
-            server.wait(timeout=30)
     finally:
         shutil.rmtree(directory)
+
+
+@contextmanager
+def serving(binaries: Path, become: list[str], directory: Path) -> Iterator[None]:
+    """Runs PostgreSQL with its data and its socket in `directory`."""
+    data, log = directory / "data", directory / "log"
+    initdb = [*become, str(binaries / "initdb"), "-D", str(data), "-U", "matrix", "-A", "trust"]
+    initdb += ["--no-sync", "-E", "UTF8", "--locale=C"]
+    postgres = [*become, str(binaries / "postgres"), "-D", str(data), "-k", str(directory)]
+    for setting in ("listen_addresses=", "fsync=off", "autovacuum=off"):
+        postgres += ["-c", setting]
+    with log.open("wb") as output:
+        made = subprocess.run(
+            initdb, check=False, stdout=output, stderr=output, timeout=PATIENCE, cwd=directory
+        )
+        assert made.returncode == 0, log.read_text()
+        server = subprocess.Popen(postgres, stdout=output, stderr=output, cwd=directory)
+    try:
+        ready = [str(binaries / "pg_isready"), "-q", "-h", str(directory), "-U", "matrix"]
+        until = time.monotonic() + PATIENCE
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert server.poll() is None, f"PostgreSQL ended:\n{log.read_text()}"
+            assert time.monotonic() < until, f"PostgreSQL is not ready:\n{log.read_text()}"
+            time.sleep(0.1)
+        yield
+    finally:
+        # An immediate shutdown: it waits for no client, and writes nothing of what is deleted now.
+        server.send_signal(signal.SIGQUIT)
+        server.wait(timeout=PATIENCE)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -97,6 +83,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     name = f"t{abs(hash(request.node.nodeid)):x}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
     engine.dispose()
     return server.set(database=name)
