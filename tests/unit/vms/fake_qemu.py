@@ -2,13 +2,19 @@
 
 What it does stands in $FAKE_QEMU, words in any order:
 
-exit        ends at once with status 1 and a message          deaf       opens no socket at all mute
-takes QMP commands and never answers               refuse     refuses to migrate noclone     a clone
-ends as soon as it gets its state          panic      its kernel panics at the first request, and it
-ends hang        the agent never answers                            flood      the agent answers
-without end stale       the agent says other things first                  sigbus     ends as for a
-memory file without room userspace   the console says that user space was reached       old / broken
-its --version
+exit        ends at once with status 1 and a message
+deaf        opens no socket at all
+mute        takes QMP commands and answers query-status only
+refuse      refuses to migrate
+noclone     a clone ends as soon as it gets its state
+panic       its kernel panics at the first request, and it ends
+hang        the agent never answers
+flood       the agent answers without end
+stale       the agent says other things first
+sigbus      ends as for a memory file without room
+userspace   the console says that user space was reached
+old         its --version is too old
+broken      its --version fails
 """
 
 from __future__ import annotations
@@ -116,7 +122,7 @@ def qmp(listener: socket.socket) -> None:
         for command in objects(connection):
             name, arguments = command["execute"], command.get("arguments", {})
             same_id = {"id": command["id"]} if "id" in command else {}
-            if "mute" in MODES and name != "qmp_capabilities":
+            if "mute" in MODES and name not in ("qmp_capabilities", "query-status"):
                 continue
             if "refuse" in MODES and name == "migrate":
                 say(
@@ -151,7 +157,7 @@ def say(connection: socket.socket, message: object) -> None:
 
 
 def main() -> None:
-    """Does as it is told."""
+    """Runs the modes named in $FAKE_QEMU."""
     if "--version" in sys.argv:
         if "broken" in MODES:
             print("error while loading shared libraries: libglib-2.0.so.0", file=sys.stderr)
