@@ -306,15 +306,15 @@ def _legend() -> tuple[Legend, ...]:
     return (
         Legend("k0", "A", "equal letters in a row: equal facts. A is what the oldest kernel did"),
         Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
-        Legend("k1 fail", "B✗", "the kernel broke an expectation (fail)"),
-        Legend("unsupported", "-", "the kernel cannot do this (unsupported)"),
+        Legend("k1 fail", "B✗", "the kernel broke an invariant (fail)"),
+        Legend("unsupported", "-", "the kernel does not support this (unsupported)"),
         Legend(
             "explained", "", "differs from the kernel to its left, and the ledger knows the upstream commit"
         ),
-        Legend("unexplained", "?", "differs, and nobody explained it yet"),
-        Legend("contradicted", "≠", "differs otherwise than the ledger says"),
+        Legend("unexplained", "?", "differs, not explained yet"),
+        Legend("contradicted", "≠", "differs, but not as the ledger predicts"),
         Legend("crash", "†", "the guest's kernel crashed"),
         Legend("timeout", "…", "the experiment did not end in time"),
         Legend("unstable", "≈", "repeats disagreed; not compared"),
-        Legend("error", "!", "we failed, not the kernel; not compared"),
+        Legend("error", "!", "the tool failed, not the kernel; not compared"),
     )
