@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from vms.errors import HostError
 from vms.interrupt import interrupted
 
 
@@ -33,3 +34,8 @@ class Deadline:
     def expired(self) -> bool:
         """Whether nothing is left."""
         return self.remaining == 0.0
+
+    def check(self) -> None:
+        """Raises HostError if nothing is left, for loops that never wait."""
+        if self.expired:
+            raise HostError(f"{self.what} was not done after {self.seconds:g} s")

@@ -4,19 +4,25 @@ us.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.files import DISK_FULL
 
 _POLL = 0.02
+_MOST_ERRORS = 64 << 10
+_PADDING = 64 << 10
 # An ordinary user's PATH on Debian has no sbin, where depmod lives.
 _PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
 
@@ -46,22 +52,7 @@ def run(
     printed is not told. Raises HostError if it is missing, not done in time or out of disk space,
     ToolFailed if it fails.
     """
-    if shutil.which(command[0], path=_PATH) is None:
-        raise HostError(
-            f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is"
-            " needed"
-        )
-    # It dies with us even if we are killed; the session of its own makes its helpers die with it.
-    tied = ["setpriv", "--pdeathsig", "KILL", "--", *command]
-    process = subprocess.Popen(
-        tied,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
-        cwd=cwd,
-        start_new_session=True,
-    )
+    process = _start(command, deadline, subprocess.STDOUT, environment, cwd)
     try:
         while enough and process.poll() is None and not deadline.expired:
             if enough():
@@ -82,3 +73,63 @@ def run(
             raise HostError(f"{deadline.what}: {DISK_FULL}")
         raise ToolFailed(command, process.returncode, text, deadline.what)
     return text
+
+
+@contextlib.contextmanager
+def output_of(command: Sequence[str], deadline: Deadline) -> Iterator[IO[bytes]]:
+    """What the program prints, as a stream that ends when the deadline does, whatever it prints.
+
+    Once the caller has read to the end, raises HostError if the program is missing or was not done
+    in time, ToolFailed if it fails. A caller that raises or stops reading ends the program.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = _start(command, deadline, errors)
+        assert process.stdout
+        watch = threading.Timer(deadline.remaining, _kill, [process])
+        watch.start()
+        try:
+            yield process.stdout
+            # A tar stream ends before the padding that follows it.
+            ended = len(process.stdout.read(_PADDING)) < _PADDING
+            process.stdout.close()
+            status = process.wait(timeout=max(1.0, deadline.remaining))
+        finally:
+            watch.cancel()
+            _kill(process)
+            process.stdout.close()
+            process.wait()
+        deadline.check()
+        if status and ended:
+            errors.seek(0)
+            raise ToolFailed(
+                command, status, errors.read(_MOST_ERRORS).decode(errors="replace"), deadline.what
+            )
+
+
+def _start(
+    command: Sequence[str],
+    deadline: Deadline,
+    errors: int | IO[bytes],
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    if shutil.which(command[0], path=_PATH) is None:
+        raise HostError(
+            f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is"
+            " needed"
+        )
+    # It dies with us even if we are killed; the session of its own makes its helpers die with it.
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "--", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)

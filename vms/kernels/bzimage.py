@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from vms.errors import FetchError
+from vms.kernels.kernel import RELEASE, RELEASE_CHARACTERS, shortened
 
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _PROTOCOL_AT = 0x206
@@ -37,4 +38,7 @@ def release_of(vmlinuz: Path) -> str:
     text, end, _ = head[start : start + 256].partition(b"\0")
     if protocol < _OLDEST_PROTOCOL or not end or not text.strip():
         raise FetchError(f"{vmlinuz} does not say which kernel it is")
-    return text.split()[0].decode("ascii", errors="replace")
+    release = text.split()[0].decode("ascii", errors="replace")
+    if len(release) > RELEASE_CHARACTERS or not RELEASE.fullmatch(release) or ".." in release:
+        raise FetchError(f"{vmlinuz}: `uname -r` cannot be {shortened(release)}, as it says")
+    return release

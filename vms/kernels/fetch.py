@@ -86,13 +86,13 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
     match kernel.scheme:
         case "debian":
             with ExitStack() as held:
-                unpack.debs(
+                unpack.packages(
                     [held.enter_context(_downloaded(package, cache)) for package in kernel.packages], entry
                 )
         case "deb" | "rpm":
             for path, package in zip(here, kernel.packages, strict=True):
                 _expect(package, sha256_of(path))
-            (unpack.debs if kernel.scheme == "deb" else unpack.rpms)(here, entry)
+            unpack.packages(here, entry)
         case _:
             image, modules = kernel.packages
             if kernel.scheme == "tree":

@@ -1,9 +1,58 @@
-"""What a kernel is: one bootable build and the files that boot it."""
+"""What a kernel is: one bootable build and the files that boot it.
+
+Its names come from packages, mirrors, lock files and run directories of strangers, and some become
+paths. So every kernel and package checks its own fields when it is made.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from vms.errors import UsageError
+
+RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~-]*")
+"""What `uname -r` may be. The kernel bounds it by 64 characters."""
+RELEASE_CHARACTERS = 64
+
+_MOST_CHARACTERS = 100
+_MOST_BYTES = 4 << 30
+_PATTERNS = {
+    "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"),
+    "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"),
+    "release": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*"),
+    "series": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*"),
+    "flavour": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*"),
+    "suite": re.compile(r"([A-Za-z0-9][A-Za-z0-9._+~/-]*)?"),
+    "sha256": re.compile(r"[0-9a-f]{64}"),
+}
+
+
+class BadName(UsageError, ValueError):
+    """A name, digest or size from outside that cannot be one."""
+
+
+def check_names(what: str, **fields: str) -> None:
+    """Raises BadName, naming field and value, for one that its pattern does not allow.
+
+    `what` says whose fields they are. A field must be one of name, version, release, series,
+    flavour, suite and sha256.
+    """
+    for field, value in fields.items():
+        if len(value) > _MOST_CHARACTERS or not _PATTERNS[field].fullmatch(value) or ".." in value:
+            raise BadName(f"{what}: {field} cannot be {shortened(value)}")
+
+
+def check_size(what: str, size: int) -> None:
+    """Raises BadName for a number of bytes that no package of a kernel has."""
+    if not 0 <= size <= _MOST_BYTES:
+        raise BadName(f"{what}: size cannot be {size}")
+
+
+def shortened(value: str) -> str:
+    """The value in quotes, with control characters escaped and cut to 80 characters."""
+    return ascii(value if len(value) <= 80 else f"{value[:79]}…")
 
 
 @dataclass(frozen=True)
@@ -21,6 +70,11 @@ class Package:
     sha256: str
     size: int
     url: str
+
+    def __post_init__(self) -> None:
+        """Raises BadName: these fields come from packages, mirrors and lock files."""
+        check_names(f"package {self.name[:100]!a}", name=self.name, version=self.version, sha256=self.sha256)
+        check_size(f"package {self.name}", self.size)
 
 
 @dataclass(frozen=True)
@@ -40,6 +94,18 @@ class Build:
     flavour: str
     version: str
     suite: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises BadName: these fields come from packages, lock files and strangers' runs."""
+        check_names(
+            f"kernel {self.name[:100]!a}",
+            name=self.name,
+            series=self.series,
+            release=self.release,
+            flavour=self.flavour,
+            version=self.version,
+            suite=self.suite,
+        )
 
 
 @dataclass(frozen=True)

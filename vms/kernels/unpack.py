@@ -2,8 +2,8 @@
 with `modules.dep`.
 
 Distributions differ: vmlinuz lies in boot/ or beside the modules, those under lib/ or usr/lib/,
-packed or not, in one package or several. Links are dropped: they lead to headers and sources that
-are not here.
+packed or not, in one package or several. Links in packages are dropped: they lead to headers and
+sources that are not here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from vms import tool
 from vms.deadline import Deadline
 from vms.errors import FetchError
+from vms.kernels import archive
 from vms.kernels.bzimage import release_of
 from vms.kernels.digest import digest_of, module_files
 from vms.kernels.local import BZIMAGE, tree_modules
@@ -23,25 +24,12 @@ _SECONDS = 300
 _BATCH = 500  # files on one command line
 
 
-def debs(paths: Iterable[Path], entry: Path) -> None:
-    """Lays out the kernel that .deb files hold between them."""
-    root = entry / "unpacked"
-    for path in paths:
-        tool.run(
-            ["dpkg-deb", "--extract", str(path), str(root)], Deadline(_SECONDS, f"unpacking {path.name}")
-        )
-    _from_root(root, entry)
-
-
-def rpms(paths: Iterable[Path], entry: Path) -> None:
-    """Lays out the kernel that .rpm files hold between them."""
+def packages(paths: Iterable[Path], entry: Path) -> None:
+    """Lays out the kernel that .deb or .rpm files hold between them."""
     root = entry / "unpacked"
     root.mkdir()
     for path in paths:
-        tool.run(
-            ["bsdtar", "--extract", "--file", str(path), "--directory", str(root)],
-            Deadline(_SECONDS, f"unpacking {path.name}"),
-        )
+        archive.extract(path, root)
     _from_root(root, entry)
 
 
@@ -86,48 +74,29 @@ def image(vmlinuz: Path, modules: Path | None, entry: Path) -> str:
 
 
 def _from_root(root: Path, entry: Path) -> None:
-    found: dict[str, Path] = {}
-    for directory in sorted(
-        path for path in (*root.glob("lib/modules/*"), *root.glob("usr/lib/modules/*")) if path.is_dir()
-    ):
-        target = entry / "lib" / "modules" / directory.name
-        _merge(directory, target)
-        found[directory.name] = target
-    if len(found) > 1:
+    releases = sorted(path.name for path in root.glob("lib/modules/*"))
+    if len(releases) > 1:
         raise FetchError(
-            f"these packages hold modules of several kernels: {', '.join(sorted(found))}; name those of one"
+            f"these packages hold modules of several kernels: {', '.join(releases)}; name those of one"
         )
-    candidates = [*(modules / "vmlinuz" for modules in found.values()), *sorted(root.glob("boot/vmlinuz*"))]
-    vmlinuz = next((path for path in candidates if path.is_file() and not path.is_symlink()), None)
-    if vmlinuz is None:
+    candidates = [*root.glob("lib/modules/*/vmlinuz"), *sorted(root.glob("boot/vmlinuz*"))]
+    if not candidates:
         raise FetchError(
             "these packages hold no vmlinuz; the package with the kernel itself is missing (linux-image,"
             " linux-binary, kernel-core)"
         )
-    vmlinuz.rename(entry / "vmlinuz")
+    candidates[0].rename(entry / "vmlinuz")
     release = release_of(entry / "vmlinuz")
-    modules = found.get(release, entry / "lib" / "modules" / release)
-    for config in (modules / "config", root / "boot" / f"config-{release}"):
-        if config.is_file() and not config.is_symlink():
+    if releases and release not in releases:
+        raise FetchError(f"the kernel in these packages is {release}, the modules are for {releases[0]}")
+    for config in (root / "lib" / "modules" / release / "config", root / "boot" / f"config-{release}"):
+        if config.is_file():
             config.rename(entry / "config")
             break
-    if found and release not in found:
-        raise FetchError(
-            f"the kernel in these packages is {release}, the modules are for {next(iter(found))}"
-        )
+    if releases:
+        (root / "lib").rename(entry / "lib")
     shutil.rmtree(root)
-    _finish(entry, modules)
-
-
-def _merge(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
-        if path.is_symlink():
-            continue
-        if path.is_dir():
-            _merge(path, target / path.name)
-        else:
-            path.rename(target / path.name)
+    _finish(entry, entry / "lib" / "modules" / release)
 
 
 def _copy(files: Iterable[tuple[str, Path]], target: Path) -> str:

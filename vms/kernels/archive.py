@@ -1,0 +1,115 @@
+"""Takes a kernel's files out of package files, .deb or .rpm, which may hold anything.
+
+A system program turns a package into a tar stream and writes nothing; the files are written here,
+under names that are looked at one by one. Only plain files of a kernel are: no link is ever made,
+and nothing outside the target can be touched, whatever the package holds.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from pathlib import Path
+from typing import IO
+
+from vms import tool
+from vms.deadline import Deadline
+from vms.errors import FetchError
+from vms.kernels.kernel import shortened
+
+_SECONDS = 300
+_DEB = b"!<arch>\n"
+_CHUNK = 1 << 20
+_MOST_FILES = 50_000
+_MOST_BYTES = 4 << 30
+_VMLINUZ_BYTES = 128 << 20
+_CONFIG_BYTES = 4 << 20
+_MODULE_BYTES = 512 << 20  # one with debugging information
+
+_PART = r"[A-Za-z0-9_.+~,@=-]+"
+# The files of a kernel, and how large each may be. What comes before `lib/modules` is dropped.
+_WANTED = (
+    (re.compile(rf"(?P<place>boot/vmlinuz{_PART}|boot/vmlinuz)"), "a vmlinuz", _VMLINUZ_BYTES),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/vmlinuz)"), "a vmlinuz", _VMLINUZ_BYTES),
+    (re.compile(rf"(?P<place>boot/config-{_PART})"), "a configuration", _CONFIG_BYTES),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/config)"), "a configuration", _CONFIG_BYTES),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}(/{_PART})+)"), "a module", _MODULE_BYTES),
+)
+_DIRECTORY = re.compile(rf"boot|lib|usr|usr/lib|(usr/)?lib/modules(/{_PART})?")
+
+
+def extract(package: Path, target: Path) -> None:
+    """Writes the kernel's files of a package below `target`: `boot/vmlinuz*`, `boot/config-*` and
+    `lib/modules/VERSION/...`, wherever the package has them.
+
+    Raises FetchError if the package is damaged, holds a link where a directory must be, or more
+    than a kernel can need; HostError if it takes too long or the disk is full.
+    """
+    with package.open("rb") as file:
+        is_deb = file.read(len(_DEB)) == _DEB
+    # libarchive bounds headers and names, and writes the holes of sparse files as the zeros that
+    # they are read as; tarfile does neither. A .deb file is an archive whose member data.tar.* is
+    # the archive of its files.
+    convert = ["bsdtar", "--create", "--format", "gnutar", "--file", "-"]
+    if is_deb:
+        script = f'bsdtar --extract --to-stdout --file "$1" "data.tar*" | {" ".join(convert)} @-'
+        command = ["sh", "-c", script, "sh", str(package)]
+    else:
+        command = [*convert, f"@{package}"]
+    deadline = Deadline(_SECONDS, f"unpacking {package.name}")
+    try:
+        with (
+            tool.output_of(command, deadline) as stream,
+            tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive,
+        ):
+            _extract(archive, package.name, target, deadline)
+    except tool.ToolFailed as error:
+        words = " ".join(error.output.split())
+        raise FetchError(f"{package.name} is damaged: {words}") from error
+    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
+        deadline.check()
+        raise FetchError(f"{package.name} is damaged: {error}") from error
+
+
+def _extract(archive: tarfile.TarFile, name: str, target: Path, deadline: Deadline) -> None:
+    files = size = 0
+    for member in archive:
+        deadline.check()
+        files += 1
+        if files > _MOST_FILES:
+            raise FetchError(f"{name} holds more than {_MOST_FILES} files, which no kernel does")
+        path = member.name.removeprefix("./").strip("/")
+        if _DIRECTORY.fullmatch(path) and not member.isdir():
+            raise FetchError(f"{name}: {path} must be a directory; in this package it is a link or a file")
+        place = _place(member, path, name)
+        if place is None:
+            continue
+        size += member.size
+        if size > _MOST_BYTES:
+            raise FetchError(f"{name} unpacks to more than {_MOST_BYTES >> 30} GiB, which no kernel does")
+        content = archive.extractfile(member)
+        if content:
+            _write(content, target / place, deadline)
+    if not files:
+        raise FetchError(f"{name} is damaged: it holds no files")
+
+
+def _place(member: tarfile.TarInfo, path: str, name: str) -> str | None:
+    """Where a member belongs below the target; None for what is no plain file of a kernel."""
+    if not member.isreg() or any(part in ("", ".", "..") for part in path.split("/")):
+        return None
+    for pattern, what, most in _WANTED:
+        match = pattern.fullmatch(path)
+        if match:
+            if member.size > most:
+                raise FetchError(f"{name}: {shortened(path)} has {member.size} bytes, too many for {what}")
+            return match["place"]
+    return None
+
+
+def _write(content: IO[bytes], path: Path, deadline: Deadline) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        while chunk := content.read(_CHUNK):
+            deadline.check()
+            file.write(chunk)
