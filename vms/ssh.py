@@ -26,15 +26,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from vms.deadline import Deadline
 from vms.errors import LostGuest
+from vms.wire import Spent, Wire
 
 # What goes wrong is raised; without a handler of its own the library would print it as well.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
-_SLICE = 0.25  # seconds between two looks at the deadline
 _PIECE = 0.01  # seconds to wait for the rest of a line
 _AGAIN = 0.5  # seconds after which the relay is spoken to again
 _NO_STATUS = -1  # what paramiko says when the other end is gone
 _CHUNK = 65536
+_MOST_RECEIVED = 64 << 20  # bytes of a session; starting an agent takes some kB
+_MOST_OUTPUT = 16 << 20  # bytes of a command
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Ssh:
     def __init__(self, connection: socket.socket, what: str, deadline: Deadline) -> None:
         """Opens the session on a connection to the guest's `ssh` port, which it takes over.
 
-        Raises LostGuest.
+        A session ends with the deadline of the latest call, or after 64 MiB from the guest. Raises
+        LostGuest.
         """
         self._what = what
+        self._wire = Wire(connection, _MOST_RECEIVED, deadline)
         host_key = _make_key()
-        _greet(connection, what, host_key, deadline)
-        self._transport = paramiko.Transport(connection)
+        _greet(self._wire, what, host_key)
+        self._transport = paramiko.Transport(self._wire)  # type: ignore[arg-type]
         # Its own limits are made for idle machines; the deadline is the only one.
         self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
         try:
@@ -71,9 +75,12 @@ class Ssh:
             private = paramiko.Ed25519Key.from_private_key(io.StringIO(_run_key().private.decode()))
             self._transport.auth_timeout = deadline.remaining
             self._transport.auth_publickey(_USER, private)
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except LostGuest:
             self.close()
-            raise LostGuest(f"{what}: SSH: {error or type(error).__name__} ({deadline.what})") from error
+            raise
+        except Exception as error:  # paramiko raises many kinds, as its reader meets the guest's bytes
+            self.close()
+            raise LostGuest(f"{what}: SSH: {self._why(error)} ({deadline.what})") from error
         except BaseException:
             self.close()
             raise
@@ -85,34 +92,32 @@ class Ssh:
     def run(self, command: str, deadline: Deadline) -> Finished:
         """Runs a command of the guest's shell to its end.
 
-        Raises LostGuest if that does not come in time.
+        Raises LostGuest if that does not come in time, or the command prints more than 16 MiB.
         """
+        self._wire.deadline = deadline
+        output = bytearray()
         try:
             with self._transport.open_session(timeout=deadline.remaining) as channel:
                 channel.set_combine_stderr(True)
                 channel.exec_command(command)
-                output = b""
-                while True:
-                    channel.settimeout(min(_SLICE, deadline.remaining))
-                    try:
-                        data = channel.recv(_CHUNK)
-                    except TimeoutError:
-                        if deadline.expired:
-                            raise LostGuest(
-                                f"{self._what}: `{command}` did not end within {deadline.seconds:g} s"
-                                f" ({deadline.what})"
-                            ) from None
-                        continue
-                    if not data:
-                        break
+                # Waits at most until the wire is spent: then paramiko closes the channel.
+                while data := channel.recv(_CHUNK):
                     output += data
-                status = channel.recv_exit_status()
-        except (paramiko.SSHException, EOFError, OSError) as error:
+                    if len(output) > _MOST_OUTPUT or deadline.expired:
+                        break
+                else:
+                    status = channel.recv_exit_status()
+        except Exception as error:
+            raise LostGuest(f"{self._what}: SSH: {self._why(error)} while running `{command}`") from error
+        if len(output) > _MOST_OUTPUT:
+            raise LostGuest(f"{self._what}: `{command}` printed more than {_MOST_OUTPUT >> 20} MiB")
+        if deadline.expired:
             raise LostGuest(
-                f"{self._what}: SSH: {error or type(error).__name__} while running `{command}`"
-            ) from error
+                f"{self._what}: `{command}` did not end within {deadline.seconds:g} s ({deadline.what})"
+            )
         if status == _NO_STATUS:
-            raise LostGuest(f"{self._what}: SSH: went away while running `{command}`")
+            why = self._wire.spent or "went away"
+            raise LostGuest(f"{self._what}: SSH: {why} while running `{command}`")
         return Finished(status, output.decode(errors="replace"))
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
@@ -127,14 +132,16 @@ class Ssh:
             archive.add(
                 directory, arcname=".", filter=lambda info: None if "__pycache__" in info.name else info
             )
+        self._wire.deadline = deadline
         try:
-            with paramiko.SFTPClient.from_transport(self._transport) as sftp:  # type: ignore[union-attr]
-                sftp.get_channel().settimeout(deadline.remaining)  # type: ignore[union-attr]
-                with sftp.open("/run/pushed.tar", "w") as file:
-                    file.set_pipelined(True)
-                    file.write(packed.getvalue())
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise LostGuest(f"{self._what}: SFTP of {directory}: {error or type(error).__name__}") from error
+            with (
+                paramiko.SFTPClient.from_transport(self._transport) as sftp,  # type: ignore[union-attr]
+                sftp.open("/run/pushed.tar", "w") as file,
+            ):
+                file.set_pipelined(True)
+                file.write(packed.getvalue())
+        except Exception as error:
+            raise LostGuest(f"{self._what}: SFTP of {directory}: {self._why(error)}") from error
         unpacked = self.run(
             f"mkdir -p {target} && tar --extract --no-same-owner --file /run/pushed.tar --directory {target}"
             " && rm /run/pushed.tar",
@@ -149,8 +156,12 @@ class Ssh:
         """Ends the session."""
         self._transport.close()
 
+    def _why(self, error: Exception) -> str:
+        """Why a call failed: paramiko's own words only where the wire is not spent."""
+        return self._wire.spent or str(error) or type(error).__name__
 
-def _greet(connection: socket.socket, what: str, host_key: _Key, deadline: Deadline) -> None:
+
+def _greet(wire: Wire, what: str, host_key: _Key) -> None:
     """Gives the relay the keys and waits until it is ready to start sshd.
 
     It is told again and again: the first words may end in an earlier session's sshd if the guest
@@ -159,48 +170,44 @@ def _greet(connection: socket.socket, what: str, host_key: _Key, deadline: Deadl
     session = secrets.token_hex(8).encode()
     encoded = (base64.b64encode(word) for word in (os.urandom(64), host_key.private, _run_key().public))
     hello = b" ".join((b"hello", session, repr(time.time()).encode(), *encoded)) + b"\n"
+    ready = b"ready " + session + b"\n"
     heard = b""
     try:
-        while not deadline.expired:
-            connection.settimeout(max(0.001, deadline.remaining))
-            connection.sendall(hello)
-            connection.settimeout(min(_AGAIN, max(0.001, deadline.remaining)))
+        while ready not in heard:
+            wire.settimeout(None)
+            wire.sendall(hello)
+            said_at = time.monotonic()
+            wire.settimeout(_AGAIN)
             with contextlib.suppress(TimeoutError):
-                while b"ready " + session + b"\n" not in heard:
-                    data = connection.recv(_CHUNK)
-                    if not data:
-                        raise LostGuest(f"{what}: went away ({deadline.what})")
-                    heard = heard[-_CHUNK:] + data
-                connection.sendall(b"go " + session + b"\n")
-                _skip_to_banner(connection, what, deadline)
-                connection.settimeout(None)
-                return
-    except TimeoutError:
-        pass
-    except OSError as error:
-        raise LostGuest(f"{what}: its SSH port: {error} ({deadline.what})") from error
-    raise LostGuest(f"{what}: its SSH port did not answer within {deadline.seconds:g} s ({deadline.what})")
+                while ready not in heard and time.monotonic() < said_at + _AGAIN:
+                    heard = heard[-len(ready) :] + _some(wire.recv(_CHUNK))
+        wire.settimeout(None)
+        wire.sendall(b"go " + session + b"\n")
+        _skip_to_banner(wire)
+    except Spent as spent:
+        raise LostGuest(f"{what}: its SSH port {spent}") from None
+    except (OSError, EOFError) as error:
+        raise LostGuest(f"{what}: its SSH port: {error} ({wire.deadline.what})") from error
 
 
-def _skip_to_banner(connection: socket.socket, what: str, deadline: Deadline) -> None:
+def _skip_to_banner(wire: Wire) -> None:
     """Drops what comes before sshd's first line: the answer to each further hello.
 
     paramiko would take those for lines of a banner, and give sshd only two seconds for the next
     one.
     """
-    while not deadline.expired:
-        connection.settimeout(max(0.001, deadline.remaining))
-        waiting = connection.recv(_CHUNK, socket.MSG_PEEK)
-        if not waiting:
-            raise LostGuest(f"{what}: went away ({deadline.what})")
-        if waiting.startswith(b"SSH-"):
-            return
+    while not (waiting := _some(wire.peek(_CHUNK))).startswith(b"SSH-"):
         line, end, _ = waiting.partition(b"\n")
         if end:
-            connection.recv(len(line) + 1)
+            wire.recv(len(line) + 1)
         else:
             time.sleep(_PIECE)
-    raise TimeoutError
+
+
+def _some(data: bytes) -> bytes:
+    if not data:
+        raise EOFError("went away")
+    return data
 
 
 @functools.cache

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.floods import WAYS, sending
 from vms.command import Machine
 from vms.deadline import Deadline
-from vms.errors import LostGuest
-from vms.guest import LONGEST_ANSWER, Agent, running
+from vms.errors import HostError, LostGuest
+from vms.guest import LONGEST_ANSWER, Agent, Guest, running
 
 Fake = Callable[[str], None]
 PING = b'{"id": "7", "do": "ping"}'
@@ -49,6 +53,61 @@ def test_an_answer_without_end_is_cut(fake_qemu: Fake, machine: Machine) -> None
         pytest.raises(LostGuest, match=f"more than {LONGEST_ANSWER >> 20} MiB"),
     ):
         guest.ask(PING, soon(60))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_asking_ends_at_its_deadline_or_its_most_bytes_whatever_arrives(
+    fake_qemu: Fake, machine: Machine, way: str
+) -> None:
+    ours, theirs = socket.socketpair()
+    with running(machine, "6.1.0") as guest, theirs, sending(theirs, way):
+        guest._ports["agent"] = ours
+        began = time.monotonic()
+        with pytest.raises(LostGuest, match=r"did not answer within 1 s|sent more than 16 MiB"):
+            guest.ask(PING, soon(1))
+        assert time.monotonic() - began < 4
+
+
+def test_lines_before_an_answer_count_as_part_of_it(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vms.guest.LONGEST_ANSWER", 1 << 20)
+    ours, theirs = socket.socketpair()
+    with running(machine, "6.1.0") as guest, theirs, sending(theirs, "newlines"):
+        guest._ports["agent"] = ours
+        with pytest.raises(LostGuest, match=r"sent more than 1 MiB \(the answer\)"):
+            guest.ask(PING, soon(60))
+
+
+@pytest.mark.parametrize(
+    "answer", [b"{", b"[" * 100_000, b'"ok": 1}', b'"ok": true}', b'"ready": true}', b'"x": "\xff'],
+    ids=["broken", "deep", "another type", "not ready", "not ok", "not a text"],
+)  # fmt: skip
+def test_an_agent_that_does_not_say_that_it_is_ready_is_named(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(Guest, "ask", lambda *_: b'{"id": "7", ' + answer)
+    with (
+        running(machine, "6.1.0") as guest,
+        pytest.raises(HostError, match=r"6\.1\.0: the agent is not ready"),
+    ):
+        guest.ping(soon())
+
+
+def test_finding_the_answer_among_others_decodes_nothing_else(fake_qemu: Fake, machine: Machine) -> None:
+    ours, theirs = socket.socketpair()
+    junk = b'{"id": "8", "x": [' + b"[]," * 1_000_000 + b"[]]}\n"
+    with running(machine, "6.1.0") as guest, theirs:
+        guest._ports["agent"] = ours
+        sender = threading.Thread(target=theirs.sendall, args=(junk + b'{"id": "7"}\n',))
+        sender.start()
+        tracemalloc.start()
+        try:
+            assert guest.ask(PING, soon()) == b'{"id": "7"}'
+            assert tracemalloc.get_traced_memory()[1] < 6 * len(junk)
+        finally:
+            tracemalloc.stop()
+            sender.join()
 
 
 def test_a_crash_is_the_kernels_and_in_its_words(fake_qemu: Fake, machine: Machine) -> None:
