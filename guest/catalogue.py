@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from guest.lab import Lab
+    from guest.lab.lab import Lab
 
 Facts = dict[str, Any]
 

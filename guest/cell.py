@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from guest import linux
 from guest.catalogue import Experiment
 from guest.errors import Refused, Unsupported
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.rules import lock_file
 from guest.root import Asking, Root
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from guest import netlink
 from guest.catalogue import Fact, Facts, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import udp, with_ports
 from guest.netlink import Netlink
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 
 
 @experiment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp
 from guest.lab.tun import Tun

@@ -7,7 +7,7 @@ import struct
 
 from guest import netlink
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import parse, tcp, udp
 from guest.linux import errno_name
 from guest.netlink import attribute, nested

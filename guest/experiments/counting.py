@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp, with_ports
 from guest.lab.router import Router

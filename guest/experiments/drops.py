@@ -6,7 +6,7 @@ import errno
 import socket
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import echo, udp
 
 _FRONTENDS = ("legacy", "nft")

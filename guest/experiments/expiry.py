@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import beside, echo, endpoint, parse, protocol, udp, with_ports
 from guest.lab.router import Peer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
 from guest.lab.packets import tcp
 from guest.lab.rules import program, tool

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import beside, endpoint, parse, ports, tcp
 from guest.lab.router import Peer, Router
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, endpoint, parse, udp
 
 _MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"

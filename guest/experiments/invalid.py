@@ -7,7 +7,7 @@ import re
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.errors import Refused
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, tcp, udp
 
 _LOG = "net/netfilter/nf_conntrack_log_invalid"

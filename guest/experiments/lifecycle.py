@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import tcp, udp, with_ports
 
 _BUCKETS = "net/netfilter/nf_conntrack_buckets"

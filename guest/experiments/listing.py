@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from guest import netlink
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, udp, with_ports
 from guest.linux import errno_name
 from guest.netlink import attribute, nested

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import beside, endpoint, parse, ports, tcp, udp, with_ports
 
 _OPTIONS = ("none", "random", "fully-random", "persistent")

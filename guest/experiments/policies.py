@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import beside, endpoint, tcp
 
 _TIMEOUTS = """

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import Packet, beside, protocol
 from guest.observe.ctnetlink import Flow
 

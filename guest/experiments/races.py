@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 
 _BATCH, _CLASHES, _SECONDS = 20, 3, 50.0
 # A long chain between where an entry is made and where it is put into the table makes the window

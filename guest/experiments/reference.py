@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import udp
 
 _FRONTENDS = ("legacy", "nft")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import Packet
 from guest.lab.router import Router
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import parse, tcp, with_ports
 from guest.lab.tun import Tun

@@ -6,7 +6,7 @@ import math
 import re
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp, with_ports
 from guest.lab.tun import Tun

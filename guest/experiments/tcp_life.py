@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import beside, endpoint, parse
 from guest.lab.router import LOST, Peer, Router
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
 from guest.lab.packets import parse, udp
 from guest.linux import errno_name

@@ -17,7 +17,7 @@ SKELETON = '''\
 from __future__ import annotations
 
 from guest.catalogue import Fact, Facts, experiment
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import tcp
 
 

@@ -19,7 +19,7 @@ from guest import cell, root
 from guest.catalogue import Experiment, Facts
 from guest.cell import Cells
 from guest.errors import Unsupported
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.observe import kmsg
 
 SETTING = "/proc/sys/net/ipv4/ip_default_ttl"

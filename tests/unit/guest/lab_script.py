@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from guest.errors import Unsupported
-from guest.lab import Lab
+from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 
 TTL = "net/ipv4/ip_default_ttl"
