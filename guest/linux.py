@@ -36,14 +36,6 @@ def setns(fd: int, kind: int) -> None:
     _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
 
 
-def mount(source: str, target: str, kind: str) -> None:
-    """mount(2) without flags or data."""
-    _checked(
-        _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(0), None),
-        f"mount {target}",
-    )
-
-
 def die_with_parent(signal: int) -> None:
     """Asks the kernel to send `signal` to this process when its parent ends."""
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")

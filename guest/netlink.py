@@ -88,10 +88,6 @@ class Netlink:
         """Closes the socket, and with it whatever it is subscribed or bound to."""
         self._socket.close()
 
-    def fileno(self) -> int:
-        """The descriptor, for select and friends."""
-        return self._socket.fileno()
-
     def ask(self, kind: int, payload: bytes, flags: int = ACK) -> list[Message]:
         """Sends one request and gives the messages of its answer.
 

@@ -15,7 +15,7 @@ _PACKET, _VERDICT, _CONFIG = 0x300, 0x301, 0x302
 _PACKET_HEADER, _VERDICT_HEADER, _PAYLOAD = 1, 2, 10
 _CFG_COMMAND, _CFG_PARAMETERS = 1, 2
 _BIND, _COPY_PACKET = 1, 2
-_DROP, _ACCEPT = 0, 1
+_ACCEPT = 1
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,13 @@ class Queue:
 
     def accept(self, packet: Waiting, data: bytes = b"") -> None:
         """Lets a packet go on, with other bytes if some are given."""
-        self._verdict(packet, _ACCEPT, attribute(_PAYLOAD, data) if data else b"")
-
-    def drop(self, packet: Waiting) -> None:
-        """Drops a packet."""
-        self._verdict(packet, _DROP)
+        verdict = attribute(_VERDICT_HEADER, struct.pack(">II", _ACCEPT, packet.id))
+        payload = attribute(_PAYLOAD, data) if data else b""
+        self._netlink.ask(_VERDICT, self._header + verdict + payload)
 
     def close(self) -> None:
         """Gives the queue up; the kernel drops what still waits."""
         self._netlink.close()
-
-    def _verdict(self, packet: Waiting, verdict: int, more: bytes = b"") -> None:
-        self._netlink.ask(
-            _VERDICT, self._header + attribute(_VERDICT_HEADER, struct.pack(">II", verdict, packet.id)) + more
-        )
 
     def _configure(self, body: bytes) -> None:
         self._netlink.ask(_CONFIG, self._header + body)
