@@ -86,22 +86,11 @@ def helper_autoassign(lab: Lab) -> Facts:
     return facts | {"ports_parameter": Path("/sys/module/nf_conntrack_ftp/parameters/ports").exists()}
 
 
-def _say(peer: Peer, words: bytes) -> bytes:
-    """Sends a line of FTP; gives what reached the other side of it."""
-    peer.forward(
-        tcp(
-            peer.me, peer.other, "PA", seq=peer.next, ack=peer.partner.next if peer.partner else 0, data=words
-        )
-    )
-    peer.next += len(words)
-    return words
-
-
-def _control(router: Router, family: int) -> tuple[Peer, Peer]:
+def _control(router: Router) -> tuple[Peer, Peer]:
     client, server = router.handshake(40000, 21)
-    _say(server, b"220 ready\r\n")
+    server.data(b"220 ready\r\n")
     client.ack()
-    _say(client, b"USER anonymous\r\n")
+    client.data(b"USER anonymous\r\n")
     server.ack()
     return client, server
 
@@ -147,15 +136,15 @@ def ftp_expectation(lab: Lab) -> Facts:
     """
     lab.frontend = "native"
     router = lab.router(_HELPER, lab.family)
-    client, server = _control(router, lab.family)
+    client, server = _control(router)
     mine, other = router.client_address, router.server_address
     third = "2001:db8:2::9" if lab.family == 6 else "10.0.2.9"
 
     def announce(port: int) -> None:
         if lab.family == 6:
-            _say(client, f"EPRT |2|{mine}|{port}|\r\n".encode())
+            client.data(f"EPRT |2|{mine}|{port}|\r\n".encode())
         else:
-            _say(client, f"PORT {mine.replace('.', ',')},{port >> 8},{port & 255}\r\n".encode())
+            client.data(f"PORT {mine.replace('.', ',')},{port >> 8},{port & 255}\r\n".encode())
         server.ack()
 
     def syn(way: Callable[..., str], source: str, sport: int, destination: str, dport: int) -> str:
@@ -180,7 +169,7 @@ def ftp_expectation(lab: Lab) -> Facts:
         if lab.family == 6
         else f"227 Entering Passive Mode ({other.replace('.', ',')},195,83)"
     )
-    _say(server, words.encode() + b"\r\n")
+    server.data(words.encode() + b"\r\n")
     client.ack()
     facts["passive"] = syn(router.from_client, mine, 40001, other, 50003)
     control = lab.flow(client.me)
@@ -244,11 +233,11 @@ def ftp_nat(lab: Lab) -> Facts:
     server.other = endpoint(own, ports(router.out[0])[0])
     server.synack()
     client.ack()
-    _say(server, b"220 ready\r\n")
+    server.data(b"220 ready\r\n")
     client.ack()
-    _say(client, b"USER anonymous\r\n")
+    client.data(b"USER anonymous\r\n")
     before = client.next
-    _say(client, b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family == 6 else b"PORT 10,0,1,2,200,200\r\n")
+    client.data(b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family == 6 else b"PORT 10,0,1,2,200,200\r\n")
     words = bytes(parse(router.out[0])["TCP"].payload).decode()
     if lab.family == 6:
         _, _, address, number, _ = words.split("|")
@@ -263,7 +252,7 @@ def ftp_nat(lab: Lab) -> Facts:
     }
     server.ack(ack=before + len(words))
     facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.next
-    _say(client, b"LIST\r\n")
+    client.data(b"LIST\r\n")
     facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(words)
     facts["data_state"] = router.from_server(
         tcp(endpoint(router.server_address, 20), endpoint(address, port))
