@@ -83,7 +83,7 @@ def bridge_conntrack(lab: Lab) -> Facts:
     facts: Facts = {}
     forwarded = []
     for name, rules in (("plain", ""), ("counted", "counter"), ("with_state", states)):
-        place = lab.another()
+        place = lab.new_namespace()
         client, server = _bridge(place)
         if rules:
             place.nft(f"table bridge t {{ chain c {{ type filter hook forward priority 0; {rules}; }}; }}")
@@ -119,7 +119,7 @@ def br_netfilter(lab: Lab) -> Facts:
     setting = "net/bridge/bridge-nf-call-iptables"
     facts: Facts = {"default": lab.read_sysctl(setting), "settable": lab.try_sysctl(setting, 1)}
     for name, value in (("off", 0), ("on", 1)):
-        place = lab.another()
+        place = lab.new_namespace()
         client, _ = _bridge(place)
         place.try_sysctl(setting, value)
         place.iptables("*filter\n-A FORWARD -m conntrack --ctstate NEW -m comment --comment forward")

@@ -108,7 +108,7 @@ def connlimit_train(lab: Lab) -> Facts:
 
     facts: Facts = {}
     for name in ("udp", "syn", "data"):
-        router = _limited(lab.another())
+        router = _limited(lab.new_namespace())
         facts[name] = _how_often(router, train)
     _connect(lab, router, "10.0.1.2")
     new = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(41000, 41005))
@@ -119,7 +119,7 @@ def connlimit_train(lab: Lab) -> Facts:
         )
     _pause(lab)
     facts["after_close"] = _through(router, with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(42000, 42005)))
-    return facts | {"loopback": _loopback(lab.another())}
+    return facts | {"loopback": _loopback(lab.new_namespace())}
 
 
 def _connect(lab: Lab, router: Router, source: str) -> None:

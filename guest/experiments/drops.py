@@ -61,7 +61,7 @@ def input_drop_no_entry(lab: Lab) -> Facts:
     """
     flows = {}
     for name, rules in _DROPS.items():
-        place = lab.another()
+        place = lab.new_namespace()
         router = place.router(states=False)
         place.iptables("*raw\n-A PREROUTING -p udp -j CT")
         place.iptables(rules)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, echo, endpoint, parse, protocol, udp, with_ports
+from guest.lab.packets import echo, endpoint, neighbour, parse, protocol, udp, with_ports
 from guest.lab.router import Peer
 
 _UDP = "net/netfilter/nf_conntrack_udp_timeout"
@@ -123,7 +123,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     Syslog and DNS clients of a restarted pod do this.
     """
     old = lab.ends[1]
-    service, new = beside(old, 100), beside(old, 3)
+    service, new = neighbour(old, 100), neighbour(old, 3)
     rule = f"{lab.ip} daddr {service} dnat to"
     router = lab.router(
         f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}",
@@ -184,12 +184,12 @@ def timewait_reuse(lab: Lab) -> Facts:
 
     facts: Facts = {}
     client, _ = closed(40000)
-    facts |= {"reopened": client.syn(seq=client.next + 100_000), "reopened_state": lab.state(client.me)}
+    facts |= {"reopened": client.syn(seq=client.seq + 100_000), "reopened_state": lab.state(client.endpoint)}
     client, _ = closed(40001)
-    facts |= {"lower": client.syn(seq=client.next - 500), "lower_state": lab.state(client.me)}
+    facts |= {"lower": client.syn(seq=client.seq - 500), "lower_state": lab.state(client.endpoint)}
     client, server = closed(40002)
-    facts["by_server"] = server.syn(seq=server.next + 100_000)
-    flow = lab.flow(client.me) or lab.flow(server.me, client.me)
+    facts["by_server"] = server.syn(seq=server.seq + 100_000)
+    flow = lab.flow(client.endpoint) or lab.flow(server.endpoint, client.endpoint)
     return facts | {"by_server_state": flow.state if flow else "gone"}
 
 
@@ -227,7 +227,7 @@ def tcp_timeouts(lab: Lab) -> Facts:
     states: list[str] = []
     for name, step in steps:
         step()
-        flow = lab.flow(client.me)
+        flow = lab.flow(client.endpoint)
         ladder[name] = int(flow.lifetime.split()[0]) if flow else 0
         states.append(f"{name}: {flow.state if flow else 'gone'}")
     return {"ladder": ladder, "states": states}
@@ -249,16 +249,16 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
     """
     router = lab.router(family=lab.family)
     client, _ = router.tcp()
-    first = client.next
+    first = client.seq
     forwarded = [client.syn(seq=first)]
 
     def left() -> int:
-        flow = lab.flow(client.me)
+        flow = lab.flow(client.endpoint)
         return flow.timeout if flow else 0
 
     lab.until("the entry to be two seconds old", lambda: left() <= 118, 10)
     forwarded += [client.syn(seq=first) for _ in range(4)]
-    return {"renewed": left() > 118, "state": lab.state(client.me), "forwarded": forwarded}
+    return {"renewed": left() > 118, "state": lab.state(client.endpoint), "forwarded": forwarded}
 
 
 @experiment(

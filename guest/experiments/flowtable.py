@@ -95,7 +95,7 @@ def flowtable_tcp(lab: Lab) -> Facts:
     server.ack()
     fast.slow()
     client.data(100)
-    facts: Facts = {"offloaded": fast.offloaded(client.me), "ttl": parse(fast.router.out[0]).ttl}
+    facts: Facts = {"offloaded": fast.offloaded(client.endpoint), "ttl": parse(fast.router.out[0]).ttl}
     server.data(100)
     facts["past_rules"] = fast.slow() == 0
     lab.try_sysctl("net/netfilter/nf_flowtable_tcp_timeout", 2)
@@ -107,14 +107,14 @@ def flowtable_tcp(lab: Lab) -> Facts:
         if lab.variant["end"] == "both-fins":
             server.fin()
             client.ack()
-    facts |= {"slow_end": fast.slow(), "entry": fast.settled(client.me)}
-    client.next += 5_000_000
-    server.next += 5_000_000
+    facts |= {"slow_end": fast.slow(), "entry": fast.settled(client.endpoint)}
+    client.seq += 5_000_000
+    server.seq += 5_000_000
     client.syn()
     server.synack()
     client.ack()
     client.data(100)
-    return facts | {"reopened": fast.entry(client.me).partition(" ")[0]}
+    return facts | {"reopened": fast.entry(client.endpoint).partition(" ")[0]}
 
 
 @experiment(
@@ -156,7 +156,7 @@ def flowtable_idle(lab: Lab) -> Facts:
             fast.router.from_client(request)
             fast.router.from_server(answer)
 
-    source = client.me if protocol == "tcp" else "10.0.1.2:41000"
+    source = client.endpoint if protocol == "tcp" else "10.0.1.2:41000"
     for _ in range(3):
         exchange()
     fast.slow()

@@ -145,7 +145,7 @@ def defrag_sticky(lab: Lab) -> Facts:
         5,
     )
     facts["after"] = words[gone]
-    other = lab.another()
+    other = lab.new_namespace()
     elsewhere = other.router(family=lab.family, states=False)
     return facts | {"other_namespace": words[_first_fragment_passes(elsewhere, lab.family, 1)]}
 

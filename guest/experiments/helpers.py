@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, endpoint, parse, ports, tcp
+from guest.lab.packets import endpoint, neighbour, parse, ports, tcp
 from guest.lab.router import Peer, Router
 
 _KNOB = "net/netfilter/nf_conntrack_helper"
@@ -74,7 +74,7 @@ def helper_autoassign(lab: Lab) -> Facts:
 
     def helper(dport: int = 21) -> str:
         client, _ = router.handshake(next(ports), dport)
-        flow = lab.flow(client.me)
+        flow = lab.flow(client.endpoint)
         return (flow.helper or "none") if flow else "gone"
 
     exists = Path("/proc/sys", _KNOB).exists()
@@ -172,7 +172,7 @@ def ftp_expectation(lab: Lab) -> Facts:
     server.data(words.encode() + b"\r\n")
     client.ack()
     facts["passive"] = syn(router.from_client, mine, 40001, other, 50003)
-    control = lab.flow(client.me)
+    control = lab.flow(client.endpoint)
     if control:
         lab.conntrack.delete(control)
     return facts | {
@@ -227,16 +227,16 @@ def ftp_nat(lab: Lab) -> Facts:
         " masquerade; }; }\n"
     )
     router = lab.router(_HELPER + masquerade, lab.family)
-    own = beside(router.server_address, 1)
+    own = neighbour(router.server_address, 1)
     client, server = router.tcp(40000, 21)
     client.syn()
-    server.other = endpoint(own, ports(router.out[0])[0])
+    server.remote = endpoint(own, ports(router.out[0])[0])
     server.synack()
     client.ack()
     server.data(b"220 ready\r\n")
     client.ack()
     client.data(b"USER anonymous\r\n")
-    before = client.next
+    before = client.seq
     client.data(b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family == 6 else b"PORT 10,0,1,2,200,200\r\n")
     words = bytes(parse(router.out[0])["TCP"].payload).decode()
     if lab.family == 6:
@@ -251,7 +251,7 @@ def ftp_nat(lab: Lab) -> Facts:
         "port_kept": port == 200 * 256 + 200,
     }
     server.ack(ack=before + len(words))
-    facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.next
+    facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.seq
     client.data(b"LIST\r\n")
     facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(words)
     facts["data_state"] = router.from_server(

@@ -45,7 +45,7 @@ def namespace_teardown(lab: Lab) -> Facts:
     lab.iptables("*raw\n-A PREROUTING -j CT\n-A OUTPUT -p tcp --sport 80 -j DROP")
     wire.send(tcp("198.18.0.2:10000", "192.0.2.1:80"))
     before = objects()
-    place = lab.another()
+    place = lab.new_namespace()
     other = place.host()
     place.nft("table ip t { chain c { type filter hook input priority 0; ct state new counter; }; }")
     other.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:81"), range(10000, 14000)))

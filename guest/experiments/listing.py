@@ -62,7 +62,11 @@ def proc_dump(lab: Lab) -> Facts:
     return {
         "proc": "absent" if lines is None else "all" if len(ports) == _MANY else "some",
         "netlink": "all" if len(dumped) == _MANY else "some",
-        "proc_against_netlink": "absent" if lines is None else "alike" if by_proc < 8 * by_netlink else "longer",
+        "proc_against_netlink": "absent"
+        if lines is None
+        else "alike"
+        if by_proc < 8 * by_netlink
+        else "longer",
         "each_flow_once": lines is not None and len(lines) == len(ports) == len(dumped),
     }
 
@@ -149,7 +153,7 @@ def late_event_listener(lab: Lab) -> Facts:
     """
     facts: Facts = {"default": lab.read_sysctl(_EVENTS), "writes": {}, "early": [], "late": [], "destroy": []}
     for value in ("0", "1", "2"):
-        place = lab.another()
+        place = lab.new_namespace()
         router = place.router()
         place.sysctl("net/netfilter/nf_conntrack_acct", 1)
         place.sysctl("net/netfilter/nf_conntrack_timestamp", 1)

@@ -37,7 +37,7 @@ def mixed_frontends(lab: Lab) -> Facts:
     nft counts and drops; both translate the destination at the same priority, iptables' rule loaded
     first.
     """
-    place = lab.another()
+    place = lab.new_namespace()
     router = place.router(
         "table ip early { chain f { type filter hook forward priority -10; tcp dport 81 drop; }; }"
     )
@@ -57,7 +57,7 @@ def mixed_frontends(lab: Lab) -> Facts:
         "nft_sees": counters.packets("nft"),
         "accept_is_final": state != "lost",
     }
-    place = lab.another()
+    place = lab.new_namespace()
     router = place.router()
     place.iptables("*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.3")
     place.nft(

@@ -6,7 +6,7 @@ from collections import Counter
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, endpoint, parse, ports, tcp, udp, with_ports
+from guest.lab.packets import endpoint, neighbour, parse, ports, tcp, udp, with_ports
 
 _OPTIONS = ("none", "random", "fully-random", "persistent")
 
@@ -33,7 +33,7 @@ def dnat_port_range(lab: Lab) -> Facts:
     for option in _OPTIONS:
         if option == "fully-random" and lab.frontend != "native":
             continue
-        place = lab.another()
+        place = lab.new_namespace()
         words = "" if option == "none" else option
         if lab.frontend == "native":
             chain = f"type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.2.2:8000-8003 {words}"
@@ -81,22 +81,22 @@ def snat_exhaustion(lab: Lab) -> Facts:
     small range wait for two minutes where the answer is no.
     """
     facts: Facts = {}
-    own = beside(lab.ends[1], 1)
+    own = neighbour(lab.ends[1], 1)
     rule = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
     four_ports = f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; {rule}; }}; }}"
-    place = lab.another()
+    place = lab.new_namespace()
     router = place.router(four_ports, lab.family)
     for port in range(40000, 40004):
         router.tcp(port)[0].syn()
     facts["fifth_syn_sent"] = _fate(router.tcp(40004)[0].syn())
     failed = place.statistics()["insert_failed"]
 
-    place = lab.another()
+    place = lab.new_namespace()
     router = place.router(four_ports, lab.family)
     for port in range(40000, 40004):
         client, server = router.tcp(port)
         client.syn()
-        server.other = endpoint(own, ports(router.out[0])[0])
+        server.remote = endpoint(own, ports(router.out[0])[0])
         server.synack()
         client.ack()
         client.fin()
@@ -156,7 +156,10 @@ def snat_port_preserve(lab: Lab) -> Facts:
         """The source port with which the server, of a number, sees a packet of the client's of a
         number.
         """
-        source, destination = beside(router.client_address, client), beside(router.server_address, server)
+        source, destination = (
+            neighbour(router.client_address, client),
+            neighbour(router.server_address, server),
+        )
         router.from_client(make(endpoint(source, sport), endpoint(destination, 80)))
         return ports(router.out[0])[0] if router.out else 0
 
@@ -206,7 +209,7 @@ def hairpin(lab: Lab) -> Facts:
     Without masquerading the server answers straight to its neighbour, and the router would not see
     the answer: it is fed back here to show what the router would do with it.
     """
-    client, server, public = lab.ends[0], beside(lab.ends[0], 3), beside(lab.ends[1], 1)
+    client, server, public = lab.ends[0], neighbour(lab.ends[0], 3), neighbour(lab.ends[1], 1)
     dnat = (
         f"chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {public} tcp dport 80 dnat to"
         f" {server}; }};"
@@ -217,7 +220,7 @@ def hairpin(lab: Lab) -> Facts:
     )
     facts: Facts = {}
     for name, more in (("without", ""), ("with", masquerade)):
-        place = lab.another()
+        place = lab.new_namespace()
         router = place.router(f"table {lab.ip} nat {{ {dnat} {more} }}", lab.family)
         place.sysctl("net/ipv4/conf/all/send_redirects", 0)
         place.sysctl("net/ipv4/conf/tun0/send_redirects", 0)

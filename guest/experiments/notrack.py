@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, echo, ip, parse
+from guest.lab.packets import echo, ip, neighbour, parse
 from guest.lab.router import Router
 
 _RULES = {
@@ -79,7 +79,7 @@ def notrack(lab: Lab) -> Facts:
     source = parse(router.out[0]).src if router.out else ""
     facts: Facts = {"states": states, "udp": state, "error": _unreachable(router, router.out[0])}
     router.from_client(echo(*lab.ends))
-    names = {router.client_address: "client", beside(router.server_address, 1): "router"}
+    names = {router.client_address: "client", neighbour(router.server_address, 1): "router"}
     return facts | {"flows": len(lab.flows()), "source": names.get(source, "lost")}
 
 

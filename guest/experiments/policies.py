@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, endpoint, tcp
+from guest.lab.packets import endpoint, neighbour, tcp
 
 _TIMEOUTS = """
     table {ip} policies {{
@@ -66,9 +66,9 @@ def ct_timeout_policy(lab: Lab) -> Facts:
     facts["udp"].append(applies(client))
     opener, answerer = router.tcp(40001)
     opener.syn()
-    facts["tcp"].append(applies(opener.me))
+    facts["tcp"].append(applies(opener.endpoint))
     answerer.synack()
-    facts["tcp"].append(applies(opener.me))
+    facts["tcp"].append(applies(opener.endpoint))
     router.from_client(router.udp(40002, 54)[0])
     facts["other_port"] = applies(endpoint(router.client_address, 40002))
     # In one transaction, so that connection tracking is not switched off in between.
@@ -124,7 +124,7 @@ def ct_expectation_policy(lab: Lab) -> Facts:
     facts: Facts = {"expected": len(lab.conntrack.expectations())}
     for name, source, port in (
         ("other_port", endpoint(theirs, 5000), 9877),
-        ("other_server", endpoint(beside(theirs, 3), 5000), 9876),
+        ("other_server", endpoint(neighbour(theirs, 3), 5000), 9876),
         ("related", endpoint(theirs, 5000), 9876),
         ("second", endpoint(theirs, 5001), 9876),
     ):

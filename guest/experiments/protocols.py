@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import Packet, beside, protocol
+from guest.lab.packets import Packet, neighbour, protocol
 from guest.observe.ctnetlink import Flow
 
 
@@ -70,8 +70,8 @@ def dccp(lab: Lab) -> Facts:
     facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else None)}
     router.from_client(_dccp(client, server, 40001, 5001, 0, False))
     facts["two_ports"] = len(lab.flows())
-    facts["stray"] = router.from_client(_dccp(beside(client, 3), server, 40000, 5001, 3, True))
-    facts["truncated"] = router.from_client(protocol(beside(client, 4), server, 33, b"\x9c\x40\x13\x89"))
+    facts["stray"] = router.from_client(_dccp(neighbour(client, 3), server, 40000, 5001, 3, True))
+    facts["truncated"] = router.from_client(protocol(neighbour(client, 4), server, 33, b"\x9c\x40\x13\x89"))
     return facts | {"knobs": sum("_dccp_" in path.name for path in Path("/proc/sys/net/netfilter").iterdir())}
 
 
@@ -103,8 +103,10 @@ def udplite(lab: Lab) -> Facts:
     router = lab.router(family=lab.family)
     client, server = lab.ends
     facts: Facts = {
-        "right_checksum": router.from_client(_udplite(beside(client, 3), server, 40000, 5001)),
-        "wrong_checksum": router.from_client(_udplite(beside(client, 4), server, 40000, 5001, wrong=0x5555)),
+        "right_checksum": router.from_client(_udplite(neighbour(client, 3), server, 40000, 5001)),
+        "wrong_checksum": router.from_client(
+            _udplite(neighbour(client, 4), server, 40000, 5001, wrong=0x5555)
+        ),
     }
     lab.conntrack.flush()
     lab.sysctl("net/netfilter/nf_conntrack_checksum", 0)

@@ -52,7 +52,7 @@ def nfqueue_clash(lab: Lab) -> Facts:
     names = ("forwarded", "flows", "clash_resolve", "insert_failed", "drop")
     facts: Facts = {name: {} for name in names}
     for name, first in _firsts().items():
-        place = lab.another()
+        place = lab.new_namespace()
         nat = _DNAT if lab.variant["nat"] == "dnat" else ""
         router = place.router(f"table ip race {{ {_QUEUE} {nat} }}")
         queue = place.queue(0)

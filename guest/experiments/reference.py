@@ -42,7 +42,7 @@ def policy_counters(lab: Lab) -> Facts:
     }
     facts: Facts = {}
     for name, commands in steps.items():
-        place = lab.another()
+        place = lab.new_namespace()
         wire = place.host()
         for command in commands:
             place.iptables_command(*command)
@@ -104,7 +104,7 @@ def conntrack_on_reference(lab: Lab) -> Facts:
     elsewhere = "2001:db8:113::1" if lab.family == 6 else "203.0.113.1"
     facts: Facts = {}
     for name, rules in _REFERENCES.items():
-        place = lab.another()
+        place = lab.new_namespace()
         wire = place.host(lab.family)
         if rules is None:
             place.iptables_command("-t", "nat", "-L", family=lab.family)

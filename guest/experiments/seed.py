@@ -55,7 +55,7 @@ def _undisturbed(lab: Lab) -> Iterator[Namespace]:
     as it is.
     """
     for _ in range(_TRIES):
-        place = lab.another()
+        place = lab.new_namespace()
         yield place
         if not place.statistics()["early_drop"]:
             return

@@ -53,7 +53,7 @@ def namespace_limit(lab: Lab) -> Facts:
     lab.root.sysctl(_MAX, 7)
     facts: Facts = {"write": write}
     for name in ("first", "second"):
-        place = lab.another()
+        place = lab.new_namespace()
         _tracking_host(place).send(*_datagrams(10))
         facts[name] = place.conntrack.count()
         facts["initial_sees"] = place.read_sysctl(_MAX)
@@ -78,7 +78,7 @@ def max_zero(lab: Lab) -> Facts:
         lab.root.sysctl(_MAX, 65536)
         facts["write"][value] = int(lab.root.try_sysctl(_MAX, value) == "ok")
         facts["read"][value] = int(lab.root.read(f"/proc/sys/{_MAX}"))
-        place = lab.another()
+        place = lab.new_namespace()
         _tracking_host(place).send(*_datagrams(20))
         facts["flows"][value] = place.conntrack.count()
     return facts
@@ -184,7 +184,7 @@ def early_drop(lab: Lab) -> Facts:
     lab.root.sysctl(_BUCKETS, lab.variant["buckets"])
     lab.root.sysctl(_MAX, 200)
     syns = with_ports(tcp("198.18.0.2:1", "192.0.2.1:80"), range(10000, 10400))
-    young = lab.another()
+    young = lab.new_namespace()
     wire = young.host()
     young.nft(_TRACK + _SILENT)
     wire.flood(syns)
@@ -206,7 +206,7 @@ def early_drop(lab: Lab) -> Facts:
     # With a table that is nearly full, garbage collection too would take flows that are not assured
     # yet.
     lab.root.sysctl(_MAX, 65536)
-    router_place = lab.another()
+    router_place = lab.new_namespace()
     router = router_place.router()
     ports = range(10000, 10200)
     questions = with_ports(udp("10.0.1.2:1", "10.0.2.2:53"), ports)

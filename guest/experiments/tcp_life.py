@@ -9,7 +9,7 @@ from functools import partial
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, endpoint, parse
+from guest.lab.packets import endpoint, neighbour, parse
 from guest.lab.router import LOST, Peer, Router
 
 _Steps = list[tuple[str, Callable[[], str]]]
@@ -59,7 +59,7 @@ def reuse_while_closing(lab: Lab) -> Facts:
             client.ack()
         else:
             server.ack()
-        acknowledged, new = client.next, client.next + 500_000
+        acknowledged, new = client.seq, client.seq + 500_000
         steps: _Steps = [
             ("SYN", partial(client.syn, seq=new)),
             ("challenge ACK", partial(server.ack, ack=acknowledged)),
@@ -67,7 +67,7 @@ def reuse_while_closing(lab: Lab) -> Facts:
             ("SYN again", partial(client.syn, seq=new)),
             ("SYN+ACK", partial(server.send, "SA", seq=700_000, ack=new + 1)),
         ]
-        facts[name] = _steps(lab, client.me, steps)
+        facts[name] = _steps(lab, client.endpoint, steps)
     return facts
 
 
@@ -75,7 +75,7 @@ def _answer(router: Router, server: Peer) -> list[str]:
     """The server speaks: the conntrack state of its segment, and whose address the client sees."""
     state = server.data(100)
     names = {
-        beside(router.server_address, _SERVICE): "the service's",
+        neighbour(router.server_address, _SERVICE): "the service's",
         router.server_address: "the server's own",
     }
     return [state, names[parse(router.out[0]).src] if router.out else LOST]
@@ -119,17 +119,17 @@ def flush_dnat(lab: Lab) -> Facts:
     the state. Whoever speaks first decides from which address the client is answered.
     """
     mine, theirs = lab.ends
-    service = beside(theirs, _SERVICE)
+    service = neighbour(theirs, _SERVICE)
     dnat = (
         f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {service}"
         f" dnat to {theirs}; }}; }}"
     )
     facts: Facts = {}
     for first in ("client", "server"):
-        place = lab.another()
+        place = lab.new_namespace()
         router = place.router(dnat, lab.family)
         client, server = router.tcp_between(endpoint(mine, 40000), endpoint(service, 80))
-        server.me = endpoint(theirs, 80)
+        server.endpoint = endpoint(theirs, 80)
         client.syn()
         server.synack()
         client.ack()

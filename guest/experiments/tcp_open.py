@@ -30,15 +30,15 @@ def simultaneous_open(lab: Lab) -> Facts:
     router = lab.router(family=lab.family)
     client, server = router.tcp()
     states = [client.syn(), server.syn()]
-    between = lab.state(client.me)
+    between = lab.state(client.endpoint)
     # Each SYN+ACK repeats the sequence number of its sender's SYN.
     states += [
-        client.synack(seq=client.next - 1),
-        server.synack(seq=server.next - 1),
+        client.synack(seq=client.seq - 1),
+        server.synack(seq=server.seq - 1),
         client.data(100),
         server.data(100),
     ]
-    flow = lab.flow(client.me)
+    flow = lab.flow(client.endpoint)
     return {
         "states": states,
         "between": between,
@@ -74,9 +74,9 @@ def stale_synack(lab: Lab) -> Facts:
     facts: Facts = {
         "stale": server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale)
     }
-    facts |= {"reset": client.rst(seq=stale), "entry": lab.state(client.me)}
+    facts |= {"reset": client.rst(seq=stale), "entry": lab.state(client.endpoint)}
     facts["rest"] = [client.syn(seq=300_000), server.synack(), client.ack(), client.data(100)]
-    return facts | {"state": lab.state(client.me)}
+    return facts | {"state": lab.state(client.endpoint)}
 
 
 @experiment(
@@ -116,7 +116,7 @@ def window_scale_handshake(lab: Lab) -> Facts:
     variant = lab.variant["handshake"]
     states = [client.syn(options=scale)]
     if variant == "new-SYN":
-        client.next = 500_000
+        client.seq = 500_000
         states.append(client.syn(options=scale))
     elif variant.startswith("SYN-again"):
         states.append(client.syn(seq=1000, options=scale if variant == "SYN-again" else [("MSS", 1460)]))
@@ -130,4 +130,4 @@ def window_scale_handshake(lab: Lab) -> Facts:
     for name, sender, receiver in (("to_server", client, server), ("to_client", server, client)):
         facts[name] = "/".join(sorted({sender.data(1400) for _ in range(50)}))
         receiver.ack()
-    return facts | {"state": lab.state(client.me)}
+    return facts | {"state": lab.state(client.endpoint)}

@@ -42,7 +42,7 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
     server.ack()
     syn = client.syn(seq=777000)
     rst = client.rst(seq=123456789, ack=777001)
-    facts = _after(lab, client.me)
+    facts = _after(lab, client.endpoint)
     return facts | {"syn": syn, "rst": rst, "next_data": server.data(100)}
 
 
@@ -85,7 +85,7 @@ def inwindow_rst(lab: Lab) -> Facts:
         client.data(100)
         server.data(100)
         client.ack()
-        return server.rst(seq=server.next + offset), _after(lab, client.me)
+        return server.rst(seq=server.seq + offset), _after(lab, client.endpoint)
 
     rst, after = reset(40000)
     lab.sysctl(_ESTABLISHED, 60)
@@ -112,10 +112,10 @@ def challenge_ack(lab: Lab) -> Facts:
     client, server = router.handshake()
     client.data(100)
     server.ack()
-    server.rst(seq=server.next + 500)
+    server.rst(seq=server.seq + 500)
     challenge = client.ack()
-    rst = server.rst(seq=server.next)
-    return {"challenge": challenge, "rst": rst, "state": lab.state(client.me)}
+    rst = server.rst(seq=server.seq)
+    return {"challenge": challenge, "rst": rst, "state": lab.state(client.endpoint)}
 
 
 @experiment(
@@ -145,7 +145,7 @@ def rst_after_close(lab: Lab) -> Facts:
     facts: Facts = {"first": server.rst()}
 
     def left() -> int:
-        flow = lab.flow(client.me)
+        flow = lab.flow(client.endpoint)
         return flow.timeout if flow else 0
 
     lab.until("the entry to be two seconds old", lambda: left() <= 98, 10)
@@ -153,7 +153,7 @@ def rst_after_close(lab: Lab) -> Facts:
     lab.until("the entry to be two seconds older", lambda: left() <= (98 if facts["refreshed"] else 96), 10)
     before = left()
     facts |= {"spurious": server.rst(seq=123456789), "spurious_refreshed": left() > before}
-    return facts | {"state": lab.state(client.me)}
+    return facts | {"state": lab.state(client.endpoint)}
 
 
 @experiment(
@@ -181,7 +181,7 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
         server.fin()
     syn = client.syn(seq=777000)
     rst = server.send("RA", seq=0, ack=777001)
-    return _after(lab, client.me) | {"syn": syn, "rst": rst}
+    return _after(lab, client.endpoint) | {"syn": syn, "rst": rst}
 
 
 @experiment(
@@ -219,9 +219,9 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
         client, server = router.handshake(40000 + int(value))
         server.data(1000)
         client.ack()
-        facts["old"][value] = int(server.rst(seq=server.next - 500) == "INVALID")
-        facts["beyond"][value] = int(server.rst(seq=server.next + 1_000_000) == "INVALID")
-        facts["states"].append(lab.state(client.me))
+        facts["old"][value] = int(server.rst(seq=server.seq - 500) == "INVALID")
+        facts["beyond"][value] = int(server.rst(seq=server.seq + 1_000_000) == "INVALID")
+        facts["states"].append(lab.state(client.endpoint))
     return facts
 
 
@@ -255,7 +255,7 @@ def reject_reset(lab: Lab) -> Facts:
         lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset", lab.family)
     forwarded = client.data(100)
     flags = [str(parse(data)["TCP"].flags) for data in router.back]
-    return _after(lab, client.me) | {"answers": flags, "forwarded": forwarded}
+    return _after(lab, client.endpoint) | {"answers": flags, "forwarded": forwarded}
 
 
 @experiment(
@@ -291,9 +291,9 @@ def out_of_window_end(lab: Lab) -> Facts:
     flags = {"fin": "FA", "rst": "R", "ack": "A"}[lab.variant["segment"]]
     facts: Facts = {}
     for name, peer in (("one_side", client), ("both_sides", server)):
-        state = peer.send(flags, seq=peer.next + 1_000_000)
-        after = _after(lab, client.me)
+        state = peer.send(flags, seq=peer.seq + 1_000_000)
+        after = _after(lab, client.endpoint)
         facts[name] = [state, f"{after['state']} {after['lifetime']}"]
     facts["next_data"] = client.data(100)
     server.ack()
-    return facts | {"revived": str(_after(lab, client.me)["lifetime"])}
+    return facts | {"revived": str(_after(lab, client.endpoint)["lifetime"])}

@@ -34,12 +34,12 @@ def delayed_segment(lab: Lab) -> Facts:
     client.syn()
     server.synack()
     client.ack()
-    first = client.next
+    first = client.seq
     for _ in range(20):
         client.data(500)
         server.ack()
     segment = client.data(500, seq=first)
-    return {"segment": segment, "its_ack": server.ack(), "state": lab.state(client.me)}
+    return {"segment": segment, "its_ack": server.ack(), "state": lab.state(client.endpoint)}
 
 
 @experiment(
@@ -81,14 +81,14 @@ def window_overshoot(lab: Lab) -> Facts:
     server.synack()
     client.ack()
     inside = [client.data(1000) for _ in range(4)][-1]
-    end = client.next
+    end = client.seq
     return {
         "inside": inside,
         "beyond_100": client.data(100, seq=end + 100),
         "its_ack": server.ack(ack=end + 200),
         "beyond_100000": client.data(100, seq=end + 99_900),
         "ack_beyond": server.ack(ack=end + 500_000),
-        "state": lab.state(client.me),
+        "state": lab.state(client.endpoint),
     }
 
 
@@ -120,10 +120,10 @@ def max_retrans(lab: Lab) -> Facts:
     facts["read_back"] = lab.read_sysctl(_RETRANS)
     lab.sysctl(_RETRANS, 3)
     client, _ = router.handshake()
-    start = client.next
+    start = client.seq
 
     def lifetime() -> str:
-        flow = lab.flow(client.me)
+        flow = lab.flow(client.endpoint)
         return flow.lifetime if flow else "gone"
 
     for _ in range(3):
@@ -172,7 +172,7 @@ def tcp_loose(lab: Lab) -> Facts:
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):
         client, server = router.tcp(port)
         facts[name] = [client.send(flags), server.data(100)]
-        mine, theirs = lab.flow(client.me), lab.flow(server.me, client.me)
+        mine, theirs = lab.flow(client.endpoint), lab.flow(server.endpoint, client.endpoint)
         maker = f"client {mine.state}" if mine else f"server {theirs.state}" if theirs else "none"
         facts["entries"].append(f"{name}: {maker}")
     return facts

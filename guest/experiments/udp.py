@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, endpoint, parse, ports, udp
+from guest.lab.packets import endpoint, neighbour, parse, ports, udp
 from guest.lab.router import LOST
 
 
@@ -34,13 +34,13 @@ def flush_during_flow(lab: Lab) -> Facts:
     """
     masquerade = "chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; };"
     router = lab.router(f"table {lab.ip} nat {{ {masquerade} }}", lab.family)
-    own = beside(router.server_address, 1)
+    own = neighbour(router.server_address, 1)
     lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
     peers = []
     for port in (40000, 40001):
         client, server = router.tcp(port)
         client.syn()
-        server.other = endpoint(own, ports(router.out[0])[0])
+        server.remote = endpoint(own, ports(router.out[0])[0])
         peers.append((client, server))
         server.synack()
         client.ack()
@@ -55,11 +55,11 @@ def flush_during_flow(lab: Lab) -> Facts:
     (client, _), (_, server) = peers
     facts: Facts = {"state": client.data(100)}
     facts["kept"] = ("same" if ports(router.out[0])[0] == 40000 else "other") if router.out else "lost"
-    facts["client_entry"] = lab.state(client.me)
+    facts["client_entry"] = lab.state(client.endpoint)
     server.data(100)
     answers = ["reset by the router" for data in router.back if "R" in str(parse(data)["TCP"].flags)]
     facts["server_first"] = "forwarded" if router.out else (answers or ["lost"])[0]
-    facts["server_entry"] = lab.state(server.me)
+    facts["server_entry"] = lab.state(server.endpoint)
     router.from_server(answer)
     refused = any(parse(data).payload.name.startswith("ICMP") for data in router.back)
     return facts | {

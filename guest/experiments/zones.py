@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import beside, endpoint, ports, tcp, udp
+from guest.lab.packets import endpoint, neighbour, ports, tcp, udp
 
 _ZONED = """
     *raw
@@ -50,7 +50,7 @@ def zones_same_tuple(lab: Lab) -> Facts:
         ("zones", "--zone 1", "--zone 2"),
         ("orig_only", "--zone-orig 1", "--zone-orig 2"),
     ):
-        place = lab.another()
+        place = lab.new_namespace()
         wires = [place.host(), place.tun("tun2", "10.0.3.1/24")]
         place.iptables(_ZONED.format(one=one, two=two))
         for _ in range(2):
@@ -97,7 +97,7 @@ def zones_nat(lab: Lab) -> Facts:
     facts: Facts = {}
     answers = []
     for name, words in (("same_zone", "ct zone set"), ("orig_zone", "ct original zone set")):
-        place = lab.another()
+        place = lab.new_namespace()
         router = place.router(
             f"""
             table {lab.ip} zones {{
@@ -120,7 +120,7 @@ def zones_nat(lab: Lab) -> Facts:
         lab.journal.note(f"{name}: first tenant's port {first}, second tenant's {second}")
         facts[name] = "lost" if not second else "kept" if second == first else "another"
         router.from_server(
-            udp(endpoint(router.server_address, 53), endpoint(beside(router.server_address, 1), first))
+            udp(endpoint(router.server_address, 53), endpoint(neighbour(router.server_address, 1), first))
         )
         found = "reached" if any(ports(data) == (53, 40000) for data in router.out) else "lost"
         answers.append(f"{name}: {found}")

@@ -19,8 +19,8 @@ class Lab(Namespace):
     """The fresh network namespace in which a cell runs, and what there is once per cell.
 
     `variant` holds the cell's parameters. `root` asks the guest's root for what belongs to the
-    whole machine. Every word of `Namespace` applies to the cell's own namespace; `another()` makes
-    more of them.
+    whole machine. Every word of `Namespace` applies to the cell's own namespace;
+    `new_namespace()` makes more of them.
     """
 
     def __init__(self, root: Asking) -> None:
@@ -51,7 +51,7 @@ class Lab(Namespace):
         """
         return ENDS[self.family]
 
-    def another(self) -> Namespace:
+    def new_namespace(self) -> Namespace:
         """One more fresh network namespace."""
         with self.inside():
             linux.unshare(linux.CLONE_NEWNET)

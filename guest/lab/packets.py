@@ -30,9 +30,9 @@ def endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def beside(address: str, host: int) -> str:
-    """Another host of the network of an address that ends in one digit: 10.0.1.3 beside 10.0.1.2,
-    2001:db8:1::3 beside 2001:db8:1::2.
+def neighbour(address: str, host: int) -> str:
+    """Another host in the network of an address that ends in one digit: 10.0.1.3 for 10.0.1.2 and
+    3, 2001:db8:1::3 for 2001:db8:1::2 and 3.
     """
     return f"{address[:-1]}{host}"
 

@@ -94,7 +94,7 @@ class Router:
         """A TCP conversation between two endpoints of one's choice."""
         one = Peer(self.from_client, client, server, seq)
         other = Peer(self.from_server, server, client, server_seq)
-        one.partner, other.partner = other, one
+        one.peer, other.peer = other, one
         return one, other
 
     def handshake(self, sport: int = 40000, dport: int = 80, **how: Any) -> tuple[Peer, Peer]:
@@ -135,17 +135,19 @@ class Router:
 
 @dataclass
 class Peer:
-    """One end of a conversation. It numbers its own segments and acknowledges all its partner has
-    sent, unless told otherwise.
+    """One end of a TCP conversation, at `endpoint`, that sends to `remote`.
+
+    `seq` is the sequence number of its next segment. Each segment acknowledges all that `peer`, the
+    other end, has sent, unless `seq` or `ack` say differently.
 
     Every verb returns the conntrack state with which the segment was forwarded, or `lost`.
     """
 
     forward: Callable[[Packet], str]
-    me: str
-    other: str
-    next: int
-    partner: Peer | None = None
+    endpoint: str
+    remote: str
+    seq: int
+    peer: Peer | None = None
     window: int = 64240
 
     def send(
@@ -155,20 +157,19 @@ class Peer:
     ) -> str:  # fmt: skip
         """Sends any segment, its payload given as bytes or as their number.
 
-        With a `seq` of its own it does not move the peer's numbering.
+        An explicit `seq` does not advance the peer's sequence number.
         """
         data = b"x" * payload if isinstance(payload, int) else payload
-        number = self.next if seq is None else seq
+        number = self.seq if seq is None else seq
         if seq is None:
-            self.next += len(data) + ("S" in flags) + ("F" in flags)
+            self.seq += len(data) + ("S" in flags) + ("F" in flags)
         if ack is None:
-            ack = self.partner.next if self.partner and "A" in flags else 0
+            ack = self.peer.seq if self.peer and "A" in flags else 0
         size = self.window if window is None else window
-        return self.forward(
-            packets.tcp(
-                self.me, self.other, flags, seq=number, ack=ack, window=size, data=data, options=options
-            )
+        segment = packets.tcp(
+            self.endpoint, self.remote, flags, seq=number, ack=ack, window=size, data=data, options=options
         )
+        return self.forward(segment)
 
     def syn(self, **how: Any) -> str:
         """SYN."""

@@ -31,7 +31,7 @@ def host(lab: Lab) -> dict[str, Any]:
 
 def router(lab: Lab, family: int) -> dict[str, Any]:
     """A datagram each way through a router, and one whose time is up."""
-    made = lab.another().router(family=family, states=False)
+    made = lab.new_namespace().router(family=family, states=False)
     if family == 6:
         there, back = (
             udp("[2001:db8:1::2]:1", "[2001:db8:2::2]:2"),
@@ -50,7 +50,7 @@ def router(lab: Lab, family: int) -> dict[str, Any]:
 
 def sysctls(lab: Lab) -> dict[str, Any]:
     """Values set in two namespaces, and what the kernel refuses."""
-    other = lab.another()
+    other = lab.new_namespace()
     lab.sysctl(TTL, 33)
     found: dict[str, Any] = {"here": lab.read_sysctl(TTL), "there": other.read_sysctl(TTL)}
     other.sysctl(TTL, 44)
@@ -65,7 +65,7 @@ def sysctls(lab: Lab) -> dict[str, Any]:
 
 def namespaces(lab: Lab) -> dict[str, Any]:
     """The same topology twice: each namespace has its own tun0."""
-    places = [lab.another(), lab.another()]
+    places = [lab.new_namespace(), lab.new_namespace()]
     wires = [place.host() for place in places]
     wires[0].send(udp("198.18.0.2:10000", "192.0.2.1:53"))
     answers = [len(wire.read()) for wire in wires]

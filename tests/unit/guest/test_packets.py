@@ -22,7 +22,7 @@ def test_endpoints(endpoint: str, parts: tuple[str, int]) -> None:
 
 
 def test_a_neighbour_is_in_the_same_network() -> None:
-    assert (packets.beside("10.0.1.2", 30), packets.beside("2001:db8:1::2", 3)) == (
+    assert (packets.neighbour("10.0.1.2", 30), packets.neighbour("2001:db8:1::2", 3)) == (
         "10.0.1.30",
         "2001:db8:1::3",
     )
