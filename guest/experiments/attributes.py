@@ -47,8 +47,7 @@ def labels_marks(lab: Lab) -> Facts:
         """)
 
     def mark() -> int:
-        flow = lab.flow("10.0.1.2:40000")
-        return flow.mark if flow else -1
+        return lab.flow("10.0.1.2:40000").mark
 
     router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53", b"1234"))
     facts: Facts = {"mark": mark()}
@@ -101,7 +100,7 @@ def accounting_timestamps(lab: Lab) -> Facts:
 
     def counted(port: int) -> list[str]:
         flow = lab.flow(f"10.0.1.2:{port}")
-        return [str(number) for number in flow.packets] if flow and flow.packets else []
+        return [str(number) for number in flow.packets or ()]
 
     for name in names:
         lab.sysctl(f"net/netfilter/{name}", 0)
@@ -117,8 +116,8 @@ def accounting_timestamps(lab: Lab) -> Facts:
         router.from_server(udp("10.0.2.2:53", "10.0.1.2:40001", b"1234"))
     flow = lab.flow("10.0.1.2:40001")
     facts["packets"] = counted(40001)
-    facts["bytes"] = [str(number) for number in flow.bytes] if flow and flow.bytes else []
-    facts["started"] = flow.started if flow else False
+    facts["bytes"] = [str(number) for number in flow.bytes or ()]
+    facts["started"] = flow.started
     lab.sysctl("net/netfilter/nf_conntrack_acct", 0)
     router.from_client(udp("10.0.1.2:40001", "10.0.2.2:53", b"1234"))
     return facts | {"switched_off": counted(40001)}

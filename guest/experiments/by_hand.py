@@ -122,7 +122,7 @@ def entries_by_hand(lab: Lab) -> Facts:
     change(attribute(ctnetlink.MARK, struct.pack(">I", 7)))
     change(_timeout(3600))
     flow = lab.flow("10.0.1.2:40000")
-    facts |= {"mark": flow.mark if flow else -1, "timeout": flow.lifetime if flow else "gone"}
+    facts |= {"mark": flow.mark, "timeout": flow.lifetime}
     facts["unconfirm"] = change(_status(_SEEN_REPLY))
     for name in ("delete", "delete_unknown"):
         facts[name] = "ok"

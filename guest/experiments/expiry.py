@@ -77,7 +77,7 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
 
     def now() -> tuple[str, bool]:
         flow = lab.flow(client)
-        return (flow.lifetime, flow.assured) if flow else ("gone", False)
+        return flow.lifetime, flow.assured
 
     router.from_client(question)
     router.from_client(question)
@@ -147,7 +147,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
         send()
     counted = dict(backends)
     flow = lab.flow(client)
-    refreshed = flow is not None and flow.reply.source == old
+    refreshed = flow.reply.source == old
     if flow:
         lab.conntrack.delete(flow)
     return {"backend": counted, "entry_refreshed": refreshed, "after_delete": send()}
@@ -190,7 +190,7 @@ def timewait_reuse(lab: Lab) -> Facts:
     client, server = closed(40002)
     facts["by_server"] = server.syn(seq=server.seq + 100_000)
     flow = lab.flow(client.endpoint) or lab.flow(server.endpoint, client.endpoint)
-    return facts | {"by_server_state": flow.state if flow else "gone"}
+    return facts | {"by_server_state": flow.state}
 
 
 @experiment(
@@ -229,7 +229,7 @@ def tcp_timeouts(lab: Lab) -> Facts:
         step()
         flow = lab.flow(client.endpoint)
         ladder[name] = int(flow.lifetime.split()[0]) if flow else 0
-        states.append(f"{name}: {flow.state if flow else 'gone'}")
+        states.append(f"{name}: {flow.state}")
     return {"ladder": ladder, "states": states}
 
 
@@ -253,8 +253,7 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
     forwarded = [client.syn(seq=first)]
 
     def left() -> int:
-        flow = lab.flow(client.endpoint)
-        return flow.timeout if flow else 0
+        return lab.flow(client.endpoint).timeout
 
     lab.until("the entry to be two seconds old", lambda: left() <= 118, 10)
     forwarded += [client.syn(seq=first) for _ in range(4)]

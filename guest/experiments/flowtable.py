@@ -39,13 +39,12 @@ class _Fast:
 
     def offloaded(self, source: str) -> bool:
         """Whether the flow's entry says that it is on the fast path."""
-        flow = self.lab.flow(source)
-        return bool(flow and "OFFLOAD" in flow.status)
+        return "OFFLOAD" in self.lab.flow(source).status
 
     def entry(self, source: str) -> str:
         """State and timeout of the entry; on the fast path it tells neither."""
         flow = self.lab.flow(source)
-        if flow and "OFFLOAD" in flow.status:
+        if "OFFLOAD" in flow.status:
             return "offloaded"
         return f"{flow.state + ' ' if flow.state else ''}{flow.lifetime}" if flow else "gone"
 

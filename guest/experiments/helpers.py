@@ -74,8 +74,7 @@ def helper_autoassign(lab: Lab) -> Facts:
 
     def helper(dport: int = 21) -> str:
         client, _ = router.handshake(next(ports), dport)
-        flow = lab.flow(client.endpoint)
-        return (flow.helper or "none") if flow else "gone"
+        return lab.flow(client.endpoint).helper or "none"
 
     exists = Path("/proc/sys", _KNOB).exists()
     facts: Facts = {"default": lab.read_sysctl(_KNOB) if exists else "absent", "by_default": helper()}
@@ -159,8 +158,8 @@ def ftp_expectation(lab: Lab) -> Facts:
     facts["again"] = syn(router.from_server, other, 1020, mine, 50000)
     flow = lab.flow(endpoint(other, 20))
     facts |= {
-        "master": bool(flow and flow.master),
-        "data_helper": (flow.helper or "none") if flow else "gone",
+        "master": flow.master is not None,
+        "data_helper": flow.helper or "none",
     }
     announce(50002)
     facts["other_host"] = syn(router.from_server, third, 20, mine, 50002)

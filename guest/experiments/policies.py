@@ -55,7 +55,7 @@ def ct_timeout_policy(lab: Lab) -> Facts:
 
     def applies(source: str) -> str:
         flow = lab.flow(source)
-        return "gone" if flow is None else "policy" if flow.timeout > 180 else "default"
+        return "gone" if not flow else "policy" if flow.timeout > 180 else "default"
 
     facts: Facts = {"udp": [], "tcp": []}
     client = endpoint(router.client_address, 40000)

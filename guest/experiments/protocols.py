@@ -9,7 +9,7 @@ from pathlib import Path
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, neighbour, protocol
-from guest.observe.ctnetlink import Flow
+from guest.observe.ctnetlink import GONE, Flow
 
 
 def _checksum(source: str, destination: str, number: int, payload: bytes) -> int:
@@ -20,8 +20,8 @@ def _checksum(source: str, destination: str, number: int, payload: bytes) -> int
     return int(checksum(addresses + struct.pack(">HH", number, len(payload)) + payload))
 
 
-def _entry(flow: Flow | None) -> str:
-    if flow is None:
+def _entry(flow: Flow) -> str:
+    if not flow:
         return "gone"
     ports = f"ports {flow.orig.sport}-{flow.orig.dport}" if flow.orig.sport or flow.orig.dport else "no ports"
     return f"{ports}, {flow.state + ', ' if flow.state else ''}{flow.lifetime}"
@@ -67,7 +67,7 @@ def dccp(lab: Lab) -> Facts:
         router.from_client(_dccp(client, server, 40000, 5001, 3, True)),
     ]
     flows = lab.flows()
-    facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else None)}
+    facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else GONE)}
     router.from_client(_dccp(client, server, 40001, 5001, 0, False))
     facts["two_ports"] = len(lab.flows())
     facts["stray"] = router.from_client(_dccp(neighbour(client, 3), server, 40000, 5001, 3, True))
@@ -115,7 +115,7 @@ def udplite(lab: Lab) -> Facts:
         router.from_server(_udplite(server, client, 5001, 40000)),
     ]
     flows = lab.flows()
-    facts["entry"] = _entry(flows[0] if flows else None)
+    facts["entry"] = _entry(flows[0] if flows else GONE)
     router.from_client(_udplite(client, server, 40001, 5001))
     return facts | {"two_ports": len(lab.flows())}
 
@@ -161,7 +161,7 @@ def gre_generic(lab: Lab) -> Facts:
         router.from_client(_gre(_CLIENT, _SERVER, 2)),
     ]
     flows = lab.flows()
-    facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else None), "flows": len(flows)}
+    facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else GONE), "flows": len(flows)}
     facts["pptp"] = router.from_client(_gre("10.0.1.3", _SERVER, 0, call=7))
     router.from_client(_gre("10.0.1.3", _SERVER, 0, call=8))
     facts["pptp_flows"] = len(lab.flows()) - facts["flows"]
@@ -205,7 +205,7 @@ def unknown_protocol(lab: Lab) -> Facts:
             router.from_client(protocol(_CLIENT, _SERVER, number, bytes(16))),
             router.from_server(protocol(_SERVER, _CLIENT, number, bytes(16))),
         ]
-        flow = next((flow for flow in lab.flows() if flow.orig.protocol == number), None)
+        flow = next((flow for flow in lab.flows() if flow.orig.protocol == number), GONE)
         entries.append(f"{number}: {', '.join(states)}; {_entry(flow)}")
         both = [
             router.from_client(protocol(f"10.0.1.{host}", _SERVER, number, bytes(16))) for host in (16, 17)

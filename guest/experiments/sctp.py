@@ -164,8 +164,7 @@ def sctp_heartbeat(lab: Lab) -> Facts:
     ]
     for name, who, chunk in steps:
         facts[name] = f"{association.send(who, chunk)}, {association.rung()}"
-    flow = lab.flow("10.0.1.2:40000")
-    facts["assured"] = bool(flow and flow.assured)
+    facts["assured"] = lab.flow("10.0.1.2:40000").assured
     lab.conntrack.flush()
     association.send("client", SCTPChunkHeartbeatReq())
     return facts | {"wrong_tag": association.send("client", SCTPChunkHeartbeatReq(), 0x7777)}

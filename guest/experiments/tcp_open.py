@@ -42,8 +42,8 @@ def simultaneous_open(lab: Lab) -> Facts:
     return {
         "states": states,
         "between": between,
-        "state": flow.state if flow else "gone",
-        "assured": bool(flow and flow.assured),
+        "state": flow.state,
+        "assured": flow.assured,
     }
 
 

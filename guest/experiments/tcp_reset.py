@@ -15,7 +15,7 @@ _LIFETIME = Fact("lifetime", str, "which of the usual timeouts the entry is left
 
 def _after(lab: Lab, source: str) -> Facts:
     flow = lab.flow(source)
-    return {"state": flow.state if flow else "gone", "lifetime": flow.lifetime if flow else "gone"}
+    return {"state": flow.state, "lifetime": flow.lifetime}
 
 
 @experiment(
@@ -145,8 +145,7 @@ def rst_after_close(lab: Lab) -> Facts:
     facts: Facts = {"first": server.rst()}
 
     def left() -> int:
-        flow = lab.flow(client.endpoint)
-        return flow.timeout if flow else 0
+        return lab.flow(client.endpoint).timeout
 
     lab.until("the entry to be two seconds old", lambda: left() <= 98, 10)
     facts |= {"second": server.rst(), "refreshed": left() > 98}

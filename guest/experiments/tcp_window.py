@@ -123,8 +123,7 @@ def max_retrans(lab: Lab) -> Facts:
     start = client.seq
 
     def lifetime() -> str:
-        flow = lab.flow(client.endpoint)
-        return flow.lifetime if flow else "gone"
+        return lab.flow(client.endpoint).lifetime
 
     for _ in range(3):
         client.data(500, seq=start)

@@ -23,7 +23,7 @@ from guest.lab.rules import program, restore_text, tool
 from guest.lab.tun import Tun
 from guest.linux import errno_name
 from guest.observe.counters import Counters, parse_nft, parse_save
-from guest.observe.ctnetlink import Conntrack, Events, Flow
+from guest.observe.ctnetlink import GONE, Conntrack, Events, Flow
 from guest.observe.proc import parse_netstat
 
 
@@ -225,9 +225,9 @@ class Namespace:
         self.journal.table(found)
         return found
 
-    def flow(self, source: str, destination: str = "") -> Flow | None:
-        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`) and, if one
-        is given, goes to another.
+    def flow(self, source: str, destination: str = "") -> Flow:
+        """The flow whose original direction comes from an endpoint (`10.0.1.2:40000`) and, if
+        `destination` is given, goes there. GONE if the table holds none.
 
         Endpoints have no port where the protocol has none.
         """
@@ -236,12 +236,11 @@ class Namespace:
             goes_there = not destination or (orig.destination, orig.dport) == split(destination)
             if (orig.source, orig.sport) == split(source) and goes_there:
                 return flow
-        return None
+        return GONE
 
     def state(self, source: str) -> str:
         """The protocol state of the flow from an endpoint, or `gone`."""
-        flow = self.flow(source)
-        return flow.state if flow else "gone"
+        return self.flow(source).state
 
     def events(self) -> Events:
         """A listener for flow events from now on."""

@@ -125,6 +125,20 @@ class Flow:
         return " ".join(word for word in words if word)
 
 
+@dataclass(frozen=True)
+class _Gone(Flow):
+    def __bool__(self) -> bool:
+        return False
+
+    @property
+    def lifetime(self) -> str:
+        return "gone"
+
+
+GONE: Flow = _Gone(Tuple("", "", 0), Tuple("", "", 0), state="gone", helper="gone", mark=-1)
+"""What a search without a result gives: false, its state, lifetime and helper `gone`, its mark -1."""
+
+
 def states(flows: Iterable[Flow]) -> dict[str, int]:
     """How many flows are in each state."""
     return dict(sorted(Counter(flow.state for flow in flows).items()))

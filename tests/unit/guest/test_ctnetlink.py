@@ -70,3 +70,14 @@ def test_lifetime_is_a_rung() -> None:
     flow = Flow(HTTP, HTTP, timeout=118)
     assert flow.lifetime == "120 s"
     assert Flow(HTTP, HTTP, timeout=431990).lifetime == "432000 s"
+
+
+def test_a_flow_that_is_not_found_reads_as_gone() -> None:
+    gone = ctnetlink.GONE
+    assert not gone
+    assert (gone.state, gone.lifetime, gone.helper, gone.mark) == ("gone", "gone", "gone", -1)
+    assert (gone.timeout, gone.assured, gone.status, gone.master) == (0, False, frozenset(), None)
+
+
+def test_a_flow_that_is_found_is_true_even_if_its_timeout_is_over() -> None:
+    assert Flow(HTTP, QUESTION, timeout=0)
