@@ -136,7 +136,7 @@ class _Gone(Flow):
 
 
 GONE: Flow = _Gone(Tuple("", "", 0), Tuple("", "", 0), state="gone", helper="gone", mark=-1)
-"""What a search without a result gives: false, its state, lifetime and helper `gone`, its mark -1."""
+"""What a search without a result gives: false, `gone` as state, lifetime and helper, mark -1."""
 
 
 def states(flows: Iterable[Flow]) -> dict[str, int]:
