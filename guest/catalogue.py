@@ -46,6 +46,12 @@ class Invariant:
 
 FAMILIES = ("ipv4", "ipv6")
 """The values of the parameter `family`, for a question that both have."""
+SCOPES = ("user", "root")
+"""The values of `scope`: an ordinary user's namespace, and one of the guest's root."""
+IPTABLES = ("legacy", "nft")
+"""The values of `frontend` for rules that only iptables can express."""
+FRONTENDS = (*IPTABLES, "native")
+"""The values of `frontend`: iptables over its own tables, over nf_tables, and nft's language."""
 
 
 @dataclass(frozen=True)

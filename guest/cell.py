@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from guest import linux
-from guest.catalogue import Experiment
+from guest.catalogue import SCOPES, Experiment
 from guest.errors import Refused, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.rules import lock_file
@@ -32,7 +32,6 @@ SCHEMA = 1
 _MOST_ANSWER = 15 << 20
 _MOST_PRINTED = 64 << 10
 _USER = 1000
-_SCOPES = ("user", "root")
 _READY = b"."
 _MOST_TOLD = 1 << 16
 _READY_SECONDS = 20.0
@@ -49,7 +48,7 @@ class Cells:
 
     def prepare(self) -> None:
         """Makes the next cell's child ahead, one for each scope."""
-        for scope in _SCOPES:
+        for scope in SCOPES:
             self._ahead[scope] = _Child(scope, self.experiments)
             self._ahead[scope].wait()
 
@@ -265,8 +264,8 @@ def _attempt(lab: Lab, experiment: Experiment, variant: Mapping[str, str]) -> An
 
 
 def _enter(scope: str) -> None:
-    if scope not in _SCOPES:
-        raise ValueError(f"scope={scope} is neither of {', '.join(_SCOPES)}")
+    if scope not in SCOPES:
+        raise ValueError(f"scope={scope} is neither of {', '.join(SCOPES)}")
     if scope == "root":
         linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     else:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from guest import netlink
 from guest.catalogue import Fact, Facts, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import udp, with_ports
 from guest.netlink import Netlink
@@ -90,12 +91,12 @@ def large_table(lab: Lab) -> Facts:
 
     UDP, one datagram per flow, to a socket that reads none of them.
     """
-    lab.root.sysctl("net/netfilter/nf_conntrack_buckets", _FLOWS)
-    lab.root.sysctl("net/netfilter/nf_conntrack_max", 2 * _FLOWS)
-    lab.root.sysctl("net/netfilter/nf_conntrack_udp_timeout", 3600)
+    lab.root.sysctl(sysctls.BUCKETS, _FLOWS)
+    lab.root.sysctl(sysctls.MAX, 2 * _FLOWS)
+    lab.root.sysctl(sysctls.UDP_TIMEOUT, 3600)
     wire = lab.host()
     lab.iptables("*raw\n-A PREROUTING -j CT")
-    lab.sysctl("net/netfilter/nf_conntrack_udp_timeout", 3600)
+    lab.sysctl(sysctls.UDP_TIMEOUT, 3600)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("0.0.0.0", 80))
         fill = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import udp
 
@@ -25,7 +25,7 @@ from guest.lab.packets import udp
             lambda facts, variant: facts["mark"] == 7 and facts["masked"] == 0x57 and facts["restored"] == 1,
         )
     ],
-    variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
+    variants={"frontend": IPTABLES, "scope": SCOPES},
 )
 def labels_marks(lab: Lab) -> Facts:
     """Do marks and labels stay with a connection, and do its answers see them?
@@ -83,7 +83,7 @@ def labels_marks(lab: Lab) -> Facts:
             lambda facts, variant: facts["packets"] == ["3", "2"] and facts["bytes"] == ["96", "64"],
         )
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def accounting_timestamps(lab: Lab) -> Facts:
     """Are packets and bytes of a connection counted exactly, and from when on?

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp
@@ -67,7 +67,7 @@ def _segments(frames: list[bytes]) -> int:
         )
     ],
     modules=("bridge", "nf_conntrack_bridge"),
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def bridge_conntrack(lab: Lab) -> Facts:
     """Does a bridge track the connections it forwards, without br_netfilter?
@@ -107,7 +107,7 @@ def bridge_conntrack(lab: Lab) -> Facts:
         Fact("flows_on", int, "and with 1"),
     ],
     modules=("bridge", "br_netfilter"),
-    variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
+    variants={"frontend": IPTABLES, "scope": SCOPES},
 )
 def br_netfilter(lab: Lab) -> Facts:
     """Does iptables see bridged packets, and who decides that?

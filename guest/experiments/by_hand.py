@@ -7,6 +7,7 @@ import struct
 
 from guest import netlink
 from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, tcp, udp
 from guest.linux import errno_name
@@ -87,7 +88,7 @@ def entries_by_hand(lab: Lab) -> Facts:
     router.
     """
     router = lab.router(_TRACK)
-    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", 0)
+    lab.sysctl(sysctls.TCP_LOOSE, 0)
 
     def attempt(*body: bytes, flags: int = netlink.CREATE | netlink.EXCL | netlink.ACK) -> str:
         try:

@@ -6,13 +6,12 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp, with_ports
 from guest.lab.router import Router
 
-_FRONTENDS = ("legacy", "nft", "native")
 _LIMIT = 3
 _SOURCES, _TRAIN = 20, 10
 _HOSTS = (2, *range(100, 100 + _SOURCES))
@@ -83,7 +82,7 @@ def _how_often(router: Router, packets: Callable[[str], list[bytes]]) -> str:
             lambda facts, variant: facts["after_close"] == _LIMIT,
         ),
     ],
-    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+    variants={"frontend": FRONTENDS, "scope": SCOPES},
     modules=("xt_connlimit", "nft_connlimit"),
 )
 def connlimit_train(lab: Lab) -> Facts:
@@ -173,7 +172,7 @@ def _loopback(place: Namespace) -> int:
             lambda facts, variant: facts["first"] == facts["flows"] == _LIMIT,
         ),
     ],
-    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+    variants={"frontend": FRONTENDS, "scope": SCOPES},
     modules=("xt_connlimit", "nft_connlimit"),
 )
 def ct_count_syn(lab: Lab) -> Facts:

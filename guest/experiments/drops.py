@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, udp
 
-_FRONTENDS = ("legacy", "nft")
-_MAX = "net/netfilter/nf_conntrack_max"
 _DROPS = {
     "accepted": "*raw\n-A PREROUTING -p tcp",
     "raw": "*raw\n-A PREROUTING -p udp -j DROP",
@@ -49,7 +48,7 @@ _DROPS = {
             ),
         ),
     ],
-    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+    variants={"frontend": IPTABLES, "scope": SCOPES},
 )
 def input_drop_no_entry(lab: Lab) -> Facts:
     """Does a dropped first packet leave an entry in the table?
@@ -96,7 +95,7 @@ def input_drop_no_entry(lab: Lab) -> Facts:
         Invariant("a known flow goes on", lambda facts, variant: facts["known_flow"] == "ok"),
         Invariant("once there is room everything works again", lambda facts, variant: facts["after"] == "ok"),
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def table_full_local_send(lab: Lab) -> Facts:
     """What does a local program see when the table is full?
@@ -128,7 +127,7 @@ def table_full_local_send(lab: Lab) -> Facts:
     attempt(socket.SOCK_DGRAM, b"before", 52)
     for port in range(40000, 40006):
         router.handshake(port)
-    lab.root.sysctl(_MAX, lab.conntrack.count())
+    lab.root.sysctl(sysctls.MAX, lab.conntrack.count())
     router.server.read()
     before = lab.statistics()
     ping = bytes(echo("10.0.2.1", "10.0.2.2").payload)
@@ -139,5 +138,5 @@ def table_full_local_send(lab: Lab) -> Facts:
         "icmp": attempt(socket.SOCK_RAW, ping, 0, socket.IPPROTO_ICMP),
     }
     facts |= {"sent": len(router.server.read()), "drop": lab.statistics(before)["drop"]}
-    lab.root.sysctl(_MAX, 1000)
+    lab.root.sysctl(sysctls.MAX, 1000)
     return facts | {"after": attempt(socket.SOCK_DGRAM, b"new", 53)}

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, neighbour, parse, protocol, udp, with_ports
 from guest.lab.router import Peer
 
-_UDP = "net/netfilter/nf_conntrack_udp_timeout"
 _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
 
 
@@ -33,7 +33,7 @@ def gc_latency(lab: Lab) -> Facts:
     """
     lab.nft("table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }")
     wire = lab.host()
-    lab.sysctl(_UDP, 1)
+    lab.sysctl(sysctls.UDP_TIMEOUT, 1)
 
     def empties(port: int, seconds: float) -> bool:
         wire.send(*with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(port, port + 3)))
@@ -70,7 +70,7 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
     table for two minutes.
     """
     router = lab.router(family=lab.family)
-    lab.sysctl(_UDP, 30)
+    lab.sysctl(sysctls.UDP_TIMEOUT, 30)
     lab.sysctl(_STREAM, 120)
     client, server = endpoint(router.client_address, 5000), endpoint(router.server_address, 53)
     question, answer = udp(client, server), udp(server, client)
@@ -129,7 +129,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
         f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}",
         lab.family,
     )
-    lab.sysctl(_UDP, 3)
+    lab.sysctl(sysctls.UDP_TIMEOUT, 3)
     client = endpoint(router.client_address, 5000)
     packet = udp(client, endpoint(service, 53))
     backends = {"old": 0, "new": 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
@@ -124,7 +124,7 @@ def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool
             lambda facts, variant: facts["other_namespace"] == "forwarded",
         ),
     ],
-    variants={"family": FAMILIES, "scope": ("user", "root")},
+    variants={"family": FAMILIES, "scope": SCOPES},
 )
 def defrag_sticky(lab: Lab) -> Facts:
     """Does defragmentation go away with the last rule that asked for connection tracking?

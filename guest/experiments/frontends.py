@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
@@ -28,7 +28,7 @@ _TABLES = ("filter", "nat", "mangle", "raw", "security")
             lambda facts, variant: facts["counted"] == 3 * ("filter" in facts["tables"]),
         )
     ],
-    variants={"frontend": ("legacy", "nft"), "family": FAMILIES},
+    variants={"frontend": IPTABLES, "family": FAMILIES},
 )
 def iptables_legacy(lab: Lab) -> Facts:
     """Can iptables still be used, table by table, in its legacy form and over nf_tables?
@@ -135,7 +135,7 @@ _NETDEV = {
             lambda facts, variant: {"limit", "dynamic set"} <= set(facts["accepted"]),
         )
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def nft_features(lab: Lab) -> Facts:
     """Which of nft's expressions, objects and hooks does this kernel take?

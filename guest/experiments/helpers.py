@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, tcp
 from guest.lab.router import Peer, Router
@@ -59,7 +59,7 @@ def _by_rule(lab: Lab) -> None:
         ),
         Invariant("by default none attaches by itself", lambda facts, variant: facts["by_default"] == "none"),
     ],
-    variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")},
+    variants={"frontend": FRONTENDS, "scope": SCOPES},
     modules=("nf_conntrack_ftp", "xt_CT", "nft_ct"),
 )
 def helper_autoassign(lab: Lab) -> Facts:

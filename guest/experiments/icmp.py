@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, endpoint, parse, udp
 
@@ -202,7 +202,7 @@ _STATES = ("untracked", "invalid", "new")
         ),
         Invariant("an echo request makes an entry", lambda facts, variant: "128" in facts["new"]),
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def icmpv6_untracked(lab: Lab) -> Facts:
     """Which ICMPv6 types are exempt from connection tracking?

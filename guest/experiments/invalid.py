@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.errors import Refused
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, tcp, udp
 
@@ -108,7 +109,7 @@ def bad_flags(lab: Lab) -> Facts:
     as a segment of an established one. `loose` is nf_conntrack_tcp_loose.
     """
     router = lab.router()
-    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
+    lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     flags = ["".join(chosen) for size in range(7) for chosen in itertools.combinations("SFRAPU", size)]
     first = {
         flag: router.from_client(tcp(f"10.0.1.2:{40000 + n}", "10.0.2.2:80", flag))
@@ -144,7 +145,7 @@ def bad_flags(lab: Lab) -> Facts:
         Fact("module", str, "the logger module this kernel has"),
     ],
     invariants=[Invariant("with the knob off nothing is logged", lambda facts, variant: facts["quiet"] == 0)],
-    variants={"scope": ("root", "user")},
+    variants={"scope": SCOPES},
 )
 def log_invalid(lab: Lab) -> Facts:
     """Does nf_conntrack_log_invalid log, without any further preparation?

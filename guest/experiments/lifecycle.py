@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 
 from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import tcp, udp, with_ports
-
-_BUCKETS = "net/netfilter/nf_conntrack_buckets"
 
 
 @experiment(
@@ -108,8 +107,8 @@ def hash_resize_under_load(lab: Lab) -> Facts:
     sender.start()
     try:
         for wanted in (8192, 256, 4096):
-            lab.root.sysctl(_BUCKETS, wanted)
-            sizes.append(f"{wanted}: {lab.root.read(f'/proc/sys/{_BUCKETS}').strip()}")
+            lab.root.sysctl(sysctls.BUCKETS, wanted)
+            sizes.append(f"{wanted}: {lab.root.read(f'/proc/sys/{sysctls.BUCKETS}').strip()}")
             found = len(lab.flows())
             all_there &= found == len(packets)
             found_again &= found <= len(packets)

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 
 from guest import netlink
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, udp, with_ports
 from guest.linux import errno_name
 from guest.netlink import attribute, nested
 from guest.observe import ctnetlink
 
-_MAX = "net/netfilter/nf_conntrack_max"
 _EVENTS = "net/netfilter/nf_conntrack_events"
 _TRACK = "table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }"
 _MANY = 10000
@@ -40,10 +40,10 @@ def proc_dump(lab: Lab) -> Facts:
     netlink. Where reading /proc begins again at the first bucket for each piece, its time grows
     with the square of the table: monitoring that scrapes it takes minutes. Times are in notes.txt.
     """
-    lab.root.sysctl(_MAX, 100000)
+    lab.root.sysctl(sysctls.MAX, 100000)
     lab.nft(_TRACK)
     wire = lab.host()
-    lab.sysctl("net/netfilter/nf_conntrack_udp_timeout", 600)
+    lab.sysctl(sysctls.UDP_TIMEOUT, 600)
     wire.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(2000, 2000 + _MANY)))
     start = time.monotonic()
     dumped = lab.conntrack.request(ctnetlink.GET, flags=netlink.DUMP)
@@ -142,7 +142,7 @@ _ATTRIBUTES = {
         Fact("late", list, "per value: events heard of the end of a flow that began before the listener did"),
         Fact("destroy", list, "what the event of a flow's end tells, beside its tuples"),
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def late_event_listener(lab: Lab) -> Facts:
     """Does a listener hear the end of flows that are older than itself?
@@ -188,7 +188,7 @@ def late_event_listener(lab: Lab) -> Facts:
             "a flush of zone 1 ends zone 1", lambda facts, variant: set(facts["left"]) <= {"zone 0", "zone 2"}
         )
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def zone_dump_flush(lab: Lab) -> Facts:
     """Does a dump or a flush that is restricted to one zone stay in it?
@@ -215,7 +215,7 @@ def zone_dump_flush(lab: Lab) -> Facts:
         Fact("port", str, "flows that a dump filtered by one destination port gives, or the errno"),
         Fact("flush", str, "flows that a flush filtered by one source leaves, or the errno"),
     ],
-    variants={"family": FAMILIES, "scope": ("user", "root")},
+    variants={"family": FAMILIES, "scope": SCOPES},
 )
 def dump_filter(lab: Lab) -> Facts:
     """Does the kernel itself filter a dump by address and port?

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, parse, udp
 from guest.lab.rules import tool
 
-_FRONTENDS = ("legacy", "nft", "native")
 _NATIVE = """
     table ip nat {
         chain post {
@@ -41,7 +40,7 @@ _IPTABLES = (
             "SNAT to a fixed address outlives both", lambda facts, variant: facts["snat_after_down"] == 1
         ),
     ],
-    variants={"frontend": _FRONTENDS},
+    variants={"frontend": FRONTENDS},
 )
 def masquerade_address_gone(lab: Lab) -> Facts:
     """Do masqueraded flows end when their interface loses its address or goes down?

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import tcp
 
@@ -22,7 +22,7 @@ from guest.lab.packets import tcp
         ),
         Fact("nat_both", str, "which frontend's DNAT wins when both translate: iptables, nft, or neither"),
     ],
-    variants={"frontend": ("legacy", "nft")},
+    variants={"frontend": IPTABLES},
     invariants=[
         Invariant(
             "accepting in one chain does not end the walk",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from guest.catalogue import FAMILIES, Fact, Facts, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, tcp, udp, with_ports
 
@@ -20,7 +20,7 @@ _OPTIONS = ("none", "random", "fully-random", "persistent")
             " some, or one other",
         )
     ],
-    variants={"frontend": ("legacy", "nft", "native")},
+    variants={"frontend": FRONTENDS},
 )
 def dnat_port_range(lab: Lab) -> Facts:
     """Does DNAT to a range of ports spread connections over it, or take the first port for all?

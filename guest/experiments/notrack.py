@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, ip, neighbour, parse
 from guest.lab.router import Router
@@ -61,7 +62,7 @@ def _unreachable(router: Router, original: bytes) -> str:
             ),
         )
     ],
-    variants={"family": FAMILIES, "frontend": ("legacy", "nft", "native")},
+    variants={"family": FAMILIES, "frontend": FRONTENDS},
 )
 def notrack(lab: Lab) -> Facts:
     """What happens to packets that a NOTRACK rule exempts?
@@ -100,7 +101,7 @@ def notrack(lab: Lab) -> Facts:
             lambda facts, variant: set(facts["tcp"][::2] + facts["udp"][::2]) == {"UNTRACKED"},
         )
     ],
-    variants={"frontend": ("legacy", "nft", "native"), "loose": ("0", "1")},
+    variants={"frontend": FRONTENDS, "loose": ("0", "1")},
 )
 def asymmetric_notrack(lab: Lab) -> Facts:
     """What does connection tracking make of connections of which one direction is exempt?
@@ -110,7 +111,7 @@ def asymmetric_notrack(lab: Lab) -> Facts:
     connections off. `loose` is nf_conntrack_tcp_loose.
     """
     router = lab.router()
-    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
+    lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     _notrack(lab, "-i tun0", 'iifname "tun0"')
     client, server = router.tcp()
     states = [client.syn(), server.synack(), client.ack(), server.data(100), client.data(100)]

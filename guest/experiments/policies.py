@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, tcp
 
@@ -41,7 +41,7 @@ _TIMEOUTS = """
             lambda facts, variant: facts["other_port"] == "default",
         )
     ],
-    variants={"family": FAMILIES, "scope": ("user", "root")},
+    variants={"family": FAMILIES, "scope": SCOPES},
 )
 def ct_timeout_policy(lab: Lab) -> Facts:
     """Can a rule give some flows timeouts of their own, also in an unprivileged container?

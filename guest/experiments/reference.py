@@ -5,11 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import udp
-
-_FRONTENDS = ("legacy", "nft")
 
 
 @experiment(
@@ -21,7 +19,7 @@ _FRONTENDS = ("legacy", "nft")
         Fact("rule", int, "policy counter after 3 packets, the chain itself holding a rule"),
         Fact("rule_gone", int, "policy counter after 3 packets, the chain's rule deleted again"),
     ],
-    variants={"frontend": _FRONTENDS, "scope": ("user", "root")},
+    variants={"frontend": IPTABLES, "scope": SCOPES},
 )
 def policy_counters(lab: Lab) -> Facts:
     """Does a chain's policy counter count while the chain holds no rule?
@@ -89,7 +87,7 @@ _REFERENCES: dict[str, str | None] = {
             lambda facts, variant: facts["ct"] == facts["state"] == facts["connmark"] == facts["nat"] == 1,
         ),
     ],
-    variants={"family": FAMILIES, "frontend": _FRONTENDS},
+    variants={"family": FAMILIES, "frontend": IPTABLES},
 )
 def conntrack_on_reference(lab: Lab) -> Facts:
     """Which rules switch connection tracking on in a network namespace?
@@ -149,7 +147,7 @@ _HOOKS = """
             lambda facts, variant: facts["raw_socket"]["output"] == 3,
         ),
     ],
-    variants={"frontend": _FRONTENDS},
+    variants={"frontend": IPTABLES},
 )
 def raw_socket_loopback(lab: Lab) -> Facts:
     """Do packets injected on loopback take the way of received ones?

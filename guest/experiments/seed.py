@@ -8,7 +8,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import parse, tcp, with_ports
@@ -29,9 +30,8 @@ _COUNTED = (
     Fact("raw_packets", int, "packets counted in raw PREROUTING, before connection tracking"),
     Fact("mangle_packets", int, "packets counted in mangle PREROUTING, after connection tracking"),
 )
-_MAX = "net/netfilter/nf_conntrack_max"
 _TRIES = 6
-_VARIANTS = {"frontend": ("legacy", "nft"), "scope": ("user", "root")}
+_VARIANTS = {"frontend": IPTABLES, "scope": SCOPES}
 
 
 def _counted(place: Namespace, wire: Tun) -> Facts:
@@ -136,8 +136,8 @@ def table_full(lab: Lab) -> Facts:
     newcomer that by accident of the hash finds one of the seven within eight buckets evicts it;
     such tries are repeated.
     """
-    own = lab.try_sysctl(_MAX, 7)
-    lab.root.sysctl(_MAX, 7)
+    own = lab.try_sysctl(sysctls.MAX, 7)
+    lab.root.sysctl(sysctls.MAX, 7)
     facts: Facts = {}
     for place in _undisturbed(lab):
         earlier = len(lab.root.dmesg())
@@ -186,7 +186,7 @@ def syn_flood_listener(lab: Lab) -> Facts:
     /proc/net/netstat. Tries that early drop disturbed are repeated, as in `table-full`.
     """
     if lab.variant["table"] == "full":
-        lab.root.sysctl(_MAX, 7)
+        lab.root.sysctl(sysctls.MAX, 7)
     facts: Facts = {}
     for place in _undisturbed(lab):
         wire = place.host()

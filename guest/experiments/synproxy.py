@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FRONTENDS, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, tcp, with_ports
 from guest.lab.router import Router
@@ -36,7 +37,7 @@ _MODULES = ("ipt_SYNPROXY", "nft_synproxy")
 
 def _guarded(lab: Lab) -> Router:
     router = lab.router(states=False)
-    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", 0)
+    lab.sysctl(sysctls.TCP_LOOSE, 0)
     lab.sysctl("net/ipv4/tcp_timestamps", 1)
     if lab.frontend == "native":
         lab.nft(_NATIVE)
@@ -91,7 +92,7 @@ def _handshake(router: Router, dport: int = 80) -> tuple[Any, Any, Any]:
         Invariant("a proper client gets its connection", lambda facts,
                   variant: facts["state"] == "ESTABLISHED" and facts["flows"] == 1),
     ],
-    variants={"frontend": ("legacy", "nft", "native")},
+    variants={"frontend": FRONTENDS},
     modules=_MODULES,
 )  # fmt: skip
 def synproxy_flood(lab: Lab) -> Facts:
@@ -136,7 +137,7 @@ def synproxy_flood(lab: Lab) -> Facts:
         ),
         Fact("second_stamp_translated", bool, "whether its second timestamp is the server's own too"),
     ],
-    variants={"frontend": ("legacy", "nft", "native")},
+    variants={"frontend": FRONTENDS},
     modules=_MODULES,
 )
 def synproxy_options(lab: Lab) -> Facts:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import re
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import SCOPES, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp, with_ports
 from guest.lab.tun import Tun
 
-_MAX = "net/netfilter/nf_conntrack_max"
-_BUCKETS = "net/netfilter/nf_conntrack_buckets"
-_COUNT = "net/netfilter/nf_conntrack_count"
 _TRACK = "table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }\n"
 _SILENT = "table ip silent { chain output { type filter hook output priority -300; tcp sport 80 drop; }; }\n"
 
@@ -40,7 +38,7 @@ def _datagrams(count: int, first: int = 10000) -> list[bytes]:
             lambda facts, variant: facts["first"] <= 7 and facts["second"] <= 7,
         )
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def namespace_limit(lab: Lab) -> Facts:
     """Can a namespace have a limit of its own, and does one full namespace starve another?
@@ -49,14 +47,14 @@ def namespace_limit(lab: Lab) -> Facts:
     3. Then ten UDP packets from ten ports each go to two child namespaces, one after the other.
     Containers share the machine's limit; whether they share its room is the question.
     """
-    write = lab.try_sysctl(_MAX, 3)
-    lab.root.sysctl(_MAX, 7)
+    write = lab.try_sysctl(sysctls.MAX, 3)
+    lab.root.sysctl(sysctls.MAX, 7)
     facts: Facts = {"write": write}
     for name in ("first", "second"):
         place = lab.new_namespace()
         _tracking_host(place).send(*_datagrams(10))
         facts[name] = place.conntrack.count()
-        facts["initial_sees"] = place.read_sysctl(_MAX)
+        facts["initial_sees"] = place.read_sysctl(sysctls.MAX)
     return facts
 
 
@@ -75,9 +73,9 @@ def max_zero(lab: Lab) -> Facts:
     """
     facts: Facts = {"write": {}, "read": {}, "flows": {}}
     for value in ("0", "-1", "1"):
-        lab.root.sysctl(_MAX, 65536)
-        facts["write"][value] = int(lab.root.try_sysctl(_MAX, value) == "ok")
-        facts["read"][value] = int(lab.root.read(f"/proc/sys/{_MAX}"))
+        lab.root.sysctl(sysctls.MAX, 65536)
+        facts["write"][value] = int(lab.root.try_sysctl(sysctls.MAX, value) == "ok")
+        facts["read"][value] = int(lab.root.read(f"/proc/sys/{sysctls.MAX}"))
         place = lab.new_namespace()
         _tracking_host(place).send(*_datagrams(20))
         facts["flows"][value] = place.conntrack.count()
@@ -100,17 +98,17 @@ def default_table_size(lab: Lab) -> Facts:
     default depends on memory: the facts hold for a machine below 1 GiB. Above, kernels differ more.
     """
     memory = int(re.search(r"MemTotal:\s+(\d+)", lab.root.read("/proc/meminfo"))[1])  # type: ignore[index]
-    buckets, limit = (int(lab.root.read(f"/proc/sys/{name}")) for name in (_BUCKETS, _MAX))
+    buckets, limit = (int(lab.root.read(f"/proc/sys/{name}")) for name in (sysctls.BUCKETS, sysctls.MAX))
     written = {}
     for value in (1, 1000, 5000, 70000):
-        lab.root.try_sysctl(_BUCKETS, value)
-        written[str(value)] = int(lab.root.read(f"/proc/sys/{_BUCKETS}"))
+        lab.root.try_sysctl(sysctls.BUCKETS, value)
+        written[str(value)] = int(lab.root.read(f"/proc/sys/{sysctls.BUCKETS}"))
     return {
         "kib_per_bucket": 1 << round(math.log2(memory / buckets)),
         "max_per_bucket": limit // buckets,
         "written": written,
-        "max_follows": int(lab.root.read(f"/proc/sys/{_MAX}")) != limit,
-        "child_write": lab.try_sysctl(_BUCKETS, 4096),
+        "max_follows": int(lab.root.read(f"/proc/sys/{sysctls.MAX}")) != limit,
+        "child_write": lab.try_sysctl(sysctls.BUCKETS, 4096),
     }
 
 
@@ -130,8 +128,8 @@ def chain_toolong(lab: Lab) -> Facts:
     94 together. A kernel with a limit refuses some flows though the table is far from full, and
     counts them as chaintoolong.
     """
-    lab.root.sysctl(_MAX, 200000)
-    lab.root.sysctl(_BUCKETS, 512)
+    lab.root.sysctl(sysctls.MAX, 200000)
+    lab.root.sysctl(sysctls.BUCKETS, 512)
     wire = _tracking_host(lab)
     wire.flood(_datagrams(24000, 1024))
     statistics = lab.statistics()
@@ -181,8 +179,8 @@ def early_drop(lab: Lab) -> Facts:
     always does, with 65536 hardly ever. Then, in a fresh namespace, 200 UDP flows that were
     answered and used again after two seconds (assured) fill the table before 200 SYNs.
     """
-    lab.root.sysctl(_BUCKETS, lab.variant["buckets"])
-    lab.root.sysctl(_MAX, 200)
+    lab.root.sysctl(sysctls.BUCKETS, lab.variant["buckets"])
+    lab.root.sysctl(sysctls.MAX, 200)
     syns = with_ports(tcp("198.18.0.2:1", "192.0.2.1:80"), range(10000, 10400))
     young = lab.new_namespace()
     wire = young.host()
@@ -205,7 +203,7 @@ def early_drop(lab: Lab) -> Facts:
 
     # With a table that is nearly full, garbage collection too would take flows that are not assured
     # yet.
-    lab.root.sysctl(_MAX, 65536)
+    lab.root.sysctl(sysctls.MAX, 65536)
     router_place = lab.new_namespace()
     router = router_place.router()
     ports = range(10000, 10200)
@@ -216,7 +214,7 @@ def early_drop(lab: Lab) -> Facts:
     lab.pause(2.2)
     router.client.flood(questions)
     lab.journal.note(f"{sum(flow.assured for flow in router_place.flows())} assured flows before the flood")
-    lab.root.sysctl(_MAX, 200)
+    lab.root.sysctl(sysctls.MAX, 200)
     router.client.flood(with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(20000, 20200)))
     left = sum(flow.assured for flow in router_place.flows())
     return facts | {
@@ -247,7 +245,7 @@ def stat_columns(lab: Lab) -> Facts:
     """
     wire = _tracking_host(lab)
     wire.send(*_datagrams(1), *_datagrams(1), tcp("198.18.0.2:9", "192.0.2.1:80", "SF"))
-    lab.root.sysctl(_MAX, 5)
+    lab.root.sysctl(sysctls.MAX, 5)
     wire.send(*_datagrams(10, 20000))
     rows = [line.split() for line in lab.read("/proc/net/stat/nf_conntrack").splitlines()]
     total = {name: sum(int(row[place], 16) for row in rows[1:]) for place, name in enumerate(rows[0])}
@@ -279,7 +277,7 @@ def stat_columns(lab: Lab) -> Facts:
             "defaults", dict, "integer values in a fresh child namespace, except those that depend on memory"
         ),
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def sysctl_inventory(lab: Lab) -> Facts:
     """Which knobs of connection tracking exist, with which defaults, and which may a container set?

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import parse
 
@@ -231,7 +231,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
         _STATE,
         _LIFETIME,
     ],
-    variants={"family": FAMILIES, "frontend": ("legacy", "nft", "native")},
+    variants={"family": FAMILIES, "frontend": FRONTENDS},
     modules=("nft_reject_ipv4", "ipt_REJECT"),
 )
 def reject_reset(lab: Lab) -> Facts:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 
 _LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
-_LOOSE = "net/netfilter/nf_conntrack_tcp_loose"
 _UNACKNOWLEDGED = "net/netfilter/nf_conntrack_tcp_timeout_unacknowledged"
 _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
 
@@ -166,7 +166,7 @@ def tcp_loose(lab: Lab) -> Facts:
     first segment is an ACK, a SYN+ACK, a FIN+ACK or a RST; then the server sends an ACK with data.
     """
     router = lab.router(family=lab.family)
-    lab.sysctl(_LOOSE, lab.variant["loose"])
+    lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     facts: Facts = {"entries": []}
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):
         client, server = router.tcp(port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guest.catalogue import FAMILIES, Fact, Facts, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, udp
 from guest.lab.router import LOST
@@ -35,7 +36,7 @@ def flush_during_flow(lab: Lab) -> Facts:
     masquerade = "chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; };"
     router = lab.router(f"table {lab.ip} nat {{ {masquerade} }}", lab.family)
     own = neighbour(router.server_address, 1)
-    lab.sysctl("net/netfilter/nf_conntrack_tcp_loose", lab.variant["loose"])
+    lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     peers = []
     for port in (40000, 40001):
         client, server = router.tcp(port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
@@ -39,7 +39,7 @@ _IPTABLES = {
         Fact("accepted", list, "rules that the kernel takes"),
         Fact("refused", list, "rules that it refuses, with its words"),
     ],
-    variants={"frontend": ("legacy", "nft", "native"), "scope": ("user", "root")},
+    variants={"frontend": FRONTENDS, "scope": SCOPES},
 )
 def header_rewrite(lab: Lab) -> Facts:
     """Which rules that change packets may a user load in a namespace of their own?
@@ -93,7 +93,7 @@ def _iptables(lab: Lab, words: str) -> str:
             lambda facts, variant: facts["accepted"] == "unchanged",
         )
     ],
-    variants={"scope": ("user", "root")},
+    variants={"scope": SCOPES},
 )
 def nfqueue_rewrite(lab: Lab) -> Facts:
     """May the program behind an NFQUEUE change packets?

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, ports, tcp, udp
 
@@ -34,7 +34,7 @@ _ZONED = """
             ),
         )
     ],
-    variants={"frontend": ("legacy", "nft"), "scope": ("user", "root")},
+    variants={"frontend": IPTABLES, "scope": SCOPES},
 )
 def zones_same_tuple(lab: Lab) -> Facts:
     """Can two tenants with the same addresses and ports be tracked apart?

@@ -16,7 +16,7 @@ SKELETON = '''\
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import SCOPES, Fact, Facts, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import tcp
 
@@ -25,7 +25,7 @@ from guest.lab.packets import tcp
     facts=[
         Fact("flows", int, "flows in the table after one SYN"),
     ],
-    variants={{"scope": ("user", "root")}},
+    variants={{"scope": SCOPES}},
 )
 def {function}(lab: Lab) -> Facts:
     """What does the kernel do with one SYN?
