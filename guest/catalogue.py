@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guest.family import Family
+
 if TYPE_CHECKING:
     from guest.lab.lab import Lab
 
@@ -44,7 +46,7 @@ class Invariant:
     holds: Callable[[Facts, Mapping[str, str]], bool]
 
 
-FAMILIES = ("ipv4", "ipv6")
+FAMILIES = tuple(family.value for family in Family)
 """The values of the parameter `family`, for a question that both have."""
 SCOPES = ("user", "root")
 """The values of `scope`: an ordinary user's namespace, and one of the guest's root."""

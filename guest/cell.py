@@ -25,6 +25,7 @@ from guest import linux
 from guest.catalogue import SCOPES, Experiment
 from guest.errors import Refused, Unsupported
 from guest.lab.lab import Lab
+from guest.lab.netns import Netns
 from guest.lab.rules import lock_file
 from guest.root import Asking, Root
 
@@ -221,12 +222,13 @@ def _live(
         os.setsid()
         for fd in (1, 2):
             os.dup2(printed, fd)
-        ready = _ready(scope, Asking(channel))
+        root = Asking(channel)
+        ready = _ready(scope)
         channel.sendall(_READY)
         name, variant = json.loads(channel.recv(_MOST_TOLD))  # written at once, so it is read at once
         random.seed()  # not earlier: the kernel's entropy came with the request
         data = json.dumps(
-            _attempt(ready, experiments[name], variant) if isinstance(ready, Lab) else ready
+            ready if isinstance(ready, dict) else _attempt(Lab(ready, root, variant), experiments[name])
         ).encode()
         while data:
             data = data[os.write(answer, data) :]
@@ -236,21 +238,22 @@ def _live(
         os._exit(0)
 
 
-def _ready(scope: str, root: Asking) -> Lab | Answer:
-    """A lab in fresh namespaces, or the answer to whatever is asked if the kernel gives none."""
+def _ready(scope: str) -> Netns | Answer:
+    """Enters fresh namespaces and returns that of the network; if the kernel refuses one, the
+    answer to whichever cell this process is told to run.
+    """
     try:
         _enter(scope)
-        return Lab(root)
+        return Netns()
     except Unsupported as refusal:
         return {"outcome": "unsupported", "reason": str(refusal)}
     except Exception:
         return {"outcome": "error", "reason": traceback.format_exc()}
 
 
-def _attempt(lab: Lab, experiment: Experiment, variant: Mapping[str, str]) -> Answer:
+def _attempt(lab: Lab, experiment: Experiment) -> Answer:
     answer: Answer
     try:
-        lab.begin(variant)
         answer = {"outcome": "answered", "facts": experiment.run(lab)}
     except (Unsupported, Refused) as refusal:
         answer = {"outcome": "unsupported", "reason": str(refusal)}

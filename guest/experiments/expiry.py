@@ -69,7 +69,7 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
     30 s, and 120 s for streams. DNS-like exchanges that are over at once should not occupy the
     table for two minutes.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     lab.sysctl(sysctls.UDP_TIMEOUT, 30)
     lab.sysctl(_STREAM, 120)
     client, server = endpoint(router.client_address, 5000), endpoint(router.server_address, 53)
@@ -122,12 +122,11 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     the client goes on from the same port, more often than the timeout of 3 s, and gets no answer.
     Syslog and DNS clients of a restarted pod do this.
     """
-    old = lab.ends[1]
+    old = lab.server
     service, new = neighbour(old, 100), neighbour(old, 3)
     rule = f"{lab.ip} daddr {service} dnat to"
     router = lab.router(
-        f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}",
-        lab.family,
+        f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}"
     )
     lab.sysctl(sysctls.UDP_TIMEOUT, 3)
     client = endpoint(router.client_address, 5000)
@@ -173,7 +172,7 @@ def timewait_reuse(lab: Lab) -> Facts:
     ports: with a higher sequence number, with a lower one, and from the former server. Busy clients
     reuse ports within two minutes.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
 
     def closed(port: int) -> tuple[Peer, Peer]:
         client, server = router.handshake(port)
@@ -210,7 +209,7 @@ def tcp_timeouts(lab: Lab) -> Facts:
     One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each
     segment. Defaults as the kernel has them.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.tcp()
     steps: list[tuple[str, Callable[[], str]]] = [
         ("syn", client.syn),
@@ -247,7 +246,7 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
     Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that
     retries would hold its place for ever.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, _ = router.tcp()
     first = client.seq
     forwarded = [client.syn(seq=first)]
@@ -277,7 +276,7 @@ def generic_timeouts(lab: Lab) -> Facts:
     ICMP echo, UDP, GRE (without PPTP), ESP and protocol 253 through a router, defaults as the
     kernel has them.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     one, other = router.client_address, router.server_address
     raw = {"gre": 47, "esp": 50, "experimental": 253}
     packets = {"echo": (echo(one, other), echo(other, one, reply=True))}

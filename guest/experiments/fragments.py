@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
@@ -24,12 +25,12 @@ _COUNT = """
 """
 
 
-def _fragments(router: Router, size: int, family: int = 4, identifier: int = 7) -> list[bytes]:
+def _fragments(router: Router, identifier: int, size: int = 3000) -> list[bytes]:
     """A UDP datagram of `size` bytes from the client to the server in fragments of at most 1280
     bytes.
     """
     client, server = router.client_address, router.server_address
-    if family == 6:
+    if router.family is Family.IPV6:
         from scapy.layers.inet import UDP
         from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 
@@ -80,28 +81,28 @@ def fragments(lab: Lab) -> Facts:
     incomplete, duplicated, overlapping. With connection tracking on, they are put together before
     anything else sees them, and taken apart again when they leave.
     """
-    router = lab.router(_TRACK + _COUNT, lab.family, states=False)
+    router = lab.router(_TRACK + _COUNT, states=False)
 
     def left(pieces: list[bytes]) -> int:
         router.server.read()
         router.client.send(*pieces)
         return _ours(router)
 
-    first = _fragments(router, 3000, lab.family, 1)
+    first = _fragments(router, 1)
     facts: Facts = {"pieces": len(first), "in_order": left(first)}
     counters = lab.counters()
     facts |= {"before": counters.packets("before"), "after": counters.packets("after")}
-    facts["reversed"] = left(_fragments(router, 3000, lab.family, 2)[::-1])
-    facts["missing"] = left(_fragments(router, 3000, lab.family, 3)[:-1])
-    facts["duplicate"] = left([piece for piece in _fragments(router, 3000, lab.family, 4) for _ in range(2)])
-    one, other = _fragments(router, 3000, lab.family, 5), _fragments(router, 3000, lab.family, 5)
+    facts["reversed"] = left(_fragments(router, 2)[::-1])
+    facts["missing"] = left(_fragments(router, 3)[:-1])
+    facts["duplicate"] = left([piece for piece in _fragments(router, 4) for _ in range(2)])
+    one, other = _fragments(router, 5), _fragments(router, 5)
     facts["overlapping"] = left([one[0], other[1][:-8] + os.urandom(8), one[1], one[2]])
     return facts | {"flows": len(lab.flows())}
 
 
-def _first_fragment_passes(router: Router, family: int, identifier: int) -> bool:
+def _first_fragment_passes(router: Router, identifier: int) -> bool:
     router.server.read()
-    router.client.send(_fragments(router, 3000, family, identifier)[0])
+    router.client.send(_fragments(router, identifier)[0])
     return bool(_ours(router))
 
 
@@ -132,22 +133,22 @@ def defrag_sticky(lab: Lab) -> Facts:
     The first fragment of a datagram, alone, through a router that has no rule, has one (`ct
     state`), and has it no more. A router that holds fragments delays and sometimes loses them.
     """
-    router = lab.router(family=lab.family, states=False)
+    router = lab.router(states=False)
     words = {True: "forwarded", False: "held"}
-    facts: Facts = {"before": words[_first_fragment_passes(router, lab.family, 1)]}
+    facts: Facts = {"before": words[_first_fragment_passes(router, 1)]}
     lab.nft(_TRACK)
-    facts["during"] = words[_first_fragment_passes(router, lab.family, 2)]
+    facts["during"] = words[_first_fragment_passes(router, 2)]
     lab.nft("delete table inet track")
     identifiers = iter(range(3, 10_000))
     gone = lab.until(
         "a lone first fragment to be forwarded",
-        lambda: _first_fragment_passes(router, lab.family, next(identifiers)),
+        lambda: _first_fragment_passes(router, next(identifiers)),
         5,
     )
     facts["after"] = words[gone]
     other = lab.new_namespace()
-    elsewhere = other.router(family=lab.family, states=False)
-    return facts | {"other_namespace": words[_first_fragment_passes(elsewhere, lab.family, 1)]}
+    elsewhere = other.router(states=False)
+    return facts | {"other_namespace": words[_first_fragment_passes(elsewhere, 1)]}
 
 
 @experiment(
@@ -171,11 +172,11 @@ def fragments_two_links(lab: Lab) -> Facts:
     one, as with two uplinks that share the load packet by packet. Connection tracking has to put
     them together first; where it will not, such datagrams are lost.
     """
-    router = lab.router(_TRACK, lab.family, states=False)
-    second = lab.tun("tun2", "2001:db8:3::1/64" if lab.family == 6 else "10.0.3.1/24")
+    router = lab.router(_TRACK, states=False)
+    second = lab.tun("tun2")
     facts: Facts = {}
     for identifier, name in enumerate(("one_link", "two_links"), start=1):
-        first, *rest = _fragments(router, 3000, lab.family, identifier)
+        first, *rest = _fragments(router, identifier)
         (router.client if name == "one_link" else second).send(first)
         router.client.send(*rest)
         facts[name] = _ours(router)

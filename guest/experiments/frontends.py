@@ -6,7 +6,7 @@ from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, 
 from guest.errors import ToolFailed, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
-from guest.lab.packets import tcp
+from guest.lab.packets import endpoint, neighbour, tcp
 from guest.lab.rules import program, tool
 
 _TABLES = ("filter", "nat", "mangle", "raw", "security")
@@ -37,7 +37,7 @@ def iptables_legacy(lab: Lab) -> Facts:
     Distributions have begun to build kernels without the legacy tables; what still calls
     iptables-legacy fails there.
     """
-    wire = lab.host(lab.family)
+    wire = lab.host()
     tables, missing = [], []
     for table in _TABLES:
         try:
@@ -48,11 +48,9 @@ def iptables_legacy(lab: Lab) -> Facts:
             tables.append(table)
     facts: Facts = {"tables": tables, "missing": missing, "counted": 0}
     if "filter" in tables:
-        lab.iptables("*filter\n-A INPUT -p tcp --dport 80 -m comment --comment rule", lab.family)
-        source, destination = (
-            ("[2001:db8:2::2]", "[2001:db8:2::1]") if lab.family == 6 else ("192.0.2.2", "192.0.2.1")
-        )
-        wire.send(*[tcp(f"{source}:{port}", f"{destination}:80") for port in (40000, 40001, 40002)])
+        lab.iptables("*filter\n-A INPUT -p tcp --dport 80 -m comment --comment rule")
+        gateway, listener = neighbour(lab.local, 2), endpoint(lab.local, 80)
+        wire.send(*[tcp(endpoint(gateway, port), listener) for port in (40000, 40001, 40002)])
         facts["counted"] = lab.counters().packets("rule")
     return facts
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guest.catalogue import FAMILIES, FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
+from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, tcp
 from guest.lab.router import Peer, Router
@@ -32,8 +33,7 @@ def _by_rule(lab: Lab) -> None:
     else:
         lab.iptables(
             "*raw\n"
-            + "\n".join(f"-A PREROUTING -p tcp --dport {port} -j CT --helper ftp" for port in (21, 2121)),
-            lab.family,
+            + "\n".join(f"-A PREROUTING -p tcp --dport {port} -j CT --helper ftp" for port in (21, 2121))
         )
 
 
@@ -133,14 +133,13 @@ def ftp_expectation(lab: Lab) -> Facts:
     EPRT), the server connects to it; the server announces one (227 or 229), the client connects.
     Then the control connection's entry is deleted.
     """
-    lab.frontend = "native"
-    router = lab.router(_HELPER, lab.family)
+    router = lab.router(_HELPER)
     client, server = _control(router)
     mine, other = router.client_address, router.server_address
-    third = "2001:db8:2::9" if lab.family == 6 else "10.0.2.9"
+    third = neighbour(other, 9)
 
     def announce(port: int) -> None:
-        if lab.family == 6:
+        if lab.family is Family.IPV6:
             client.data(f"EPRT |2|{mine}|{port}|\r\n".encode())
         else:
             client.data(f"PORT {mine.replace('.', ',')},{port >> 8},{port & 255}\r\n".encode())
@@ -165,7 +164,7 @@ def ftp_expectation(lab: Lab) -> Facts:
     facts["other_host"] = syn(router.from_server, third, 20, mine, 50002)
     words = (
         "229 Entering Extended Passive Mode (|||50003|)"
-        if lab.family == 6
+        if lab.family is Family.IPV6
         else f"227 Entering Passive Mode ({other.replace('.', ',')},195,83)"
     )
     server.data(words.encode() + b"\r\n")
@@ -225,7 +224,7 @@ def ftp_nat(lab: Lab) -> Facts:
         f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oifname tun1"
         " masquerade; }; }\n"
     )
-    router = lab.router(_HELPER + masquerade, lab.family)
+    router = lab.router(_HELPER + masquerade)
     own = neighbour(router.server_address, 1)
     client, server = router.tcp(40000, 21)
     client.syn()
@@ -236,9 +235,11 @@ def ftp_nat(lab: Lab) -> Facts:
     client.ack()
     client.data(b"USER anonymous\r\n")
     before = client.seq
-    client.data(b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family == 6 else b"PORT 10,0,1,2,200,200\r\n")
+    client.data(
+        b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family is Family.IPV6 else b"PORT 10,0,1,2,200,200\r\n"
+    )
     words = bytes(parse(router.out[0])["TCP"].payload).decode()
-    if lab.family == 6:
+    if lab.family is Family.IPV6:
         _, _, address, number, _ = words.split("|")
         # The kernel writes all its zeros out.
         address, port = str(ipaddress.ip_address(address)), int(number)

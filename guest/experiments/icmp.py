@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.family import Family
 from guest.lab.lab import Lab
-from guest.lab.packets import Packet, echo, endpoint, parse, udp
+from guest.lab.packets import Packet, echo, endpoint, neighbour, parse, udp
+from guest.lab.router import Router
 
 _MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
 
 
-def _error(
-    family: int, source: str, destination: str, kind: int, code: int, quoted: bytes, **fields: Any
-) -> Packet:
+def _error(source: str, destination: str, kind: int, code: int, quoted: bytes, **fields: Any) -> Packet:
     """An ICMP or ICMPv6 error that quotes a packet."""
-    if family == 6:
+    if Family.of(source) is Family.IPV6:
         from scapy.layers.inet6 import (
             ICMPv6DestUnreach,
             ICMPv6PacketTooBig,
@@ -44,25 +44,23 @@ _FACTS = [
 ]
 
 
-def _errors(lab: Lab, router: Any, kinds: dict[str, tuple[int, int]]) -> Facts:
-    family = lab.family
+def _errors(lab: Lab, router: Router, kinds: dict[str, tuple[int, int]]) -> Facts:
     server, client = router.server_address, router.client_address
-    third = "2001:db8:2::99" if family == 6 else "10.0.2.99"
+    third = neighbour(server, 99)
     router.from_client(udp(endpoint(client, 40000), endpoint(server, 53)))
     flow = router.out[0]
     before = lab.flow(endpoint(client, 40000))
     states = {}
     for name, (kind, code) in kinds.items():
-        states[name] = router.from_server(_error(family, server, client, kind, code, flow))
+        states[name] = router.from_server(_error(server, client, kind, code, flow))
     unknown = bytes(udp(endpoint(client, 41000), endpoint(server, 53)))
-    header = 40 if family == 6 else 20
     kind, code = next(iter(kinds.values()))
     facts: Facts = {
         "related": [name for name, state in states.items() if state == "RELATED"],
         "not_related": [f"{name}: {state}" for name, state in states.items() if state != "RELATED"],
-        "unknown_flow": router.from_server(_error(family, server, client, kind, code, unknown)),
-        "truncated": router.from_server(_error(family, server, client, kind, code, flow[: header + 2])),
-        "from_third": router.from_server(_error(family, third, client, kind, code, flow)),
+        "unknown_flow": router.from_server(_error(server, client, kind, code, unknown)),
+        "truncated": router.from_server(_error(server, client, kind, code, flow[: router.family.header + 2])),
+        "from_third": router.from_server(_error(third, client, kind, code, flow)),
     }
     after = lab.flow(endpoint(client, 40000))
     unchanged = bool(before and after and before.status == after.status)
@@ -120,11 +118,10 @@ def icmpv6_errors(lab: Lab) -> Facts:
 
     As `icmp-errors` with IPv6, where packet too big must pass: no router fragments.
     """
-    lab.variant["family"] = "ipv6"
     kinds = {"port unreachable": (1, 4), "administratively prohibited": (1, 1), "packet too big": (2, 0),
              "time exceeded": (3, 0),
              "parameter problem": (4, 0)}  # fmt: skip
-    return _errors(lab, lab.router(family=6), kinds)
+    return _errors(lab, lab.router(family=Family.IPV6), kinds)
 
 
 @experiment(
@@ -157,14 +154,14 @@ def icmp_error_through_nat(lab: Lab) -> Facts:
     unreachable to the router, quoting what it received. The client can only make use of the error
     if the quoted packet is the one it sent.
     """
-    router = lab.router(_MASQUERADE, lab.family)
+    router = lab.router(_MASQUERADE)
     server = router.server_address
-    other = "2001:db8:1::3" if lab.family == 6 else "10.0.1.3"
+    other = neighbour(router.client_address, 3)
     router.from_client(udp(endpoint(other, 40000), endpoint(server, 53)))
     router.from_client(udp(endpoint(router.client_address, 40000), endpoint(server, 53)))
     seen = router.out[0]
-    kind, code = (1, 4) if lab.family == 6 else (3, 3)
-    state = router.from_server(_error(lab.family, server, parse(seen).src, kind, code, seen))
+    kind, code = (1, 4) if lab.family is Family.IPV6 else (3, 3)
+    state = router.from_server(_error(server, parse(seen).src, kind, code, seen))
     facts: Facts = {
         "state": state,
         "outer": "lost",
@@ -174,7 +171,7 @@ def icmp_error_through_nat(lab: Lab) -> Facts:
     }
     if router.out:
         left = router.out[0]
-        quoted = parse(left[(40 if lab.family == 6 else 20) + 8 :])
+        quoted = parse(left[lab.family.header + 8 :])
         names = {router.client_address: "client"}
         facts["outer"] = names.get(parse(left).dst, "router")
         facts["inner"] = names.get(quoted.src, "router")
@@ -214,7 +211,7 @@ def icmpv6_untracked(lab: Lab) -> Facts:
     """
     from scapy.layers.inet6 import ICMPv6Unknown, IPv6
 
-    wire = lab.host(6)
+    wire = lab.host(Family.IPV6)
     sort = [
         f'icmpv6 type {kind} ct state {state} counter comment "{kind} {state}"'
         for kind in _TYPES
@@ -266,7 +263,7 @@ def icmp_echo(lab: Lab) -> Facts:
     """
     from scapy.layers.inet import ICMP, IP
 
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.client_address, router.server_address
     facts: Facts = {"request": router.from_client(echo(client, server))}
     answers = [
@@ -282,7 +279,7 @@ def icmp_echo(lab: Lab) -> Facts:
     facts["flows"] = len(lab.flows())
     kinds = (
         {"timestamp": 13, "information": 15, "address mask": 17, "router": 10, "200": 200}
-        if lab.family == 4
+        if lab.family is Family.IPV4
         else {}
     )
     facts["others"] = [

@@ -7,6 +7,7 @@ import re
 
 from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.errors import Refused
+from guest.family import Family
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, tcp, udp
@@ -47,8 +48,8 @@ def bad_checksum(lab: Lab) -> Facts:
     the router, with nf_conntrack_checksum at its default of 1, then at 0. Network cards that
     compute checksums later make captures look wrong, and tunnels make them really wrong.
     """
-    router = lab.router(family=lab.family)
-    header = 40 if lab.family == 6 else 20
+    router = lab.router()
+    header = lab.family.header
     client, server = router.client_address, router.server_address
 
     def wrong(port: int) -> list[str]:
@@ -68,7 +69,7 @@ def bad_checksum(lab: Lab) -> Facts:
     without = bytearray(bytes(udp(endpoint(client, 40001), endpoint(server, 53))))
     without[header + 6 : header + 8] = b"\0\0"
     facts["zero_udp"] = router.from_client(bytes(without))
-    if lab.family == 4:
+    if lab.family is Family.IPV4:
         facts["header"] = router.from_client(_wrong(bytes(udp("10.0.1.2:40002", "10.0.2.2:53")), 11))
     else:
         facts["header"] = "IPv6 has none"

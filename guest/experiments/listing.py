@@ -10,7 +10,7 @@ from guest import netlink
 from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
-from guest.lab.packets import endpoint, udp, with_ports
+from guest.lab.packets import endpoint, neighbour, udp, with_ports
 from guest.linux import errno_name
 from guest.netlink import attribute, nested
 from guest.observe import ctnetlink
@@ -225,11 +225,10 @@ def dump_filter(lab: Lab) -> Facts:
     -s` on a large table is affordable only where the kernel filters, and where it does not filter a
     flush the entries of one address have to be deleted one by one.
     """
-    router = lab.router(family=lab.family)
-    prefix = "2001:db8:1::" if lab.family == 6 else "10.0.1."
+    router = lab.router()
     for host, port in ((2, 53), (3, 53), (4, 80)):
-        router.from_client(udp(endpoint(f"{prefix}{host}", 5000), endpoint(router.server_address, port)))
-    family = 10 if lab.family == 6 else 2
+        router.from_client(udp(endpoint(neighbour(lab.client, host), 5000), endpoint(lab.server, port)))
+    family = lab.family.af
 
     def source(address: str) -> tuple[bytes, int]:
         return ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(address, address, 17)), 1 << 0
@@ -242,15 +241,15 @@ def dump_filter(lab: Lab) -> Facts:
         return len(lab.flows())
 
     to_dns = (
-        ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(f"{prefix}2", f"{prefix}2", 17, 0, 53)),
+        ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(lab.client, lab.client, 17, 0, 53)),
         1 << 3 | 1 << 5,
     )
     facts: Facts = {
-        "one": dumped(*source(f"{prefix}2")),
-        "nobody": dumped(*source(f"{prefix}9")),
+        "one": dumped(*source(lab.client)),
+        "nobody": dumped(*source(neighbour(lab.client, 9))),
         "port": dumped(*to_dns),
     }
-    return facts | {"flush": _told(lambda: left(*source(f"{prefix}2")))}
+    return facts | {"flush": _told(lambda: left(*source(lab.client)))}
 
 
 def _filter(flags: int) -> bytes:

@@ -117,7 +117,7 @@ def masquerade_route_change(lab: Lab) -> Facts:
     first, second = ("masquerade", "masquerade") if masquerade else ("snat to 10.0.2.1", "snat to 10.0.3.1")
     chain = f"type nat hook postrouting priority 100; oifname tun1 {first}; oifname tun2 {second};"
     router = lab.router(f"table ip nat {{ chain post {{ {chain} }}; }}", states=False)
-    uplink = lab.tun("tun2", "10.0.3.1/24")
+    uplink = lab.tun("tun2")
     lab.links.route("198.51.100.0/24", via="10.0.2.2", name="tun1")
 
     def leaves(port: int) -> str:
@@ -159,8 +159,7 @@ def masqueraded_ping(lab: Lab) -> Facts:
     sees.
     """
     router = lab.router(
-        "table inet nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }",
-        lab.family,
+        "table inet nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }"
     )
     clients = {router.client_address: "client", router.client_address[:-1] + "3": "other client"}
     kept, answers = [], []

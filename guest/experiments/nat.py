@@ -81,18 +81,18 @@ def snat_exhaustion(lab: Lab) -> Facts:
     small range wait for two minutes where the answer is no.
     """
     facts: Facts = {}
-    own = neighbour(lab.ends[1], 1)
+    own = neighbour(lab.server, 1)
     rule = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
     four_ports = f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; {rule}; }}; }}"
     place = lab.new_namespace()
-    router = place.router(four_ports, lab.family)
+    router = place.router(four_ports)
     for port in range(40000, 40004):
         router.tcp(port)[0].syn()
     facts["fifth_syn_sent"] = _fate(router.tcp(40004)[0].syn())
     failed = place.statistics()["insert_failed"]
 
     place = lab.new_namespace()
-    router = place.router(four_ports, lab.family)
+    router = place.router(four_ports)
     for port in range(40000, 40004):
         client, server = router.tcp(port)
         client.syn()
@@ -148,8 +148,7 @@ def snat_port_preserve(lab: Lab) -> Facts:
     chain = f"{lab.ip} nat post"
     router = lab.router(
         f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade;"
-        " }; }",
-        lab.family,
+        " }; }"
     )
 
     def port(client: int, sport: int, server: int) -> int:
@@ -209,7 +208,7 @@ def hairpin(lab: Lab) -> Facts:
     Without masquerading the server answers straight to its neighbour, and the router would not see
     the answer: it is fed back here to show what the router would do with it.
     """
-    client, server, public = lab.ends[0], neighbour(lab.ends[0], 3), neighbour(lab.ends[1], 1)
+    client, server, public = lab.client, neighbour(lab.client, 3), neighbour(lab.server, 1)
     dnat = (
         f"chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {public} tcp dport 80 dnat to"
         f" {server}; }};"
@@ -221,7 +220,7 @@ def hairpin(lab: Lab) -> Facts:
     facts: Facts = {}
     for name, more in (("without", ""), ("with", masquerade)):
         place = lab.new_namespace()
-        router = place.router(f"table {lab.ip} nat {{ {dnat} {more} }}", lab.family)
+        router = place.router(f"table {lab.ip} nat {{ {dnat} {more} }}")
         place.sysctl("net/ipv4/conf/all/send_redirects", 0)
         place.sysctl("net/ipv4/conf/tun0/send_redirects", 0)
         router.from_client(tcp(endpoint(client, 40000), endpoint(public, 80)))

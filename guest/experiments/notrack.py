@@ -23,7 +23,7 @@ def _notrack(lab: Lab, iptables: str, native: str) -> None:
     if lab.frontend == "native":
         lab.nft(_RULES["native"].format(family=lab.ip, match=native))
     else:
-        lab.iptables(_RULES[lab.frontend].format(match=iptables), lab.family)
+        lab.iptables(_RULES[lab.frontend].format(match=iptables))
 
 
 def _unreachable(router: Router, original: bytes) -> str:
@@ -71,7 +71,7 @@ def notrack(lab: Lab) -> Facts:
     handshake, one UDP packet with an ICMP port unreachable in return, and an echo request, which is
     not exempt. Exempt packets skip NAT too, which surprises those who only wanted to save entries.
     """
-    router = lab.router(_MASQUERADE, lab.family)
+    router = lab.router(_MASQUERADE)
     for protocol in ("tcp", "udp"):
         _notrack(lab, f"-p {protocol}", f"meta l4proto {protocol}")
     client, server = router.tcp()
@@ -79,7 +79,7 @@ def notrack(lab: Lab) -> Facts:
     state = router.from_client(router.udp()[0])
     source = parse(router.out[0]).src if router.out else ""
     facts: Facts = {"states": states, "udp": state, "error": _unreachable(router, router.out[0])}
-    router.from_client(echo(*lab.ends))
+    router.from_client(echo(lab.client, lab.server))
     names = {router.client_address: "client", neighbour(router.server_address, 1): "router"}
     return facts | {"flows": len(lab.flows()), "source": names.get(source, "lost")}
 

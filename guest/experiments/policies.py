@@ -50,7 +50,7 @@ def ct_timeout_policy(lab: Lab) -> Facts:
     in prerouting to port 53 and port 80. TCP's timeouts of more than 300 s would not show before an
     ACK: until then nf_conntrack_tcp_timeout_unacknowledged limits them.
     """
-    router = lab.router(family=lab.family, states=False)
+    router = lab.router(states=False)
     lab.nft(_TIMEOUTS.format(ip=lab.ip))
 
     def applies(source: str) -> str:
@@ -117,8 +117,8 @@ def ct_expectation_policy(lab: Lab) -> Facts:
     nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two
     minutes. For protocols that have no helper.
     """
-    router = lab.router(_EXPECT.format(ip=lab.ip), lab.family)
-    mine, theirs = lab.ends
+    router = lab.router(_EXPECT.format(ip=lab.ip))
+    mine, theirs = lab.client, lab.server
     client, _ = router.tcp()
     client.syn()
     facts: Facts = {"expected": len(lab.conntrack.expectations())}

@@ -59,8 +59,8 @@ def dccp(lab: Lab) -> Facts:
     and four bytes that are no DCCP. Where DCCP has no tracker, all of it between two hosts is one
     flow, and NAT cannot tell two clients apart.
     """
-    router = lab.router(family=lab.family)
-    client, server = lab.ends
+    router = lab.router()
+    client, server = lab.client, lab.server
     states = [
         router.from_client(_dccp(client, server, 40000, 5001, 0, False)),
         router.from_server(_dccp(server, client, 5001, 40000, 1, True)),
@@ -100,8 +100,8 @@ def udplite(lab: Lab) -> Facts:
     with UDP's number in the pseudo header, and so finds the right ones wrong. Where there is no
     tracker, all UDP-Lite between two hosts is one flow and checksums are nobody's business.
     """
-    router = lab.router(family=lab.family)
-    client, server = lab.ends
+    router = lab.router()
+    client, server = lab.client, lab.server
     facts: Facts = {
         "right_checksum": router.from_client(_udplite(neighbour(client, 3), server, 40000, 5001)),
         "wrong_checksum": router.from_client(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import udp
+from guest.lab.packets import endpoint, neighbour, udp
 
 
 @experiment(
@@ -96,20 +96,18 @@ def conntrack_on_reference(lab: Lab) -> Facts:
     holds one rule. Connection tracking is registered in a namespace only when something refers to
     it; a container without such a rule pays nothing.
     """
-    source, destination = (
-        ("[2001:db8:18::2]:1", "[2001:db8:2::1]:53") if lab.family == 6 else ("198.18.0.2:1", "192.0.2.1:53")
-    )
-    elsewhere = "2001:db8:113::1" if lab.family == 6 else "203.0.113.1"
+    datagram = udp(endpoint(lab.distant, 1), endpoint(lab.local, 53))
+    elsewhere = neighbour(lab.distant, 9)
     facts: Facts = {}
     for name, rules in _REFERENCES.items():
         place = lab.new_namespace()
-        wire = place.host(lab.family)
+        wire = place.host()
         if rules is None:
-            place.iptables_command("-t", "nat", "-L", family=lab.family)
+            place.iptables_command("-t", "nat", "-L")
         elif rules:
-            place.iptables(rules.format(elsewhere=elsewhere), lab.family)
+            place.iptables(rules.format(elsewhere=elsewhere))
         # Not a SYN: the stack's RST would take the flow away again.
-        wire.send(udp(source, destination))
+        wire.send(datagram)
         facts[name] = len(place.flows())
         wire.close()
     return facts

@@ -12,7 +12,7 @@ from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, 
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
-from guest.lab.packets import parse, tcp, with_ports
+from guest.lab.packets import endpoint, parse, tcp, with_ports
 from guest.lab.tun import Tun
 from guest.observe.ctnetlink import states
 
@@ -61,11 +61,8 @@ def _undisturbed(lab: Lab) -> Iterator[Namespace]:
             return
 
 
-def _ten_syns(family: int = 4) -> list[bytes]:
-    source, destination = (
-        ("[2001:db8:18::2]:1", "[2001:db8:2::1]:80") if family == 6 else ("198.18.0.2:1", "192.0.2.1:80")
-    )
-    return with_ports(tcp(source, destination), range(10000, 10010))
+def _ten_syns(lab: Lab) -> list[bytes]:
+    return with_ports(tcp(endpoint(lab.distant, 1), endpoint(lab.local, 80)), range(10000, 10010))
 
 
 @experiment(
@@ -90,9 +87,9 @@ def baseline(lab: Lab) -> Facts:
     without a target in mangle PREROUTING counts what is left after it. The stack's RSTs are dropped
     in raw OUTPUT, so that no flow is closed by them.
     """
-    wire = lab.host(lab.family)
-    lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"), lab.family)
-    wire.send(*_ten_syns(lab.family))
+    wire = lab.host()
+    lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
+    wire.send(*_ten_syns(lab))
     return _counted(lab, wire)
 
 
@@ -141,9 +138,9 @@ def table_full(lab: Lab) -> Facts:
     facts: Facts = {}
     for place in _undisturbed(lab):
         earlier = len(lab.root.dmesg())
-        wire = place.host(lab.family)
-        place.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"), lab.family)
-        wire.send(*_ten_syns(lab.family))
+        wire = place.host()
+        place.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
+        wire.send(*_ten_syns(lab))
         statistics = place.statistics()
         full = [line for line in lab.root.dmesg()[earlier:] if "table full" in line]
         facts = _counted(place, wire) | {
@@ -192,7 +189,7 @@ def syn_flood_listener(lab: Lab) -> Facts:
         wire = place.host()
         place.iptables(_RULES.format(drop=""))
         with place.inside(), socket.create_server(("192.0.2.1", 80), backlog=4) as listener:
-            wire.send(*_ten_syns())
+            wire.send(*_ten_syns(lab))
             answers = [parse(data) for data in wire.read()]
             facts = _counted(place, wire) | {
                 "synacks": sum(answer["TCP"].flags == "SA" for answer in answers),

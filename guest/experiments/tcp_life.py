@@ -47,7 +47,7 @@ def reuse_while_closing(lab: Lab) -> Facts:
     connection. Where a firewall drops that reset as INVALID, the client is challenged again and
     again until it gives up.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     facts: Facts = {}
     for name, port in (("half_closed", 40000), ("closed", 40001)):
         client, server = router.handshake(port)
@@ -118,7 +118,7 @@ def flush_dnat(lab: Lab) -> Facts:
     established, then the table is emptied: by `conntrack -F`, or by a failover to a router without
     the state. Whoever speaks first decides from which address the client is answered.
     """
-    mine, theirs = lab.ends
+    mine, theirs = lab.client, lab.server
     service = neighbour(theirs, _SERVICE)
     dnat = (
         f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {service}"
@@ -127,7 +127,7 @@ def flush_dnat(lab: Lab) -> Facts:
     facts: Facts = {}
     for first in ("client", "server"):
         place = lab.new_namespace()
-        router = place.router(dnat, lab.family)
+        router = place.router(dnat)
         client, server = router.tcp_between(endpoint(mine, 40000), endpoint(service, 80))
         server.endpoint = endpoint(theirs, 80)
         client.syn()

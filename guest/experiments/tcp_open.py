@@ -27,7 +27,7 @@ def simultaneous_open(lab: Lab) -> Facts:
     RFC 9293, figure 8: two SYNs cross, each is answered with a SYN+ACK. Peers that punch holes
     through NAT connect this way.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.tcp()
     states = [client.syn(), server.syn()]
     between = lab.state(client.endpoint)

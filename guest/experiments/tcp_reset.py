@@ -36,7 +36,7 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
     acknowledges 777001: neither is in any window, but the RST seems to answer the SYN. What an
     attacker who knows the ports but no sequence number can send.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -77,7 +77,7 @@ def inwindow_rst(lab: Lab) -> Facts:
     nf_conntrack_tcp_timeout_established at 60 s: a reset should not give an entry more time than it
     had.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     offset = {"exact": 0, "inside": 500, "outside": 1_000_000}[lab.variant["offset"]]
 
     def reset(port: int) -> tuple[str, Facts]:
@@ -108,7 +108,7 @@ def challenge_ack(lab: Lab) -> Facts:
     ACK, upon which an honest sender that has no such connection resets exactly at the acknowledged
     number.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -139,7 +139,7 @@ def rst_after_close(lab: Lab) -> Facts:
     then one outside the window two seconds after that. The timeout of CLOSE is set to 100 s, so
     that a refresh shows.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     lab.sysctl(_CLOSE, 100)
     client, server = router.handshake()
     facts: Facts = {"first": server.rst()}
@@ -171,7 +171,7 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
     SYN with a new sequence number; the server answers it with RST+ACK acknowledging that SYN, as a
     server does that has forgotten the connection.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -209,7 +209,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
     bytes of the server's acknowledged. The server then sends a RST 500 bytes before the
     acknowledged number, and one a million beyond it.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     facts: Facts = {"knob": "", "old": {}, "beyond": {}, "states": []}
     for value in ("0", "1"):
         facts["knob"] = lab.try_sysctl(_IGNORE, value)
@@ -241,7 +241,7 @@ def reject_reset(lab: Lab) -> Facts:
     tcp-reset, and the client sends one more segment. If the entry stays established, it takes five
     days to go.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.handshake()
     client.data(100)
     server.ack()
@@ -251,7 +251,7 @@ def reject_reset(lab: Lab) -> Facts:
             " reject with tcp reset; }; }"
         )
     else:
-        lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset", lab.family)
+        lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset")
     forwarded = client.data(100)
     flags = [str(parse(data)["TCP"].flags) for data in router.back]
     return _after(lab, client.endpoint) | {"answers": flags, "forwarded": forwarded}
@@ -283,7 +283,7 @@ def out_of_window_end(lab: Lab) -> Facts:
     packets in between sees the real end of a connection like this; an entry that stays as it was
     holds its place for five days.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.handshake()
     client.data(100)
     server.ack()

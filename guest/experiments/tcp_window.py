@@ -28,7 +28,7 @@ def delayed_segment(lab: Lab) -> Facts:
     first segment arrives once more, and is answered with a duplicate ACK. A firewall that drops
     INVALID drops it; one that rejects INVALID with a reset kills the connection.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     client, server = router.tcp()
     server.window = 1000
     client.syn()
@@ -73,7 +73,7 @@ def window_overshoot(lab: Lab) -> Facts:
     bytes beyond the window, then 100 bytes far beyond it; each without the receiver acknowledging.
     `liberal` is nf_conntrack_tcp_be_liberal.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     lab.sysctl(_LIBERAL, lab.variant["liberal"])
     client, server = router.tcp()
     server.window = 4000
@@ -114,7 +114,7 @@ def max_retrans(lab: Lab) -> Facts:
     tcp_timeout_max_retrans, five minutes. The timeout for unacknowledged data, which is as short,
     is set to an hour to tell the two apart.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     lab.sysctl(_UNACKNOWLEDGED, 3600)
     facts: Facts = {f"write_{value}": lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)}
     facts["read_back"] = lab.read_sysctl(_RETRANS)
@@ -165,7 +165,7 @@ def tcp_loose(lab: Lab) -> Facts:
     not a SYN. `loose` is nf_conntrack_tcp_loose. Four connections, of each of which the client's
     first segment is an ACK, a SYN+ACK, a FIN+ACK or a RST; then the server sends an ACK with data.
     """
-    router = lab.router(family=lab.family)
+    router = lab.router()
     lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     facts: Facts = {"entries": []}
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):

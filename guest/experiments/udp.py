@@ -34,7 +34,7 @@ def flush_during_flow(lab: Lab) -> Facts:
     knows for whom it took them.
     """
     masquerade = "chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; };"
-    router = lab.router(f"table {lab.ip} nat {{ {masquerade} }}", lab.family)
+    router = lab.router(f"table {lab.ip} nat {{ {masquerade} }}")
     own = neighbour(router.server_address, 1)
     lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     peers = []
@@ -100,7 +100,7 @@ def udp_crossing(lab: Lab) -> Facts:
         f"\ntable {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; udp dport 9"
         " masquerade; }; }"
     )
-    router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""), lab.family)
+    router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""))
     queue = lab.queue()
     before = lab.statistics()
     request, crossing = router.udp(40000, 50000)

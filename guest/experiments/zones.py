@@ -51,7 +51,7 @@ def zones_same_tuple(lab: Lab) -> Facts:
         ("orig_only", "--zone-orig 1", "--zone-orig 2"),
     ):
         place = lab.new_namespace()
-        wires = [place.host(), place.tun("tun2", "10.0.3.1/24")]
+        wires = [place.host(), place.tun("tun2")]
         place.iptables(_ZONED.format(one=one, two=two))
         for _ in range(2):
             for wire in wires:
@@ -106,10 +106,9 @@ def zones_nat(lab: Lab) -> Facts:
                 chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade; }}
             }}
             """,
-            lab.family,
             states=False,
         )
-        other = place.tun("tun2", "2001:db8:3::1/64" if lab.family == 6 else "10.0.3.1/24")
+        other = place.tun("tun2")
         question, _ = router.udp()
         router.from_client(question)
         first = ports(router.out[0])[0] if router.out else 0

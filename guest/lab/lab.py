@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from guest import linux
 from guest.lab.journal import Evidence, Journal
 from guest.lab.namespace import Namespace
-from guest.lab.router import ENDS
+from guest.lab.netns import Netns
 from guest.root import Asking
 
 _POLL_SECONDS = 0.01
@@ -18,44 +17,13 @@ _MOST_LISTED = 2000
 class Lab(Namespace):
     """The fresh network namespace in which a cell runs, and what there is once per cell.
 
-    `variant` holds the cell's parameters. `root` asks the guest's root for what belongs to the
-    whole machine. Every word of `Namespace` applies to the cell's own namespace;
-    `new_namespace()` makes more of them.
+    `root` asks the guest's root for what belongs to the whole machine. Every method of `Namespace`
+    applies to the cell's own namespace; `new_namespace()` makes more of them.
     """
 
-    def __init__(self, root: Asking) -> None:
-        super().__init__(Journal(), "")
+    def __init__(self, netns: Netns, root: Asking, variant: Mapping[str, str]) -> None:
+        super().__init__(netns, Journal(), variant)
         self.root = root
-        self.begin({})
-
-    def begin(self, variant: Mapping[str, str]) -> None:
-        """Becomes the lab of a cell with these parameters that begins now."""
-        self.variant = dict(variant)
-        self.frontend = variant.get("frontend", "nft")
-        self.journal = Journal()
-
-    @property
-    def family(self) -> int:
-        """4 or 6, from the variant `family=ipv4|ipv6`; 4 where there is none."""
-        return 6 if self.variant.get("family") == "ipv6" else 4
-
-    @property
-    def ip(self) -> str:
-        """The name of the family in nft's language: `ip` or `ip6`."""
-        return "ip6" if self.family == 6 else "ip"
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """The addresses of client and server of a router in that family, for rules that name
-        them.
-        """
-        return ENDS[self.family]
-
-    def new_namespace(self) -> Namespace:
-        """One more fresh network namespace."""
-        with self.inside():
-            linux.unshare(linux.CLONE_NEWNET)
-            return Namespace(self.journal, self.frontend)
 
     def until(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
         """Waits until a condition holds, and tells whether it came to hold within the time.

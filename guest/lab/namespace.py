@@ -7,76 +7,103 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from guest import linux
 from guest.errors import Unsupported
+from guest.family import Family
 from guest.lab import nftables
 from guest.lab.journal import Journal
-from guest.lab.link import Links
+from guest.lab.netns import Netns
 from guest.lab.packets import split
 from guest.lab.queue import Queue
-from guest.lab.router import ENDS, Router, state_counters, state_rules
+from guest.lab.router import Router, state_counters, state_rules
 from guest.lab.rules import program, restore_text, tool
 from guest.lab.tun import Tun
 from guest.linux import errno_name
 from guest.observe.counters import Counters, parse_nft, parse_save
-from guest.observe.ctnetlink import GONE, Conntrack, Events, Flow
+from guest.observe.ctnetlink import GONE, Events, Flow
 from guest.observe.proc import parse_netstat
 
 
 class Namespace:
-    """The namespace in which the process is when this is made.
+    """A network namespace as experiments use it, under the parameters of their cell.
 
-    Its words work wherever the process is later.
+    `variant` holds the cell's parameters; `frontend` and `family` are taken from it, `nft` and IPv4
+    where it has none, and every method below follows them.
     """
 
-    def __init__(self, journal: Journal, frontend: str) -> None:
+    def __init__(self, netns: Netns, journal: Journal, variant: Mapping[str, str]) -> None:
         self.journal = journal
-        self.frontend = frontend
-        self._fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._tables: set[tuple[int, str]] = set()
+        self.variant = dict(variant)
+        self.frontend = variant.get("frontend", "nft")
+        self.family = Family(variant.get("family", "ipv4"))
+        self.links = netns.links
+        self.conntrack = netns.conntrack
+        self._netns = netns
+        self._tables: set[str] = set()
         self._native = False
-        self.links = Links()
-        self.conntrack = Conntrack()
-        self.links.up("lo")
+
+    @property
+    def ip(self) -> str:
+        """The family in nft's language: `ip` or `ip6`."""
+        return self.family.nft
+
+    @property
+    def client(self) -> str:
+        """The address of a router's client: 10.0.1.2 or 2001:db8:1::2."""
+        return self.family.client
+
+    @property
+    def server(self) -> str:
+        """The address of a router's server: 10.0.2.2 or 2001:db8:2::2."""
+        return self.family.server
+
+    @property
+    def local(self) -> str:
+        """The address of a host: 192.0.2.1 or 2001:db8:2::1."""
+        return self.family.local
+
+    @property
+    def distant(self) -> str:
+        """The address of a machine behind a host's gateway: 198.18.0.2 or 2001:db8:18::2."""
+        return self.family.distant
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Runs what stands in the `with` block in this namespace: sockets opened there belong to
-        it.
-        """
-        before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            linux.setns(self._fd, linux.CLONE_NEWNET)
+        """Runs the `with` block in this namespace: sockets opened there belong to it."""
+        with self._netns.inside():
             yield
-        finally:
-            linux.setns(before, linux.CLONE_NEWNET)
-            os.close(before)
+
+    def new_namespace(self) -> Namespace:
+        """One more fresh network namespace of the same cell."""
+        return Namespace(self._netns.new(), self.journal, self.variant)
 
     def close(self) -> None:
         """Lets go of the namespace: once its devices are closed too, nothing holds it any more."""
-        self.links.close()
-        self.conntrack.close()
-        os.close(self._fd)
+        self._netns.close()
 
     # Topologies
 
-    def tun(self, name: str, address: str, peer: str = "") -> Tun:
-        """A tun that is up and has an address."""
+    def tun(self, name: str, address: str = "", peer: str = "") -> Tun:
+        """A tun that is up and has an address. Without one, tun0 gets 10.0.1.1/24, tun1
+        10.0.2.1/24, and so on (2001:db8:1::1/64 and so on).
+        """
+        address = address or self.family.interface(int(name.removeprefix("tun")) + 1)
         with self.inside():
             made = Tun(name, self.journal.packet)
             self.links.address(name, address, peer)
             self.links.up(name)
         return made
 
-    def host(self, family: int = 4) -> Tun:
+    def host(self, family: Family | None = None) -> Tun:
         """A machine at the end of a wire: tun0 192.0.2.1 with peer 192.0.2.2 (2001:db8:2::1 and
         ::2), default route via the peer.
+
+        `family` is for an experiment about one family; other hosts have the cell's.
         """
-        if family == 6:
+        if (family or self.family) is Family.IPV6:
             self._quiet_ipv6()
             wire = self.tun("tun0", "2001:db8:2::1/64")
             self.links.route("::/0", via="2001:db8:2::2", name="tun0")
@@ -86,29 +113,30 @@ class Namespace:
         self.links.route("0.0.0.0/0", via="192.0.2.2")
         return wire
 
-    def router(self, rules: str = "", family: int = 4, *, states: bool = True) -> Router:
+    def router(self, rules: str = "", *, family: Family | None = None, states: bool = True) -> Router:
         """A router between 10.0.1.0/24 (tun0, itself .1, the client .2) and 10.0.2.0/24 (tun1, the
         server .2).
 
         With IPv6 between 2001:db8:1::/64 and 2001:db8:2::/64 likewise. `rules` is an nft script.
         With `states` each forwarded packet is counted under its conntrack state, which the router's
-        verbs then give; that rule switches connection tracking on.
+        verbs then return; that rule switches connection tracking on. `family` is for an experiment
+        about one family; other routers have the cell's.
         """
-        if family == 6:
+        family = family or self.family
+        if family is Family.IPV6:
             self._quiet_ipv6()
             self.sysctl("net/ipv6/conf/all/forwarding", 1)
-            tuns = (self.tun("tun0", "2001:db8:1::1/64"), self.tun("tun1", "2001:db8:2::1/64"))
         else:
             self._no_ipv6()
             self.sysctl("net/ipv4/ip_forward", 1)
             self.sysctl("net/ipv4/conf/all/rp_filter", 0)
             self.sysctl("net/ipv4/conf/default/rp_filter", 0)
-            tuns = (self.tun("tun0", "10.0.1.1/24"), self.tun("tun1", "10.0.2.1/24"))
+        client, server = (self.tun(f"tun{number}", family.interface(number + 1)) for number in range(2))
         script = (state_rules(family) if states else "") + textwrap.dedent(rules)
         if script:
             self.nft(script)
         with self.inside():
-            return Router(*tuns, ENDS[family], state_counters(family) if states else None)
+            return Router(client, server, family, state_counters(family) if states else None)
 
     def _no_ipv6(self) -> None:
         # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they
@@ -170,19 +198,19 @@ class Namespace:
 
     # Rules
 
-    def iptables(self, rules: str, family: int = 4) -> None:
+    def iptables(self, rules: str) -> None:
         """Adds rules through the cell's frontend, in iptables-restore's language without COMMIT,
         with one program start.
         """
-        self._tables |= {(family, table) for table in re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE)}
+        self._tables |= set(re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE))
         with self.inside():
-            tool(program(family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
+            tool(program(self.family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
 
-    def iptables_command(self, *arguments: str, family: int = 4) -> str:
+    def iptables_command(self, *arguments: str) -> str:
         """Runs iptables itself, for what iptables-restore cannot say: listing, deleting."""
-        self._tables.add((family, arguments[arguments.index("-t") + 1] if "-t" in arguments else "filter"))
+        self._tables.add(arguments[arguments.index("-t") + 1] if "-t" in arguments else "filter")
         with self.inside():
-            return tool(program(family, self.frontend), *arguments)
+            return tool(program(self.family, self.frontend), *arguments)
 
     def nft(self, script: str) -> None:
         """Runs a script in nft's own language."""
@@ -205,17 +233,14 @@ class Namespace:
         return found
 
     def _listings(self) -> list[tuple[str, ...]]:
-        commands: list[tuple[str, ...]] = []
-        for family in sorted({family for family, _ in self._tables}):
-            save = (program(family, self.frontend, "save"), "-c")
-            names = f"/proc/net/{'ip' if family == 4 else 'ip6'}_tables_names"
-            if self.frontend == "legacy" and not os.access(names, os.R_OK):
-                # The root of a user namespace may not read which legacy tables there are, and has
-                # to name each.
-                commands += [(*save, "-t", table) for of, table in sorted(self._tables) if of == family]
-            else:
-                commands.append(save)
-        return commands
+        if not self._tables:
+            return []
+        save = (program(self.family, self.frontend, "save"), "-c")
+        if self.frontend == "legacy" and not os.access(f"/proc/net/{self.ip}_tables_names", os.R_OK):
+            # The root of a user namespace may not read which legacy tables there are, and has to
+            # name each.
+            return [(*save, "-t", table) for table in sorted(self._tables)]
+        return [save]
 
     # Flows
 

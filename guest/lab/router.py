@@ -8,19 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guest.family import Family
 from guest.lab import packets
 from guest.lab.packets import Packet
 from guest.lab.tun import Tun
 from guest.observe.nft_counters import NamedCounters
 
 LOST = "lost"
-ENDS = {4: ("10.0.1.2", "10.0.2.2"), 6: ("2001:db8:1::2", "2001:db8:2::2")}
-"""The addresses of the client and of the server, by family."""
 STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED")
 _TABLE = "states"
 
 
-def state_rules(family: int = 4) -> str:
+def state_rules(family: Family) -> str:
     """An nft table that counts each forwarded packet under its conntrack state.
 
     Not written into the packet, which would save the reading: an ordinary user may not change
@@ -29,12 +28,12 @@ def state_rules(family: int = 4) -> str:
     counters = "; ".join(f"counter {state} {{ }}" for state in STATES)
     rules = "; ".join(f"ct state {state.lower()} counter name {state}" for state in STATES)
     chain = f"chain forward {{ type filter hook forward priority 300; {rules}; }}"
-    return f"table {'ip' if family == 4 else 'ip6'} {_TABLE} {{ {counters}; {chain}; }}\n"
+    return f"table {family.nft} {_TABLE} {{ {counters}; {chain}; }}\n"
 
 
-def state_counters(family: int) -> NamedCounters:
+def state_counters(family: Family) -> NamedCounters:
     """The counters of `state_rules` in the process's network namespace."""
-    return NamedCounters(_TABLE, 10 if family == 6 else 2)
+    return NamedCounters(_TABLE, family.af)
 
 
 class Router:
@@ -46,11 +45,13 @@ class Router:
     """
 
     def __init__(
-        self, client: Tun, server: Tun, addresses: tuple[str, str], counters: NamedCounters | None = None
+        self, client: Tun, server: Tun, family: Family, counters: NamedCounters | None = None
     ) -> None:
         self.client = client
         self.server = server
-        self.client_address, self.server_address = addresses
+        self.family = family
+        self.client_address = family.client
+        self.server_address = family.server
         self.out: list[bytes] = []
         self.back: list[bytes] = []
         self._counters = counters

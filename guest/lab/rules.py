@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 from guest.errors import ToolFailed, Unsupported
+from guest.family import Family
 
 _TOOL_SECONDS = 20
 # The words of programs whose kernel lacks something. Anything else they complain of is a mistake of
@@ -58,11 +59,11 @@ def restore_text(rules: str) -> str:
     return "".join("\n".join(table) + "\nCOMMIT\n" for table in tables)
 
 
-def program(family: int, frontend: str, verb: str = "") -> str:
-    """The name of iptables' program for a family (4 or 6), a frontend (`legacy`, `nft`) and a verb
+def program(family: Family, frontend: str, verb: str = "") -> str:
+    """The name of iptables' program for a family, a frontend (`legacy`, `nft`) and a verb
     (`restore`, `save` or none).
     """
-    return "-".join(word for word in ("iptables" if family == 4 else "ip6tables", frontend, verb) if word)
+    return "-".join(word for word in (family.iptables, frontend, verb) if word)
 
 
 def lock_file() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from guest import netlink
+from guest.family import Family
 from guest.netlink import Attributes, Netlink, attribute, attributes, nested
 
 NEW, GET, DELETE, _, GET_STATS_CPU, GET_STATS, GET_DYING, GET_UNCONFIRMED = range(8)
@@ -287,7 +288,7 @@ class Conntrack:
     def delete(self, flow: Flow) -> None:
         """Deletes one flow."""
         zone = [attribute(ZONE, struct.pack(">H", flow.zone))] if flow.zone else []
-        self.request(DELETE, pack_tuple(TUPLE_ORIG, flow.orig), *zone, family=_family(flow))
+        self.request(DELETE, pack_tuple(TUPLE_ORIG, flow.orig), *zone, family=Family.of(flow.orig.source).af)
 
     def flush(self, *body: bytes, family: int = 0) -> None:
         """Deletes every flow, or those the kernel selects by `body`."""
@@ -297,10 +298,6 @@ class Conntrack:
         """Every expectation, as raw attributes."""
         payloads = self.request(GET, flags=netlink.DUMP, subsystem=_EXPECTATION)
         return [attributes(payload[4:]) for payload in payloads]
-
-
-def _family(flow: Flow) -> int:
-    return 10 if ":" in flow.orig.source else 2
 
 
 class Events:

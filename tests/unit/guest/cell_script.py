@@ -37,6 +37,7 @@ def looks_around(lab: Lab) -> Facts:
         "pid": os.getpid(),
         "ttl": lab.read_sysctl("net/ipv4/ip_default_ttl"),
         "frontend": lab.frontend,
+        "families": [lab.family.value, lab.new_namespace().family.value],
         "age": time.monotonic() - lab.journal._start,
         "random": random.random(),
     }
@@ -135,7 +136,9 @@ def _in_a_row() -> dict[str, Any]:
     cells.prepare()
     ahead = len(children())
     time.sleep(1)
-    answers = [cells.run(looks, {"scope": "root", "frontend": "legacy"}, 20.0) for _ in range(3)]
+    answers = [
+        cells.run(looks, {"scope": "root", "frontend": "legacy", "family": "ipv6"}, 20.0) for _ in range(3)
+    ]
     left = len(children())
     root.Root.modprobe = lambda *_: True  # type: ignore[method-assign]  # as if it had not been loaded yet
     looks_again = replace(looks, modules=("any",))

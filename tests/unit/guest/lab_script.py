@@ -9,7 +9,9 @@ import sys
 from typing import Any
 
 from guest.errors import Unsupported
+from guest.family import Family
 from guest.lab.lab import Lab
+from guest.lab.netns import Netns
 from guest.lab.packets import parse, udp
 
 TTL = "net/ipv4/ip_default_ttl"
@@ -29,10 +31,10 @@ def host(lab: Lab) -> dict[str, Any]:
     }
 
 
-def router(lab: Lab, family: int) -> dict[str, Any]:
+def router(lab: Lab, family: Family) -> dict[str, Any]:
     """A datagram each way through a router, and one whose time is up."""
     made = lab.new_namespace().router(family=family, states=False)
-    if family == 6:
+    if family is Family.IPV6:
         there, back = (
             udp("[2001:db8:1::2]:1", "[2001:db8:2::2]:2"),
             udp("[2001:db8:2::2]:2", "[2001:db8:1::2]:1"),
@@ -87,10 +89,10 @@ def waiting(lab: Lab) -> dict[str, Any]:
 def main() -> None:
     """Prints one JSON document."""
     # Nothing here asks root.
-    lab = Lab(None)  # type: ignore[arg-type]
+    lab = Lab(Netns(), None, {})  # type: ignore[arg-type]
     found = {
-        "host": host(lab), "router": router(lab, 4), "router6": router(lab, 6), "sysctls": sysctls(lab),
-        "namespaces": namespaces(lab), "waiting": waiting(lab),
+        "host": host(lab), "router": router(lab, Family.IPV4), "router6": router(lab, Family.IPV6),
+        "sysctls": sysctls(lab), "namespaces": namespaces(lab), "waiting": waiting(lab),
     }  # fmt: skip
     json.dump(found, sys.stdout)
 

@@ -59,6 +59,7 @@ def test_a_child_made_ahead_runs_one_cell_as_a_new_one_would(cells: dict[str, An
         }
     assert first["pid"] == 1
     assert first["frontend"] == "legacy"
+    assert first["families"] == ["ipv6", "ipv6"]
     assert len({each["random"] for each in (first, *others)}) == 3
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from guest.family import Family
 from guest.lab import packets
-from guest.lab.router import ENDS, LOST, STATES, Router
+from guest.lab.router import LOST, STATES, Router
 from guest.observe.nft_counters import parse_counter
 
 
@@ -32,7 +33,7 @@ class Wire:
 
 def router() -> tuple[Router, Wire, Wire]:
     client, server = Wire(), Wire()
-    return Router(client, server, ("10.0.1.2", "10.0.2.2")), client, server  # type: ignore[arg-type]
+    return Router(client, server, Family.IPV4), client, server  # type: ignore[arg-type]
 
 
 def numbers(wire: Wire) -> list[tuple[str, int, int]]:
@@ -40,8 +41,11 @@ def numbers(wire: Wire) -> list[tuple[str, int, int]]:
 
 
 def test_a_question_and_its_answer_are_of_one_flow_in_either_family() -> None:
-    for family, names in ((4, ("10.0.1.2", "10.0.2.2")), (6, ("2001:db8:1::2", "2001:db8:2::2"))):
-        question, answer = Router(Wire(), Wire(), ENDS[family]).udp(40000, 53)  # type: ignore[arg-type]
+    for family, names in (
+        (Family.IPV4, ("10.0.1.2", "10.0.2.2")),
+        (Family.IPV6, ("2001:db8:1::2", "2001:db8:2::2")),
+    ):
+        question, answer = Router(Wire(), Wire(), family).udp(40000, 53)  # type: ignore[arg-type]
         assert [(question.src, question.sport), (question.dst, question.dport)] == [
             (names[0], 40000),
             (names[1], 53),
@@ -97,7 +101,7 @@ class Counters:
 
 def test_the_state_is_what_was_counted_with_the_packet() -> None:
     client, server = Wire(), Wire()
-    made = Router(client, server, ("10.0.1.2", "10.0.2.2"), Counters("NEW", "INVALID"))  # type: ignore[arg-type]
+    made = Router(client, server, Family.IPV4, Counters("NEW", "INVALID"))  # type: ignore[arg-type]
     packet = packets.udp("10.0.1.2:1", "10.0.2.2:2")
     server.answers = [bytes(packet)]
     assert made.from_client(packet) == "NEW"
@@ -107,7 +111,7 @@ def test_the_state_is_what_was_counted_with_the_packet() -> None:
 
 def test_what_was_sent_past_the_router_is_not_taken_for_this_packet() -> None:
     client, server = Wire(), Wire()
-    made = Router(client, server, ("10.0.1.2", "10.0.2.2"), Counters("INVALID", "NEW"))  # type: ignore[arg-type]
+    made = Router(client, server, Family.IPV4, Counters("INVALID", "NEW"))  # type: ignore[arg-type]
     packet = packets.udp("10.0.1.2:1", "10.0.2.2:2")
     client.send(packet)
     server.answers = [bytes(packet)]
@@ -116,7 +120,7 @@ def test_what_was_sent_past_the_router_is_not_taken_for_this_packet() -> None:
 
 def test_a_packet_that_was_held_is_seen_later() -> None:
     client, server = Wire(), Wire()
-    made = Router(client, server, ("10.0.1.2", "10.0.2.2"), Counters("NEW"))  # type: ignore[arg-type]
+    made = Router(client, server, Family.IPV4, Counters("NEW"))  # type: ignore[arg-type]
     server.waiting = [b"\x45held"]
     assert made.late(server) == "NEW"  # type: ignore[arg-type]
     assert made.out == [b"\x45held"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guest.errors import ToolFailed, Unsupported
+from guest.family import Family
 from guest.lab.rules import program, restore_text, tool
 
 
@@ -18,8 +19,8 @@ def test_each_table_is_committed() -> None:
 
 
 def test_program_names() -> None:
-    assert program(4, "legacy", "restore") == "iptables-legacy-restore"
-    assert program(6, "nft") == "ip6tables-nft"
+    assert program(Family.IPV4, "legacy", "restore") == "iptables-legacy-restore"
+    assert program(Family.IPV6, "nft") == "ip6tables-nft"
 
 
 @pytest.mark.parametrize(
