@@ -34,10 +34,8 @@ def labels_marks(lab: Lab) -> Facts:
     answer has the mark restored to the packet and is counted by it. Policy routing and traffic
     shaping hang on this. After deletion the next packet starts from nothing.
     """
-    router = lab.router(
-        "table ip labels { chain pre { type filter hook prerouting priority 0; ct label set 3; }; }",
-        states=False,
-    )
+    router = lab.router(states=False)
+    lab.chain("prerouting filter", "ct label set 3")
     lab.iptables("""
         *mangle
         -A PREROUTING -i tun0 -m length --length 32 -j CONNMARK --set-mark 7
@@ -92,9 +90,8 @@ def accounting_timestamps(lab: Lab) -> Facts:
     nf_conntrack_timestamp switched on before the flow; another flow began before, and one packet
     follows after accounting is off again. Billing and flow exporters read these.
     """
-    router = lab.router(
-        "table ip t { chain c { type filter hook forward priority 0; ct state new counter; }; }", states=False
-    )
+    router = lab.router(states=False)
+    lab.track()
     names = ("nf_conntrack_acct", "nf_conntrack_timestamp")
     facts: Facts = {"defaults": [f"{name} {lab.read_sysctl(f'net/netfilter/{name}')}" for name in names]}
 

@@ -11,6 +11,7 @@ from guest.lab.packets import tcp, udp
 from guest.lab.tun import Tun
 
 _CLIENT, _SERVER = "02:00:00:00:00:01", "02:00:00:00:00:02"
+_STATES = ("new", "established", "invalid")
 _SYN = ("10.0.0.1:40000", "10.0.0.2:80")
 
 
@@ -76,23 +77,20 @@ def bridge_conntrack(lab: Lab) -> Facts:
     bridge family, and with `ct state` there, which needs nf_conntrack_bridge (Linux 5.3).
     Hypervisors filter their guests' traffic this way.
     """
-    states = (
-        "ct state new counter comment new; ct state established counter comment established; ct state invalid"
-        " counter comment invalid"
-    )
+    states = [f"ct state {state} counter comment {state}" for state in _STATES]
     facts: Facts = {}
     forwarded = []
-    for name, rules in (("plain", ""), ("counted", "counter"), ("with_state", states)):
+    for name, rules in (("plain", []), ("counted", ["counter"]), ("with_state", states)):
         place = lab.new_namespace()
         client, server = _bridge(place)
         if rules:
-            place.nft(f"table bridge t {{ chain c {{ type filter hook forward priority 0; {rules}; }}; }}")
+            place.chain("forward filter", *rules, family="bridge")
         there, back = _exchange(client, server)
         forwarded.append(f"{name}: {there} {back}")
         facts[name] = _ours(place)
         if name == "with_state":
             counters = place.counters()
-            facts["states"] = {state: counters.packets(state) for state in ("new", "established", "invalid")}
+            facts["states"] = {state: counters.packets(state) for state in _STATES}
             facts["flow_state"] = place.state(_SYN[0])
     return facts | {"forwarded": forwarded}
 
@@ -154,9 +152,11 @@ def reject_icmp_error(lab: Lab) -> Facts:
     from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, IPv6
 
     client, server = _bridge(lab)
-    lab.nft(
-        "table bridge t { chain c { type filter hook prerouting priority 0; ether type ip reject with icmp"
-        " type admin-prohibited; ether type ip6 reject with icmpv6 type admin-prohibited; }; }"
+    lab.chain(
+        "prerouting filter",
+        "ether type ip reject with icmp type admin-prohibited",
+        "ether type ip6 reject with icmpv6 type admin-prohibited",
+        family="bridge",
     )
     one, other = "10.0.0.1", "10.0.0.2"
     one6, other6 = "2001:db8::1", "2001:db8::2"

@@ -15,9 +15,6 @@ from guest.netlink import attribute, nested
 from guest.observe import ctnetlink
 from guest.observe.ctnetlink import NEW, Tuple, pack_tuple
 
-_TRACK = (
-    "\ntable ip nat { chain pre { type nat hook prerouting priority -100; udp dport 9 dnat to 10.0.2.9; }; }"
-)
 _SEEN_REPLY, _ASSURED, _CONFIRMED = 2, 4, 8
 _NAT_DST, _NAT_MINIP, _NAT_MAXIP = 13, 1, 2
 
@@ -87,7 +84,8 @@ def entries_by_hand(lab: Lab) -> Facts:
     destination NAT, changes of mark, timeout and status. Then packets of these flows pass the
     router.
     """
-    router = lab.router(_TRACK)
+    router = lab.router()
+    lab.chain("prerouting nat", "udp dport 9 dnat to 10.0.2.9")
     lab.sysctl(sysctls.TCP_LOOSE, 0)
 
     def attempt(*body: bytes, flags: int = netlink.CREATE | netlink.EXCL | netlink.ACK) -> str:

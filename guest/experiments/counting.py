@@ -22,10 +22,9 @@ def _limit(place: Namespace, chain: str, interface: str, sources: Iterable[str])
     if place.frontend == "native":
         # A rule per source and no dynamic set: a set's garbage collection, at times of its own,
         # would have a hand in what is counted.
-        rules = "; ".join(
-            f"iifname {interface} ip saddr {source} ct count over {_LIMIT} drop" for source in sources
-        )
-        place.nft(f"table ip counting {{ chain c {{ type filter hook {chain} priority 0; {rules}; }}; }}")
+        over = f"ct count over {_LIMIT} drop"
+        rules = [f"iifname {interface} ip saddr {source} {over}" for source in sources]
+        place.chain(f"{chain} filter", *rules)
     else:
         place.iptables(
             f"*filter\n-A {chain.upper()} -i {interface} -m connlimit --connlimit-above {_LIMIT} -j DROP"

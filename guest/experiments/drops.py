@@ -106,10 +106,8 @@ def table_full_local_send(lab: Lab) -> Facts:
     EPERM of a DNS query or a ping is often the only sign of a full table that a program gets; a SYN
     is just sent again later.
     """
-    router = lab.router(
-        "table ip track { chain out { type filter hook output priority 0; ct state new accept; }; }",
-        states=False,
-    )
+    router = lab.router(states=False)
+    lab.track()
 
     def attempt(kind: int, data: bytes, port: int, protocol: int = 0) -> str:
         with socket.socket(socket.AF_INET, kind, protocol) as sender:

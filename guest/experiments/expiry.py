@@ -31,7 +31,7 @@ def gc_latency(lab: Lab) -> Facts:
     gone: now a collection has just run. Then three more, and the time until these are gone is
     taken. Only the count is polled, for reading the table itself would evict what has expired.
     """
-    lab.nft("table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }")
+    lab.track()
     wire = lab.host()
     lab.sysctl(sysctls.UDP_TIMEOUT, 1)
 
@@ -125,9 +125,8 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     old = lab.server
     service, new = neighbour(old, 100), neighbour(old, 3)
     rule = f"{lab.ip} daddr {service} dnat to"
-    router = lab.router(
-        f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {rule} {old}; }}; }}"
-    )
+    router = lab.router()
+    dnat = lab.chain("prerouting nat", f"{rule} {old}")
     lab.sysctl(sysctls.UDP_TIMEOUT, 3)
     client = endpoint(router.client_address, 5000)
     packet = udp(client, endpoint(service, 53))
@@ -140,7 +139,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
         return backend
 
     send()
-    lab.nft(f"flush chain {lab.ip} nat pre; add rule {lab.ip} nat pre {rule} {new}")
+    dnat.replace(f"{rule} {new}")
     for _ in range(4):
         lab.pause(1)
         send()

@@ -10,19 +10,7 @@ from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
 
-_TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
-_COUNT = """
-    table inet count {
-        chain early {
-            type filter hook prerouting priority -450
-            meta l4proto { udp, ipv6-frag } counter comment "before"
-        }
-        chain raw {
-            type filter hook prerouting priority -300
-            meta l4proto { udp, ipv6-frag } counter comment "after"
-        }
-    }
-"""
+_COUNTED = "meta l4proto { udp, ipv6-frag } counter comment"
 
 
 def _fragments(router: Router, identifier: int, size: int = 3000) -> list[bytes]:
@@ -81,7 +69,10 @@ def fragments(lab: Lab) -> Facts:
     incomplete, duplicated, overlapping. With connection tracking on, they are put together before
     anything else sees them, and taken apart again when they leave.
     """
-    router = lab.router(_TRACK + _COUNT, states=False)
+    router = lab.router(states=False)
+    lab.track()
+    lab.chain("prerouting -450", f'{_COUNTED} "before"')
+    lab.chain("prerouting raw", f'{_COUNTED} "after"')
 
     def left(pieces: list[bytes]) -> int:
         router.server.read()
@@ -136,9 +127,9 @@ def defrag_sticky(lab: Lab) -> Facts:
     router = lab.router(states=False)
     words = {True: "forwarded", False: "held"}
     facts: Facts = {"before": words[_first_fragment_passes(router, 1)]}
-    lab.nft(_TRACK)
+    track = lab.track()
     facts["during"] = words[_first_fragment_passes(router, 2)]
-    lab.nft("delete table inet track")
+    track.delete()
     identifiers = iter(range(3, 10_000))
     gone = lab.until(
         "a lone first fragment to be forwarded",
@@ -172,7 +163,8 @@ def fragments_two_links(lab: Lab) -> Facts:
     one, as with two uplinks that share the load packet by packet. Connection tracking has to put
     them together first; where it will not, such datagrams are lost.
     """
-    router = lab.router(_TRACK, states=False)
+    router = lab.router(states=False)
+    lab.track()
     second = lab.tun("tun2")
     facts: Facts = {}
     for identifier, name in enumerate(("one_link", "two_links"), start=1):

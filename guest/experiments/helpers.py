@@ -13,7 +13,6 @@ from guest.lab.packets import endpoint, neighbour, parse, ports, tcp
 from guest.lab.router import Peer, Router
 
 _KNOB = "net/netfilter/nf_conntrack_helper"
-_TRACK = "table inet track { chain forward { type filter hook forward priority 0; ct state new accept; }; }"
 _HELPER = """
     table inet helpers {
         ct helper ftp-any {
@@ -69,7 +68,8 @@ def helper_autoassign(lab: Lab) -> Facts:
     nf_conntrack_helper=1, one with a rule (`-j CT --helper ftp`, nft `ct helper set`), and one to
     port 2121 with a rule. The helper is what the entry itself names.
     """
-    router = lab.router(_TRACK, states=False)
+    router = lab.router(states=False)
+    lab.track()
     ports = iter(range(40000, 40010))
 
     def helper(dport: int = 21) -> str:
@@ -220,11 +220,8 @@ def ftp_nat(lab: Lab) -> Facts:
     The helper has to write the router's address and a port of its own choice into the client's PORT
     (IPv6: EPRT), which can change the segment's length and with it every sequence number after it.
     """
-    masquerade = (
-        f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oifname tun1"
-        " masquerade; }; }\n"
-    )
-    router = lab.router(_HELPER + masquerade)
+    router = lab.router(_HELPER)
+    lab.chain("postrouting nat", "oif tun1 masquerade")
     own = neighbour(router.server_address, 1)
     client, server = router.tcp(40000, 21)
     client.syn()

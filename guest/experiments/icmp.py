@@ -10,8 +10,6 @@ from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, endpoint, neighbour, parse, udp
 from guest.lab.router import Router
 
-_MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
-
 
 def _error(source: str, destination: str, kind: int, code: int, quoted: bytes, **fields: Any) -> Packet:
     """An ICMP or ICMPv6 error that quotes a packet."""
@@ -154,7 +152,8 @@ def icmp_error_through_nat(lab: Lab) -> Facts:
     unreachable to the router, quoting what it received. The client can only make use of the error
     if the quoted packet is the one it sent.
     """
-    router = lab.router(_MASQUERADE)
+    router = lab.router()
+    lab.chain("postrouting nat", "masquerade", family="inet")
     server = router.server_address
     other = neighbour(router.client_address, 3)
     router.from_client(udp(endpoint(other, 40000), endpoint(server, 53)))
@@ -217,8 +216,7 @@ def icmpv6_untracked(lab: Lab) -> Facts:
         for kind in _TYPES
         for state in _STATES
     ]
-    chain = "\n".join(["type filter hook prerouting priority 0", *sort])
-    lab.nft(f"table ip6 count {{\nchain prerouting {{\n{chain}\n}}\n}}")
+    lab.chain("prerouting filter", *sort, family="ip6")
     for kind in _TYPES:
         wire.send(IPv6(src="fe80::77", dst="ff02::1", hlim=255) / ICMPv6Unknown(type=kind, msgbody=bytes(20)))
     counters = lab.counters()

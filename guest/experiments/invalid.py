@@ -157,10 +157,8 @@ def log_invalid(lab: Lab) -> Facts:
     there are no INVALID packets.
     """
     lab.root.write(_LOG_ALL, 1)
-    router = lab.router(
-        "table ip track { chain f { type filter hook forward priority 0; ct state new accept; }; }",
-        states=False,
-    )
+    router = lab.router(states=False)
+    lab.track()
     ports = itertools.count(40000)
 
     def logged() -> list[str]:

@@ -46,7 +46,7 @@ def namespace_teardown(lab: Lab) -> Facts:
     before = objects()
     place = lab.new_namespace()
     other = place.host()
-    place.nft("table ip t { chain c { type filter hook input priority 0; ct state new counter; }; }")
+    place.track()
     other.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:81"), range(10000, 14000)))
     during = objects()
     other.close()

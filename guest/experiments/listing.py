@@ -16,7 +16,6 @@ from guest.netlink import attribute, nested
 from guest.observe import ctnetlink
 
 _EVENTS = "net/netfilter/nf_conntrack_events"
-_TRACK = "table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }"
 _MANY = 10000
 
 
@@ -41,7 +40,7 @@ def proc_dump(lab: Lab) -> Facts:
     with the square of the table: monitoring that scrapes it takes minutes. Times are in notes.txt.
     """
     lab.root.sysctl(sysctls.MAX, 100000)
-    lab.nft(_TRACK)
+    lab.track()
     wire = lab.host()
     lab.sysctl(sysctls.UDP_TIMEOUT, 600)
     wire.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(2000, 2000 + _MANY)))
@@ -82,7 +81,7 @@ def slab_size(lab: Lab) -> Facts:
     The object size of the slab caches, from /proc/slabinfo as the guest's root. Extensions (NAT,
     accounting, timestamps, labels) come on top, allocated apart.
     """
-    lab.nft(_TRACK)
+    lab.track()
     lab.host().send(udp("198.18.0.2:1", "192.0.2.1:53"))
     sizes = {
         fields[0]: int(fields[3])
@@ -107,9 +106,8 @@ def unconfirmed_list(lab: Lab) -> Facts:
     Two packets of two flows wait in an NFQUEUE in FORWARD, without a verdict: their entries exist
     and count towards the limit, but are not yet in the table.
     """
-    router = lab.router(
-        "table ip wait { chain forward { type filter hook forward priority 0; udp dport 53 queue num 0; }; }"
-    )
+    router = lab.router()
+    lab.chain("forward filter", "udp dport 53 queue num 0")
     queue = lab.queue(0)
     for port in (5000, 5001):
         router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
@@ -196,10 +194,8 @@ def zone_dump_flush(lab: Lab) -> Facts:
     Three flows, in the zones 0 (the default), 1 and 2; then ctnetlink requests that carry CTA_ZONE
     = 1. A node agent that flushes one tenant's zone must not end the connections of others.
     """
-    router = lab.router(
-        "table ip zones { chain pre { type filter hook prerouting priority -300;"
-        " udp sport 5001 ct zone set 1; udp sport 5002 ct zone set 2; }; }"
-    )
+    router = lab.router()
+    lab.chain("prerouting raw", "udp sport 5001 ct zone set 1", "udp sport 5002 ct zone set 2")
     for port in (5000, 5001, 5002):
         router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
     zone = attribute(ctnetlink.ZONE, struct.pack(">H", 1))

@@ -7,15 +7,7 @@ from guest.lab.lab import Lab
 from guest.lab.packets import echo, parse, udp
 from guest.lab.rules import tool
 
-_NATIVE = """
-    table ip nat {
-        chain post {
-            type nat hook postrouting priority 100
-            udp dport 9 snat to 10.0.2.1
-            udp dport 53 masquerade
-        }
-    }
-"""
+_NATIVE = ("udp dport 9 snat to 10.0.2.1", "udp dport 53 masquerade")
 _IPTABLES = (
     "*nat\n-A POSTROUTING -p udp --dport 9 -j SNAT --to-source 10.0.2.1\n-A POSTROUTING -p udp --dport 53 -j"
     " MASQUERADE"
@@ -52,7 +44,7 @@ def masquerade_address_gone(lab: Lab) -> Facts:
     router = lab.router(states=False)
     lab.links.address("tun1", "10.0.2.77/24")
     if lab.frontend == "native":
-        lab.nft(_NATIVE)
+        lab.chain("postrouting nat", *_NATIVE)
     else:
         lab.iptables(_IPTABLES)
 
@@ -115,9 +107,9 @@ def masquerade_route_change(lab: Lab) -> Facts:
     """
     masquerade = lab.variant["translation"] == "masquerade"
     first, second = ("masquerade", "masquerade") if masquerade else ("snat to 10.0.2.1", "snat to 10.0.3.1")
-    chain = f"type nat hook postrouting priority 100; oifname tun1 {first}; oifname tun2 {second};"
-    router = lab.router(f"table ip nat {{ chain post {{ {chain} }}; }}", states=False)
+    router = lab.router(states=False)
     uplink = lab.tun("tun2")
+    lab.chain("postrouting nat", f"oif tun1 {first}", f"oif tun2 {second}")
     lab.links.route("198.51.100.0/24", via="10.0.2.2", name="tun1")
 
     def leaves(port: int) -> str:
@@ -158,9 +150,8 @@ def masqueraded_ping(lab: Lab) -> Facts:
     Echo requests from two clients with one and the same identifier; the server answers what it
     sees.
     """
-    router = lab.router(
-        "table inet nat { chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; }; }"
-    )
+    router = lab.router()
+    lab.chain("postrouting nat", "oif tun1 masquerade", family="inet")
     clients = {router.client_address: "client", router.client_address[:-1] + "3": "other client"}
     kept, answers = [], []
     requests = []

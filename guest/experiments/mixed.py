@@ -38,17 +38,13 @@ def mixed_frontends(lab: Lab) -> Facts:
     first.
     """
     place = lab.new_namespace()
-    router = place.router(
-        "table ip early { chain f { type filter hook forward priority -10; tcp dport 81 drop; }; }"
-    )
+    router = place.router()
+    place.chain("forward -10", "tcp dport 81 drop")
     place.iptables(
         "*filter\n-A FORWARD -p tcp --dport 81 -m comment --comment late -j ACCEPT\n-A FORWARD -p tcp --dport"
         " 82 -j ACCEPT"
     )
-    place.nft(
-        "table ip late { chain f { type filter hook forward priority 10; tcp dport 82 counter drop comment"
-        ' "nft"; }; }'
-    )
+    place.chain("forward 10", 'tcp dport 82 counter drop comment "nft"')
     router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:81"))
     state = router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:82"))
     counters = place.counters()
@@ -60,10 +56,7 @@ def mixed_frontends(lab: Lab) -> Facts:
     place = lab.new_namespace()
     router = place.router()
     place.iptables("*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.3")
-    place.nft(
-        "table ip mine { chain pre { type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.2.4;"
-        " }; }"
-    )
+    place.chain("prerouting nat", "tcp dport 80 dnat to 10.0.2.4")
     router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:80"))
     winner = {bytes([10, 0, 2, 3]): "iptables", bytes([10, 0, 2, 4]): "nft"}
     return facts | {"nat_both": winner.get(router.out[0][16:20], "neither") if router.out else "neither"}

@@ -34,12 +34,11 @@ def dnat_port_range(lab: Lab) -> Facts:
         if option == "fully-random" and lab.frontend != "native":
             continue
         place = lab.new_namespace()
+        router = place.router(states=False)
         words = "" if option == "none" else option
         if lab.frontend == "native":
-            chain = f"type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.2.2:8000-8003 {words}"
-            router = place.router(f"table ip nat {{ chain pre {{ {chain}; }}; }}", states=False)
+            place.chain("prerouting nat", f"tcp dport 80 dnat to 10.0.2.2:8000-8003 {words}")
         else:
-            router = place.router(states=False)
             flag = f"--{words}" if words else ""
             place.iptables(
                 f"*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.2:8000-8003 {flag}"
@@ -82,17 +81,18 @@ def snat_exhaustion(lab: Lab) -> Facts:
     """
     facts: Facts = {}
     own = neighbour(lab.server, 1)
-    rule = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
-    four_ports = f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; {rule}; }}; }}"
+    four_ports = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
     place = lab.new_namespace()
-    router = place.router(four_ports)
+    router = place.router()
+    place.chain("postrouting nat", four_ports)
     for port in range(40000, 40004):
         router.tcp(port)[0].syn()
     facts["fifth_syn_sent"] = _fate(router.tcp(40004)[0].syn())
     failed = place.statistics()["insert_failed"]
 
     place = lab.new_namespace()
-    router = place.router(four_ports)
+    router = place.router()
+    place.chain("postrouting nat", four_ports)
     for port in range(40000, 40004):
         client, server = router.tcp(port)
         client.syn()
@@ -145,11 +145,8 @@ def snat_port_preserve(lab: Lab) -> Facts:
     random enter as classes.
     """
     make = tcp if lab.variant["protocol"] == "tcp" else udp
-    chain = f"{lab.ip} nat post"
-    router = lab.router(
-        f"table {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade;"
-        " }; }"
-    )
+    router = lab.router()
+    chain = lab.chain("postrouting nat", "oif tun1 masquerade")
 
     def port(client: int, sport: int, server: int) -> int:
         """The source port with which the server, of a number, sees a packet of the client's of a
@@ -168,7 +165,7 @@ def snat_port_preserve(lab: Lab) -> Facts:
     third = port(4, 40000, 3)
     port(2, 500, 2)
     low = port(3, 500, 2)
-    lab.nft(f"flush chain {chain}; add rule {chain} oif tun1 masquerade random")
+    chain.replace("oif tun1 masquerade random")
     drawn = [port(2, sport, 2) != sport for sport in range(41000, 41008)]
     lab.journal.note(f"ports: {first} {second} {again} {third} {low} {drawn}")
     return {
@@ -209,18 +206,15 @@ def hairpin(lab: Lab) -> Facts:
     the answer: it is fed back here to show what the router would do with it.
     """
     client, server, public = lab.client, neighbour(lab.client, 3), neighbour(lab.server, 1)
-    dnat = (
-        f"chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {public} tcp dport 80 dnat to"
-        f" {server}; }};"
-    )
-    masquerade = (
-        f"chain post {{ type nat hook postrouting priority 100; {lab.ip} saddr {client} {lab.ip} daddr"
-        f" {server} masquerade; }};"
-    )
+    dnat = f"{lab.ip} daddr {public} tcp dport 80 dnat to {server}"
+    masquerade = f"{lab.ip} saddr {client} {lab.ip} daddr {server} masquerade"
     facts: Facts = {}
-    for name, more in (("without", ""), ("with", masquerade)):
+    for name in ("without", "with"):
         place = lab.new_namespace()
-        router = place.router(f"table {lab.ip} nat {{ {dnat} {more} }}")
+        router = place.router()
+        place.chain("prerouting nat", dnat)
+        if name == "with":
+            place.chain("postrouting nat", masquerade)
         place.sysctl("net/ipv4/conf/all/send_redirects", 0)
         place.sysctl("net/ipv4/conf/tun0/send_redirects", 0)
         router.from_client(tcp(endpoint(client, 40000), endpoint(public, 80)))

@@ -8,22 +8,12 @@ from guest.lab.lab import Lab
 from guest.lab.packets import echo, ip, neighbour, parse
 from guest.lab.router import Router
 
-_RULES = {
-    "legacy": "*raw\n-A PREROUTING {match} -j CT --notrack",
-    "nft": "*raw\n-A PREROUTING {match} -j CT --notrack",
-    "native": (
-        "table {family} raw {{ chain pre {{ type filter hook prerouting priority -300; {match} notrack;"
-        " }}; }}"
-    ),
-}
-_MASQUERADE = "table inet nat { chain post { type nat hook postrouting priority 100; masquerade; }; }"
-
 
 def _notrack(lab: Lab, iptables: str, native: str) -> None:
     if lab.frontend == "native":
-        lab.nft(_RULES["native"].format(family=lab.ip, match=native))
+        lab.chain("prerouting raw", f"{native} notrack")
     else:
-        lab.iptables(_RULES[lab.frontend].format(match=iptables))
+        lab.iptables(f"*raw\n-A PREROUTING {iptables} -j CT --notrack")
 
 
 def _unreachable(router: Router, original: bytes) -> str:
@@ -71,7 +61,8 @@ def notrack(lab: Lab) -> Facts:
     handshake, one UDP packet with an ICMP port unreachable in return, and an echo request, which is
     not exempt. Exempt packets skip NAT too, which surprises those who only wanted to save entries.
     """
-    router = lab.router(_MASQUERADE)
+    router = lab.router()
+    lab.chain("postrouting nat", "masquerade", family="inet")
     for protocol in ("tcp", "udp"):
         _notrack(lab, f"-p {protocol}", f"meta l4proto {protocol}")
     client, server = router.tcp()

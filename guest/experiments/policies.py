@@ -71,11 +71,9 @@ def ct_timeout_policy(lab: Lab) -> Facts:
     facts["tcp"].append(applies(opener.endpoint))
     router.from_client(router.udp(40002, 54)[0])
     facts["other_port"] = applies(endpoint(router.client_address, 40002))
-    # In one transaction, so that connection tracking is not switched off in between.
-    track = (
-        f"table {lab.ip} track {{ chain pre {{ type filter hook prerouting priority 0; ct state new; }}; }}"
-    )
-    lab.nft(f"{track}\ndelete table {lab.ip} policies")
+    # First this rule, so that connection tracking is not switched off in between.
+    lab.track()
+    lab.nft(f"delete table {lab.ip} policies")
     router.from_server(answer)
     return facts | {"removed": applies(client)}
 

@@ -28,6 +28,7 @@ def _entry(flow: Flow) -> str:
 
 
 _CLIENT, _SERVER = "10.0.1.2", "10.0.2.2"
+_MASQUERADED = "ip saddr 10.0.1.16/28 masquerade"
 
 
 def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, acknowledge: bool) -> Packet:
@@ -151,10 +152,8 @@ def gre_generic(lab: Lab) -> Facts:
     GRE with two keys and PPTP's GRE with two call ids, without a PPTP control connection; then two
     clients masqueraded towards one server.
     """
-    router = lab.router(
-        "table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.16/28"
-        " masquerade; }; }"
-    )
+    router = lab.router()
+    lab.chain("postrouting nat", _MASQUERADED)
     states = [
         router.from_client(_gre(_CLIENT, _SERVER, 1)),
         router.from_server(_gre(_SERVER, _CLIENT, 1)),
@@ -193,10 +192,8 @@ def unknown_protocol(lab: Lab) -> Facts:
     two hosts all packets of such a protocol are one flow; two masqueraded clients that use one with
     the same server can only be told apart by luck.
     """
-    router = lab.router(
-        "table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 10.0.1.16/28"
-        " masquerade; }; }"
-    )
+    router = lab.router()
+    lab.chain("postrouting nat", _MASQUERADED)
     entries: list[str] = []
     masqueraded: list[str] = []
     before = lab.statistics()

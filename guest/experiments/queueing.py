@@ -23,11 +23,7 @@ def _firsts() -> dict[str, Packet]:
     }
 
 
-_QUEUE = "chain forward { type filter hook forward priority 0; ct state new queue num 0; };"
-_DNAT = """
-    chain pre { type nat hook prerouting priority -100;
-                ip daddr 10.0.2.2 dnat to numgen inc mod 2 map { 0 : 10.0.2.2, 1 : 10.0.2.3 }; };
-"""
+_DNAT = "ip daddr 10.0.2.2 dnat to numgen inc mod 2 map { 0 : 10.0.2.2, 1 : 10.0.2.3 }"
 
 
 @experiment(
@@ -53,8 +49,10 @@ def nfqueue_clash(lab: Lab) -> Facts:
     facts: Facts = {name: {} for name in names}
     for name, first in _firsts().items():
         place = lab.new_namespace()
-        nat = _DNAT if lab.variant["nat"] == "dnat" else ""
-        router = place.router(f"table ip race {{ {_QUEUE} {nat} }}")
+        router = place.router()
+        place.chain("forward filter", "ct state new queue num 0")
+        if lab.variant["nat"] == "dnat":
+            place.chain("prerouting nat", _DNAT)
         queue = place.queue(0)
         router.from_client(first)
         router.from_client(first)

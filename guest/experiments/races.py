@@ -15,11 +15,8 @@ from guest.lab.lab import Lab
 _BATCH, _CLASHES, _SECONDS = 20, 3, 50.0
 # A long chain between where an entry is made and where it is put into the table makes the window
 # for a clash wide.
-_LONG = "; ".join(["udp dport 1 counter"] * 1500)
-_BACKENDS = (
-    "chain pre { type nat hook output priority -100; udp dport 53 dnat to numgen inc mod 2 map { 0 :"
-    " 192.0.2.11, 1 : 192.0.2.12 }; };"
-)
+_LONG = ("udp dport 1 counter",) * 1500
+_BACKENDS = "udp dport 53 dnat to numgen inc mod 2 map { 0 : 192.0.2.11, 1 : 192.0.2.12 }"
 
 
 def _send_in_step(sockets: list[socket.socket]) -> None:
@@ -71,11 +68,9 @@ def udp_clash(lab: Lab) -> Facts:
     making of an entry and its insertion make the window for them wide. Counts are in notes.txt.
     """
     wire = lab.host()
-    nat = _BACKENDS if lab.variant["nat"] == "backends" else ""
-    lab.nft(
-        f"table ip race {{ chain out {{ type filter hook output priority 0; ct state new counter; {_LONG};"
-        f" }}; {nat} }}"
-    )
+    lab.chain("output filter", "ct state new counter", *_LONG)
+    if lab.variant["nat"] == "backends":
+        lab.chain("output nat", _BACKENDS)
     before = lab.statistics()
     sent, left = 0, []
     statistics: dict[str, int] = {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from guest.catalogue import Fact, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import udp
-
-_TRACK = "table ip track { chain prerouting { type filter hook prerouting priority -150; ct state new; }; }\n"
 
 
 @experiment(
@@ -37,24 +37,22 @@ def tracking_off(lab: Lab) -> Facts:
     """
     rule = ("-t", "mangle", "{}", "PREROUTING", "-m", "conntrack", "--ctstate", "NEW")
 
-    def add() -> None:
+    def add() -> Callable[[], object]:
+        """Adds the rule; returns what deletes it again."""
         if lab.frontend == "native":
-            lab.nft(_TRACK)
-        else:
-            lab.iptables_command(*(word.format("-A") for word in rule))
+            return lab.chain("prerouting mangle", "ct state new").delete
+        lab.iptables_command(*(word.format("-A") for word in rule))
+        return lambda: lab.iptables_command(*(word.format("-D") for word in rule))
 
     def new_flow(port: int) -> int:
         before = lab.conntrack.count()
         wire.send(udp(f"198.18.0.2:{port}", "192.0.2.1:53"))
         return lab.conntrack.count() - before
 
-    add()
+    delete = add()
     wire = lab.host()
     facts: Facts = {"tracked": new_flow(10000)}
-    if lab.frontend == "native":
-        lab.nft("delete table ip track")
-    else:
-        lab.iptables_command(*(word.format("-D") for word in rule))
+    delete()
     ports = iter(range(10001, 20000))
     at_once = new_flow(next(ports)) == 0
     later = at_once or lab.until("a datagram that is not tracked", lambda: new_flow(next(ports)) == 0, 3)

@@ -19,19 +19,11 @@ _IPTABLES = f"""
     -A FORWARD -p tcp --dport 80 -m conntrack --ctstate INVALID,UNTRACKED -j SYNPROXY {_ANSWER}
     -A FORWARD -m conntrack --ctstate INVALID -j DROP
 """
-_NATIVE = """
-    table ip guard {
-        chain pre {
-            type filter hook prerouting priority -300
-            iifname tun0 tcp dport 80 tcp flags syn / fin,syn,rst,ack notrack
-        }
-        chain forward {
-            type filter hook forward priority 0
-            tcp dport 80 ct state invalid,untracked synproxy mss 1400 wscale 5 timestamp sack-perm
-            ct state invalid drop
-        }
-    }
-"""
+_NOTRACK = "iif tun0 tcp dport 80 tcp flags syn / fin,syn,rst,ack notrack"
+_GUARD = (
+    "tcp dport 80 ct state invalid,untracked synproxy mss 1400 wscale 5 timestamp sack-perm",
+    "ct state invalid drop",
+)
 _MODULES = ("ipt_SYNPROXY", "nft_synproxy")
 
 
@@ -40,7 +32,8 @@ def _guarded(lab: Lab) -> Router:
     lab.sysctl(sysctls.TCP_LOOSE, 0)
     lab.sysctl("net/ipv4/tcp_timestamps", 1)
     if lab.frontend == "native":
-        lab.nft(_NATIVE)
+        lab.chain("prerouting raw", _NOTRACK)
+        lab.chain("forward filter", *_GUARD)
     else:
         lab.iptables(_IPTABLES)
     return router

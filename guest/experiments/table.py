@@ -12,12 +12,9 @@ from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp, with_ports
 from guest.lab.tun import Tun
 
-_TRACK = "table ip track { chain prerouting { type filter hook prerouting priority 0; ct state new; }; }\n"
-_SILENT = "table ip silent { chain output { type filter hook output priority -300; tcp sport 80 drop; }; }\n"
-
 
 def _tracking_host(place: Namespace) -> Tun:
-    place.nft(_TRACK)
+    place.track()
     return place.host()
 
 
@@ -184,7 +181,8 @@ def early_drop(lab: Lab) -> Facts:
     syns = with_ports(tcp("198.18.0.2:1", "192.0.2.1:80"), range(10000, 10400))
     young = lab.new_namespace()
     wire = young.host()
-    young.nft(_TRACK + _SILENT)
+    young.track()
+    young.chain("output raw", "tcp sport 80 drop")
     wire.flood(syns)
     statistics = young.statistics()
     count = young.conntrack.count()

@@ -120,14 +120,11 @@ def flush_dnat(lab: Lab) -> Facts:
     """
     mine, theirs = lab.client, lab.server
     service = neighbour(theirs, _SERVICE)
-    dnat = (
-        f"table {lab.ip} nat {{ chain pre {{ type nat hook prerouting priority -100; {lab.ip} daddr {service}"
-        f" dnat to {theirs}; }}; }}"
-    )
     facts: Facts = {}
     for first in ("client", "server"):
         place = lab.new_namespace()
-        router = place.router(dnat)
+        router = place.router()
+        place.chain("prerouting nat", f"{lab.ip} daddr {service} dnat to {theirs}")
         client, server = router.tcp_between(endpoint(mine, 40000), endpoint(service, 80))
         server.endpoint = endpoint(theirs, 80)
         client.syn()

@@ -246,10 +246,7 @@ def reject_reset(lab: Lab) -> Facts:
     client.data(100)
     server.ack()
     if lab.frontend == "native":
-        lab.nft(
-            f"table {lab.ip} block {{ chain forward {{ type filter hook forward priority 0; tcp dport 80"
-            " reject with tcp reset; }; }"
-        )
+        lab.chain("forward filter", "tcp dport 80 reject with tcp reset")
     else:
         lab.iptables("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset")
     forwarded = client.data(100)

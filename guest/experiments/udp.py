@@ -33,8 +33,8 @@ def flush_during_flow(lab: Lab) -> Facts:
     nf_conntrack_tcp_loose. The server's packets are addressed to the router itself, which no longer
     knows for whom it took them.
     """
-    masquerade = "chain post { type nat hook postrouting priority 100; oifname tun1 masquerade; };"
-    router = lab.router(f"table {lab.ip} nat {{ {masquerade} }}")
+    router = lab.router()
+    lab.chain("postrouting nat", "oif tun1 masquerade")
     own = neighbour(router.server_address, 1)
     lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     peers = []
@@ -92,15 +92,10 @@ def udp_crossing(lab: Lab) -> Facts:
     waits in an NFQUEUE, its entry unconfirmed, while the server's first packet passes; then it is
     let go. `nat=elsewhere`: there is NAT, but no rule for this flow.
     """
-    hold = (
-        '\ntable inet hold { chain forward { type filter hook forward priority 250; iifname "tun0" ct state'
-        " new queue num 0; }; }"
-    )
-    nat = (
-        f"\ntable {lab.ip} nat {{ chain post {{ type nat hook postrouting priority 100; udp dport 9"
-        " masquerade; }; }"
-    )
-    router = lab.router(hold + (nat if lab.variant["nat"] != "none" else ""))
+    router = lab.router()
+    lab.chain("forward 250", "iif tun0 ct state new queue num 0")
+    if lab.variant["nat"] == "elsewhere":
+        lab.chain("postrouting nat", "udp dport 9 masquerade")
     queue = lab.queue()
     before = lab.statistics()
     request, crossing = router.udp(40000, 50000)

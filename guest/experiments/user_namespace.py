@@ -102,9 +102,8 @@ def nfqueue_rewrite(lab: Lab) -> Facts:
     other or more bytes, or with a changed header. Proxies and intrusion prevention that rewrite
     packets depend on it.
     """
-    router = lab.router(
-        "table ip hold { chain forward { type filter hook forward priority 0; queue num 0; }; }", states=False
-    )
+    router = lab.router(states=False)
+    lab.chain("forward filter", "queue num 0")
     queue = lab.queue()
     original = udp("10.0.1.2:40000", "10.0.2.2:53", b"payload")
     facts: Facts = {}

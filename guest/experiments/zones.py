@@ -98,17 +98,10 @@ def zones_nat(lab: Lab) -> Facts:
     answers = []
     for name, words in (("same_zone", "ct zone set"), ("orig_zone", "ct original zone set")):
         place = lab.new_namespace()
-        router = place.router(
-            f"""
-            table {lab.ip} zones {{
-                chain pre {{ type filter hook prerouting priority raw; iif tun0 {words} 1; }}
-                chain late {{ type filter hook prerouting priority raw; iifname "tun2" {words} 2; }}
-                chain post {{ type nat hook postrouting priority 100; oif tun1 masquerade; }}
-            }}
-            """,
-            states=False,
-        )
+        router = place.router(states=False)
         other = place.tun("tun2")
+        place.chain("prerouting raw", f"iif tun0 {words} 1", f"iif tun2 {words} 2")
+        place.chain("postrouting nat", "oif tun1 masquerade")
         question, _ = router.udp()
         router.from_client(question)
         first = ports(router.out[0])[0] if router.out else 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from guest.errors import Unsupported
 from guest.family import Family
 from guest.lab import nftables
+from guest.lab.chain import Chain
 from guest.lab.journal import Journal
 from guest.lab.netns import Netns
 from guest.lab.packets import split
@@ -217,6 +218,19 @@ class Namespace:
         self._native = True
         with self.inside():
             nftables.run(textwrap.dedent(script))
+
+    def chain(self, place: str, *rules: str, family: str = "") -> Chain:
+        """Loads a base chain with rules in nft's language, at a hook and a priority: `postrouting
+        nat`, `forward filter`, `prerouting raw`, `forward -10`.
+
+        `family` is nft's, such as `inet` or `bridge`; by default it is the cell's.
+        """
+        self._native = True
+        return Chain(self._netns, place, family or self.ip, rules)
+
+    def track(self) -> Chain:
+        """Switches connection tracking on, by a rule that refers to it and does nothing."""
+        return self.chain("prerouting filter", "ct state new")
 
     def counters(self) -> Counters:
         """The counters of every rule with a comment and of every base chain's policy, read now."""
