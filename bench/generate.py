@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from guest.catalogue import Experiment, Fact, Facts, Invariant
+from guest.catalogue import Experiment, Fact, FactDict, Invariant
 from matrix.analysis.compare import compare_cells, neighbours
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import Table
@@ -221,5 +221,5 @@ def capture(count: int) -> bytes:
     return b"".join(out)
 
 
-def _never(_: object) -> Facts:
+def _never(_: object) -> FactDict:
     raise AssertionError("a synthetic experiment is never run")

@@ -11,16 +11,28 @@ import inspect
 import itertools
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    TypeVar,
+    dataclass_transform,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from guest.family import Family
 
 if TYPE_CHECKING:
     from guest.lab.lab import Lab
 
-Facts = dict[str, Any]
+FactDict = dict[str, Any]
+"""The facts of one cell by their names."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,45 @@ class Invariant:
     """
 
     text: str
-    holds: Callable[[Facts, Mapping[str, str]], bool]
+    holds: Callable[[FactDict, Mapping[str, str]], bool]
+
+
+_KINDS = (bool, int, str, list, dict)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Facts:
+    """The facts of one experiment as a class: a subclass annotates each with its type and meaning.
+
+    `flows: Annotated[int, "flows in the table"]`. Made with exactly these names, which mypy checks;
+    a wrong one raises TypeError when the experiment runs.
+    """
+
+    declared: ClassVar[tuple[Fact, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        own = get_type_hints(cls, include_extras=True)
+        del own["declared"]
+        cls.declared = tuple(_fact(cls, name, hint) for name, hint in own.items())
+
+    def __init__(self, **values: Any) -> None:
+        names = {fact.name for fact in self.declared}
+        if names != values.keys():
+            wrong = ", ".join(sorted(names ^ values.keys()))
+            raise TypeError(f"{type(self).__name__}: missing or not declared: {wrong}")
+        self.__dict__.update(values)
+
+
+def _fact(owner: type, name: str, hint: Any) -> Fact:
+    kind, meaning = get_origin(hint), getattr(hint, "__metadata__", ("",))[0]
+    if kind is Annotated:
+        kind = get_origin(hint.__origin__) or hint.__origin__
+    if kind not in _KINDS or not isinstance(meaning, str) or not meaning:
+        raise TypeError(
+            f"{owner.__module__}.{owner.__name__}.{name}: a fact is annotated with"
+            " Annotated[bool, int, str, list[str] or dict[str, int], what it means]"
+        )
+    return Fact(name, kind, meaning)
 
 
 FAMILIES = tuple(family.value for family in Family)
@@ -64,7 +114,7 @@ class Experiment:
     topic: str
     question: str
     doc: str
-    run: Callable[[Lab], Facts]
+    run: Callable[[Lab], FactDict]
     facts: tuple[Fact, ...]
     invariants: tuple[Invariant, ...]
     variants: Mapping[str, tuple[str, ...]]
@@ -72,6 +122,7 @@ class Experiment:
     seconds: float
     cpus: int
     waits: bool = False
+    module: str = ""
 
     def combinations(self) -> list[dict[str, str]]:
         """Every variant of this experiment, one dict per cell; a single empty dict when it has
@@ -84,8 +135,48 @@ class Experiment:
 
 
 _found: dict[str, Experiment] = {}
+F = TypeVar("F", bound=Facts)
+_Run = Callable[["Lab"], FactDict]
 
 
+class Declared(Generic[F]):
+    """An experiment whose facts are a class. Called, it runs."""
+
+    def __init__(self, name: str, kind: type[F], function: Callable[[Lab], F]) -> None:
+        self._name = name
+        self._kind = kind
+        self._function = function
+
+    def __call__(self, lab: Lab) -> F:
+        """The facts of one cell."""
+        return self._function(lab)
+
+    def invariant(
+        self, text: str, *, when: Mapping[str, str] | None = None
+    ) -> Callable[[Callable[[F], bool]], None]:
+        """Declares what must hold on every kernel, or only in the variants that `when` selects."""
+
+        def add(holds: Callable[[F], bool]) -> None:
+            def checked(facts: FactDict, variant: Mapping[str, str]) -> bool:
+                applies = all(variant[name] == value for name, value in (when or {}).items())
+                return not applies or holds(self._kind(**facts))
+
+            found = _found[self._name]
+            _found[self._name] = replace(found, invariants=(*found.invariants, Invariant(text, checked)))
+
+        return add
+
+
+@overload
+def experiment(
+    *,
+    variants: Mapping[str, Sequence[str]] | None = None,
+    modules: Sequence[str] = (),
+    seconds: float = 60.0,
+    cpus: int = 1,
+    waits: bool = False,
+) -> Callable[[Callable[[Lab], F]], Declared[F]]: ...
+@overload
 def experiment(
     *,
     facts: Sequence[Fact],
@@ -95,47 +186,70 @@ def experiment(
     seconds: float = 60.0,
     cpus: int = 1,
     waits: bool = False,
-) -> Callable[[Callable[[Lab], Facts]], Callable[[Lab], Facts]]:
+) -> Callable[[_Run], _Run]: ...
+def experiment(
+    *,
+    facts: Sequence[Fact] | None = None,
+    invariants: Sequence[Invariant] = (),
+    variants: Mapping[str, Sequence[str]] | None = None,
+    modules: Sequence[str] = (),
+    seconds: float = 60.0,
+    cpus: int = 1,
+    waits: bool = False,
+) -> Callable[[Callable[[Lab], Any]], Any]:
     """Declares a function as an experiment.
 
     The function's name with dashes is the experiment's, its module the topic, its docstring's first
-    line the question. `modules` are kernel modules without which the question makes no sense: where
+    line the question. What it returns is a subclass of Facts, named by its annotation; or, with
+    `facts`, a dict. `modules` are kernel modules without which the question makes no sense: where
     one cannot be loaded the cell is `unsupported` with modprobe's own words. `seconds` bounds one
     run, generously: a busy host slows a guest down ten times. `cpus` is more than 1 only for
     experiments about races. `waits` says that nearly all of its time nothing happens in the guest,
     which then needs no processor to itself.
     """
 
-    def declare(function: Callable[[Lab], Facts]) -> Callable[[Lab], Facts]:
+    def declare(function: Callable[[Lab], Any]) -> Any:
+        place = f"{function.__module__}.{function.__name__}"
         doc = inspect.getdoc(function)
         if not doc:
-            raise ValueError(
-                f"{function.__module__}.{function.__name__}: an experiment needs a docstring that asks its"
-                " question"
-            )
+            raise ValueError(f"{place}: an experiment needs a docstring that asks its question")
         name = function.__name__.replace("_", "-")
-        if name in _found and _found[name].run.__module__ != function.__module__:
+        topic = function.__module__.rpartition(".")[2].replace("_", "-")
+        if name in _found and _found[name].module != function.__module__:
             raise ValueError(
-                f"{function.__module__}: an experiment called {name} is already in"
-                f" {_found[name].run.__module__}"
+                f"{function.__module__}: an experiment called {name} is already in {_found[name].module}"
             )
+        kind = _returned(function) if facts is None else None
         _found[name] = Experiment(
             name=name,
-            topic=function.__module__.rpartition(".")[2].replace("_", "-"),
+            topic=topic,
             question=" ".join(doc.split("\n\n")[0].split()),
             doc=doc,
-            run=function,
-            facts=tuple(facts),
+            run=(lambda lab: vars(function(lab))) if kind else function,
+            facts=kind.declared if kind else tuple(facts or ()),
             invariants=tuple(invariants),
             variants={key: tuple(values) for key, values in (variants or {}).items()},
             modules=tuple(modules),
             seconds=seconds,
             cpus=cpus,
             waits=waits,
+            module=function.__module__,
         )
-        return function
+        return Declared(name, kind, function) if kind else function
 
     return declare
+
+
+def _returned(function: Callable[[Lab], Any]) -> type[Facts]:
+    """The subclass of Facts that a function's annotation says it returns."""
+    annotation = function.__annotations__.get("return")
+    kind = function.__globals__.get(annotation) if isinstance(annotation, str) else annotation
+    if not (isinstance(kind, type) and issubclass(kind, Facts) and kind.declared):
+        raise TypeError(
+            f"{function.__module__}.{function.__name__}: an experiment is annotated with the subclass of"
+            " Facts that it returns, or declares `facts`"
+        )
+    return kind
 
 
 def load(own: Path | None = None) -> dict[str, Experiment]:

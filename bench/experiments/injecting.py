@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guest import netlink
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import Fact, FactDict, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import udp, with_ports
@@ -52,7 +52,7 @@ _CONNTRACK_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
     ],
     seconds=300,
 )
-def injecting(lab: Lab) -> Facts:
+def injecting(lab: Lab) -> FactDict:
     """How fast can packets be handed to the kernel?
 
     All packets are the same prepared UDP datagram. A rule drops them before anything else happens
@@ -86,7 +86,7 @@ def injecting(lab: Lab) -> Facts:
     ],
     seconds=900,
 )
-def large_table(lab: Lab) -> Facts:
+def large_table(lab: Lab) -> FactDict:
     """How long does it take to fill a table of 262,144 flows, and to read it?
 
     UDP, one datagram per flow, to a socket that reads none of them.

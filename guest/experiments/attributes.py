@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import udp
 
@@ -27,7 +27,7 @@ from guest.lab.packets import udp
     ],
     variants={"frontend": IPTABLES, "scope": SCOPES},
 )
-def labels_marks(lab: Lab) -> Facts:
+def labels_marks(lab: Lab) -> FactDict:
     """Do marks and labels stay with a connection, and do its answers see them?
 
     A UDP packet from 10.0.1.2 sets mark 7, a second one sets 0x50 under the mask 0xf0; the server's
@@ -48,7 +48,7 @@ def labels_marks(lab: Lab) -> Facts:
         return lab.flow("10.0.1.2:40000").mark
 
     router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53", b"1234"))
-    facts: Facts = {"mark": mark()}
+    facts: FactDict = {"mark": mark()}
     router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53", b"123456789012"))
     facts["masked"] = mark()
     router.from_server(udp("10.0.2.2:53", "10.0.1.2:40000"))
@@ -83,7 +83,7 @@ def labels_marks(lab: Lab) -> Facts:
     ],
     variants={"scope": SCOPES},
 )
-def accounting_timestamps(lab: Lab) -> Facts:
+def accounting_timestamps(lab: Lab) -> FactDict:
     """Are packets and bytes of a connection counted exactly, and from when on?
 
     UDP packets of 32 bytes through a router, three out and two back, with nf_conntrack_acct and
@@ -93,7 +93,7 @@ def accounting_timestamps(lab: Lab) -> Facts:
     router = lab.router(states=False)
     lab.track()
     names = ("nf_conntrack_acct", "nf_conntrack_timestamp")
-    facts: Facts = {"defaults": [f"{name} {lab.read_sysctl(f'net/netfilter/{name}')}" for name in names]}
+    facts: FactDict = {"defaults": [f"{name} {lab.read_sysctl(f'net/netfilter/{name}')}" for name in names]}
 
     def counted(port: int) -> list[str]:
         flow = lab.flow(f"10.0.1.2:{port}")

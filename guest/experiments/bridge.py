@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp
@@ -70,7 +70,7 @@ def _segments(frames: list[bytes]) -> int:
     modules=("bridge", "nf_conntrack_bridge"),
     variants={"scope": SCOPES},
 )
-def bridge_conntrack(lab: Lab) -> Facts:
+def bridge_conntrack(lab: Lab) -> FactDict:
     """Does a bridge track the connections it forwards, without br_netfilter?
 
     A SYN and its SYN+ACK between two ports of a bridge: with no rule, with a counter in nft's
@@ -78,7 +78,7 @@ def bridge_conntrack(lab: Lab) -> Facts:
     Hypervisors filter their guests' traffic this way.
     """
     states = [f"ct state {state} counter comment {state}" for state in _STATES]
-    facts: Facts = {}
+    facts: FactDict = {}
     forwarded = []
     for name, rules in (("plain", []), ("counted", ["counter"]), ("with_state", states)):
         place = lab.new_namespace()
@@ -107,7 +107,7 @@ def bridge_conntrack(lab: Lab) -> Facts:
     modules=("bridge", "br_netfilter"),
     variants={"frontend": IPTABLES, "scope": SCOPES},
 )
-def br_netfilter(lab: Lab) -> Facts:
+def br_netfilter(lab: Lab) -> FactDict:
     """Does iptables see bridged packets, and who decides that?
 
     br_netfilter hands bridged IP packets to iptables where bridge-nf-call-iptables is 1. One UDP
@@ -115,7 +115,7 @@ def br_netfilter(lab: Lab) -> Facts:
     virtual machine hosts usually want 0.
     """
     setting = "net/bridge/bridge-nf-call-iptables"
-    facts: Facts = {"default": lab.read_sysctl(setting), "settable": lab.try_sysctl(setting, 1)}
+    facts: FactDict = {"default": lab.read_sysctl(setting), "settable": lab.try_sysctl(setting, 1)}
     for name, value in (("off", 0), ("on", 1)):
         place = lab.new_namespace()
         client, _ = _bridge(place)
@@ -141,7 +141,7 @@ def br_netfilter(lab: Lab) -> Facts:
     ],
     modules=("bridge", "nft_reject_bridge"),
 )
-def reject_icmp_error(lab: Lab) -> Facts:
+def reject_icmp_error(lab: Lab) -> FactDict:
     """Does a bridge's reject answer an ICMP error with another one?
 
     RFC 1122 forbids to answer an ICMP error with an ICMP error: two machines that do it could talk
@@ -171,7 +171,7 @@ def reject_icmp_error(lab: Lab) -> Facts:
         ),
     }
     sender = bytes.fromhex(_CLIENT.replace(":", ""))
-    facts: Facts = {"answered": {}, "forwarded": 0}
+    facts: FactDict = {"answered": {}, "forwarded": 0}
     for name, packet in packets.items():
         client.send(_frame(packet, _CLIENT, _SERVER))
         facts["answered"][name] = sum(frame[:6] == sender for frame in client.read())

@@ -6,7 +6,7 @@ import ipaddress
 import struct
 
 from guest import netlink
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, tcp, udp
@@ -77,7 +77,7 @@ def _both(protocol: int, sport: int, dport: int, server: str = "10.0.2.2", seen:
     ],
     modules=("nf_conntrack_netlink",),
 )
-def entries_by_hand(lab: Lab) -> Facts:
+def entries_by_hand(lab: Lab) -> FactDict:
     """Can entries be made, changed and deleted from user space, and do they carry traffic?
 
     Over ctnetlink, as a standby firewall does when it takes over: UDP and TCP entries, one with
@@ -98,7 +98,7 @@ def entries_by_hand(lab: Lab) -> Facts:
     def change(*body: bytes) -> str:
         return attempt(_both(17, 40000, 53), *body, flags=netlink.ACK)
 
-    facts: Facts = {
+    facts: FactDict = {
         "create": attempt(_both(17, 40000, 53), _timeout(100), _status(_SEEN_REPLY | _CONFIRMED)),
         "create_again": attempt(_both(17, 40000, 53), _timeout(100)),
         "no_timeout": attempt(_both(17, 40001, 53)),

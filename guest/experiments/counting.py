@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from guest.catalogue import FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FRONTENDS, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp, with_ports
@@ -84,7 +84,7 @@ def _how_often(router: Router, packets: Callable[[str], list[bytes]]) -> str:
     variants={"frontend": FRONTENDS, "scope": SCOPES},
     modules=("xt_connlimit", "nft_connlimit"),
 )
-def connlimit_train(lab: Lab) -> Facts:
+def connlimit_train(lab: Lab) -> FactDict:
     """Does a limit on connections count a connection once, however many packets it sends?
 
     `-m connlimit --connlimit-above 3 -j DROP` (nft: a rule with `ct count over 3` for each source)
@@ -104,7 +104,7 @@ def connlimit_train(lab: Lab) -> Facts:
             ] * _TRAIN
         return [bytes(tcp(f"{source}:40000", "10.0.2.2:80"))] * _TRAIN
 
-    facts: Facts = {}
+    facts: FactDict = {}
     for name in ("udp", "syn", "data"):
         router = _limited(lab.new_namespace())
         facts[name] = _how_often(router, train)
@@ -174,7 +174,7 @@ def _loopback(place: Namespace) -> int:
     variants={"frontend": FRONTENDS, "scope": SCOPES},
     modules=("xt_connlimit", "nft_connlimit"),
 )
-def ct_count_syn(lab: Lab) -> Facts:
+def ct_count_syn(lab: Lab) -> FactDict:
     """Do the connections that were let in under a limit stay in when their SYNs are sent again?
 
     Eight SYNs from eight ports against a limit of three, and the same eight twice more, some ticks
@@ -183,7 +183,7 @@ def ct_count_syn(lab: Lab) -> Facts:
     """
     router = _limited(lab)
     syns = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(40000, 40008))
-    facts: Facts = {}
+    facts: FactDict = {}
     for name in ("first", "again", "third_time"):
         facts[name] = _through(router, syns)
         _pause(lab)

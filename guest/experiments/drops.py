@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from guest.catalogue import IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, udp
@@ -50,7 +50,7 @@ _DROPS = {
     ],
     variants={"frontend": IPTABLES, "scope": SCOPES},
 )
-def input_drop_no_entry(lab: Lab) -> Facts:
+def input_drop_no_entry(lab: Lab) -> FactDict:
     """Does a dropped first packet leave an entry in the table?
 
     Two UDP packets, one for the router itself and one that it forwards, in a fresh namespace per
@@ -97,7 +97,7 @@ def input_drop_no_entry(lab: Lab) -> Facts:
     ],
     variants={"scope": SCOPES},
 )
-def table_full_local_send(lab: Lab) -> Facts:
+def table_full_local_send(lab: Lab) -> FactDict:
     """What does a local program see when the table is full?
 
     Six established connections through the router and one UDP flow of the machine's own fill a
@@ -129,7 +129,7 @@ def table_full_local_send(lab: Lab) -> Facts:
     router.server.read()
     before = lab.statistics()
     ping = bytes(echo("10.0.2.1", "10.0.2.2").payload)
-    facts: Facts = {
+    facts: FactDict = {
         "known_flow": attempt(socket.SOCK_DGRAM, b"again", 52),
         "udp": attempt(socket.SOCK_DGRAM, b"new", 53),
         "tcp": attempt(socket.SOCK_STREAM, b"", 80),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from guest.catalogue import FAMILIES, Fact, Facts, experiment
+from guest.catalogue import FAMILIES, Fact, FactDict, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, neighbour, parse, protocol, udp, with_ports
@@ -24,7 +24,7 @@ _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
     seconds=480,
     waits=True,
 )
-def gc_latency(lab: Lab) -> Facts:
+def gc_latency(lab: Lab) -> FactDict:
     """How long do expired flows linger, and still count towards the limit, on an idle machine?
 
     nf_conntrack_udp_timeout is 1 s. Three flows are made and the machine left alone until they are
@@ -62,7 +62,7 @@ def gc_latency(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def udp_timeouts_assured(lab: Lab) -> Facts:
+def udp_timeouts_assured(lab: Lab) -> FactDict:
     """When does a UDP flow get the long timeout of a stream, and when is it spared by early drop?
 
     A question, its answer, more of both at once, and again after two seconds. Timeouts are set to
@@ -115,7 +115,7 @@ def udp_timeouts_assured(lab: Lab) -> Facts:
     seconds=40,
     variants={"family": FAMILIES},
 )
-def one_way_udp_stale_dnat(lab: Lab) -> Facts:
+def one_way_udp_stale_dnat(lab: Lab) -> FactDict:
     """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
 
     DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and
@@ -164,7 +164,7 @@ def one_way_udp_stale_dnat(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def timewait_reuse(lab: Lab) -> Facts:
+def timewait_reuse(lab: Lab) -> FactDict:
     """Can a connection in TIME_WAIT be opened again at once, from either side?
 
     Three connections are closed in good order, the client first. Then comes a SYN on the same
@@ -180,7 +180,7 @@ def timewait_reuse(lab: Lab) -> Facts:
         client.ack()
         return client, server
 
-    facts: Facts = {}
+    facts: FactDict = {}
     client, _ = closed(40000)
     facts |= {"reopened": client.syn(seq=client.seq + 100_000), "reopened_state": lab.state(client.endpoint)}
     client, _ = closed(40001)
@@ -202,7 +202,7 @@ def timewait_reuse(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def tcp_timeouts(lab: Lab) -> Facts:
+def tcp_timeouts(lab: Lab) -> FactDict:
     """How long does an entry live in each state of a TCP connection?
 
     One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each
@@ -239,7 +239,7 @@ def tcp_timeouts(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def syn_retransmit_no_renew(lab: Lab) -> Facts:
+def syn_retransmit_no_renew(lab: Lab) -> FactDict:
     """Does a retransmitted SYN renew the entry of a connection nobody answers?
 
     Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that
@@ -269,7 +269,7 @@ def syn_retransmit_no_renew(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def generic_timeouts(lab: Lab) -> Facts:
+def generic_timeouts(lab: Lab) -> FactDict:
     """How long do entries of protocols other than TCP live, unanswered and answered?
 
     ICMP echo, UDP, GRE (without PPTP), ESP and protocol 253 through a router, defaults as the
@@ -285,7 +285,7 @@ def generic_timeouts(lab: Lab) -> Facts:
     )
     for name, number in raw.items():
         packets[name] = (protocol(one, other, number, b"\0" * 16), protocol(other, one, number, b"\0" * 16))
-    facts: Facts = {"lifetimes": {}, "answered": {}}
+    facts: FactDict = {"lifetimes": {}, "answered": {}}
     for name, (question, answer) in packets.items():
         lab.conntrack.flush()
         router.from_client(question)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
 from guest.lab.router import Router
@@ -79,7 +79,7 @@ _FACTS = (
     variants={"end": ("fin", "both-fins", "rst")},
     modules=("nf_flow_table", "nft_flow_offload", "nf_flow_table_inet"),
 )
-def flowtable_tcp(lab: Lab) -> Facts:
+def flowtable_tcp(lab: Lab) -> FactDict:
     """When does a TCP connection leave the fast path, and what is its entry left with?
 
     A software flowtable on both interfaces of the router, data both ways, then an end: one FIN,
@@ -94,7 +94,7 @@ def flowtable_tcp(lab: Lab) -> Facts:
     server.ack()
     fast.slow()
     client.data(100)
-    facts: Facts = {"offloaded": fast.offloaded(client.endpoint), "ttl": parse(fast.router.out[0]).ttl}
+    facts: FactDict = {"offloaded": fast.offloaded(client.endpoint), "ttl": parse(fast.router.out[0]).ttl}
     server.data(100)
     facts["past_rules"] = fast.slow() == 0
     lab.try_sysctl("net/netfilter/nf_flowtable_tcp_timeout", 2)
@@ -135,7 +135,7 @@ def flowtable_tcp(lab: Lab) -> Facts:
     variants={"protocol": ("tcp", "udp")},
     modules=("nf_flow_table", "nft_flow_offload", "nf_flow_table_inet"),
 )
-def flowtable_idle(lab: Lab) -> Facts:
+def flowtable_idle(lab: Lab) -> FactDict:
     """When does an idle flow leave the fast path, and does it come back?
 
     A flow on the fast path falls silent. nf_flowtable_tcp_timeout and nf_flowtable_udp_timeout,
@@ -160,7 +160,7 @@ def flowtable_idle(lab: Lab) -> Facts:
         exchange()
     fast.slow()
     exchange()
-    facts: Facts = {
+    facts: FactDict = {
         "offloaded": fast.offloaded(source),
         "ttl": parse(fast.router.out[0]).ttl,
         "past_rules": fast.slow() == 0,

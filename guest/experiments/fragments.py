@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, udp
@@ -62,7 +62,7 @@ def _ours(router: Router) -> int:
     ],
     variants={"family": FAMILIES},
 )
-def fragments(lab: Lab) -> Facts:
+def fragments(lab: Lab) -> FactDict:
     """How do fragments pass a router that tracks connections?
 
     A UDP datagram of 3000 bytes in three fragments through the router: in order, reversed,
@@ -80,7 +80,7 @@ def fragments(lab: Lab) -> Facts:
         return _ours(router)
 
     first = _fragments(router, 1)
-    facts: Facts = {"pieces": len(first), "in_order": left(first)}
+    facts: FactDict = {"pieces": len(first), "in_order": left(first)}
     counters = lab.counters()
     facts |= {"before": counters.packets("before"), "after": counters.packets("after")}
     facts["reversed"] = left(_fragments(router, 2)[::-1])
@@ -118,7 +118,7 @@ def _first_fragment_passes(router: Router, identifier: int) -> bool:
     ],
     variants={"family": FAMILIES, "scope": SCOPES},
 )
-def defrag_sticky(lab: Lab) -> Facts:
+def defrag_sticky(lab: Lab) -> FactDict:
     """Does defragmentation go away with the last rule that asked for connection tracking?
 
     The first fragment of a datagram, alone, through a router that has no rule, has one (`ct
@@ -126,7 +126,7 @@ def defrag_sticky(lab: Lab) -> Facts:
     """
     router = lab.router(states=False)
     words = {True: "forwarded", False: "held"}
-    facts: Facts = {"before": words[_first_fragment_passes(router, 1)]}
+    facts: FactDict = {"before": words[_first_fragment_passes(router, 1)]}
     track = lab.track()
     facts["during"] = words[_first_fragment_passes(router, 2)]
     track.delete()
@@ -156,7 +156,7 @@ def defrag_sticky(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def fragments_two_links(lab: Lab) -> Facts:
+def fragments_two_links(lab: Lab) -> FactDict:
     """Are fragments of one datagram put together when they come in by two interfaces?
 
     A datagram in three fragments, once by one interface, once with its first fragment by a second
@@ -166,7 +166,7 @@ def fragments_two_links(lab: Lab) -> Facts:
     router = lab.router(states=False)
     lab.track()
     second = lab.tun("tun2")
-    facts: Facts = {}
+    facts: FactDict = {}
     for identifier, name in enumerate(("one_link", "two_links"), start=1):
         first, *rest = _fragments(router, identifier)
         (router.client if name == "one_link" else second).send(first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
@@ -30,7 +30,7 @@ _TABLES = ("filter", "nat", "mangle", "raw", "security")
     ],
     variants={"frontend": IPTABLES, "family": FAMILIES},
 )
-def iptables_legacy(lab: Lab) -> Facts:
+def iptables_legacy(lab: Lab) -> FactDict:
     """Can iptables still be used, table by table, in its legacy form and over nf_tables?
 
     Each table is listed once, then a rule is put into the filter table and three SYNs are sent.
@@ -46,7 +46,7 @@ def iptables_legacy(lab: Lab) -> Facts:
             missing.append(f"{table}: {str(refusal).splitlines()[0]}")
         else:
             tables.append(table)
-    facts: Facts = {"tables": tables, "missing": missing, "counted": 0}
+    facts: FactDict = {"tables": tables, "missing": missing, "counted": 0}
     if "filter" in tables:
         lab.iptables("*filter\n-A INPUT -p tcp --dport 80 -m comment --comment rule")
         gateway, listener = neighbour(lab.local, 2), endpoint(lab.local, 80)
@@ -135,7 +135,7 @@ _NETDEV = {
     ],
     variants={"scope": SCOPES},
 )
-def nft_features(lab: Lab) -> Facts:
+def nft_features(lab: Lab) -> FactDict:
     """Which of nft's expressions, objects and hooks does this kernel take?
 
     One small rule set per feature, each in a table that is deleted again, with the same nft on

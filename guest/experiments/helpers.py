@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 
-from guest.catalogue import FAMILIES, FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, tcp
@@ -61,7 +61,7 @@ def _by_rule(lab: Lab) -> None:
     variants={"frontend": FRONTENDS, "scope": SCOPES},
     modules=("nf_conntrack_ftp", "xt_CT", "nft_ct"),
 )
-def helper_autoassign(lab: Lab) -> Facts:
+def helper_autoassign(lab: Lab) -> FactDict:
     """Does a helper attach to connections by itself, and can it be made to?
 
     nf_conntrack_ftp is loaded. A connection to port 21 as things are, one with
@@ -77,7 +77,7 @@ def helper_autoassign(lab: Lab) -> Facts:
         return lab.flow(client.endpoint).helper or "none"
 
     exists = Path("/proc/sys", _KNOB).exists()
-    facts: Facts = {"default": lab.read_sysctl(_KNOB) if exists else "absent", "by_default": helper()}
+    facts: FactDict = {"default": lab.read_sysctl(_KNOB) if exists else "absent", "by_default": helper()}
     facts |= {"write": lab.try_sysctl(_KNOB, 1), "with_sysctl": helper()}
     lab.try_sysctl(_KNOB, 0)
     _by_rule(lab)
@@ -126,7 +126,7 @@ def _control(router: Router) -> tuple[Peer, Peer]:
     variants={"family": FAMILIES},
     modules=("nf_conntrack_ftp",),
 )
-def ftp_expectation(lab: Lab) -> Facts:
+def ftp_expectation(lab: Lab) -> FactDict:
     """Which connections does an FTP control connection make RELATED, and for how long?
 
     A control connection with the helper assigned by a rule. The client announces a port (PORT or
@@ -149,7 +149,7 @@ def ftp_expectation(lab: Lab) -> Facts:
         return way(tcp(endpoint(source, sport), endpoint(destination, dport)))
 
     announce(50000)
-    facts: Facts = {"expectations": len(lab.conntrack.expectations())}
+    facts: FactDict = {"expectations": len(lab.conntrack.expectations())}
     left = [int.from_bytes(found[4], "big") for found in lab.conntrack.expectations()]
     facts["lifetime"] = "5 minutes" if left and 240 < left[0] <= 300 else "other"
     facts["other_port"] = syn(router.from_server, other, 20, mine, 50001)
@@ -214,7 +214,7 @@ def ftp_expectation(lab: Lab) -> Facts:
     modules=("nf_conntrack_ftp", "nf_nat_ftp"),
     variants={"family": FAMILIES},
 )
-def ftp_nat(lab: Lab) -> Facts:
+def ftp_nat(lab: Lab) -> FactDict:
     """Does active FTP work through masquerading?
 
     The helper has to write the router's address and a port of its own choice into the client's PORT
@@ -243,7 +243,7 @@ def ftp_nat(lab: Lab) -> Facts:
     else:
         numbers = words.removeprefix("PORT ").strip().split(",")
         address, port = ".".join(numbers[:4]), int(numbers[4]) * 256 + int(numbers[5])
-    facts: Facts = {
+    facts: FactDict = {
         "announced": {own: "router", router.client_address: "client"}.get(address, "another"),
         "port_kept": port == 200 * 256 + 200,
     }

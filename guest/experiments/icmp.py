@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, endpoint, neighbour, parse, udp
@@ -42,7 +42,7 @@ _FACTS = [
 ]
 
 
-def _errors(lab: Lab, router: Router, kinds: dict[str, tuple[int, int]]) -> Facts:
+def _errors(lab: Lab, router: Router, kinds: dict[str, tuple[int, int]]) -> FactDict:
     server, client = router.server_address, router.client_address
     third = neighbour(server, 99)
     router.from_client(udp(endpoint(client, 40000), endpoint(server, 53)))
@@ -53,7 +53,7 @@ def _errors(lab: Lab, router: Router, kinds: dict[str, tuple[int, int]]) -> Fact
         states[name] = router.from_server(_error(server, client, kind, code, flow))
     unknown = bytes(udp(endpoint(client, 41000), endpoint(server, 53)))
     kind, code = next(iter(kinds.values()))
-    facts: Facts = {
+    facts: FactDict = {
         "related": [name for name, state in states.items() if state == "RELATED"],
         "not_related": [f"{name}: {state}" for name, state in states.items() if state != "RELATED"],
         "unknown_flow": router.from_server(_error(server, client, kind, code, unknown)),
@@ -81,7 +81,7 @@ def _errors(lab: Lab, router: Router, kinds: dict[str, tuple[int, int]]) -> Fact
         ),
     ],
 )
-def icmp_errors(lab: Lab) -> Facts:
+def icmp_errors(lab: Lab) -> FactDict:
     """Which ICMP errors about a flow are RELATED?
 
     One UDP packet from the client; the server answers with every kind of ICMP error, quoting it.
@@ -111,7 +111,7 @@ def icmp_errors(lab: Lab) -> Facts:
         ),
     ],
 )
-def icmpv6_errors(lab: Lab) -> Facts:
+def icmpv6_errors(lab: Lab) -> FactDict:
     """Which ICMPv6 errors about a flow are RELATED?
 
     As `icmp-errors` with IPv6, where packet too big must pass: no router fragments.
@@ -145,7 +145,7 @@ def icmpv6_errors(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def icmp_error_through_nat(lab: Lab) -> Facts:
+def icmp_error_through_nat(lab: Lab) -> FactDict:
     """Is an ICMP error about a masqueraded flow translated back, outside and inside?
 
     A masqueraded UDP packet whose source port had to be replaced; the server answers port
@@ -161,7 +161,7 @@ def icmp_error_through_nat(lab: Lab) -> Facts:
     seen = router.out[0]
     kind, code = (1, 4) if lab.family is Family.IPV6 else (3, 3)
     state = router.from_server(_error(server, parse(seen).src, kind, code, seen))
-    facts: Facts = {
+    facts: FactDict = {
         "state": state,
         "outer": "lost",
         "inner": "lost",
@@ -200,7 +200,7 @@ _STATES = ("untracked", "invalid", "new")
     ],
     variants={"scope": SCOPES},
 )
-def icmpv6_untracked(lab: Lab) -> Facts:
+def icmpv6_untracked(lab: Lab) -> FactDict:
     """Which ICMPv6 types are exempt from connection tracking?
 
     One packet of each type to ff02::1: echo request (128), multicast listener (130-132, 143),
@@ -253,7 +253,7 @@ def icmpv6_untracked(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def icmp_echo(lab: Lab) -> Facts:
+def icmp_echo(lab: Lab) -> FactDict:
     """How are echo requests and other ICMP queries tracked?
 
     A request, its reply three times, replies that nobody asked for; with IPv4 the other queries of
@@ -263,7 +263,7 @@ def icmp_echo(lab: Lab) -> Facts:
 
     router = lab.router()
     client, server = router.client_address, router.server_address
-    facts: Facts = {"request": router.from_client(echo(client, server))}
+    facts: FactDict = {"request": router.from_client(echo(client, server))}
     answers = [
         echo(server, client, reply=True),
         echo(server, client, reply=True),

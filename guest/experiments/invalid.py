@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.errors import Refused
 from guest.family import Family
 from guest.lab import sysctls
@@ -41,7 +41,7 @@ def _wrong(packet: bytes, place: int) -> bytes:
     ],
     variants={"family": FAMILIES},
 )
-def bad_checksum(lab: Lab) -> Facts:
+def bad_checksum(lab: Lab) -> FactDict:
     """Are packets with a wrong checksum INVALID?
 
     A SYN, a UDP packet and an echo request with one bit of their payload or header turned over pass
@@ -65,7 +65,7 @@ def bad_checksum(lab: Lab) -> Facts:
             for packet, place in zip(packets, places, strict=True)
         ]
 
-    facts: Facts = {"checked": wrong(40000), "flows": len(lab.flows())}
+    facts: FactDict = {"checked": wrong(40000), "flows": len(lab.flows())}
     without = bytearray(bytes(udp(endpoint(client, 40001), endpoint(server, 53))))
     without[header + 6 : header + 8] = b"\0\0"
     facts["zero_udp"] = router.from_client(bytes(without))
@@ -103,7 +103,7 @@ def bad_checksum(lab: Lab) -> Facts:
     ],
     variants={"loose": ("1", "0")},
 )
-def bad_flags(lab: Lab) -> Facts:
+def bad_flags(lab: Lab) -> FactDict:
     """Which combinations of TCP flags are INVALID?
 
     All 64 combinations of SYN, FIN, RST, ACK, PSH and URG as the first packet of a connection, then
@@ -148,7 +148,7 @@ def bad_flags(lab: Lab) -> Facts:
     invariants=[Invariant("with the knob off nothing is logged", lambda facts, variant: facts["quiet"] == 0)],
     variants={"scope": SCOPES},
 )
-def log_invalid(lab: Lab) -> Facts:
+def log_invalid(lab: Lab) -> FactDict:
     """Does nf_conntrack_log_invalid log, without any further preparation?
 
     A SYN+FIN passes the router with the knob off, on, and on with a logger module loaded (which
@@ -167,7 +167,7 @@ def log_invalid(lab: Lab) -> Facts:
         lines = [line for line in lab.root.dmesg()[before:] if "SRC=" in line]
         return [re.sub(r"SRC=.*", "SRC=...", re.sub(r"\d+", "N", line)) for line in lines]
 
-    facts: Facts = {"quiet": len(logged()), "write": lab.try_sysctl(_LOG, 255), "alone": logged()}
+    facts: FactDict = {"quiet": len(logged()), "write": lab.try_sysctl(_LOG, 255), "alone": logged()}
     for module in ("nf_log_syslog", "nf_log_ipv4"):
         try:
             lab.root.modprobe(module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import tcp, udp, with_ports
@@ -28,7 +28,7 @@ from guest.lab.packets import tcp, udp, with_ports
     ],
     seconds=60.0,
 )
-def namespace_teardown(lab: Lab) -> Facts:
+def namespace_teardown(lab: Lab) -> FactDict:
     """Are a namespace's entries freed when the namespace goes?
 
     A namespace with 4,000 flows is abandoned: its tun is closed and nothing refers to it any more.
@@ -81,7 +81,7 @@ def namespace_teardown(lab: Lab) -> Facts:
     ],
     seconds=60.0,
 )
-def hash_resize_under_load(lab: Lab) -> Facts:
+def hash_resize_under_load(lab: Lab) -> FactDict:
     """Is a flow ever lost or doubled when the hash table is resized while packets arrive?
 
     1,000 UDP flows; then the number of buckets, which belongs to the whole machine, is set to 8192,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from guest import netlink
-from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, udp, with_ports
@@ -32,7 +32,7 @@ _MANY = 10000
     ],
     seconds=240,
 )
-def proc_dump(lab: Lab) -> Facts:
+def proc_dump(lab: Lab) -> FactDict:
     """Is reading the whole table from /proc complete, and affordable?
 
     10000 UDP flows; /proc/net/nf_conntrack is read to its end, and the table is dumped over
@@ -75,7 +75,7 @@ def proc_dump(lab: Lab) -> Facts:
         Fact("bytes", int, "bytes per entry in the slab cache nf_conntrack"),
     ],
 )
-def slab_size(lab: Lab) -> Facts:
+def slab_size(lab: Lab) -> FactDict:
     """How much memory does one entry of the table take?
 
     The object size of the slab caches, from /proc/slabinfo as the guest's root. Extensions (NAT,
@@ -100,7 +100,7 @@ def slab_size(lab: Lab) -> Facts:
     ],
     modules=("nft_queue", "nfnetlink_queue"),
 )
-def unconfirmed_list(lab: Lab) -> Facts:
+def unconfirmed_list(lab: Lab) -> FactDict:
     """Can one see entries whose first packet is still on its way?
 
     Two packets of two flows wait in an NFQUEUE in FORWARD, without a verdict: their entries exist
@@ -112,7 +112,7 @@ def unconfirmed_list(lab: Lab) -> Facts:
     for port in (5000, 5001):
         router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
     waiting = queue.waiting(2)
-    facts: Facts = {"count": lab.conntrack.count(), "dump": len(lab.flows())}
+    facts: FactDict = {"count": lab.conntrack.count(), "dump": len(lab.flows())}
     try:
         facts["unconfirmed"] = str(len(lab.conntrack.flows(kind=ctnetlink.GET_UNCONFIRMED)))
     except OSError as error:
@@ -142,14 +142,20 @@ _ATTRIBUTES = {
     ],
     variants={"scope": SCOPES},
 )
-def late_event_listener(lab: Lab) -> Facts:
+def late_event_listener(lab: Lab) -> FactDict:
     """Does a listener hear the end of flows that are older than itself?
 
     For each value of nf_conntrack_events a namespace of its own: a UDP flow, then a listener for
     events, a second flow, then both are deleted. With accounting and timestamps on, so that the
     last event could carry the flow's bytes and its times: flow logs depend on it.
     """
-    facts: Facts = {"default": lab.read_sysctl(_EVENTS), "writes": {}, "early": [], "late": [], "destroy": []}
+    facts: FactDict = {
+        "default": lab.read_sysctl(_EVENTS),
+        "writes": {},
+        "early": [],
+        "late": [],
+        "destroy": [],
+    }
     for value in ("0", "1", "2"):
         place = lab.new_namespace()
         router = place.router()
@@ -188,7 +194,7 @@ def late_event_listener(lab: Lab) -> Facts:
     ],
     variants={"scope": SCOPES},
 )
-def zone_dump_flush(lab: Lab) -> Facts:
+def zone_dump_flush(lab: Lab) -> FactDict:
     """Does a dump or a flush that is restricted to one zone stay in it?
 
     Three flows, in the zones 0 (the default), 1 and 2; then ctnetlink requests that carry CTA_ZONE
@@ -213,7 +219,7 @@ def zone_dump_flush(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES, "scope": SCOPES},
 )
-def dump_filter(lab: Lab) -> Facts:
+def dump_filter(lab: Lab) -> FactDict:
     """Does the kernel itself filter a dump by address and port?
 
     Three flows from three sources, two of them to port 53; dumps with CTA_FILTER on the source
@@ -240,7 +246,7 @@ def dump_filter(lab: Lab) -> Facts:
         ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(lab.client, lab.client, 17, 0, 53)),
         1 << 3 | 1 << 5,
     )
-    facts: Facts = {
+    facts: FactDict = {
         "one": dumped(*source(lab.client)),
         "nobody": dumped(*source(neighbour(lab.client, 9))),
         "port": dumped(*to_dns),

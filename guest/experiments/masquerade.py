@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, parse, udp
 from guest.lab.rules import tool
@@ -34,7 +34,7 @@ _IPTABLES = (
     ],
     variants={"frontend": FRONTENDS},
 )
-def masquerade_address_gone(lab: Lab) -> Facts:
+def masquerade_address_gone(lab: Lab) -> FactDict:
     """Do masqueraded flows end when their interface loses its address or goes down?
 
     Three masqueraded flows and one with a fixed SNAT leave through an interface with two addresses.
@@ -66,7 +66,7 @@ def masquerade_address_gone(lab: Lab) -> Facts:
 
     send()
     router.from_client(udp("10.0.1.2:40000", "10.0.2.2:9"))
-    facts: Facts = {"masqueraded": left(53, 3)}
+    facts: FactDict = {"masqueraded": left(53, 3)}
     tool("ip", "address", "del", "10.0.2.77/24", "dev", "tun1")
     facts["after_unrelated"] = left(53, 0)
     tool("ip", "address", "del", "10.0.2.1/24", "dev", "tun1")
@@ -97,7 +97,7 @@ def masquerade_address_gone(lab: Lab) -> Facts:
     ],
     variants={"translation": ("masquerade", "snat")},
 )
-def masquerade_route_change(lab: Lab) -> Facts:
+def masquerade_route_change(lab: Lab) -> FactDict:
     """What becomes of a translated flow when its route moves to another uplink?
 
     A router with two uplinks. A UDP flow to 198.51.100.1 leaves by the first, masqueraded or with a
@@ -119,7 +119,7 @@ def masquerade_route_change(lab: Lab) -> Facts:
             return f"tun1 {parse(router.out[0]).src}"
         return f"tun2 {parse(elsewhere[0]).src}" if elsewhere else "lost"
 
-    facts: Facts = {"before": leaves(40000)}
+    facts: FactDict = {"before": leaves(40000)}
     tool("ip", "route", "replace", "198.51.100.0/24", "via", "10.0.3.2", "dev", "tun2")
     facts |= {"moved": leaves(40000), "next": leaves(40000), "new_flow": leaves(40001)}
     return facts | {"flows": sum(flow.orig.sport == 40000 for flow in lab.flows())}
@@ -144,7 +144,7 @@ def masquerade_route_change(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def masqueraded_ping(lab: Lab) -> Facts:
+def masqueraded_ping(lab: Lab) -> FactDict:
     """Can two masqueraded clients ping the same server with the same id?
 
     Echo requests from two clients with one and the same identifier; the server answers what it

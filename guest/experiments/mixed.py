@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import IPTABLES, Fact, Facts, Invariant, experiment
+from guest.catalogue import IPTABLES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import tcp
 
@@ -30,7 +30,7 @@ from guest.lab.packets import tcp
         )
     ],
 )
-def mixed_frontends(lab: Lab) -> Facts:
+def mixed_frontends(lab: Lab) -> FactDict:
     """What happens when rules of iptables and of nft are loaded at once?
 
     Four steps in FORWARD and PREROUTING: nft drops before iptables counts; iptables accepts, then
@@ -48,7 +48,7 @@ def mixed_frontends(lab: Lab) -> Facts:
     router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:81"))
     state = router.from_client(tcp("10.0.1.2:5000", "10.0.2.2:82"))
     counters = place.counters()
-    facts: Facts = {
+    facts: FactDict = {
         "iptables_sees": counters.packets("late"),
         "nft_sees": counters.packets("nft"),
         "accept_is_final": state != "lost",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, tcp, udp, with_ports
 
@@ -22,7 +22,7 @@ _OPTIONS = ("none", "random", "fully-random", "persistent")
     ],
     variants={"frontend": FRONTENDS},
 )
-def dnat_port_range(lab: Lab) -> Facts:
+def dnat_port_range(lab: Lab) -> FactDict:
     """Does DNAT to a range of ports spread connections over it, or take the first port for all?
 
     40 SYNs from 40 source ports to 10.0.2.2:80, translated to 10.0.2.2:8000-8003: by the range
@@ -71,7 +71,7 @@ def _spread(chosen: Counter[int]) -> str:
     ],
     variants={"family": FAMILIES},
 )
-def snat_exhaustion(lab: Lab) -> Facts:
+def snat_exhaustion(lab: Lab) -> FactDict:
     """When the range of ports is used up, does a new connection get one that is only waiting to
     die?
 
@@ -79,7 +79,7 @@ def snat_exhaustion(lab: Lab) -> Facts:
     in a fresh namespace, four that were closed in good order and are in TIME_WAIT. Clients behind a
     small range wait for two minutes where the answer is no.
     """
-    facts: Facts = {}
+    facts: FactDict = {}
     own = neighbour(lab.server, 1)
     four_ports = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
     place = lab.new_namespace()
@@ -137,7 +137,7 @@ def _fate(state: str) -> str:
     ],
     variants={"family": FAMILIES, "protocol": ("tcp", "udp")},
 )
-def snat_port_preserve(lab: Lab) -> Facts:
+def snat_port_preserve(lab: Lab) -> FactDict:
     """Does masquerading keep the source port where it can, and what does it choose where it cannot?
 
     Two clients send from port 40000 to one server, the second of them and a third to another
@@ -198,7 +198,7 @@ def snat_port_preserve(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def hairpin(lab: Lab) -> Facts:
+def hairpin(lab: Lab) -> FactDict:
     """Can two machines behind the same router talk over its public address?
 
     10.0.1.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.1.3, on the side it came from.
@@ -208,7 +208,7 @@ def hairpin(lab: Lab) -> Facts:
     client, server, public = lab.client, neighbour(lab.client, 3), neighbour(lab.server, 1)
     dnat = f"{lab.ip} daddr {public} tcp dport 80 dnat to {server}"
     masquerade = f"{lab.ip} saddr {client} {lab.ip} daddr {server} masquerade"
-    facts: Facts = {}
+    facts: FactDict = {}
     for name in ("without", "with"):
         place = lab.new_namespace()
         router = place.router()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, ip, neighbour, parse
@@ -54,7 +54,7 @@ def _unreachable(router: Router, original: bytes) -> str:
     ],
     variants={"family": FAMILIES, "frontend": FRONTENDS},
 )
-def notrack(lab: Lab) -> Facts:
+def notrack(lab: Lab) -> FactDict:
     """What happens to packets that a NOTRACK rule exempts?
 
     TCP and UDP are exempt in raw PREROUTING, both directions; everything is masqueraded. A TCP
@@ -69,7 +69,7 @@ def notrack(lab: Lab) -> Facts:
     states = [client.syn(), server.synack(), client.ack()]
     state = router.from_client(router.udp()[0])
     source = parse(router.out[0]).src if router.out else ""
-    facts: Facts = {"states": states, "udp": state, "error": _unreachable(router, router.out[0])}
+    facts: FactDict = {"states": states, "udp": state, "error": _unreachable(router, router.out[0])}
     router.from_client(echo(lab.client, lab.server))
     names = {router.client_address: "client", neighbour(router.server_address, 1): "router"}
     return facts | {"flows": len(lab.flows()), "source": names.get(source, "lost")}
@@ -94,7 +94,7 @@ def notrack(lab: Lab) -> Facts:
     ],
     variants={"frontend": FRONTENDS, "loose": ("0", "1")},
 )
-def asymmetric_notrack(lab: Lab) -> Facts:
+def asymmetric_notrack(lab: Lab) -> FactDict:
     """What does connection tracking make of connections of which one direction is exempt?
 
     What comes from the client's network is NOTRACK, what comes from the server's is not, as with an
@@ -106,7 +106,7 @@ def asymmetric_notrack(lab: Lab) -> Facts:
     _notrack(lab, "-i tun0", 'iifname "tun0"')
     client, server = router.tcp()
     states = [client.syn(), server.synack(), client.ack(), server.data(100), client.data(100)]
-    facts: Facts = {"tcp": states, "tcp_state": lab.state("10.0.2.2:80")}
+    facts: FactDict = {"tcp": states, "tcp_state": lab.state("10.0.2.2:80")}
     request, answer = router.udp()
     facts["udp"] = [
         way(packet)

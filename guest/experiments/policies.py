@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, tcp
 
@@ -43,7 +43,7 @@ _TIMEOUTS = """
     ],
     variants={"family": FAMILIES, "scope": SCOPES},
 )
-def ct_timeout_policy(lab: Lab) -> Facts:
+def ct_timeout_policy(lab: Lab) -> FactDict:
     """Can a rule give some flows timeouts of their own, also in an unprivileged container?
 
     nft's `ct timeout` objects with 250 s and 280 s where the defaults are at most 120 s, assigned
@@ -57,7 +57,7 @@ def ct_timeout_policy(lab: Lab) -> Facts:
         flow = lab.flow(source)
         return "gone" if not flow else "policy" if flow.timeout > 180 else "default"
 
-    facts: Facts = {"udp": [], "tcp": []}
+    facts: FactDict = {"udp": [], "tcp": []}
     client = endpoint(router.client_address, 40000)
     question, answer = router.udp()
     router.from_client(question)
@@ -109,7 +109,7 @@ _EXPECT = """
     ],
     variants={"family": FAMILIES},
 )
-def ct_expectation_policy(lab: Lab) -> Facts:
+def ct_expectation_policy(lab: Lab) -> FactDict:
     """Can a rule, without a helper, let a connection back in as RELATED?
 
     nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two
@@ -119,7 +119,7 @@ def ct_expectation_policy(lab: Lab) -> Facts:
     mine, theirs = lab.client, lab.server
     client, _ = router.tcp()
     client.syn()
-    facts: Facts = {"expected": len(lab.conntrack.expectations())}
+    facts: FactDict = {"expected": len(lab.conntrack.expectations())}
     for name, source, port in (
         ("other_port", endpoint(theirs, 5000), 9877),
         ("other_server", endpoint(neighbour(theirs, 3), 5000), 9876),

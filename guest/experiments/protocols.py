@@ -6,7 +6,7 @@ import ipaddress
 import struct
 from pathlib import Path
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, neighbour, protocol
 from guest.observe.ctnetlink import GONE, Flow
@@ -53,7 +53,7 @@ def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, ackn
     ],
     variants={"family": FAMILIES},
 )
-def dccp(lab: Lab) -> Facts:
+def dccp(lab: Lab) -> FactDict:
     """Is DCCP tracked by its ports and states, or as a protocol without any?
 
     A DCCP handshake through the router, a second request from another port, an ack out of nowhere,
@@ -68,7 +68,7 @@ def dccp(lab: Lab) -> Facts:
         router.from_client(_dccp(client, server, 40000, 5001, 3, True)),
     ]
     flows = lab.flows()
-    facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else GONE)}
+    facts: FactDict = {"states": states, "entry": _entry(flows[0] if flows else GONE)}
     router.from_client(_dccp(client, server, 40001, 5001, 0, False))
     facts["two_ports"] = len(lab.flows())
     facts["stray"] = router.from_client(_dccp(neighbour(client, 3), server, 40000, 5001, 3, True))
@@ -93,7 +93,7 @@ def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int =
     ],
     variants={"family": FAMILIES},
 )
-def udplite(lab: Lab) -> Facts:
+def udplite(lab: Lab) -> FactDict:
     """Is UDP-Lite tracked by its ports, or as a protocol without any?
 
     Datagrams with a right and a wrong checksum through the router; then, with the check off, a
@@ -103,7 +103,7 @@ def udplite(lab: Lab) -> Facts:
     """
     router = lab.router()
     client, server = lab.client, lab.server
-    facts: Facts = {
+    facts: FactDict = {
         "right_checksum": router.from_client(_udplite(neighbour(client, 3), server, 40000, 5001)),
         "wrong_checksum": router.from_client(
             _udplite(neighbour(client, 4), server, 40000, 5001, wrong=0x5555)
@@ -146,7 +146,7 @@ def _gre(source: str, destination: str, key: int, call: int = 0) -> Packet:
     ],
     invariants=[Invariant("keys do not tell flows apart", lambda facts, variant: facts["flows"] == 1)],
 )
-def gre_generic(lab: Lab) -> Facts:
+def gre_generic(lab: Lab) -> FactDict:
     """Are GRE tunnels between the same two hosts told apart?
 
     GRE with two keys and PPTP's GRE with two call ids, without a PPTP control connection; then two
@@ -160,7 +160,7 @@ def gre_generic(lab: Lab) -> Facts:
         router.from_client(_gre(_CLIENT, _SERVER, 2)),
     ]
     flows = lab.flows()
-    facts: Facts = {"states": states, "entry": _entry(flows[0] if flows else GONE), "flows": len(flows)}
+    facts: FactDict = {"states": states, "entry": _entry(flows[0] if flows else GONE), "flows": len(flows)}
     facts["pptp"] = router.from_client(_gre("10.0.1.3", _SERVER, 0, call=7))
     router.from_client(_gre("10.0.1.3", _SERVER, 0, call=8))
     facts["pptp_flows"] = len(lab.flows()) - facts["flows"]
@@ -185,7 +185,7 @@ def gre_generic(lab: Lab) -> Facts:
         Fact("insert_failed", int, "flows the statistics count as not insertable"),
     ],
 )
-def unknown_protocol(lab: Lab) -> Facts:
+def unknown_protocol(lab: Lab) -> FactDict:
     """What does connection tracking do with protocols it does not know?
 
     ESP (50), AH (51), OSPF (89), PIM (103), L2TP (115) and 253, which is for experiments. Between

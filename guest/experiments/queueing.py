@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, Facts, experiment
+from guest.catalogue import Fact, FactDict, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, protocol, tcp, udp
 from guest.lab.tun import Tun
@@ -37,7 +37,7 @@ _DNAT = "ip daddr 10.0.2.2 dnat to numgen inc mod 2 map { 0 : 10.0.2.2, 1 : 10.0
     variants={"nat": ("none", "dnat")},
     modules=("nft_queue", "nfnetlink_queue", "nft_numgen"),
 )
-def nfqueue_clash(lab: Lab) -> Facts:
+def nfqueue_clash(lab: Lab) -> FactDict:
     """Are two first packets of one flow, released together, both delivered, or is one dropped?
 
     Two identical packets wait in an NFQUEUE in FORWARD, each with an unconfirmed entry of its own;
@@ -46,7 +46,7 @@ def nfqueue_clash(lab: Lab) -> Facts:
     AAAA at once over one socket: the five-second DNS delay.
     """
     names = ("forwarded", "flows", "clash_resolve", "insert_failed", "drop")
-    facts: Facts = {name: {} for name in names}
+    facts: FactDict = {name: {} for name in names}
     for name, first in _firsts().items():
         place = lab.new_namespace()
         router = place.router()

@@ -9,7 +9,7 @@ import struct
 import time
 from contextlib import ExitStack
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 
 _BATCH, _CLASHES, _SECONDS = 20, 3, 50.0
@@ -59,7 +59,7 @@ def _send_in_step(sockets: list[socket.socket]) -> None:
     seconds=90,
     cpus=2,
 )
-def udp_clash(lab: Lab) -> Facts:
+def udp_clash(lab: Lab) -> FactDict:
     """Is a datagram lost when two processors make the entry of one flow at the same time?
 
     Two processes on two processors send one datagram each over one socket, in step, to port 53:
@@ -93,5 +93,5 @@ def udp_clash(lab: Lab) -> Facts:
         "lost": sent - len(left),
         **{name: statistics[name] for name in ("clash_resolve", "insert_failed")},
     }
-    facts: Facts = {name: "some" if number else "none" for name, number in numbers.items()}
+    facts: FactDict = {name: "some" if number else "none" for name, number in numbers.items()}
     return facts | {"backends": len({data[16:20] for data in left})}

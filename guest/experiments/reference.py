@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, udp
 
@@ -21,7 +21,7 @@ from guest.lab.packets import endpoint, neighbour, udp
     ],
     variants={"frontend": IPTABLES, "scope": SCOPES},
 )
-def policy_counters(lab: Lab) -> Facts:
+def policy_counters(lab: Lab) -> FactDict:
     """Does a chain's policy counter count while the chain holds no rule?
 
     mangle PREROUTING, three UDP packets from outside per step, each step in a namespace of its own:
@@ -38,7 +38,7 @@ def policy_counters(lab: Lab) -> Facts:
         "rule": [rule],
         "rule_gone": [rule, gone],
     }
-    facts: Facts = {}
+    facts: FactDict = {}
     for name, commands in steps.items():
         place = lab.new_namespace()
         wire = place.host()
@@ -89,7 +89,7 @@ _REFERENCES: dict[str, str | None] = {
     ],
     variants={"family": FAMILIES, "frontend": IPTABLES},
 )
-def conntrack_on_reference(lab: Lab) -> Facts:
+def conntrack_on_reference(lab: Lab) -> FactDict:
     """Which rules switch connection tracking on in a network namespace?
 
     Each fact is the number of flows after one UDP packet from outside, in a fresh namespace that
@@ -98,7 +98,7 @@ def conntrack_on_reference(lab: Lab) -> Facts:
     """
     datagram = udp(endpoint(lab.distant, 1), endpoint(lab.local, 53))
     elsewhere = neighbour(lab.distant, 9)
-    facts: Facts = {}
+    facts: FactDict = {}
     for name, rules in _REFERENCES.items():
         place = lab.new_namespace()
         wire = place.host()
@@ -147,7 +147,7 @@ _HOOKS = """
     ],
     variants={"frontend": IPTABLES},
 )
-def raw_socket_loopback(lab: Lab) -> Facts:
+def raw_socket_loopback(lab: Lab) -> FactDict:
     """Do packets injected on loopback take the way of received ones?
 
     Three UDP packets each: through a tun, through an IP raw socket (`SOCK_RAW`, header included) to
@@ -157,7 +157,7 @@ def raw_socket_loopback(lab: Lab) -> Facts:
     """
     wire = lab.host()
     lab.iptables(_HOOKS)
-    facts: Facts = {"flows": {}}
+    facts: FactDict = {"flows": {}}
     before = dict.fromkeys(("output", "prerouting", "new", "input"), 0)
     flows = 0
 

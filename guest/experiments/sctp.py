@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet
 from guest.lab.router import Router
@@ -76,7 +76,7 @@ def _established(lab: Lab) -> _Association:
         Fact("lone_data", str, "conntrack state of data on an association the router does not know"),
     ],
 )
-def sctp_states(lab: Lab) -> Facts:
+def sctp_states(lab: Lab) -> FactDict:
     """Through which states and timeouts does an SCTP entry go?
 
     INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, DATA, SACK, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE;
@@ -114,7 +114,7 @@ def sctp_states(lab: Lab) -> Facts:
         for name, who, chunk, tag in script
     ]
     data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
-    facts: Facts = {"ladder": ladder}
+    facts: FactDict = {"ladder": ladder}
     lab.conntrack.flush()
     facts["lone_data"] = association.send("client", data)
     wrong = bytearray(
@@ -147,7 +147,7 @@ def sctp_states(lab: Lab) -> Facts:
         Fact("assured", bool, "whether the entry is assured after the data"),
     ],
 )
-def sctp_heartbeat(lab: Lab) -> Facts:
+def sctp_heartbeat(lab: Lab) -> FactDict:
     """Does a heartbeat open a secondary path through the router?
 
     A multihomed association uses its second path only with heartbeats, later with data; the router
@@ -156,7 +156,7 @@ def sctp_heartbeat(lab: Lab) -> Facts:
     from scapy.layers.sctp import SCTPChunkData, SCTPChunkHeartbeatAck, SCTPChunkHeartbeatReq
 
     association = _Association(lab, lab.router())
-    facts: Facts = {}
+    facts: FactDict = {}
     steps: list[tuple[str, str, Any]] = [
         ("alone", "client", SCTPChunkHeartbeatReq()),
         ("answered", "server", SCTPChunkHeartbeatAck()),
@@ -193,7 +193,7 @@ def sctp_heartbeat(lab: Lab) -> Facts:
     ],
     variants={"by": ("client", "server"), "then": ("restart", "old-data")},
 )
-def sctp_init_collision(lab: Lab) -> Facts:
+def sctp_init_collision(lab: Lab) -> FactDict:
     """Does an INIT on an established association leave the entry usable?
 
     An endpoint that restarted sends INIT with a new tag, and the association begins anew; or a
@@ -204,7 +204,7 @@ def sctp_init_collision(lab: Lab) -> Facts:
 
     association = _established(lab)
     opener, other = ("client", "server") if lab.variant["by"] == "client" else ("server", "client")
-    facts: Facts = {
+    facts: FactDict = {
         "init": association.send(opener, _init(0x3333), 0),
         "between": association.rung(),
         "rest": [],
@@ -233,7 +233,7 @@ def sctp_init_collision(lab: Lab) -> Facts:
         Fact("old_data", list, "conntrack states of data of the association, from either side, after that"),
     ],
 )
-def sctp_stale_init(lab: Lab) -> Facts:
+def sctp_stale_init(lab: Lab) -> FactDict:
     """Does a delayed duplicate of the first INIT, and its answer, break an established association?
 
     The server answers the duplicate with an INIT ACK as RFC 9260 (5.2.2) demands, with a tag that
@@ -244,7 +244,7 @@ def sctp_stale_init(lab: Lab) -> Facts:
 
     association = _established(lab)
     data = SCTPChunkData(data=b"data", tsn=1, beginning=1, ending=1)
-    facts: Facts = {"init": association.send("client", _init(_CLIENT_TAG), 0)}
+    facts: FactDict = {"init": association.send("client", _init(_CLIENT_TAG), 0)}
     facts["answer"] = association.send("server", _init(0x5555, acknowledge=True))
     return facts | {"old_data": [association.send("client", data), association.send("server", data)]}
 
@@ -255,7 +255,7 @@ def sctp_stale_init(lab: Lab) -> Facts:
         Fact("data", list, "conntrack states of data from either side, afterwards"),
     ],
 )
-def sctp_crossing_init(lab: Lab) -> Facts:
+def sctp_crossing_init(lab: Lab) -> FactDict:
     """Do two INITs that cross each other end in one association whose data pass?
 
     Both ends begin at once (RFC 9260, 5.2.1). The client answers the server's INIT, the cookie goes

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
@@ -34,7 +34,7 @@ _TRIES = 6
 _VARIANTS = {"frontend": IPTABLES, "scope": SCOPES}
 
 
-def _counted(place: Namespace, wire: Tun) -> Facts:
+def _counted(place: Namespace, wire: Tun) -> FactDict:
     flows = place.flows()
     counters = place.counters()
     return {
@@ -79,7 +79,7 @@ def _ten_syns(lab: Lab) -> list[bytes]:
     ],
     variants={"family": FAMILIES, **_VARIANTS},
 )
-def baseline(lab: Lab) -> Facts:
+def baseline(lab: Lab) -> FactDict:
     """Do ten SYNs to a port nobody listens on make ten flows?
 
     Ten SYNs from 198.18.0.2 (2001:db8:18::2), source ports 10000 to 10009, arrive for 192.0.2.1:80
@@ -125,7 +125,7 @@ def baseline(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES, **_VARIANTS},
 )
-def table_full(lab: Lab) -> Facts:
+def table_full(lab: Lab) -> FactDict:
     """Where and how are packets lost when the table is full?
 
     As `baseline`, with nf_conntrack_max at 7. The limit is set in the guest's initial namespace,
@@ -135,7 +135,7 @@ def table_full(lab: Lab) -> Facts:
     """
     own = lab.try_sysctl(sysctls.MAX, 7)
     lab.root.sysctl(sysctls.MAX, 7)
-    facts: Facts = {}
+    facts: FactDict = {}
     for place in _undisturbed(lab):
         earlier = len(lab.root.dmesg())
         wire = place.host()
@@ -174,7 +174,7 @@ def table_full(lab: Lab) -> Facts:
     ],
     variants={"table": ("room", "full"), **_VARIANTS},
 )
-def syn_flood_listener(lab: Lab) -> Facts:
+def syn_flood_listener(lab: Lab) -> FactDict:
     """What does a SYN flood against a listening socket leave, with room in the table and without?
 
     The flood of `baseline` against a socket that listens on 192.0.2.1:80 with a backlog of 4, SYN
@@ -184,7 +184,7 @@ def syn_flood_listener(lab: Lab) -> Facts:
     """
     if lab.variant["table"] == "full":
         lab.root.sysctl(sysctls.MAX, 7)
-    facts: Facts = {}
+    facts: FactDict = {}
     for place in _undisturbed(lab):
         wire = place.host()
         place.iptables(_RULES.format(drop=""))

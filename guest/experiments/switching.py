@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from guest.catalogue import Fact, Facts, Invariant, experiment
+from guest.catalogue import Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import udp
 
@@ -28,7 +28,7 @@ from guest.lab.packets import udp
     ],
     variants={"frontend": ("legacy", "native")},
 )
-def tracking_off(lab: Lab) -> Facts:
+def tracking_off(lab: Lab) -> FactDict:
     """Does connection tracking end when the last rule that refers to it is deleted?
 
     A rule in PREROUTING, one datagram; the rule is deleted, and datagrams from further ports are
@@ -51,7 +51,7 @@ def tracking_off(lab: Lab) -> Facts:
 
     delete = add()
     wire = lab.host()
-    facts: Facts = {"tracked": new_flow(10000)}
+    facts: FactDict = {"tracked": new_flow(10000)}
     delete()
     ports = iter(range(10001, 20000))
     at_once = new_flow(next(ports)) == 0

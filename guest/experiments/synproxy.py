@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.catalogue import FRONTENDS, Fact, Facts, Invariant, experiment
+from guest.catalogue import FRONTENDS, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import parse, tcp, with_ports
@@ -88,7 +88,7 @@ def _handshake(router: Router, dport: int = 80) -> tuple[Any, Any, Any]:
     variants={"frontend": FRONTENDS},
     modules=_MODULES,
 )  # fmt: skip
-def synproxy_flood(lab: Lab) -> Facts:
+def synproxy_flood(lab: Lab) -> FactDict:
     """Does SYNPROXY keep a SYN flood out of the table and away from the server?
 
     SYNs are not tracked in PREROUTING and answered by SYNPROXY in FORWARD, tcp_loose is off: fifty
@@ -96,7 +96,7 @@ def synproxy_flood(lab: Lab) -> Facts:
     """
     router = _guarded(lab)
     router.client.send(*with_ports(tcp("10.0.1.3:1", "10.0.2.2:80"), range(41000, 41050)))
-    facts: Facts = {
+    facts: FactDict = {
         "answers": sum(str(parse(data)["TCP"].flags) == "SA" for data in router.client.read()),
         "forwarded": len(router.server.read()),
         "flood_flows": len(lab.flows()),
@@ -133,7 +133,7 @@ def synproxy_flood(lab: Lab) -> Facts:
     variants={"frontend": FRONTENDS},
     modules=_MODULES,
 )
-def synproxy_options(lab: Lab) -> Facts:
+def synproxy_options(lab: Lab) -> FactDict:
     """How does SYNPROXY rewrite options, sequence numbers and timestamps between client and server?
 
     A full handshake with MSS, SACK, timestamps and window scale on both sides, the router told
@@ -141,7 +141,7 @@ def synproxy_options(lab: Lab) -> Facts:
     """
     router = _guarded(lab)
     synack, syn, stamps = _handshake(router)
-    facts: Facts = {
+    facts: FactDict = {
         "to_client": _options(synack),
         "to_server": _options(syn),
         "same_sequence": syn["TCP"].seq == 1000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from guest.catalogue import SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
@@ -37,7 +37,7 @@ def _datagrams(count: int, first: int = 10000) -> list[bytes]:
     ],
     variants={"scope": SCOPES},
 )
-def namespace_limit(lab: Lab) -> Facts:
+def namespace_limit(lab: Lab) -> FactDict:
     """Can a namespace have a limit of its own, and does one full namespace starve another?
 
     nf_conntrack_max is set to 7 in the initial namespace. A child namespace tries to set its own to
@@ -46,7 +46,7 @@ def namespace_limit(lab: Lab) -> Facts:
     """
     write = lab.try_sysctl(sysctls.MAX, 3)
     lab.root.sysctl(sysctls.MAX, 7)
-    facts: Facts = {"write": write}
+    facts: FactDict = {"write": write}
     for name in ("first", "second"):
         place = lab.new_namespace()
         _tracking_host(place).send(*_datagrams(10))
@@ -62,13 +62,13 @@ def namespace_limit(lab: Lab) -> Facts:
         Fact("flows", dict, "per value: flows in a fresh namespace after 20 packets"),
     ],
 )
-def max_zero(lab: Lab) -> Facts:
+def max_zero(lab: Lab) -> FactDict:
     """Does nf_conntrack_max = 0 mean no limit or no room, and what does -1 mean?
 
     Written in the initial namespace, where the limit is 65536 before; then twenty UDP packets from
     twenty ports go to a fresh namespace.
     """
-    facts: Facts = {"write": {}, "read": {}, "flows": {}}
+    facts: FactDict = {"write": {}, "read": {}, "flows": {}}
     for value in ("0", "-1", "1"):
         lab.root.sysctl(sysctls.MAX, 65536)
         facts["write"][value] = int(lab.root.try_sysctl(sysctls.MAX, value) == "ok")
@@ -88,7 +88,7 @@ def max_zero(lab: Lab) -> Facts:
         Fact("child_write", str, "what the kernel says when a child namespace sets the number of buckets"),
     ],
 )
-def default_table_size(lab: Lab) -> Facts:
+def default_table_size(lab: Lab) -> FactDict:
     """How big is the table by default, and what becomes of a number of buckets that one asks for?
 
     Read in the initial namespace as booted, then written there: 1, 1000, 5000 and 70000. The
@@ -118,7 +118,7 @@ def default_table_size(lab: Lab) -> Facts:
     ],
     seconds=90,
 )
-def chain_toolong(lab: Lab) -> Facts:
+def chain_toolong(lab: Lab) -> FactDict:
     """Is there a limit on how long a chain of the hash table may become?
 
     512 buckets, a limit of 200000, 24000 UDP flows: 47 entries per bucket and direction on average,
@@ -168,7 +168,7 @@ def chain_toolong(lab: Lab) -> Facts:
     ],
     seconds=60,
 )
-def early_drop(lab: Lab) -> Facts:
+def early_drop(lab: Lab) -> FactDict:
     """Who is evicted when the table is full: nobody, old half-open connections, or assured ones?
 
     The limit is 200. 400 SYNs from 400 ports arrive: the second half finds no room, unless early
@@ -234,7 +234,7 @@ def early_drop(lab: Lab) -> Facts:
         Fact("entries_is", str, "what the column entries holds: the namespace's flows, or another number"),
     ],
 )
-def stat_columns(lab: Lab) -> Facts:
+def stat_columns(lab: Lab) -> FactDict:
     """Which statistics does the kernel keep, and which of them ever move?
 
     In one namespace: a new flow, a packet of the same flow, a packet with both SYN and FIN set
@@ -277,7 +277,7 @@ def stat_columns(lab: Lab) -> Facts:
     ],
     variants={"scope": SCOPES},
 )
-def sysctl_inventory(lab: Lab) -> Facts:
+def sysctl_inventory(lab: Lab) -> FactDict:
     """Which knobs of connection tracking exist, with which defaults, and which may a container set?
 
     Every nf_conntrack* file under /proc/sys/net/netfilter, in the initial and in a child namespace.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse
 from guest.lab.router import LOST, Peer, Router
@@ -39,7 +39,7 @@ def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
     ],
     variants={"family": FAMILIES},
 )
-def reuse_while_closing(lab: Lab) -> Facts:
+def reuse_while_closing(lab: Lab) -> FactDict:
     """Can a client use a port again whose former connection the server has not closed yet?
 
     A SYN comes from a port whose connection the server still has. It answers with a challenge ACK
@@ -48,7 +48,7 @@ def reuse_while_closing(lab: Lab) -> Facts:
     again until it gives up.
     """
     router = lab.router()
-    facts: Facts = {}
+    facts: FactDict = {}
     for name, port in (("half_closed", 40000), ("closed", 40001)):
         client, server = router.handshake(port)
         client.data(100)
@@ -110,7 +110,7 @@ def _answer(router: Router, server: Peer) -> list[str]:
     ],
     variants={"family": FAMILIES},
 )
-def flush_dnat(lab: Lab) -> Facts:
+def flush_dnat(lab: Lab) -> FactDict:
     """What becomes of a connection through DNAT when the table is flushed and the server speaks
     first?
 
@@ -120,7 +120,7 @@ def flush_dnat(lab: Lab) -> Facts:
     """
     mine, theirs = lab.client, lab.server
     service = neighbour(theirs, _SERVICE)
-    facts: Facts = {}
+    facts: FactDict = {}
     for first in ("client", "server"):
         place = lab.new_namespace()
         router = place.router()

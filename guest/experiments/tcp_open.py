@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 
 
@@ -21,7 +21,7 @@ from guest.lab.lab import Lab
     ],
     variants={"family": FAMILIES},
 )
-def simultaneous_open(lab: Lab) -> Facts:
+def simultaneous_open(lab: Lab) -> FactDict:
     """Does a simultaneous open (both sides send a SYN) make one good entry?
 
     RFC 9293, figure 8: two SYNs cross, each is answered with a SYN+ACK. Peers that punch holes
@@ -57,7 +57,7 @@ def simultaneous_open(lab: Lab) -> Facts:
     ],
     variants={"stale": ("near", "far-below", "far-above")},
 )
-def stale_synack(lab: Lab) -> Facts:
+def stale_synack(lab: Lab) -> FactDict:
     """Does an old SYN+ACK, and the client's reset of it, spoil a handshake?
 
     The client's SYN is answered by a SYN+ACK that acknowledges a SYN of long ago (an old duplicate,
@@ -71,7 +71,7 @@ def stale_synack(lab: Lab) -> Facts:
     client, server = router.tcp(seq=300_000, server_seq=500_000)
     stale = 250_001 if lab.variant["stale"] == "near" else 100_001
     client.syn()
-    facts: Facts = {
+    facts: FactDict = {
         "stale": server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale)
     }
     facts |= {"reset": client.rst(seq=stale), "entry": lab.state(client.endpoint)}
@@ -101,7 +101,7 @@ def stale_synack(lab: Lab) -> Facts:
         )
     ],
 )
-def window_scale_handshake(lab: Lab) -> Facts:
+def window_scale_handshake(lab: Lab) -> FactDict:
     """Does the router remember the window scales when a handshake does not go by the book?
 
     Both sides offer a scale of 7, so that their windows are 64240 << 7. The client's SYN is sent
@@ -126,7 +126,7 @@ def window_scale_handshake(lab: Lab) -> Facts:
     # Windows in segments with SYN are not scaled: only what is acknowledged later tells the real
     # ones.
     states += [client.ack(), client.data(100), server.data(100), client.ack()]
-    facts: Facts = {"handshake": states}
+    facts: FactDict = {"handshake": states}
     for name, sender, receiver in (("to_server", client, server), ("to_client", server, client)):
         facts[name] = "/".join(sorted({sender.data(1400) for _ in range(50)}))
         receiver.ack()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, FRONTENDS, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import parse
 
@@ -13,7 +13,7 @@ _STATE = Fact("state", str, "the entry's TCP state afterwards, or gone")
 _LIFETIME = Fact("lifetime", str, "which of the usual timeouts the entry is left with")
 
 
-def _after(lab: Lab, source: str) -> Facts:
+def _after(lab: Lab, source: str) -> FactDict:
     flow = lab.flow(source)
     return {"state": flow.state, "lifetime": flow.lifetime}
 
@@ -28,7 +28,7 @@ def _after(lab: Lab, source: str) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def syn_then_bogus_rst(lab: Lab) -> Facts:
+def syn_then_bogus_rst(lab: Lab) -> FactDict:
     """Can a blind attacker's SYN and RST from one side end an established connection's entry?
 
     An established connection through a router, 100 bytes acknowledged. Then, from the client's
@@ -67,7 +67,7 @@ def syn_then_bogus_rst(lab: Lab) -> Facts:
         ),
     ],
 )
-def inwindow_rst(lab: Lab) -> Facts:
+def inwindow_rst(lab: Lab) -> FactDict:
     """Does a reset inside the window, but not at the exact sequence number, close the entry?
 
     An established connection through a router, data acknowledged both ways. The server sends a RST
@@ -80,7 +80,7 @@ def inwindow_rst(lab: Lab) -> Facts:
     router = lab.router()
     offset = {"exact": 0, "inside": 500, "outside": 1_000_000}[lab.variant["offset"]]
 
-    def reset(port: int) -> tuple[str, Facts]:
+    def reset(port: int) -> tuple[str, FactDict]:
         client, server = router.handshake(port)
         client.data(100)
         server.data(100)
@@ -101,7 +101,7 @@ def inwindow_rst(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def challenge_ack(lab: Lab) -> Facts:
+def challenge_ack(lab: Lab) -> FactDict:
     """Does the exact reset that follows a challenge ACK close the entry?
 
     RFC 5961: a reset inside the window but not exact (here 500 beyond) is answered with a challenge
@@ -132,7 +132,7 @@ def challenge_ack(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def rst_after_close(lab: Lab) -> Facts:
+def rst_after_close(lab: Lab) -> FactDict:
     """Do further resets keep a closed entry alive?
 
     An established connection is reset exactly, and the same reset comes again two seconds later,
@@ -142,7 +142,7 @@ def rst_after_close(lab: Lab) -> Facts:
     router = lab.router()
     lab.sysctl(_CLOSE, 100)
     client, server = router.handshake()
-    facts: Facts = {"first": server.rst()}
+    facts: FactDict = {"first": server.rst()}
 
     def left() -> int:
         return lab.flow(client.endpoint).timeout
@@ -164,7 +164,7 @@ def rst_after_close(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES, "entry": ("established", "closing")},
 )
-def rst_for_ignored_syn(lab: Lab) -> Facts:
+def rst_for_ignored_syn(lab: Lab) -> FactDict:
     """Does a server's reset that answers a SYN the router did not take over end the entry?
 
     On an entry (established, or with both FINs seen but the last ACK missing) the client sends a
@@ -201,7 +201,7 @@ def rst_for_ignored_syn(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def ignore_invalid_rst(lab: Lab) -> Facts:
+def ignore_invalid_rst(lab: Lab) -> FactDict:
     """Is there a knob that lets resets outside the window pass without being INVALID, and what does
     it do?
 
@@ -210,7 +210,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
     acknowledged number, and one a million beyond it.
     """
     router = lab.router()
-    facts: Facts = {"knob": "", "old": {}, "beyond": {}, "states": []}
+    facts: FactDict = {"knob": "", "old": {}, "beyond": {}, "states": []}
     for value in ("0", "1"):
         facts["knob"] = lab.try_sysctl(_IGNORE, value)
         if facts["knob"] != "ok" and value == "1":
@@ -234,7 +234,7 @@ def ignore_invalid_rst(lab: Lab) -> Facts:
     variants={"family": FAMILIES, "frontend": FRONTENDS},
     modules=("nft_reject_ipv4", "ipt_REJECT"),
 )
-def reject_reset(lab: Lab) -> Facts:
+def reject_reset(lab: Lab) -> FactDict:
     """Does rejecting with a TCP reset also end the entry of an established connection?
 
     An established connection, 100 bytes acknowledged; then a rule is inserted that rejects with
@@ -271,7 +271,7 @@ def reject_reset(lab: Lab) -> Facts:
         Invariant("the connection can go on", lambda facts, variant: facts["next_data"] == "ESTABLISHED")
     ],
 )
-def out_of_window_end(lab: Lab) -> Facts:
+def out_of_window_end(lab: Lab) -> FactDict:
     """Does an entry still live for days when both sides ended the connection in a way that the
     router took for INVALID?
 
@@ -285,7 +285,7 @@ def out_of_window_end(lab: Lab) -> Facts:
     client.data(100)
     server.ack()
     flags = {"fin": "FA", "rst": "R", "ack": "A"}[lab.variant["segment"]]
-    facts: Facts = {}
+    facts: FactDict = {}
     for name, peer in (("one_side", client), ("both_sides", server)):
         state = peer.send(flags, seq=peer.seq + 1_000_000)
         after = _after(lab, client.endpoint)

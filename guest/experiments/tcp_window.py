@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 
@@ -21,7 +21,7 @@ _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
     ],
     variants={"family": FAMILIES},
 )
-def delayed_segment(lab: Lab) -> Facts:
+def delayed_segment(lab: Lab) -> FactDict:
     """Is a segment that was delayed far behind the window INVALID?
 
     A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the
@@ -66,7 +66,7 @@ def delayed_segment(lab: Lab) -> Facts:
         ),
     ],
 )
-def window_overshoot(lab: Lab) -> Facts:
+def window_overshoot(lab: Lab) -> FactDict:
     """Is data beyond the announced window INVALID?
 
     The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes that begin 100
@@ -106,7 +106,7 @@ def window_overshoot(lab: Lab) -> Facts:
     invariants=[Invariant("255 is a value", lambda facts, variant: facts["write_255"] == "ok")],
     variants={"family": FAMILIES},
 )
-def max_retrans(lab: Lab) -> Facts:
+def max_retrans(lab: Lab) -> FactDict:
     """Which values does tcp_max_retrans take, and what does it do?
 
     The knob is written with 255, 256 and 300; then, at its default of 3, a client sends the same
@@ -116,7 +116,7 @@ def max_retrans(lab: Lab) -> Facts:
     """
     router = lab.router()
     lab.sysctl(_UNACKNOWLEDGED, 3600)
-    facts: Facts = {f"write_{value}": lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)}
+    facts: FactDict = {f"write_{value}": lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)}
     facts["read_back"] = lab.read_sysctl(_RETRANS)
     lab.sysctl(_RETRANS, 3)
     client, _ = router.handshake()
@@ -158,7 +158,7 @@ _PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
         )
     ],
 )
-def tcp_loose(lab: Lab) -> Facts:
+def tcp_loose(lab: Lab) -> FactDict:
     """Which segments pick up a connection that began before the router knew it?
 
     After a restart of the router or a flush of the table the first thing seen of a connection is
@@ -167,7 +167,7 @@ def tcp_loose(lab: Lab) -> Facts:
     """
     router = lab.router()
     lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
-    facts: Facts = {"entries": []}
+    facts: FactDict = {"entries": []}
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):
         client, server = router.tcp(port)
         facts[name] = [client.send(flags), server.data(100)]

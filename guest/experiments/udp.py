@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, Facts, experiment
+from guest.catalogue import FAMILIES, Fact, FactDict, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, parse, ports, udp
@@ -25,7 +25,7 @@ from guest.lab.router import LOST
     ],
     variants={"family": FAMILIES, "loose": ("0", "1")},
 )
-def flush_during_flow(lab: Lab) -> Facts:
+def flush_during_flow(lab: Lab) -> FactDict:
     """What happens to masqueraded connections when the table is flushed under them?
 
     Three masqueraded connections with data both ways; then `conntrack -F`. On the first the client
@@ -54,7 +54,7 @@ def flush_during_flow(lab: Lab) -> Facts:
     router.from_server(answer)
     lab.conntrack.flush()
     (client, _), (_, server) = peers
-    facts: Facts = {"state": client.data(100)}
+    facts: FactDict = {"state": client.data(100)}
     facts["kept"] = ("same" if ports(router.out[0])[0] == 40000 else "other") if router.out else "lost"
     facts["client_entry"] = lab.state(client.endpoint)
     server.data(100)
@@ -85,7 +85,7 @@ def flush_during_flow(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES, "nat": ("none", "elsewhere")},
 )
-def udp_crossing(lab: Lab) -> Facts:
+def udp_crossing(lab: Lab) -> FactDict:
     """Do the first packets of two UDP peers that cross each other on the way make one flow?
 
     Peers with fixed ports (WireGuard, IKE, games) may both begin at once. The client's first packet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FRONTENDS, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FRONTENDS, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
@@ -41,7 +41,7 @@ _IPTABLES = {
     ],
     variants={"frontend": FRONTENDS, "scope": SCOPES},
 )
-def header_rewrite(lab: Lab) -> Facts:
+def header_rewrite(lab: Lab) -> FactDict:
     """Which rules that change packets may a user load in a namespace of their own?
 
     One rule at a time in mangle FORWARD (nft: a forward chain): DSCP, TTL, TOS, ECN, MSS, addresses
@@ -95,7 +95,7 @@ def _iptables(lab: Lab, words: str) -> str:
     ],
     variants={"scope": SCOPES},
 )
-def nfqueue_rewrite(lab: Lab) -> Facts:
+def nfqueue_rewrite(lab: Lab) -> FactDict:
     """May the program behind an NFQUEUE change packets?
 
     UDP packets wait in FORWARD for a verdict, which comes alone, with the packet as it was, with
@@ -106,7 +106,7 @@ def nfqueue_rewrite(lab: Lab) -> Facts:
     lab.chain("forward filter", "queue num 0")
     queue = lab.queue()
     original = udp("10.0.1.2:40000", "10.0.2.2:53", b"payload")
-    facts: Facts = {}
+    facts: FactDict = {}
     for name in ("accepted", "same", "payload", "longer", "wrong_length", "ttl", "address"):
         router.from_client(original)
         (waiting,) = queue.waiting(1)

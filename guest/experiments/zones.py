@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, Facts, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, neighbour, ports, tcp, udp
 
@@ -36,7 +36,7 @@ _ZONED = """
     ],
     variants={"frontend": IPTABLES, "scope": SCOPES},
 )
-def zones_same_tuple(lab: Lab) -> Facts:
+def zones_same_tuple(lab: Lab) -> FactDict:
     """Can two tenants with the same addresses and ports be tracked apart?
 
     The same SYN, 198.18.0.2:10000 to 192.0.2.1:80, arrives through tun0 and through tun2: without
@@ -44,7 +44,7 @@ def zones_same_tuple(lab: Lab) -> Facts:
     in zone 0; there the second tenant's entry would be answered by the first's packets. Overlapping
     customer networks and containers rely on it.
     """
-    facts: Facts = {}
+    facts: FactDict = {}
     for name, one, two in (
         ("without", "", ""),
         ("zones", "--zone 1", "--zone 2"),
@@ -85,7 +85,7 @@ def zones_same_tuple(lab: Lab) -> Facts:
     ],
     variants={"family": FAMILIES},
 )
-def zones_nat(lab: Lab) -> Facts:
+def zones_nat(lab: Lab) -> FactDict:
     """Does masquerading keep the answers of two tenants with the same addresses apart?
 
     Both tenants, 10.0.1.2:40000 behind tun0 and behind tun2, send UDP to 10.0.2.2:53 and are
@@ -94,7 +94,7 @@ def zones_nat(lab: Lab) -> Facts:
     share a zone and their ports must differ. Marks are not used to route answers back, so a found
     answer leaves by the route to 10.0.1.0/24.
     """
-    facts: Facts = {}
+    facts: FactDict = {}
     answers = []
     for name, words in (("same_zone", "ct zone set"), ("orig_zone", "ct original zone set")):
         place = lab.new_namespace()

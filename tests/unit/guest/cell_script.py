@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from guest import cell, root
-from guest.catalogue import Experiment, Facts
+from guest.catalogue import Experiment, FactDict
 from guest.cell import Cells
 from guest.errors import Unsupported
 from guest.lab.lab import Lab
@@ -25,13 +25,13 @@ from guest.observe import kmsg
 SETTING = "/proc/sys/net/ipv4/ip_default_ttl"
 
 
-def answers(lab: Lab) -> Facts:
+def answers(lab: Lab) -> FactDict:
     print("this is not an answer")
     os.write(1, b'{"outcome": "forged"}\n')
     return {"number": 7, "pid": os.getpid(), "variant": dict(lab.variant)}
 
 
-def looks_around(lab: Lab) -> Facts:
+def looks_around(lab: Lab) -> FactDict:
     lab.sysctl("net/ipv4/ip_default_ttl", int(lab.read_sysctl("net/ipv4/ip_default_ttl")) + 1)
     return {
         "pid": os.getpid(),
@@ -43,40 +43,40 @@ def looks_around(lab: Lab) -> Facts:
     }
 
 
-def raises(lab: Lab) -> Facts:
+def raises(lab: Lab) -> FactDict:
     raise RuntimeError("a bug of ours")
 
 
-def refused(lab: Lab) -> Facts:
+def refused(lab: Lab) -> FactDict:
     raise Unsupported("the kernel's own words")
 
 
-def dies(lab: Lab) -> Facts:
+def dies(lab: Lab) -> FactDict:
     os._exit(9)
 
 
-def hangs(lab: Lab) -> Facts:
+def hangs(lab: Lab) -> FactDict:
     print("about to hang", flush=True)
     subprocess.Popen(["sleep", "977"], start_new_session=True)
     time.sleep(100)
     return {}
 
 
-def prints_for_ever(lab: Lab) -> Facts:
+def prints_for_ever(lab: Lab) -> FactDict:
     while True:
         os.write(1, b"x" * 4096)
 
 
-def answers_too_much(lab: Lab) -> Facts:
+def answers_too_much(lab: Lab) -> FactDict:
     return {"text": "x" * (cell._MOST_ANSWER + 1)}
 
 
-def leaves_a_process(lab: Lab) -> Facts:
+def leaves_a_process(lab: Lab) -> FactDict:
     subprocess.Popen(["sleep", "978"], start_new_session=True)
     return {}
 
 
-def asks_root(lab: Lab) -> Facts:
+def asks_root(lab: Lab) -> FactDict:
     lab.root.write(SETTING, 33)
     inside = lab.root.read(SETTING).strip()
     return {
@@ -86,12 +86,12 @@ def asks_root(lab: Lab) -> Facts:
     }
 
 
-def sets_a_missing_sysctl(lab: Lab) -> Facts:
+def sets_a_missing_sysctl(lab: Lab) -> FactDict:
     lab.root.sysctl("net/netfilter/no_such_knob", 1)
     return {"set": True}
 
 
-def floods_root(lab: Lab) -> Facts:
+def floods_root(lab: Lab) -> FactDict:
     channel = lab.root._stream
     channel.write(b'{"do": "answer", "arguments": []}\nnonsense\n[1]\n')
     channel.flush()

@@ -4,10 +4,13 @@ import inspect
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Annotated, cast
 
 import pytest
 
 from guest import catalogue
+from guest.lab.lab import Lab
 from tests.support.project import ROOT
 
 EXPERIMENTS = catalogue.load()
@@ -57,7 +60,7 @@ def test_combinations_multiply_variants() -> None:
 
 
 def test_a_name_belongs_to_one_module() -> None:
-    def baseline(lab: object) -> catalogue.Facts:
+    def baseline(lab: object) -> catalogue.FactDict:
         """Is this name taken?"""
         return {}
 
@@ -65,8 +68,92 @@ def test_a_name_belongs_to_one_module() -> None:
         catalogue.experiment(facts=[])(baseline)
 
 
+class Counted(catalogue.Facts):
+    flows: Annotated[int, "flows in the table"]
+    states: Annotated[list[str], "the state of each"]
+
+
+def how_many(lab: Lab) -> Counted:
+    """How many flows are there?"""
+    return Counted(flows=1, states=["NEW"])
+
+
+@pytest.fixture
+def how_many_declared() -> Iterator[catalogue.Declared[Counted]]:
+    yield catalogue.experiment(variants={"room": ("none", "some")})(how_many)
+    del catalogue._found["how-many"]
+
+
+def test_facts_of_a_class_are_declared_by_its_annotations() -> None:
+    assert Counted.declared == (
+        catalogue.Fact("flows", int, "flows in the table"),
+        catalogue.Fact("states", list, "the state of each"),
+    )
+
+
+def test_a_class_of_facts_inherits_those_of_its_base() -> None:
+    class Full(Counted):
+        drop: Annotated[dict[str, int], "packets dropped, by where"]
+
+    assert [(fact.name, fact.type) for fact in Full.declared] == [
+        ("flows", int),
+        ("states", list),
+        ("drop", dict),
+    ]
+
+
+def test_a_misspelled_or_missing_fact_is_an_error() -> None:
+    # mypy finds both too: if it did not, these comments would be its error.
+    with pytest.raises(TypeError, match="Counted: missing or not declared: flosw, flows"):
+        Counted(flosw=1, states=[])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="states"):
+        Counted(flows=1)  # type: ignore[call-arg]
+
+
+def test_a_misspelled_fact_that_is_read_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="flosw"):
+        _ = Counted(flows=1, states=[]).flosw  # type: ignore[attr-defined]
+
+
+def test_an_annotation_that_is_no_fact_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Wrong\.flows: a fact is annotated with"):
+
+        class Wrong(catalogue.Facts):
+            flows: int
+
+
+def test_an_experiment_with_a_class_of_facts_runs_to_a_dict(
+    how_many_declared: catalogue.Declared[Counted],
+) -> None:
+    found = catalogue._found["how-many"]
+    assert found.facts == Counted.declared
+    assert found.run(cast(Lab, None)) == {"flows": 1, "states": ["NEW"]}
+    assert how_many_declared(cast(Lab, None)).flows == 1
+
+
+def test_an_invariant_of_a_class_of_facts_applies_to_the_variants_it_names(
+    how_many_declared: catalogue.Declared[Counted],
+) -> None:
+    @how_many_declared.invariant("there is a flow", when={"room": "some"})
+    def _(facts: Counted) -> bool:
+        return facts.flows > 0
+
+    (invariant,) = catalogue._found["how-many"].invariants
+    none: catalogue.FactDict = {"flows": 0, "states": []}
+    assert [invariant.holds(none, {"room": room}) for room in ("none", "some")] == [True, False]
+
+
+def test_an_experiment_without_facts_is_refused() -> None:
+    def asks(lab: Lab) -> catalogue.FactDict:
+        """Is anything declared?"""
+        return {}
+
+    with pytest.raises(TypeError, match="asks: an experiment is annotated with the subclass of Facts"):
+        catalogue.experiment()(asks)  # type: ignore[type-var]
+
+
 def test_an_experiment_asks_a_question() -> None:
-    def silent(lab: object) -> catalogue.Facts:
+    def silent(lab: object) -> catalogue.FactDict:
         return {}
 
     assert inspect.getdoc(silent) is None
