@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from guest.catalogue import Fact, FactDict, experiment
+from typing import Annotated
+
+from guest.catalogue import Facts, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, protocol, tcp, udp
 from guest.lab.tun import Tun
@@ -26,18 +28,21 @@ def _firsts() -> dict[str, Packet]:
 _DNAT = "ip daddr 10.0.2.2 dnat to numgen inc mod 2 map { 0 : 10.0.2.2, 1 : 10.0.2.3 }"
 
 
+class NfqueueClash(Facts):
+    """Facts of `nfqueue-clash`."""
+
+    forwarded: Annotated[dict[str, int], "per protocol: how many of the two packets came out"]
+    flows: Annotated[dict[str, int], "per protocol: flows in the table afterwards"]
+    clash_resolve: Annotated[dict[str, int], "per protocol: clashes that the statistics call resolved"]
+    insert_failed: Annotated[dict[str, int], "per protocol: failed insertions"]
+    drop: Annotated[dict[str, int], "per protocol: packets dropped"]
+
+
 @experiment(
-    facts=[
-        Fact("forwarded", dict, "per protocol: how many of the two packets came out"),
-        Fact("flows", dict, "per protocol: flows in the table afterwards"),
-        Fact("clash_resolve", dict, "per protocol: clashes that the statistics call resolved"),
-        Fact("insert_failed", dict, "per protocol: failed insertions"),
-        Fact("drop", dict, "per protocol: packets dropped"),
-    ],
     variants={"nat": ("none", "dnat")},
     modules=("nft_queue", "nfnetlink_queue", "nft_numgen"),
 )
-def nfqueue_clash(lab: Lab) -> FactDict:
+def nfqueue_clash(lab: Lab) -> NfqueueClash:
     """Are two first packets of one flow, released together, both delivered, or is one dropped?
 
     Two identical packets wait in an NFQUEUE in FORWARD, each with an unconfirmed entry of its own;
@@ -46,7 +51,7 @@ def nfqueue_clash(lab: Lab) -> FactDict:
     AAAA at once over one socket: the five-second DNS delay.
     """
     names = ("forwarded", "flows", "clash_resolve", "insert_failed", "drop")
-    facts: FactDict = {name: {} for name in names}
+    found: dict[str, dict[str, int]] = {name: {} for name in names}
     for name, first in _firsts().items():
         place = lab.new_namespace()
         router = place.router()
@@ -66,9 +71,9 @@ def nfqueue_clash(lab: Lab) -> FactDict:
 
         lab.until(f"both {name} packets to come out", both, 1)
         statistics = place.statistics()
-        facts["forwarded"][name] = len(out)
-        facts["flows"][name] = len(place.flows())
+        found["forwarded"][name] = len(out)
+        found["flows"][name] = len(place.flows())
         for counter in names[2:]:
-            facts[counter][name] = statistics.get(counter, 0)
+            found[counter][name] = statistics.get(counter, 0)
         queue.close()
-    return facts
+    return NfqueueClash(**found)

@@ -7,8 +7,9 @@ import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from guest.catalogue import FAMILIES, IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, FactDict, Facts, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
@@ -23,18 +24,22 @@ _RULES = """
     *mangle
     -A PREROUTING -m comment --comment mangle
 """
-_COUNTED = (
-    Fact("packets", int, "SYNs that the tun handed to the kernel"),
-    Fact("flows", int, "flows in the table afterwards"),
-    Fact("flow_states", dict, "how many flows are in each TCP state"),
-    Fact("raw_packets", int, "packets counted in raw PREROUTING, before connection tracking"),
-    Fact("mangle_packets", int, "packets counted in mangle PREROUTING, after connection tracking"),
-)
 _TRIES = 6
 _VARIANTS = {"frontend": IPTABLES, "scope": SCOPES}
 
 
+class Counted(Facts):
+    """What each experiment here counts."""
+
+    packets: Annotated[int, "SYNs that the tun handed to the kernel"]
+    flows: Annotated[int, "flows in the table afterwards"]
+    flow_states: Annotated[dict[str, int], "how many flows are in each TCP state"]
+    raw_packets: Annotated[int, "packets counted in raw PREROUTING, before connection tracking"]
+    mangle_packets: Annotated[int, "packets counted in mangle PREROUTING, after connection tracking"]
+
+
 def _counted(place: Namespace, wire: Tun) -> FactDict:
+    """The facts of Counted, as arguments for it and for classes made from it."""
     flows = place.flows()
     counters = place.counters()
     return {
@@ -65,21 +70,8 @@ def _ten_syns(lab: Lab) -> list[bytes]:
     return with_ports(tcp(endpoint(lab.distant, 1), endpoint(lab.local, 80)), range(10000, 10010))
 
 
-@experiment(
-    facts=_COUNTED,
-    invariants=[
-        Invariant(
-            "ten SYNs are ten packets, ten flows in SYN_SENT, and are counted before and after connection"
-            " tracking",
-            lambda facts, variant: (
-                facts["packets"] == facts["flows"] == facts["raw_packets"] == facts["mangle_packets"] == 10
-                and facts["flow_states"] == {"SYN_SENT": 10}
-            ),
-        )
-    ],
-    variants={"family": FAMILIES, **_VARIANTS},
-)
-def baseline(lab: Lab) -> FactDict:
+@experiment(variants={"family": FAMILIES, **_VARIANTS})
+def baseline(lab: Lab) -> Counted:
     """Do ten SYNs to a port nobody listens on make ten flows?
 
     Ten SYNs from 198.18.0.2 (2001:db8:18::2), source ports 10000 to 10009, arrive for 192.0.2.1:80
@@ -90,42 +82,34 @@ def baseline(lab: Lab) -> FactDict:
     wire = lab.host()
     lab.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP"))
     wire.send(*_ten_syns(lab))
-    return _counted(lab, wire)
+    return Counted(**_counted(lab, wire))
 
 
-@experiment(
-    facts=[
-        *_COUNTED,
-        Fact(
-            "namespace_limit",
-            str,
-            "what the kernel says when the namespace sets nf_conntrack_max itself: ok or an errno",
-        ),
-        Fact("drop", int, "packets dropped for want of room, as the table's statistics count them"),
-        Fact("early_drop", int, "flows evicted to make room"),
-        Fact("insert_failed", int, "flows that could not be put into the table"),
-        Fact("dmesg", list, "what the kernel logged, each line once, numbers replaced by N"),
-        Fact(
-            "dmesg_lines",
-            int,
-            "how many lines the kernel logged about the full table, with its rate limit off",
-        ),
-    ],
-    invariants=[
-        Invariant(
-            "ten SYNs against a limit of seven leave seven flows; the other three are dropped between raw and"
-            " mangle",
-            lambda facts, variant: (
-                facts["packets"] == facts["raw_packets"] == 10
-                and facts["flows"] == facts["mangle_packets"] == 7
-                and facts["flow_states"] == {"SYN_SENT": 7}
-                and facts["drop"] == 3
-            ),
-        )
-    ],
-    variants={"family": FAMILIES, **_VARIANTS},
+@baseline.invariant(
+    "ten SYNs are ten packets, ten flows in SYN_SENT, and are counted before and after connection tracking"
 )
-def table_full(lab: Lab) -> FactDict:
+def _(facts: Counted) -> bool:
+    counts = (facts.packets, facts.flows, facts.raw_packets, facts.mangle_packets)
+    return set(counts) == {10} and facts.flow_states == {"SYN_SENT": 10}
+
+
+class TableFull(Counted):
+    """Facts of `table-full`."""
+
+    namespace_limit: Annotated[
+        str, "what the kernel says when the namespace sets nf_conntrack_max itself: ok or an errno"
+    ]
+    drop: Annotated[int, "packets dropped for want of room, as the table's statistics count them"]
+    early_drop: Annotated[int, "flows evicted to make room"]
+    insert_failed: Annotated[int, "flows that could not be put into the table"]
+    dmesg: Annotated[list[str], "what the kernel logged, each line once, numbers replaced by N"]
+    dmesg_lines: Annotated[
+        int, "how many lines the kernel logged about the full table, with its rate limit off"
+    ]
+
+
+@experiment(variants={"family": FAMILIES, **_VARIANTS})
+def table_full(lab: Lab) -> TableFull:
     """Where and how are packets lost when the table is full?
 
     As `baseline`, with nf_conntrack_max at 7. The limit is set in the guest's initial namespace,
@@ -135,7 +119,6 @@ def table_full(lab: Lab) -> FactDict:
     """
     own = lab.try_sysctl(sysctls.MAX, 7)
     lab.root.sysctl(sysctls.MAX, 7)
-    facts: FactDict = {}
     for place in _undisturbed(lab):
         earlier = len(lab.root.dmesg())
         wire = place.host()
@@ -143,38 +126,41 @@ def table_full(lab: Lab) -> FactDict:
         wire.send(*_ten_syns(lab))
         statistics = place.statistics()
         full = [line for line in lab.root.dmesg()[earlier:] if "table full" in line]
-        facts = _counted(place, wire) | {
-            "namespace_limit": own,
-            **{name: statistics[name] for name in ("drop", "early_drop", "insert_failed")},
-            "dmesg": sorted({re.sub(r"\d+", "N", line) for line in full}),
-            "dmesg_lines": len(full),
-        }
+        facts = TableFull(
+            **_counted(place, wire),
+            namespace_limit=own,
+            drop=statistics["drop"],
+            early_drop=statistics["early_drop"],
+            insert_failed=statistics["insert_failed"],
+            dmesg=sorted({re.sub(r"\d+", "N", line) for line in full}),
+            dmesg_lines=len(full),
+        )
     return facts
 
 
-@experiment(
-    facts=[
-        *_COUNTED,
-        Fact("synacks", int, "SYN+ACKs that came out of the tun"),
-        Fact("request_sockets", int, "half-open connections the listener holds"),
-        Fact("cookies", int, "SYN cookies sent"),
-        Fact("accepted", int, "1 if a connection waits to be accepted, else 0"),
-    ],
-    invariants=[
-        Invariant(
-            "every SYN that gets past connection tracking is answered, and none is accepted without its ACK",
-            lambda facts, variant: facts["synacks"] == facts["mangle_packets"] and facts["accepted"] == 0,
-        ),
-        Invariant(
-            "with room ten flows wait for the ACK, with a limit of seven seven",
-            lambda facts, variant: (
-                facts["flow_states"] == {"SYN_RECV": 10 if variant["table"] == "room" else 7}
-            ),
-        ),
-    ],
-    variants={"table": ("room", "full"), **_VARIANTS},
+@table_full.invariant(
+    "ten SYNs against a limit of seven leave seven flows; the other three are dropped between raw and mangle"
 )
-def syn_flood_listener(lab: Lab) -> FactDict:
+def _(facts: TableFull) -> bool:
+    return (
+        facts.packets == facts.raw_packets == 10
+        and facts.flows == facts.mangle_packets == 7
+        and facts.flow_states == {"SYN_SENT": 7}
+        and facts.drop == 3
+    )
+
+
+class SynFloodListener(Counted):
+    """Facts of `syn-flood-listener`."""
+
+    synacks: Annotated[int, "SYN+ACKs that came out of the tun"]
+    request_sockets: Annotated[int, "half-open connections the listener holds"]
+    cookies: Annotated[int, "SYN cookies sent"]
+    accepted: Annotated[int, "1 if a connection waits to be accepted, else 0"]
+
+
+@experiment(variants={"table": ("room", "full"), **_VARIANTS})
+def syn_flood_listener(lab: Lab) -> SynFloodListener:
     """What does a SYN flood against a listening socket leave, with room in the table and without?
 
     The flood of `baseline` against a socket that listens on 192.0.2.1:80 with a backlog of 4, SYN
@@ -184,19 +170,36 @@ def syn_flood_listener(lab: Lab) -> FactDict:
     """
     if lab.variant["table"] == "full":
         lab.root.sysctl(sysctls.MAX, 7)
-    facts: FactDict = {}
     for place in _undisturbed(lab):
         wire = place.host()
         place.iptables(_RULES.format(drop=""))
         with place.inside(), socket.create_server(("192.0.2.1", 80), backlog=4) as listener:
             wire.send(*_ten_syns(lab))
             answers = [parse(data) for data in wire.read()]
-            facts = _counted(place, wire) | {
-                "synacks": sum(answer["TCP"].flags == "SA" for answer in answers),
-                "request_sockets": sum(
+            facts = SynFloodListener(
+                **_counted(place, wire),
+                synacks=sum(answer["TCP"].flags == "SA" for answer in answers),
+                request_sockets=sum(
                     line.split()[3] == "03" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
                 ),
-                "cookies": place.netstat()["SyncookiesSent"],
-                "accepted": len(select.select([listener], [], [], 0)[0]),
-            }
+                cookies=place.netstat()["SyncookiesSent"],
+                accepted=len(select.select([listener], [], [], 0)[0]),
+            )
     return facts
+
+
+@syn_flood_listener.invariant(
+    "every SYN that gets past connection tracking is answered, and none is accepted without its ACK"
+)
+def _(facts: SynFloodListener) -> bool:
+    return facts.synacks == facts.mangle_packets and facts.accepted == 0
+
+
+@syn_flood_listener.invariant("with room ten flows wait for the ACK", when={"table": "room"})
+def _(facts: SynFloodListener) -> bool:
+    return facts.flow_states == {"SYN_RECV": 10}
+
+
+@syn_flood_listener.invariant("with a limit of seven, seven flows wait for the ACK", when={"table": "full"})
+def _(facts: SynFloodListener) -> bool:
+    return facts.flow_states == {"SYN_RECV": 7}

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
-from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
+from guest.catalogue import FAMILIES, Facts, experiment
 from guest.lab.lab import Lab
+from guest.lab.namespace import Namespace
 from guest.lab.packets import endpoint, neighbour, parse
 from guest.lab.router import LOST, Peer, Router
 
@@ -23,23 +25,22 @@ def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
     return [f"{name}: {step()}, {lab.state(source)}" for name, step in steps]
 
 
-@experiment(
-    facts=[
-        Fact(
-            "half_closed",
-            list,
-            "per segment, the router having seen the client's FIN only: its conntrack state and the entry's"
-            " afterwards",
-        ),
-        Fact(
-            "closed",
-            list,
-            "the same, the router having seen both FINs and the last ACK, which the server did not get",
-        ),
-    ],
-    variants={"family": FAMILIES},
-)
-def reuse_while_closing(lab: Lab) -> FactDict:
+class ReuseWhileClosing(Facts):
+    """Facts of `reuse-while-closing`."""
+
+    half_closed: Annotated[
+        list[str],
+        "per segment, the router having seen the client's FIN only: its conntrack state and the entry's"
+        " afterwards",
+    ]
+    closed: Annotated[
+        list[str],
+        "the same, the router having seen both FINs and the last ACK, which the server did not get",
+    ]
+
+
+@experiment(variants={"family": FAMILIES})
+def reuse_while_closing(lab: Lab) -> ReuseWhileClosing:
     """Can a client use a port again whose former connection the server has not closed yet?
 
     A SYN comes from a port whose connection the server still has. It answers with a challenge ACK
@@ -48,13 +49,13 @@ def reuse_while_closing(lab: Lab) -> FactDict:
     again until it gives up.
     """
     router = lab.router()
-    facts: FactDict = {}
-    for name, port in (("half_closed", 40000), ("closed", 40001)):
+
+    def again(port: int, *, closed: bool) -> list[str]:
         client, server = router.handshake(port)
         client.data(100)
         server.ack()
         client.fin()
-        if name == "closed":
+        if closed:
             server.fin()
             client.ack()
         else:
@@ -67,8 +68,9 @@ def reuse_while_closing(lab: Lab) -> FactDict:
             ("SYN again", partial(client.syn, seq=new)),
             ("SYN+ACK", partial(server.send, "SA", seq=700_000, ack=new + 1)),
         ]
-        facts[name] = _steps(lab, client.endpoint, steps)
-    return facts
+        return _steps(lab, client.endpoint, steps)
+
+    return ReuseWhileClosing(half_closed=again(40000, closed=False), closed=again(40001, closed=True))
 
 
 def _answer(router: Router, server: Peer) -> list[str]:
@@ -81,36 +83,27 @@ def _answer(router: Router, server: Peer) -> list[str]:
     return [state, names[parse(router.out[0]).src] if router.out else LOST]
 
 
-@experiment(
-    facts=[
-        Fact(
-            "client_first",
-            list,
-            "the client speaks first: conntrack state of its segment, of the server's, source address the"
-            " client sees",
-        ),
-        Fact(
-            "server_first",
-            list,
-            "the server speaks first: conntrack state of its segment, source address the client sees",
-        ),
-        Fact(
-            "then_client",
-            list,
-            "conntrack state of the client's segment after that, of the server's next, source address the"
-            " client sees",
-        ),
-        Fact("flows", int, "entries at the end, where the server had spoken first"),
-    ],
-    invariants=[
-        Invariant(
-            "a client that speaks first restores the translation",
-            lambda facts, variant: facts["client_first"] == ["NEW", "ESTABLISHED", "the service's"],
-        )
-    ],
-    variants={"family": FAMILIES},
-)
-def flush_dnat(lab: Lab) -> FactDict:
+class FlushDnat(Facts):
+    """Facts of `flush-dnat`."""
+
+    client_first: Annotated[
+        list[str],
+        "the client speaks first: conntrack state of its segment, of the server's, source address the"
+        " client sees",
+    ]
+    server_first: Annotated[
+        list[str], "the server speaks first: conntrack state of its segment, source address the client sees"
+    ]
+    then_client: Annotated[
+        list[str],
+        "conntrack state of the client's segment after that, of the server's next, source address the"
+        " client sees",
+    ]
+    flows: Annotated[int, "entries at the end, where the server had spoken first"]
+
+
+@experiment(variants={"family": FAMILIES})
+def flush_dnat(lab: Lab) -> FlushDnat:
     """What becomes of a connection through DNAT when the table is flushed and the server speaks
     first?
 
@@ -120,8 +113,8 @@ def flush_dnat(lab: Lab) -> FactDict:
     """
     mine, theirs = lab.client, lab.server
     service = neighbour(theirs, _SERVICE)
-    facts: FactDict = {}
-    for first in ("client", "server"):
+
+    def flushed() -> tuple[Namespace, Router, Peer, Peer]:
         place = lab.new_namespace()
         router = place.router()
         place.chain("prerouting nat", f"{lab.ip} daddr {service} dnat to {theirs}")
@@ -131,10 +124,19 @@ def flush_dnat(lab: Lab) -> FactDict:
         server.synack()
         client.ack()
         place.conntrack.flush()
-        if first == "client":
-            facts["client_first"] = [client.data(100), *_answer(router, server)]
-        else:
-            facts["server_first"] = _answer(router, server)
-            facts["then_client"] = [client.data(100), *_answer(router, server)]
-            facts["flows"] = len(place.flows())
-    return facts
+        return place, router, client, server
+
+    _, router, client, server = flushed()
+    client_first = [client.data(100), *_answer(router, server)]
+    place, router, client, server = flushed()
+    return FlushDnat(
+        client_first=client_first,
+        server_first=_answer(router, server),
+        then_client=[client.data(100), *_answer(router, server)],
+        flows=len(place.flows()),
+    )
+
+
+@flush_dnat.invariant("a client that speaks first restores the translation")
+def _(facts: FlushDnat) -> bool:
+    return facts.client_first == ["NEW", "ESTABLISHED", "the service's"]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
+from typing import Annotated
+
+from guest.catalogue import FAMILIES, Facts, experiment
 from guest.lab.lab import Lab
+from guest.lab.router import Peer
 
 
-@experiment(
-    facts=[
-        Fact("states", list, "conntrack state of the two SYNs, the two SYN+ACKs, and data each way"),
-        Fact("between", str, "the entry's TCP state after the two SYNs"),
-        Fact("state", str, "the entry's TCP state at the end"),
-        Fact("assured", bool, "whether the entry is assured at the end"),
-    ],
-    invariants=[
-        Invariant(
-            "a simultaneous open establishes without an INVALID segment",
-            lambda facts, variant: facts["state"] == "ESTABLISHED" and "INVALID" not in facts["states"],
-        )
-    ],
-    variants={"family": FAMILIES},
-)
-def simultaneous_open(lab: Lab) -> FactDict:
+class SimultaneousOpen(Facts):
+    """Facts of `simultaneous-open`."""
+
+    states: Annotated[list[str], "conntrack state of the two SYNs, the two SYN+ACKs, and data each way"]
+    between: Annotated[str, "the entry's TCP state after the two SYNs"]
+    state: Annotated[str, "the entry's TCP state at the end"]
+    assured: Annotated[bool, "whether the entry is assured at the end"]
+
+
+@experiment(variants={"family": FAMILIES})
+def simultaneous_open(lab: Lab) -> SimultaneousOpen:
     """Does a simultaneous open (both sides send a SYN) make one good entry?
 
     RFC 9293, figure 8: two SYNs cross, each is answered with a SYN+ACK. Peers that punch holes
@@ -39,25 +37,26 @@ def simultaneous_open(lab: Lab) -> FactDict:
         server.data(100),
     ]
     flow = lab.flow(client.endpoint)
-    return {
-        "states": states,
-        "between": between,
-        "state": flow.state,
-        "assured": flow.assured,
-    }
+    return SimultaneousOpen(states=states, between=between, state=flow.state, assured=flow.assured)
 
 
-@experiment(
-    facts=[
-        Fact("stale", str, "conntrack state of a SYN+ACK that acknowledges another SYN"),
-        Fact("reset", str, "conntrack state of the client's reset that answers it"),
-        Fact("entry", str, "the entry's TCP state after that reset"),
-        Fact("rest", list, "conntrack state of the SYN sent again, the right SYN+ACK, ACK and data"),
-        Fact("state", str, "the entry's TCP state at the end"),
-    ],
-    variants={"stale": ("near", "far-below", "far-above")},
-)
-def stale_synack(lab: Lab) -> FactDict:
+@simultaneous_open.invariant("a simultaneous open establishes without an INVALID segment")
+def _(facts: SimultaneousOpen) -> bool:
+    return facts.state == "ESTABLISHED" and "INVALID" not in facts.states
+
+
+class StaleSynack(Facts):
+    """Facts of `stale-synack`."""
+
+    stale: Annotated[str, "conntrack state of a SYN+ACK that acknowledges another SYN"]
+    reset: Annotated[str, "conntrack state of the client's reset that answers it"]
+    entry: Annotated[str, "the entry's TCP state after that reset"]
+    rest: Annotated[list[str], "conntrack state of the SYN sent again, the right SYN+ACK, ACK and data"]
+    state: Annotated[str, "the entry's TCP state at the end"]
+
+
+@experiment(variants={"stale": ("near", "far-below", "far-above")})
+def stale_synack(lab: Lab) -> StaleSynack:
     """Does an old SYN+ACK, and the client's reset of it, spoil a handshake?
 
     The client's SYN is answered by a SYN+ACK that acknowledges a SYN of long ago (an old duplicate,
@@ -71,37 +70,30 @@ def stale_synack(lab: Lab) -> FactDict:
     client, server = router.tcp(seq=300_000, server_seq=500_000)
     stale = 250_001 if lab.variant["stale"] == "near" else 100_001
     client.syn()
-    facts: FactDict = {
-        "stale": server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale)
-    }
-    facts |= {"reset": client.rst(seq=stale), "entry": lab.state(client.endpoint)}
-    facts["rest"] = [client.syn(seq=300_000), server.synack(), client.ack(), client.data(100)]
-    return facts | {"state": lab.state(client.endpoint)}
+    # Arguments are taken in their order, each after the packet of the one before it.
+    return StaleSynack(
+        stale=server.synack(seq=5000 if lab.variant["stale"] == "far-below" else 900_000, ack=stale),
+        reset=client.rst(seq=stale),
+        entry=lab.state(client.endpoint),
+        rest=[client.syn(seq=300_000), server.synack(), client.ack(), client.data(100)],
+        state=lab.state(client.endpoint),
+    )
 
 
-@experiment(
-    facts=[
-        Fact("handshake", list, "conntrack state of every segment of the handshake, in their order"),
-        Fact(
-            "to_server",
-            str,
-            "conntrack state of 70 000 bytes in flight from the client; both where it differs between"
-            " segments",
-        ),
-        Fact("to_client", str, "the same for 70 000 bytes in flight from the server"),
-        Fact("state", str, "the entry's TCP state at the end"),
-    ],
-    variants={"handshake": ("plain", "SYN-again", "SYN-again-unscaled", "new-SYN", "early-data")},
-    invariants=[
-        Invariant(
-            "after a plain handshake data within the scaled window is never INVALID",
-            lambda facts, variant: (
-                variant["handshake"] != "plain" or (facts["to_server"] == facts["to_client"] == "ESTABLISHED")
-            ),
-        )
-    ],
-)
-def window_scale_handshake(lab: Lab) -> FactDict:
+class WindowScaleHandshake(Facts):
+    """Facts of `window-scale-handshake`."""
+
+    handshake: Annotated[list[str], "conntrack state of every segment of the handshake, in their order"]
+    to_server: Annotated[
+        str,
+        "conntrack state of 70 000 bytes in flight from the client; both where it differs between segments",
+    ]
+    to_client: Annotated[str, "the same for 70 000 bytes in flight from the server"]
+    state: Annotated[str, "the entry's TCP state at the end"]
+
+
+@experiment(variants={"handshake": ("plain", "SYN-again", "SYN-again-unscaled", "new-SYN", "early-data")})
+def window_scale_handshake(lab: Lab) -> WindowScaleHandshake:
     """Does the router remember the window scales when a handshake does not go by the book?
 
     Both sides offer a scale of 7, so that their windows are 64240 << 7. The client's SYN is sent
@@ -126,8 +118,22 @@ def window_scale_handshake(lab: Lab) -> FactDict:
     # Windows in segments with SYN are not scaled: only what is acknowledged later tells the real
     # ones.
     states += [client.ack(), client.data(100), server.data(100), client.ack()]
-    facts: FactDict = {"handshake": states}
-    for name, sender, receiver in (("to_server", client, server), ("to_client", server, client)):
-        facts[name] = "/".join(sorted({sender.data(1400) for _ in range(50)}))
+
+    def in_flight(sender: Peer, receiver: Peer) -> str:
+        found = "/".join(sorted({sender.data(1400) for _ in range(50)}))
         receiver.ack()
-    return facts | {"state": lab.state(client.endpoint)}
+        return found
+
+    return WindowScaleHandshake(
+        handshake=states,
+        to_server=in_flight(client, server),
+        to_client=in_flight(server, client),
+        state=lab.state(client.endpoint),
+    )
+
+
+@window_scale_handshake.invariant(
+    "after a plain handshake data within the scaled window is never INVALID", when={"handshake": "plain"}
+)
+def _(facts: WindowScaleHandshake) -> bool:
+    return facts.to_server == facts.to_client == "ESTABLISHED"

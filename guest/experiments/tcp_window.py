@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, Fact, FactDict, Invariant, experiment
+from typing import Annotated
+
+from guest.catalogue import FAMILIES, Facts, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 
@@ -11,17 +13,16 @@ _UNACKNOWLEDGED = "net/netfilter/nf_conntrack_tcp_timeout_unacknowledged"
 _RETRANS = "net/netfilter/nf_conntrack_tcp_max_retrans"
 
 
-@experiment(
-    facts=[
-        Fact(
-            "segment", str, "conntrack state of the first segment, sent again after twenty were acknowledged"
-        ),
-        Fact("its_ack", str, "conntrack state of the receiver's answer to it"),
-        Fact("state", str, "the entry's TCP state afterwards"),
-    ],
-    variants={"family": FAMILIES},
-)
-def delayed_segment(lab: Lab) -> FactDict:
+class DelayedSegment(Facts):
+    """Facts of `delayed-segment`."""
+
+    segment: Annotated[str, "conntrack state of the first segment, sent again after twenty were acknowledged"]
+    its_ack: Annotated[str, "conntrack state of the receiver's answer to it"]
+    state: Annotated[str, "the entry's TCP state afterwards"]
+
+
+@experiment(variants={"family": FAMILIES})
+def delayed_segment(lab: Lab) -> DelayedSegment:
     """Is a segment that was delayed far behind the window INVALID?
 
     A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the
@@ -39,34 +40,22 @@ def delayed_segment(lab: Lab) -> FactDict:
         client.data(500)
         server.ack()
     segment = client.data(500, seq=first)
-    return {"segment": segment, "its_ack": server.ack(), "state": lab.state(client.endpoint)}
+    return DelayedSegment(segment=segment, its_ack=server.ack(), state=lab.state(client.endpoint))
 
 
-@experiment(
-    facts=[
-        Fact("inside", str, "conntrack state of data that fills the announced window"),
-        Fact("beyond_100", str, "conntrack state of data that begins 100 bytes beyond it"),
-        Fact("its_ack", str, "conntrack state of the receiver's ACK for that"),
-        Fact("beyond_100000", str, "conntrack state of data 100000 bytes beyond it"),
-        Fact(
-            "ack_beyond", str, "conntrack state of the receiver's ACK for data it was never seen to be sent"
-        ),
-        Fact("state", str, "the entry's TCP state afterwards"),
-    ],
-    variants={"family": FAMILIES, "liberal": ("0", "1")},
-    invariants=[
-        Invariant(
-            "data inside the window is never INVALID", lambda facts, variant: facts["inside"] == "ESTABLISHED"
-        ),
-        Invariant(
-            "with tcp_be_liberal nothing but resets is INVALID for its window",
-            lambda facts, variant: (
-                variant["liberal"] == "0" or facts["beyond_100"] == facts["beyond_100000"] == "ESTABLISHED"
-            ),
-        ),
-    ],
-)
-def window_overshoot(lab: Lab) -> FactDict:
+class WindowOvershoot(Facts):
+    """Facts of `window-overshoot`."""
+
+    inside: Annotated[str, "conntrack state of data that fills the announced window"]
+    beyond_100: Annotated[str, "conntrack state of data that begins 100 bytes beyond it"]
+    its_ack: Annotated[str, "conntrack state of the receiver's ACK for that"]
+    beyond_100000: Annotated[str, "conntrack state of data 100000 bytes beyond it"]
+    ack_beyond: Annotated[str, "conntrack state of the receiver's ACK for data it was never seen to be sent"]
+    state: Annotated[str, "the entry's TCP state afterwards"]
+
+
+@experiment(variants={"family": FAMILIES, "liberal": ("0", "1")})
+def window_overshoot(lab: Lab) -> WindowOvershoot:
     """Is data beyond the announced window INVALID?
 
     The receiver announced 4000 bytes. The sender fills them, then sends 100 bytes that begin 100
@@ -82,31 +71,43 @@ def window_overshoot(lab: Lab) -> FactDict:
     client.ack()
     inside = [client.data(1000) for _ in range(4)][-1]
     end = client.seq
-    return {
-        "inside": inside,
-        "beyond_100": client.data(100, seq=end + 100),
-        "its_ack": server.ack(ack=end + 200),
-        "beyond_100000": client.data(100, seq=end + 99_900),
-        "ack_beyond": server.ack(ack=end + 500_000),
-        "state": lab.state(client.endpoint),
-    }
+    return WindowOvershoot(
+        inside=inside,
+        beyond_100=client.data(100, seq=end + 100),
+        its_ack=server.ack(ack=end + 200),
+        beyond_100000=client.data(100, seq=end + 99_900),
+        ack_beyond=server.ack(ack=end + 500_000),
+        state=lab.state(client.endpoint),
+    )
 
 
-@experiment(
-    facts=[
-        Fact("write_255", str, "what the kernel says to nf_conntrack_tcp_max_retrans = 255"),
-        Fact("write_256", str, "... = 256"),
-        Fact("write_300", str, "... = 300"),
-        Fact("read_back", str, "the value after these three"),
-        Fact(
-            "before", str, "which timeout the entry has after three identical segments, with max_retrans at 3"
-        ),
-        Fact("after", str, "which timeout the entry has after six"),
-    ],
-    invariants=[Invariant("255 is a value", lambda facts, variant: facts["write_255"] == "ok")],
-    variants={"family": FAMILIES},
+@window_overshoot.invariant("data inside the window is never INVALID")
+def _(facts: WindowOvershoot) -> bool:
+    return facts.inside == "ESTABLISHED"
+
+
+@window_overshoot.invariant(
+    "with tcp_be_liberal nothing but resets is INVALID for its window", when={"liberal": "1"}
 )
-def max_retrans(lab: Lab) -> FactDict:
+def _(facts: WindowOvershoot) -> bool:
+    return facts.beyond_100 == facts.beyond_100000 == "ESTABLISHED"
+
+
+class MaxRetrans(Facts):
+    """Facts of `max-retrans`."""
+
+    write_255: Annotated[str, "what the kernel says to nf_conntrack_tcp_max_retrans = 255"]
+    write_256: Annotated[str, "... = 256"]
+    write_300: Annotated[str, "... = 300"]
+    read_back: Annotated[str, "the value after these three"]
+    before: Annotated[
+        str, "which timeout the entry has after three identical segments, with max_retrans at 3"
+    ]
+    after: Annotated[str, "which timeout the entry has after six"]
+
+
+@experiment(variants={"family": FAMILIES})
+def max_retrans(lab: Lab) -> MaxRetrans:
     """Which values does tcp_max_retrans take, and what does it do?
 
     The knob is written with 255, 256 and 300; then, at its default of 3, a client sends the same
@@ -116,49 +117,55 @@ def max_retrans(lab: Lab) -> FactDict:
     """
     router = lab.router()
     lab.sysctl(_UNACKNOWLEDGED, 3600)
-    facts: FactDict = {f"write_{value}": lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)}
-    facts["read_back"] = lab.read_sysctl(_RETRANS)
+    written = [lab.try_sysctl(_RETRANS, value) for value in (255, 256, 300)]
+    read_back = lab.read_sysctl(_RETRANS)
     lab.sysctl(_RETRANS, 3)
     client, _ = router.handshake()
     start = client.seq
 
-    def lifetime() -> str:
+    def after_three_segments() -> str:
+        for _ in range(3):
+            client.data(500, seq=start)
         return lab.flow(client.endpoint).lifetime
 
-    for _ in range(3):
-        client.data(500, seq=start)
-    facts["before"] = lifetime()
-    for _ in range(3):
-        client.data(500, seq=start)
-    return facts | {"after": lifetime()}
+    return MaxRetrans(
+        write_255=written[0],
+        write_256=written[1],
+        write_300=written[2],
+        read_back=read_back,
+        before=after_three_segments(),
+        after=after_three_segments(),
+    )
+
+
+@max_retrans.invariant("255 is a value")
+def _(facts: MaxRetrans) -> bool:
+    return facts.write_255 == "ok"
 
 
 _PICKUP = {"ack": "A", "synack": "SA", "fin": "FA", "rst": "R"}
 
 
-@experiment(
-    facts=[
-        *(
-            Fact(
-                name,
-                list,
-                f"conntrack states of the client's {name.upper()} and of the server's ACK with data after it",
-            )
-            for name in _PICKUP
-        ),
-        Fact("entries", list, "per segment: who made an entry (client, server, none) and its TCP state"),
-    ],
-    variants={"family": FAMILIES, "loose": ("0", "1")},
-    invariants=[
-        Invariant(
-            "without tcp_loose nothing but a SYN makes an entry",
-            lambda facts, variant: (
-                variant["loose"] == "1" or all(facts[name] == ["INVALID", "INVALID"] for name in _PICKUP)
-            ),
-        )
-    ],
-)
-def tcp_loose(lab: Lab) -> FactDict:
+class TcpLoose(Facts):
+    """Facts of `tcp-loose`."""
+
+    ack: Annotated[
+        list[str], "conntrack states of the client's ACK and of the server's ACK with data after it"
+    ]
+    synack: Annotated[
+        list[str], "conntrack states of the client's SYNACK and of the server's ACK with data after it"
+    ]
+    fin: Annotated[
+        list[str], "conntrack states of the client's FIN and of the server's ACK with data after it"
+    ]
+    rst: Annotated[
+        list[str], "conntrack states of the client's RST and of the server's ACK with data after it"
+    ]
+    entries: Annotated[list[str], "per segment: who made an entry (client, server, none) and its TCP state"]
+
+
+@experiment(variants={"family": FAMILIES, "loose": ("0", "1")})
+def tcp_loose(lab: Lab) -> TcpLoose:
     """Which segments pick up a connection that began before the router knew it?
 
     After a restart of the router or a flush of the table the first thing seen of a connection is
@@ -167,11 +174,17 @@ def tcp_loose(lab: Lab) -> FactDict:
     """
     router = lab.router()
     lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
-    facts: FactDict = {"entries": []}
+    states: dict[str, list[str]] = {}
+    entries = []
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):
         client, server = router.tcp(port)
-        facts[name] = [client.send(flags), server.data(100)]
+        states[name] = [client.send(flags), server.data(100)]
         mine, theirs = lab.flow(client.endpoint), lab.flow(server.endpoint, client.endpoint)
         maker = f"client {mine.state}" if mine else f"server {theirs.state}" if theirs else "none"
-        facts["entries"].append(f"{name}: {maker}")
-    return facts
+        entries.append(f"{name}: {maker}")
+    return TcpLoose(**states, entries=entries)
+
+
+@tcp_loose.invariant("without tcp_loose nothing but a SYN makes an entry", when={"loose": "0"})
+def _(facts: TcpLoose) -> bool:
+    return all(states == ["INVALID", "INVALID"] for states in (facts.ack, facts.synack, facts.fin, facts.rst))

@@ -16,18 +16,21 @@ SKELETON = '''\
 
 from __future__ import annotations
 
-from guest.catalogue import SCOPES, Fact, Facts, experiment
+from typing import Annotated
+
+from guest.catalogue import SCOPES, Facts, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import tcp
 
 
-@experiment(
-    facts=[
-        Fact("flows", int, "flows in the table after one SYN"),
-    ],
-    variants={{"scope": SCOPES}},
-)
-def {function}(lab: Lab) -> Facts:
+class {kind}(Facts):
+    """Facts of `{name}`."""
+
+    flows: Annotated[int, "flows in the table after one SYN"]
+
+
+@experiment(variants={{"scope": SCOPES}})
+def {function}(lab: Lab) -> {kind}:
     """What does the kernel do with one SYN?
 
     One SYN from 198.18.0.2:10000 arrives for 192.0.2.1:80 through a tun, where nobody listens. Say
@@ -40,7 +43,7 @@ def {function}(lab: Lab) -> Facts:
         -A OUTPUT -p tcp --sport 80 -j DROP
     """)
     wire.send(tcp("198.18.0.2:10000", "192.0.2.1:80"))
-    return {{"flows": len(lab.flows())}}
+    return {kind}(flows=len(lab.flows()))
 '''
 
 
@@ -95,6 +98,8 @@ def write_skeleton(name: str, catalogue: dict[str, Experiment], directory: Path)
             if name in catalogue
             else f"{path} is there already"
         )
-    text = SKELETON.format(title=name.replace("-", " ").capitalize(), function=function)
+    title = name.replace("-", " ").capitalize()
+    kind = "".join(word.capitalize() for word in function.split("_"))
+    text = SKELETON.format(title=title, name=name, kind=kind, function=function)
     write_whole(path, text.encode())
     return path
