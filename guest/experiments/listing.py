@@ -24,11 +24,11 @@ _MANY = 10000
         Fact("proc", str, "what /proc/net/nf_conntrack lists: all flows, some, or absent"),
         Fact("netlink", str, "what a dump over netlink lists: all flows or some"),
         Fact(
-            "proc_against_netlink",
+            "proc_time",
             str,
             "time to read /proc, against the dump: alike (under 8 times), longer, or absent",
         ),
-        Fact("each_flow_once", bool, "whether both give each flow once"),
+        Fact("last_bucket", bool, "whether both give each flow once"),
     ],
     seconds=240,
 )
@@ -61,12 +61,8 @@ def proc_dump(lab: Lab) -> FactDict:
     return {
         "proc": "absent" if lines is None else "all" if len(ports) == _MANY else "some",
         "netlink": "all" if len(dumped) == _MANY else "some",
-        "proc_against_netlink": "absent"
-        if lines is None
-        else "alike"
-        if by_proc < 8 * by_netlink
-        else "longer",
-        "each_flow_once": lines is not None and len(lines) == len(ports) == len(dumped),
+        "proc_time": "absent" if lines is None else "alike" if by_proc < 8 * by_netlink else "longer",
+        "last_bucket": lines is not None and len(lines) == len(ports) == len(dumped),
     }
 
 
