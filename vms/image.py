@@ -14,13 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +29,7 @@ from vms.errors import FetchError, HostError
 from vms.kernels.apt import source_line
 from vms.kernels.digest import sha256_of
 from vms.kernels.host_apt import host_apt
+from vms.runtime import private_directory, remove_tree
 from vms.settings import Debian, Suite
 
 SUITE = "trixie"
@@ -154,7 +151,10 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
             f"{deadline.what}: the program {_MMDEBSTRAP} is missing on this host; `./invoke` installs what is"
             " needed"
         )
-    with _scratch(tar.parent.parent, deadline.what) as scratch:
+    # Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory
+    # need not let pass. This one lets that user pass, and nobody see what is in it.
+    with private_directory("image-", _remove) as scratch:
+        scratch.chmod(0o711)
         try:
             tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:
@@ -166,32 +166,8 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
             raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
 
 
-@contextmanager
-def _scratch(images: Path, doing: str) -> Iterator[Path]:
-    """Where mmdebstrap unpacks. What a killed build left there is removed first: the lock on the
-    image is held, so nobody uses it.
-
-    Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory
-    need not let pass.
-    """
-    whose = hashlib.sha256(str(images.resolve()).encode()).hexdigest()[:8]
-    scratch = Path(tempfile.gettempdir()) / f"conntrack-matrix-image-{os.getuid()}-{whose}"
-    _remove(scratch)
-    try:
-        scratch.mkdir()
-        scratch.chmod(0o755)
-    except OSError as error:
-        raise HostError(
-            f"{doing}: cannot make {scratch}: {error.strerror}; remove it and run again"
-        ) from error
-    try:
-        yield scratch
-    finally:
-        _remove(scratch)
-
-
 def _remove(scratch: Path) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)
+    remove_tree(scratch)
     if scratch.is_dir():
         # A build that was killed leaves files of the users in its namespace; only in such a
         # namespace can they be removed. This goes on when all else is interrupted, so it has no
@@ -203,7 +179,7 @@ def _remove(scratch: Path) -> None:
                     capture_output=True,
                     timeout=_REMOVE_SECONDS,
                 )
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_tree(scratch)
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

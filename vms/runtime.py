@@ -1,4 +1,6 @@
-"""Private directories for what lives only as long as a guest: its sockets, its console log."""
+"""Private directories for what lives only as long as a guest (its sockets, its console log) or the
+build of the guests' image.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,23 +19,29 @@ _PREFIX = "conntrack-matrix-"
 _LONGEST_SOCKET_PATH = 107  # sun_path less its final NUL: unix(7)
 
 
-@contextmanager
-def private_directory() -> Iterator[Path]:
-    """An empty directory that only this user can enter, removed at the end.
+def remove_tree(path: Path) -> None:
+    """Removes a directory with all that this user may remove in it; never follows a link."""
+    shutil.rmtree(path, ignore_errors=True)
 
-    Its process holds it locked, so the next one can tell which were left by a process that was
-    killed, and removes those. Raises HostError where none can be made.
+
+@contextmanager
+def private_directory(kind: str = "", remove: Callable[[Path], None] = remove_tree) -> Iterator[Path]:
+    """An empty directory with an unforeseeable name that only this user can enter, removed at the
+    end.
+
+    Its process holds it locked, so the next one can tell which directories of this `kind` were left
+    by a process that was killed, and removes those. Raises HostError where none can be made.
     """
     base = _base()
-    _sweep(base)
+    _sweep(base, kind, remove)
     try:
-        path, lock = _locked_directory(base)
+        path, lock = _locked_directory(base, kind)
     except OSError as error:
-        raise HostError(f"cannot make a guest's private directory in {base}: {error.strerror}") from error
+        raise HostError(f"cannot make a private directory in {base}: {error.strerror}") from error
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
         os.close(lock)
 
 
@@ -43,9 +51,9 @@ def _base() -> Path:
     return base if len(os.fsencode(longest)) <= _LONGEST_SOCKET_PATH else Path("/tmp")
 
 
-def _locked_directory(base: Path) -> tuple[Path, int]:
+def _locked_directory(base: Path, kind: str) -> tuple[Path, int]:
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX + kind, dir=base))
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if path.exists():  # else another process swept it away before it was locked
@@ -54,16 +62,16 @@ def _locked_directory(base: Path) -> tuple[Path, int]:
 
 
 @functools.cache
-def _sweep(base: Path) -> None:
-    for left in base.glob(f"{_PREFIX}????????"):
+def _sweep(base: Path, kind: str, remove: Callable[[Path], None]) -> None:
+    for left in base.glob(f"{_PREFIX}{kind}????????"):
         try:
             descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
         except OSError:
-            continue  # another user's, or gone
+            continue  # another user's, a link, or gone
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_uid == os.getuid():
-                shutil.rmtree(left, ignore_errors=True)
+                remove(left)
         except BlockingIOError:
             pass  # a running process'
         finally:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vms import image, tool
+from vms import image, runtime, tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError, HostError
@@ -143,18 +144,67 @@ def test_a_missing_mmdebstrap_is_named(cache: Cache, monkeypatch: pytest.MonkeyP
         build_image(cache, DEBIAN, soon())
 
 
-def test_what_a_killed_build_left_is_removed_first(bootstrap: Bootstrap, cache: Cache) -> None:
-    bootstrap.does('ls -A "$TMPDIR" >"$TMPDIR/../seen"; exit 1')
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    monkeypatch.setattr(runtime, "_base", lambda: directory)
+    runtime._sweep.cache_clear()
+    return directory
+
+
+def test_what_a_killed_build_left_is_removed_first(
+    bootstrap: Bootstrap, cache: Cache, temporary: Path
+) -> None:
+    left = temporary / "conntrack-matrix-image-abcdefgh"
+    (left / "mmdebstrap.old").mkdir(parents=True)
+    bootstrap.does(f'ls -A {temporary} >"{bootstrap.said}.seen"; exit 1')
     with pytest.raises(FetchError):
         build_image(cache, DEBIAN, soon())
-    scratch = Path(bootstrap.words[0])
-    scratch.mkdir()
-    (scratch / "mmdebstrap.old").mkdir()
+    [name] = Path(f"{bootstrap.said}.seen").read_text().split()
+    assert name != left.name
+    assert not list(temporary.iterdir())
+
+
+def test_mmdebstrap_works_where_no_other_user_can_write_or_list(
+    bootstrap: Bootstrap, cache: Cache, temporary: Path
+) -> None:
+    bootstrap.does(f'stat -c "%a %u" "$TMPDIR" >"{bootstrap.said}.seen"; exit 1')
     with pytest.raises(FetchError):
         build_image(cache, DEBIAN, soon())
-    assert (scratch.parent / "seen").read_text() == ""
-    (scratch.parent / "seen").unlink()
-    assert not scratch.exists()
+    assert Path(f"{bootstrap.said}.seen").read_text().split() == ["711", str(os.getuid())]
+
+
+@pytest.mark.parametrize("kind", ["a link", "a foreign directory", "a foreign file"])
+def test_what_others_put_into_the_temporary_directory_stays_and_stops_no_build(
+    bootstrap: Bootstrap,
+    cache: Cache,
+    temporary: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """Under the name that was foreseeable once, and under one that looks like a leftover."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("mine")
+    whose = hashlib.sha256(str((cache.root / "images").resolve()).encode()).hexdigest()[:8]
+    for name in (f"conntrack-matrix-image-{os.getuid()}-{whose}", "conntrack-matrix-image-abcdefgh"):
+        path = temporary / name
+        if kind == "a link":
+            path.symlink_to(mine)
+        elif kind == "a foreign directory":
+            path.mkdir(mode=0o755)
+            (path / "letter.txt").write_text("theirs")
+        else:
+            path.write_text("theirs")
+    if kind == "a foreign directory":
+        monkeypatch.setattr(os, "getuid", lambda: 12345)  # so that root can run this test
+    before = sorted(temporary.rglob("*"))
+    assert build_image(cache, DEBIAN, soon()).busybox.read_bytes() == b"busy"
+    assert sorted(temporary.rglob("*")) == before
+    assert (mine / "letter.txt").read_text() == "mine"
 
 
 def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Path) -> None:

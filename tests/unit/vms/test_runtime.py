@@ -73,7 +73,7 @@ def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(
 def test_where_none_can_be_made_it_is_said(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(base / "gone"))
     with (
-        pytest.raises(HostError, match=r"cannot make a guest's private directory in .*/gone: No such file"),
+        pytest.raises(HostError, match=r"cannot make a private directory in .*/gone: No such file"),
         private_directory(),
     ):
         pass
