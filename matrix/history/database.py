@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +15,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from matrix.history.models import SCHEMA, About, Base
+from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_WAIT = 60
 """How long one writer waits for another. Recording a run of 4,000 cells takes a second."""
+_TICK = 0.01
 _WRITER = 0x636F6E6E  # any number that other users of the database are unlikely to lock
 
 
@@ -54,9 +59,12 @@ def open_database(url: URL, *, recreate: bool = False) -> Iterator[Engine]:
     """
     shown = url.render_as_string(hide_password=True)
     try:
-        engine = _engine(url, recreate=recreate)
+        engine = _engine(url)
         try:
-            _make_tables(engine, shown, recreate=recreate)
+            with _opening(url):
+                if recreate:
+                    _remove(url)
+                _make_tables(engine, shown, recreate=recreate)
             yield engine
         finally:
             engine.dispose()
@@ -65,26 +73,64 @@ def open_database(url: URL, *, recreate: bool = False) -> Iterator[Engine]:
         raise HostError(f"history database {shown}: {str(cause).strip() or type(cause).__name__}") from error
 
 
-def _engine(url: URL, *, recreate: bool) -> Engine:
+def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, connect_args={"connect_timeout": _SECONDS_TO_CONNECT})
-    if url.database:
-        file = Path(url.database)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            for name in (
-                (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm")))
-                if recreate
-                else ()
-            ):
-                name.unlink(missing_ok=True)
-        except OSError as error:
-            raise HostError(
-                f"history database {url.database}: cannot write there: {error.strerror}"
-            ) from error
     engine = create_engine(url, connect_args={"timeout": _SECONDS_TO_WAIT})
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+@contextmanager
+def _opening(url: URL) -> Iterator[None]:
+    """Keeps other processes from opening the same SQLite file during the `with`.
+
+    Of several connections that switch a new file to WAL at once, SQLite refuses all but one with
+    "database is locked", however long their busy timeout is.
+    """
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    directory = Path(url.database).parent
+    deadline = Deadline(_SECONDS_TO_WAIT, f"opening {url.database}")
+    with _writable(url):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        while not _locked(lock):
+            if deadline.expired:
+                raise HostError(
+                    f"history database {url.database}: another process has been opening it for"
+                    f" {_SECONDS_TO_WAIT} s; end that process and try again"
+                )
+            time.sleep(_TICK)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove(url: URL) -> None:
+    """Removes the SQLite file with the files that SQLite keeps beside it."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        with _writable(url):
+            for ending in ("", "-wal", "-shm"):
+                Path(url.database + ending).unlink(missing_ok=True)
+
+
+@contextmanager
+def _writable(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"history database {url.database}: cannot write there: {error.strerror}") from error
 
 
 def _prepare_sqlite(connection: object, _: ConnectionPoolEntry) -> None:

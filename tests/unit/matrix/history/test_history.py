@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import os
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import msgspec
@@ -24,6 +27,8 @@ from matrix.results.record import FactValue, Record, Status
 from vms.errors import HostError, UsageError
 from vms.files import write_whole
 
+_AT_ONCE = 4  # processes that open one database
+_ROUNDS = 20
 SURROUNDINGS = Surroundings("image", "agent", "7.2", "tcg", "no KVM", "a CPU")
 
 
@@ -269,6 +274,50 @@ def test_two_machines_record_at_once_into_an_empty_database(url: URL) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0]
     with open_database(url) as engine:
         assert {sum(span.runs for span in line.spans) for line in timeline(engine, "fact0")} == {20}
+
+
+def _record_in_rounds(directory: Path, day: int, barrier: Barrier) -> None:
+    for attempt in range(_ROUNDS):
+        barrier.wait(20)
+        with open_database(database_url("", directory / str(attempt))) as engine:
+            record(engine, "here", manifest(day, "6.1.5"), [cell("6.1.5", flows=day)])
+
+
+def test_processes_that_open_an_empty_database_at_once_all_record(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(_AT_ONCE)
+    writers = [
+        context.Process(target=_record_in_rounds, args=(tmp_path, day, barrier))
+        for day in range(1, _AT_ONCE + 1)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * _AT_ONCE
+    for attempt in range(_ROUNDS):
+        with (
+            open_database(database_url("", tmp_path / str(attempt))) as engine,
+            engine.connect() as connection,
+        ):
+            assert connection.scalar(select(func.count()).select_from(Run)) == _AT_ONCE
+
+
+def test_opening_waits_for_another_process_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.history.database._SECONDS_TO_WAIT", 0.1)
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    url = database_url("", tmp_path)
+    with (
+        pytest.raises(HostError, match=r"another process has been opening it for 0\.1 s"),
+        open_database(url),
+    ):
+        pass
+    os.close(holder)
+    with open_database(url) as engine:
+        assert fact_names(engine) == ()
 
 
 def test_a_damaged_file_is_a_clear_error_and_rebuild_replaces_it(tmp_path: Path) -> None:
