@@ -157,6 +157,10 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
         lock = _locked(path)
         if lock is None:
             continue
+        manifest = read_manifest(path)  # another process may have changed it before the lock was taken
+        if manifest.finished:
+            os.close(lock)
+            continue
         run = RunDirectory(path, manifest, lock)
         run.records = {
             record_key(record): record for record in _records(path) if record.status is not Status.ERROR

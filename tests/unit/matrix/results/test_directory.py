@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import tomllib
 from dataclasses import replace
@@ -97,6 +98,21 @@ def test_a_finished_run_or_one_of_another_plan_is_not_continued(tmp_path: Path) 
     other = open_run(tmp_path, replace(manifest("20260102-000000"), plan="another"))
     other.close(finished=False)
     assert open_run(tmp_path, manifest("20260103-000000")).path.name == "20260103-000000"
+
+
+def test_a_run_that_another_process_finishes_just_before_it_is_locked_is_not_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = open_run(tmp_path, manifest())
+    flock = fcntl.flock
+
+    def finish_first(handle: int, how: int) -> None:
+        if not other.manifest.finished:
+            other.close(finished=True)
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", finish_first)
+    assert open_run(tmp_path, manifest("20260102-000000")).path != other.path
 
 
 def test_the_plan_digest_changes_with_what_could_change_facts() -> None:
