@@ -222,10 +222,10 @@ def test_an_interrupted_run_stops_and_the_next_one_continues_it(
             if len(self.records) == 3:
                 raise KeyboardInterrupt
 
-    directory, begun = open_for(PLAN, tmp_path), time.monotonic()
+    directory, started = open_for(PLAN, tmp_path), time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         execute(PLAN, FakeGuests(behave), directory, 2, Interrupting())
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - started < 3
     directory.close(finished=False)
     assert len(json.loads((directory.path / "results.json").read_bytes())) == 3
 
