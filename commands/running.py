@@ -85,7 +85,7 @@ def matrix(
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline)
     specs = kernel or config.kernels
-    builds, kernels, absent = _kernels(
+    builds, kernels, absent = kernels_to_ask(
         specs, builds, config.debian, cache, lock.read(LOCK) if locked else None, offline=offline
     )
     plan = plan_choices(kernels, chosen)
@@ -163,13 +163,13 @@ def nightly(
     cache = Cache.default()
     builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
-    builds, kernels, absent = _kernels(
+    builds, kernels, absent = kernels_to_ask(
         config.kernels, builds, config.debian, cache, held if locked else None, offline=offline
     )
     since = (
         tuple(
             kernel.name
-            for kernel in lock.new_since(held, _meant(config.kernels, builds) if locked else kernels)
+            for kernel in lock.new_since(held, kernels_meant(config.kernels, builds) if locked else kernels)
         )
         if held
         else ()
@@ -198,7 +198,7 @@ def nightly(
     return night.exit_code
 
 
-def _kernels(
+def kernels_to_ask(
     specs: Sequence[str],
     builds: Catalogue,
     settings: Debian,
@@ -227,7 +227,7 @@ def _kernels(
     return builds, kernels, tuple(kernel.version for kernel in absent)
 
 
-def _meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
+def kernels_meant(specs: Iterable[str], builds: Catalogue) -> tuple[Kernel, ...]:
     """What the specs mean now; none for one that means nothing any more, as a locked build that the
     archive has dropped.
     """

@@ -38,8 +38,8 @@ PROOF_SECONDS = 4.0
 """How long a kernel may take with each CPU model; with KVM it takes one."""
 _NO_KVM = "KVM did not boot a kernel on this host"
 
-_DEVICE = Path("/dev/kvm")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+DEVICE = Path("/dev/kvm")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _KIND = "accelerators"
 _USER_SPACE = "initramfs: reached user space"
 _POLL = 0.02
@@ -140,18 +140,18 @@ def _watch(guest: Guest, deadline: Deadline) -> str:
 def _closed() -> str:
     """Why /dev/kvm cannot even be opened; empty if it can."""
     try:
-        os.close(os.open(_DEVICE, os.O_RDWR))
+        os.close(os.open(DEVICE, os.O_RDWR))
     except FileNotFoundError:
-        return f"there is no {_DEVICE}"
+        return f"there is no {DEVICE}"
     except PermissionError:
-        return f"{_DEVICE} may not be opened by this user; being in the group kvm usually helps"
+        return f"{DEVICE} may not be opened by this user; being in the group kvm usually helps"
     except OSError as error:
-        return f"{_DEVICE} cannot be opened: {error.strerror}"
+        return f"{DEVICE} cannot be opened: {error.strerror}"
     return ""
 
 
 def _place(cache: Cache) -> Path:
-    where = f"{_BOOT_ID.read_text().strip()} {find_qemu().identity}"
+    where = f"{BOOT_ID.read_text().strip()} {find_qemu().identity}"
     return cache.path(_KIND, hashlib.sha256(where.encode()).hexdigest()[:32])
 
 

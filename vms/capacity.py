@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+PROC = Path("/proc")
 
 GUEST = 640 << 20
 """Bytes that a guest of which nothing is known may take: all its memory, and QEMU's own."""
@@ -39,7 +39,7 @@ def guests() -> int:
 
 def free_memory() -> int:
     """Bytes that can be used without pushing anything out that is in use."""
-    fields = dict(line.split(":", 1) for line in (_PROC / "meminfo").read_text().splitlines())
+    fields = dict(line.split(":", 1) for line in (PROC / "meminfo").read_text().splitlines())
     free = int(fields["MemAvailable"].split()[0]) * 1024
     for group in _groups():
         limit = _read(group / "memory.max").strip()
@@ -56,7 +56,7 @@ def resident(pid: int) -> int:
 
     0 once it has ended.
     """
-    for line in _read(_PROC / str(pid) / "status").splitlines():
+    for line in _read(PROC / str(pid) / "status").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
@@ -64,15 +64,15 @@ def resident(pid: int) -> int:
 
 def children() -> list[int]:
     """The processes that this one has started and that have not been waited for."""
-    return [int(pid) for thread in (_PROC / "self/task").glob("*/children") for pid in _read(thread).split()]
+    return [int(pid) for thread in (PROC / "self/task").glob("*/children") for pid in _read(thread).split()]
 
 
 def _groups() -> Iterator[Path]:
     """Our control group and those it lies in; none without the unified hierarchy."""
-    for line in _read(_PROC / "self" / "cgroup").splitlines():
+    for line in _read(PROC / "self" / "cgroup").splitlines():
         if line.startswith("0::"):
-            group = _CGROUPS / line[3:].lstrip("/")
-            yield from (group, *(parent for parent in group.parents if parent.is_relative_to(_CGROUPS)))
+            group = CGROUPS / line[3:].lstrip("/")
+            yield from (group, *(parent for parent in group.parents if parent.is_relative_to(CGROUPS)))
 
 
 def _read(path: Path) -> str:

@@ -17,7 +17,7 @@ from vms.qemu import find_qemu
 from vms.settings import Debian
 from vms.tool import run
 
-_GUEST_MEMORY = 512  # MiB
+GUEST_MEMORY = 512  # MiB
 _ROOMY_DISK = 5_000_000_000  # bytes: image, and the default matrix' kernels and templates
 
 
@@ -84,7 +84,7 @@ def _memory() -> Finding:
     available = free_memory() >> 20
     found = f"{available} MiB available, {processors()} processors"
     return Finding(
-        "memory", available >= _GUEST_MEMORY, found, f"a guest takes up to {_GUEST_MEMORY} MiB; free some"
+        "memory", available >= GUEST_MEMORY, found, f"a guest takes up to {GUEST_MEMORY} MiB; free some"
     )
 
 

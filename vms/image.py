@@ -54,10 +54,10 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 # unpack. Files keep their times: Python trusts compiled bytecode by its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
 _STATUS = "./var/lib/dpkg/status"
-_MMDEBSTRAP = "mmdebstrap"
+MMDEBSTRAP = "mmdebstrap"
 # mmdebstrap ends in order, with all it started, when its whole process group is told to; that is
 # what happens when we are killed.
-_ENDED_WITH_US = (
+ENDED_WITH_US = (
     *("setpriv", "--pdeathsig", "TERM", "--"),
     *("sh", "-c", 'trap \'trap "" TERM; kill -TERM 0; wait\' TERM; "$@" & wait $!', "sh"),
 )
@@ -83,13 +83,15 @@ def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
     Raises FetchError if packages cannot be had, HostError if this host cannot build it.
     """
     return image_at(
-        cache.ensure("images", _key(), lambda staging: _build(staging, debian, deadline), deadline, whole)
+        cache.ensure(
+            "images", image_key(), lambda staging: _build(staging, debian, deadline), deadline, whole
+        )
     )
 
 
 def held_image(cache: Cache) -> Image | None:
     """The image if it was built on this machine before."""
-    entry = cache.path("images", _key())
+    entry = cache.path("images", image_key())
     return image_at(entry) if whole(entry) else None
 
 
@@ -99,7 +101,8 @@ def image_at(entry: Path) -> Image:
     return Image(entry / "root.squashfs", entry / "busybox", about["sha256"], about["packages"])
 
 
-def _key() -> str:
+def image_key() -> str:
+    """The key of the image in the cache: a digest of all that decides what it holds."""
     recipe = json.dumps([SUITE, PACKAGES, _EXCLUDED, _SQUASHFS])
     return hashlib.sha256(recipe.encode()).hexdigest()[:32]
 
@@ -135,8 +138,8 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
     suite = next((suite for suite in debian.suites if suite.suite == SUITE), Suite(SUITE))
     # As root mmdebstrap uses chroot, as anybody else a user namespace.
     command = [
-        *_ENDED_WITH_US,
-        _MMDEBSTRAP,
+        *ENDED_WITH_US,
+        MMDEBSTRAP,
         "--variant=essential",
         f"--include={','.join(PACKAGES)}",
         '--aptopt=APT::Install-Recommends "false"',
@@ -146,9 +149,9 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
         str(tar),
         source_line(debian, suite),
     ]
-    if shutil.which(_MMDEBSTRAP) is None:
+    if shutil.which(MMDEBSTRAP) is None:
         raise HostError(
-            f"{deadline.what}: the program {_MMDEBSTRAP} is missing on this host; `./invoke` installs what is"
+            f"{deadline.what}: the program {MMDEBSTRAP} is missing on this host; `./invoke` installs what is"
             " needed"
         )
     # Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory
@@ -175,7 +178,7 @@ def _remove(scratch: Path) -> None:
         for left in scratch.iterdir():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 subprocess.run(
-                    [_MMDEBSTRAP, "--unshare-helper", "rm", "-rf", str(left)],
+                    [MMDEBSTRAP, "--unshare-helper", "rm", "-rf", str(left)],
                     capture_output=True,
                     timeout=_REMOVE_SECONDS,
                 )

@@ -50,7 +50,7 @@ def find_qemu() -> Binary:
     Raises HostError if there is none, or it does not run, or is too old, and once it was replaced:
     what one QEMU saved another must not load, and a run says which QEMU it had.
     """
-    found, stamp = _found()
+    found, stamp = first_found()
     if _stamp(found.path) != stamp:
         raise HostError(
             f"{found.path} was QEMU {found.version} and has been replaced meanwhile; start again with the one"
@@ -60,7 +60,8 @@ def find_qemu() -> Binary:
 
 
 @functools.cache
-def _found() -> tuple[Binary, tuple[int, ...]]:
+def first_found() -> tuple[Binary, tuple[int, ...]]:
+    """The QEMU that the first call in this process found, and the stamp of its file."""
     path = shutil.which(BINARY)
     if path is None or not (stamp := _stamp(path)):
         raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")

@@ -33,7 +33,7 @@ def private_directory(kind: str = "", remove: Callable[[Path], None] = remove_tr
     by a process that was killed, and removes those. Raises HostError where none can be made.
     """
     base = _base()
-    _sweep(base, kind, remove)
+    sweep(base, kind, remove)
     try:
         path, lock = _locked_directory(base, kind)
     except OSError as error:
@@ -62,7 +62,8 @@ def _locked_directory(base: Path, kind: str) -> tuple[Path, int]:
 
 
 @functools.cache
-def _sweep(base: Path, kind: str, remove: Callable[[Path], None]) -> None:
+def sweep(base: Path, kind: str, remove: Callable[[Path], None]) -> None:
+    """Removes, once per process, directories of this kind in `base` whose processes are gone."""
     for left in base.glob(f"{_PREFIX}{kind}????????"):
         try:
             descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)

@@ -61,8 +61,8 @@ class _Saved:
     state: bytes
 
 
-class _Turns:
-    """Makes each caller wait until `seconds` after the one before it."""
+class Turns:
+    """Spaces callers out: each waits until `seconds` after the one before it."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -70,6 +70,7 @@ class _Turns:
         self._next = 0.0
 
     def wait(self) -> None:
+        """Sleeps until it is the caller's turn."""
         with self._lock:
             now = time.monotonic()
             turn = max(now, self._next)
@@ -77,7 +78,7 @@ class _Turns:
         time.sleep(turn - now)
 
 
-_turns = _Turns(_BOOTS_APART)
+boot_turns = Turns(_BOOTS_APART)
 
 
 class _CannotClone(Exception):
@@ -227,7 +228,7 @@ def _host_cpu() -> list[str]:
 @contextmanager
 def _booted(machine: Machine, agent: Agent, name: str) -> Iterator[Guest]:
     if machine.accelerator.name == "tcg":
-        _turns.wait()
+        boot_turns.wait()
     with running(machine, name) as guest:
         guest.start_agent(agent, Deadline(BOOT_SECONDS, f"{name} to boot"))
         yield guest
@@ -281,13 +282,13 @@ def _signature(path: Path) -> tuple[tuple[int, ...], ...]:
 
 def _digests(path: Path, state: bytes) -> dict[str, str]:
     return {
-        "memory": _memory_digest(path / "memory"),
+        "memory": memory_digest(path / "memory"),
         "state": hashlib.sha256(state).hexdigest(),
         "kernel": hashlib.sha256((path / "kernel").read_bytes()).hexdigest(),
     }
 
 
-def _memory_digest(path: Path) -> str:
+def memory_digest(path: Path) -> str:
     """The sha256 of the size and of each MiB that holds anything, with its number.
 
     Most of a guest's memory was never written.

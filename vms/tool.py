@@ -24,7 +24,7 @@ _POLL = 0.02
 _MOST_ERRORS = 64 << 10
 _PADDING = 64 << 10
 # An ordinary user's PATH on Debian has no sbin, where depmod lives.
-_PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
 
 
 class ToolFailed(HostError):
@@ -113,7 +113,7 @@ def _start(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    if shutil.which(command[0], path=_PATH) is None:
+    if shutil.which(command[0], path=SEARCH_PATH) is None:
         raise HostError(
             f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is"
             " needed"
@@ -124,7 +124,7 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
+        env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", **(environment or {})},
         cwd=cwd,
         start_new_session=True,
     )

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 SLOTS = "guest"
 """The Dask resource in which a worker declares how many guests it runs at a time."""
 
-_ANSWER_SECONDS = 10
+ANSWER_SECONDS = 10
 _PREPARE_SECONDS = 600  # each worker receives the image, and may have to boot a kernel to prove KVM
-_ALONE_SECONDS = 60  # without any worker
+ALONE_SECONDS = 60  # without any worker
 _LOOK_EVERY = 2.0
 _TICK = 0.5
 
@@ -95,9 +95,9 @@ class DaskExecutor:
         self._looked = now
         if slots(self._client, self._address):
             self._seen = time.monotonic()
-        elif now - self._seen > _ALONE_SECONDS:
+        elif now - self._seen > ALONE_SECONDS:
             raise HostError(
-                f"the Dask scheduler {self._address} has had no worker with guest slots for {_ALONE_SECONDS}"
+                f"the Dask scheduler {self._address} has had no worker with guest slots for {ALONE_SECONDS}"
                 f" s; start one with `./invoke worker {self._address}` and run again: finished cells are kept"
             )
 
@@ -230,7 +230,7 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as exceptions
     try:
-        client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
+        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
     except (
         OSError,
         ValueError,

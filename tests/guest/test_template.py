@@ -172,10 +172,10 @@ def upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     program.parent.mkdir()
     install()
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    qemu._found.cache_clear()
+    qemu.first_found.cache_clear()
     yield install
     monkeypatch.undo()
-    qemu._found.cache_clear()
+    qemu.first_found.cache_clear()
 
 
 def test_another_qemu_does_not_load_what_the_old_one_saved(
@@ -188,7 +188,7 @@ def test_another_qemu_does_not_load_what_the_old_one_saved(
         assert release(guest) == bootable.files.version  # the QEMU that was started goes on
     with pytest.raises(HostError, match="has been replaced meanwhile; start again"):
         answer(old)
-    qemu._found.cache_clear()  # as another process finds it
+    qemu.first_found.cache_clear()  # as another process finds it
     new = make_template(bootable, image, TCG, ECHO, cache, Hardware())
     assert new.path != old.path
     assert answer(new) == bootable.files.version

@@ -29,9 +29,9 @@ class FakeSource:
     def __call__(self, image: Image) -> Guests:
         assert image.squashfs.read_bytes() == b"userland"
         agent = os.environ.get("FAKE_AGENT", SURROUNDINGS.agent)
-        return FakeGuests(self._behave, surroundings=replace(SURROUNDINGS, image=image.sha256, agent=agent))
+        return FakeGuests(self.behave, surroundings=replace(SURROUNDINGS, image=image.sha256, agent=agent))
 
-    def _behave(self, kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(self, kernel: str, request: dict[str, Any]) -> bytes:
         name = f"{kernel} {request['experiment']} {','.join(request['variant'].values())}"
         with (self.directory / str(os.getpid())).open("a") as log:
             log.write(f"{name}\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands.__main__ import with_flags
-from commands.running import _kernels, _meant
+from commands.running import kernels_meant, kernels_to_ask
 from commands.shell import ROOT, tidy
 from tests.support.caches import fill
 from tests.support.fakes import make_kernel
@@ -32,7 +32,9 @@ def test_a_command_line_that_cannot_be_read_is_wrong_use(words: list[str]) -> No
 
 def test_a_spec_that_means_nothing_any_more_is_no_newer_kernel() -> None:
     builds = Catalogue((make_kernel("6.12.116"), make_kernel("6.12.118")))
-    assert [kernel.release for kernel in _meant(["6.12.10", "6.12", "no such spec"], builds)] == ["6.12.118"]
+    assert [kernel.release for kernel in kernels_meant(["6.12.10", "6.12", "no such spec"], builds)] == [
+        "6.12.118"
+    ]
 
 
 def test_the_tasks_are_listed() -> None:
@@ -58,7 +60,7 @@ def test_builds_of_a_range_that_are_gone_are_left_out_and_named(
 ) -> None:
     old, new = make_kernel("6.12.116"), make_kernel("6.12.118")
     builds = Catalogue((old, new), gone=frozenset({old.id}))
-    _, kernels, absent = _kernels(["6.12.*"], builds, Debian(), Cache(tmp_path), None, offline=True)
+    _, kernels, absent = kernels_to_ask(["6.12.*"], builds, Debian(), Cache(tmp_path), None, offline=True)
     assert (kernels, absent) == ((new,), (old.version,))
     said = capsys.readouterr().err
     assert said.startswith("left out: 1 build ")

@@ -35,7 +35,7 @@ _KEYRINGS = (
 )
 _UPDATE_SECONDS = 300
 _ANSWER_SECONDS = 60
-_SILENCE_SECONDS = 20  # a mirror that sends nothing for so long, twice, is given up
+SILENCE_SECONDS = 20  # a mirror that sends nothing for so long, twice, is given up
 _SLOWEST_MIRROR = 100_000  # bytes per second; a slower download is given up and gone on with the next time
 # The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an
 # error instead of a warning. Only we read what is downloaded, and the sandbox user could not write
@@ -127,7 +127,7 @@ class Apt:
         try:
             self._apt_get(["--quiet", "update"], deadline)
         except tool.ToolFailed as error:
-            raise _failure(error, deadline.what) from error
+            raise failure_of(error, deadline.what) from error
         finally:
             shutil.rmtree(partial)
         (self.root / "updated").touch()
@@ -173,7 +173,7 @@ def download(package: Package, target: Path) -> None:
                 wrong.unlink(missing_ok=True)
             if begun:  # what lay there may have been the wrong beginning
                 return download(package, target)
-        raise _failure(error, f"{deadline.what} from {package.url}") from error
+        raise failure_of(error, f"{deadline.what} from {package.url}") from error
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != package.sha256:
@@ -200,7 +200,7 @@ def vanished(package: Package) -> bool:
                 lambda: _holds_anything(target),
             )
         except tool.ToolFailed as error:
-            failure = _failure(error, deadline.what)
+            failure = failure_of(error, deadline.what)
             if isinstance(failure, Vanished):
                 return True
             raise failure from error
@@ -217,7 +217,7 @@ def _with_options(
     # APT_CONFIG is read first, and its Dir::Etc keeps apt from reading the host's configuration.
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(
-            _OPTIONS % {"timeout": _SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection)
+            _OPTIONS % {"timeout": SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection)
         )
         file.flush()
         return tool.run(command, deadline, environment={"APT_CONFIG": file.name}, enough=enough)
@@ -273,7 +273,8 @@ def _debian_keyring() -> str:
     )
 
 
-def _failure(error: tool.ToolFailed, doing: str) -> FetchError:
+def failure_of(error: tool.ToolFailed, doing: str) -> FetchError:
+    """The error to raise when apt failed: Vanished if the archive answered that a file is gone."""
     said = [line[3:] for line in error.output.splitlines() if line.startswith(("E: ", "W: "))]
     words = " ".join(dict.fromkeys(said)) or error.output.strip().rpartition("\n")[2]
     for sign, meaning in _MEANINGS:

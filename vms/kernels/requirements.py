@@ -14,7 +14,7 @@ from vms.errors import Unbootable
 from vms.kernels.kernel import BootFiles
 
 # What each option is needed for, and the module it makes where it may be one.
-_OPTIONS = {
+OPTIONS = {
     "64BIT": ("the image is built for x86-64", None),
     "BINFMT_ELF": ("running programs", None),
     "BINFMT_SCRIPT": ("running scripts", None),
@@ -67,7 +67,7 @@ def missing(files: BootFiles) -> tuple[str, ...]:
             re.findall(r"^CONFIG_(\w+)=([ym])$", files.config.read_text(errors="replace"), re.MULTILINE)
         )
         lacking = []
-        for option, (use, module) in _OPTIONS.items():
+        for option, (use, module) in OPTIONS.items():
             if option not in values:
                 lacking.append(f"CONFIG_{option}, for {use}")
             elif values[option] == "m" and module not in modules:
@@ -77,7 +77,7 @@ def missing(files: BootFiles) -> tuple[str, ...]:
         return ()
     return tuple(
         f"CONFIG_{option}, for {use}: {module} is neither a module of it nor listed as built in"
-        for option, (use, module) in _OPTIONS.items()
+        for option, (use, module) in OPTIONS.items()
         if module and module != "unix" and module not in modules
     )
 

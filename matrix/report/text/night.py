@@ -14,7 +14,7 @@ from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.results.record import FactValue
 
 LINES = 10
-_WIDTH = 200
+WIDTH = 200
 _NAMES = 4
 _VALUE = 60
 _LINK = re.compile(r"\(https://[^\s()]{,90}\)$")
@@ -131,10 +131,10 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _line(text: str) -> str:
     """The text on one line of bounded length; a link at its end is not cut."""
-    if len(text) > _WIDTH:
+    if len(text) > WIDTH:
         link = _LINK.search(text)
         end = f"… {link[0]}" if link else "…"
-        text = text[: _WIDTH - len(end)] + end
+        text = text[: WIDTH - len(end)] + end
     return (
         " ".join(shown(text).split()) if not text.startswith("  ") else "  " + " ".join(shown(text).split())
     )

@@ -26,11 +26,11 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]
 
     def behave(modes: str) -> None:
         monkeypatch.setenv("FAKE_QEMU", modes)
-        qemu._found.cache_clear()
+        qemu.first_found.cache_clear()
 
     behave("")
     yield behave
-    qemu._found.cache_clear()
+    qemu.first_found.cache_clear()
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A /dev/kvm that opens, and a boot of this host."""
     path = tmp_path / "kvm"
     path.touch()
-    monkeypatch.setattr(accel, "_DEVICE", path)
+    monkeypatch.setattr(accel, "DEVICE", path)
     (tmp_path / "boot_id").write_text("first boot\n")
-    monkeypatch.setattr(accel, "_BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(accel, "BOOT_ID", tmp_path / "boot_id")
     monkeypatch.setattr(accel, "PROOF_SECONDS", 60.0)  # a busy host may need it
     return path
 

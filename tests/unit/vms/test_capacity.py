@@ -14,8 +14,8 @@ MEMINFO = "MemTotal:       24000 kB\nMemFree:  100 kB\nMemAvailable:   20000 kB\
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of 8 processors in a container two groups deep."""
-    monkeypatch.setattr(capacity, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(capacity, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(capacity, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(capacity, "CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/meminfo").write_text(MEMINFO)

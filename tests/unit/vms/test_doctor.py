@@ -73,7 +73,7 @@ def test_memory_for_at_least_one_guest(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert look("memory").good
-    monkeypatch.setattr(doctor, "_GUEST_MEMORY", 1 << 30)
+    monkeypatch.setattr(doctor, "GUEST_MEMORY", 1 << 30)
     assert not look("memory").good
 
 

@@ -60,7 +60,7 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bootstrap:
     directory = tmp_path / "bin"
     directory.mkdir()
     monkeypatch.setenv("PATH", str(directory), prepend=":")
-    monkeypatch.setattr(tool, "_PATH", f"{directory}:{tool._PATH}")
+    monkeypatch.setattr(tool, "SEARCH_PATH", f"{directory}:{tool.SEARCH_PATH}")
     return Bootstrap(directory)
 
 
@@ -139,7 +139,7 @@ def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, c
 
 
 def test_a_missing_mmdebstrap_is_named(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "_MMDEBSTRAP", "mmdebstrap-that-is-not-there")
+    monkeypatch.setattr(image, "MMDEBSTRAP", "mmdebstrap-that-is-not-there")
     with pytest.raises(HostError, match="mmdebstrap-that-is-not-there is missing on this host"):
         build_image(cache, DEBIAN, soon())
 
@@ -150,7 +150,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     monkeypatch.setattr(runtime, "_base", lambda: directory)
-    runtime._sweep.cache_clear()
+    runtime.sweep.cache_clear()
     return directory
 
 
@@ -215,7 +215,7 @@ def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Pa
         " while :; do sleep 0.05; done"
     )
     process = os.posix_spawn(
-        "/usr/bin/setsid", ["setsid", *image._ENDED_WITH_US, str(bootstrap.program)], os.environ
+        "/usr/bin/setsid", ["setsid", *image.ENDED_WITH_US, str(bootstrap.program)], os.environ
     )
     wait_for(lambda: (tmp_path / "begun").exists() and (tmp_path / "child").exists())
     os.kill(process, 15)

@@ -39,7 +39,7 @@ def test_what_arrives_is_what_was_sent(cache: Cache, tmp_path: Path) -> None:
 
 
 def test_what_this_machine_built_itself_is_not_kept_twice(cache: Cache, tmp_path: Path) -> None:
-    own = built(cache.path("images", image._key()))
+    own = built(cache.path("images", image.image_key()))
     assert receive_image(copy_image(built(tmp_path / "built")), cache) == own
     assert len(list((cache.root / "images").iterdir())) == 1
 

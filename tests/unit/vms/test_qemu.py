@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -135,7 +137,7 @@ def test_state_is_saved_and_loaded(fake_qemu: Fake, machine: Machine) -> None:
 def test_its_death_is_noticed_while_waiting_for_it(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("mute")
     with started(machine) as qemu:
-        threading.Timer(0.3, lambda: qemu._process.kill()).start()
+        threading.Timer(0.3, os.kill, (qemu.pid, signal.SIGKILL)).start()
         began = time.monotonic()
         with pytest.raises(LostGuest, match="QEMU ended with SIGKILL"):
             qemu.execute("stop", soon(20))
@@ -163,7 +165,7 @@ thread = threading.Thread(target=start)
 thread.start()
 thread.join()
 time.sleep(0.3)
-print(started[0]._process.pid, started[0].ended, flush=True)
+print(started[0].pid, started[0].ended, flush=True)
 time.sleep(300)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:

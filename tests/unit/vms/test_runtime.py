@@ -19,7 +19,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Short, so that sockets fit.
     directory = Path(tempfile.mkdtemp(dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    runtime._sweep.cache_clear()
+    runtime.sweep.cache_clear()
     return directory
 
 
@@ -51,7 +51,7 @@ with private_directory() as directory:
         theirs = Path(other.stdout.readline().strip())
         with private_directory() as ours:
             assert theirs.exists()
-        runtime._sweep.cache_clear()
+        runtime.sweep.cache_clear()
         os.kill(other.pid, signal.SIGKILL)
         other.wait()
         assert theirs.exists()

@@ -19,7 +19,7 @@ from vms.guest import Agent, Guest
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.kernels.kernel import BootFiles, Kernel
-from vms.template import Template, _memory_digest, _Turns, clone_of, make_template
+from vms.template import Template, Turns, clone_of, make_template, memory_digest
 
 Fake = Callable[[str], None]
 KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
@@ -197,7 +197,7 @@ def test_boots_without_kvm_begin_apart(
 ) -> None:
     fake_qemu("refuse")
     template = make(cache, agent)
-    monkeypatch.setattr("vms.template._turns", _Turns(0.5))
+    monkeypatch.setattr("vms.template.boot_turns", Turns(0.5))
     began = []
 
     def start() -> None:
@@ -253,7 +253,7 @@ def test_the_digest_of_memory_sees_every_byte_and_no_holes(tmp_path: Path) -> No
             for position, data in written:
                 file.seek(position)
                 file.write(data)
-        return _memory_digest(path)
+        return memory_digest(path)
 
     empty = digest()
     assert digest((3 << 20, bytes(4096))) == empty

@@ -97,7 +97,7 @@ def test_workers_give_the_same_results_as_this_machine(
         found = run(workers, tmp_path / "far")
     asked = source.asked()
     local = open_for(PLAN, tmp_path / "near")
-    execute(PLAN, FakeGuests(source._behave), local, 1, Seen())
+    execute(PLAN, FakeGuests(source.behave), local, 1, Seen())
     local.close(finished=True)
 
     def facts(directory: RunDirectory) -> dict[object, object]:
@@ -202,7 +202,7 @@ def test_a_worker_with_other_experiments_that_joins_later_gives_no_answer(
 def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
     source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrix.dask.executor._ANSWER_SECONDS", 1)
+    monkeypatch.setattr("matrix.dask.executor.ANSWER_SECONDS", 1)
     with (
         pytest.raises(HostError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*invoke scheduler"),
         connected("tcp://127.0.0.1:1", source, image),
@@ -213,7 +213,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
 def test_a_run_without_workers_ends_after_a_minute_with_what_to_start(
     site: Site, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrix.dask.executor._ALONE_SECONDS", 1)
+    monkeypatch.setattr("matrix.dask.executor.ALONE_SECONDS", 1)
     with (
         connected(site.address, source, image) as workers,
         pytest.raises(HostError, match=f"no worker with guest slots for 1 s.*{site.address}"),

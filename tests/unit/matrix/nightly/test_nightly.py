@@ -198,7 +198,7 @@ def test_explained_changes_alone_end_with_0(house: House) -> None:
 
 
 def test_a_long_line_keeps_its_link(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.report.text.night._WIDTH", 120)
+    monkeypatch.setattr("matrix.report.text.night.WIDTH", 120)
     house.night(0)
     house.accept()
     house.kernels.append("7.3")

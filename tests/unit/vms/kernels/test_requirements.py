@@ -7,9 +7,9 @@ import pytest
 from tests.support.packages import entry
 from vms.errors import Unbootable
 from vms.kernels.kernel import BootFiles
-from vms.kernels.requirements import _OPTIONS, check, missing
+from vms.kernels.requirements import OPTIONS, check, missing
 
-ALL = "".join(f"CONFIG_{option}=y\n" for option in _OPTIONS)
+ALL = "".join(f"CONFIG_{option}=y\n" for option in OPTIONS)
 
 
 def files(directory: Path, config: str | None, modules: str = "", builtin: str = "") -> BootFiles:

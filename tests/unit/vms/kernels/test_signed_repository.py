@@ -134,7 +134,7 @@ def test_a_mirror_without_the_suite(published: Repository, cache: Cache) -> None
 
 @pytest.mark.slow
 def test_a_mirror_that_hangs(published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apt_module, "_SILENCE_SECONDS", 1)
+    monkeypatch.setattr(apt_module, "SILENCE_SECONDS", 1)
     published.hang = True
     start = time.monotonic()
     with pytest.raises(FetchError, match="the mirror does not answer"):
@@ -147,7 +147,7 @@ def test_a_mirror_that_hangs_during_a_download(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (kernel,) = resolve("6.12", Catalogue.load(published.settings, cache))
-    monkeypatch.setattr(apt_module, "_SILENCE_SECONDS", 1)
+    monkeypatch.setattr(apt_module, "SILENCE_SECONDS", 1)
     published.hang = True
     with pytest.raises(FetchError, match="the mirror does not answer"):
         fetch(kernel, cache)
@@ -301,7 +301,7 @@ def test_an_archive_that_hangs_or_fails_does_not_say_that_a_build_is_gone(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue = Catalogue.load(published.settings, cache)
-    monkeypatch.setattr(apt_module, "_SILENCE_SECONDS", 1)
+    monkeypatch.setattr(apt_module, "SILENCE_SECONDS", 1)
     published.hang = True
     assert not at_hand(["6.12.*"], catalogue, published.settings, cache).gone
     published.hang, published.fail = False, 503
@@ -333,6 +333,6 @@ def test_a_404_in_a_name_is_no_answer() -> None:
 )
 def test_what_apt_says_of_an_archives_answer(answer: str, gone: bool) -> None:
     said = f"E: Failed to fetch http://127.0.0.1:9/pool/404/a_404_b  {answer} [IP: 127.0.0.1 9]\n"
-    failure = apt_module._failure(tool.ToolFailed(["apt-helper"], 100, said, "asking"), "asking")
+    failure = apt_module.failure_of(tool.ToolFailed(["apt-helper"], 100, said, "asking"), "asking")
     assert isinstance(failure, Vanished) is gone
     assert answer.split()[0] in str(failure)
