@@ -12,27 +12,31 @@ from commands.shell import complain, reported
 
 @task(
     help={
-        "host": "the address to listen on; any program that can reach it can run programs as you",
+        "host": "the address to listen on",
         "port": "the port to listen on",
+        "without_authentication": "no TLS: any program that reaches the address can run programs as you",
     }
 )
 @reported
-def scheduler(_context: Context, host: str = "127.0.0.1", port: int = 8786) -> None:
+def scheduler(
+    _context: Context, host: str = "127.0.0.1", port: int = 8786, without_authentication: bool = False
+) -> None:
     """Distribute the cells of matrix runs to workers on several machines, until interrupted."""
     from matrix.dask.serve import serve_scheduler
 
-    serve_scheduler(host, port, complain)
+    serve_scheduler(host, port, complain, authenticated=not without_authentication)
 
 
 @task(
     positional=["scheduler"],
     help={
-        "scheduler": "the scheduler's address, tcp://host:8786",
+        "scheduler": "the scheduler's address, tls://host:8786",
         "slots": "guests at a time (default: one per processor, fewer while memory is short)",
+        "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
     },
 )
 @reported
-def worker(_context: Context, scheduler: str, slots: int = 0) -> None:
+def worker(_context: Context, scheduler: str, slots: int = 0, without_authentication: bool = False) -> None:
     """Run guests for a scheduler, until interrupted or until the scheduler goes away."""
     from matrix.dask.serve import serve_worker
     from vms.capacity import guests
@@ -40,4 +44,4 @@ def worker(_context: Context, scheduler: str, slots: int = 0) -> None:
 
     if slots < 0:
         raise UsageError(f"--slots {slots}: give the number of guests to run at a time, at least 1")
-    serve_worker(scheduler, slots or guests(), complain)
+    serve_worker(scheduler, slots or guests(), complain, authenticated=not without_authentication)

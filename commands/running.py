@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         "offline": "use only what the cache holds",
         "locked": "use exactly the kernels of matrix.lock",
         "dry_run": "print the plan and the QEMU command lines, run nothing",
-        "scheduler": "let the workers of this Dask scheduler run the guests: tcp://host:8786",
+        "scheduler": "let the workers of this Dask scheduler run the guests: tls://host:8786",
+        "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
         "json": "print every record as JSON instead of the table",
     },
 )
@@ -52,6 +53,7 @@ def matrix(
     locked: bool = False,
     dry_run: bool = False,
     scheduler: str = "",
+    without_authentication: bool = False,
     json: bool = False,
 ) -> int:
     """Boot kernels, ask them every question, print and write the table."""
@@ -101,7 +103,9 @@ def matrix(
             from matrix.dask.site import WorkerMachines
 
             source = WorkerMachines(config.debian, accel, offline, config.own_experiments)
-            guests = workers = held.enter_context(connected(scheduler, source, lambda: machines.image))
+            guests = workers = held.enter_context(
+                connected(scheduler, source, lambda: machines.image, authenticated=not without_authentication)
+            )
             jobs = workers.slots
         command, jobs = tuple(sys.argv[1:]), jobs or processors()
         request = RunRequest(plan, catalogue, read_ledger(), guests, RESULTS, jobs, command, shown, absent)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from matrix.dask.identity import check_address, identity_path, security
 from matrix.dask.site import (
     Fetched,
     RemoteTemplate,
@@ -219,18 +220,26 @@ class Workers:
 
 
 @contextmanager
-def connected(address: str, source: Source, image: Callable[[], Image]) -> Iterator[Workers]:
-    """Connects to the Dask scheduler at `address` (tcp://host:8786).
+def connected(
+    address: str, source: Source, image: Callable[[], Image], *, authenticated: bool = True
+) -> Iterator[Workers]:
+    """Connects to the Dask scheduler at `address` (tls://host:8786).
 
-    `image` builds the userland that all workers' guests use. Raises HostError if no scheduler
-    answers.
+    `image` builds the userland that all workers' guests use. Unless `authenticated`, the address
+    begins with tcp://. Raises HostError if no scheduler answers, UsageError for another address.
     """
+    check_address(address, authenticated=authenticated)
     # Not at the top: Dask's import takes a while, and only runs on several machines need it.
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as exceptions
     try:
-        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
+        client = Client(
+            address,
+            security=security(authenticated=authenticated),
+            timeout=ANSWER_SECONDS,
+            set_as_default=False,
+        )
     except (
         OSError,
         ValueError,
@@ -238,7 +247,8 @@ def connected(address: str, source: Source, image: Callable[[], Image]) -> Itera
         RuntimeError,
     ) as error:  # TimeoutError is an OSError; a missing TLS certificate is a RuntimeError
         raise HostError(
-            f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`"
+            f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`, or, if"
+            f" one runs on another machine, copy its {identity_path()} to this one"
         ) from error
     try:
         yield Workers(client, address, source, image)

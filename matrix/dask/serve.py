@@ -9,17 +9,20 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
-import dask
 from distributed import Scheduler, Worker
 from distributed.comm import get_address_host, parse_address
 from distributed.utils import get_ip
 
 from matrix.dask.executor import SLOTS
+from matrix.dask.identity import check_address, identity_path, security
 from vms.errors import HostError, UsageError
 from vms.interrupt import interrupt
+from vms.runtime import private_directory
 
+LOOPBACK = "127.0.0.1"
 PORT = 8786  # Dask's own
 _CONNECT_SECONDS = 20
 _CLOSE_SECONDS = 2.0
@@ -37,18 +40,25 @@ class _Worker(Worker):  # type: ignore[misc]
         """Does not start Dask's HTTP dashboard."""
 
 
-def serve_scheduler(host: str, port: int, say: Say) -> None:
+def serve_scheduler(host: str, port: int, say: Say, *, authenticated: bool = True) -> None:
     """Runs a scheduler on this address until it is interrupted.
 
-    Raises HostError if it cannot listen there.
+    Unless `authenticated`, anybody who reaches the address can run programs as this user. Raises
+    HostError if it cannot listen there.
     """
+    who = security(authenticated=authenticated)
 
     async def serve() -> None:
         try:
-            scheduler = await _Scheduler(host=host, port=port, protocol=_protocol(), dashboard=False)
+            protocol = "tls" if authenticated else "tcp"
+            scheduler = await _Scheduler(
+                host=host, port=port, protocol=protocol, security=who, dashboard=False
+            )
         except (OSError, ValueError) as error:
             raise HostError(f"cannot listen on {host}, port {port}: {error}") from error
         say(f"scheduler: {scheduler.address}")
+        if authenticated and host != LOOPBACK:
+            say(f"scheduler: every other machine needs a copy of {who.tls_ca_file}")
         try:
             await scheduler.finished()
         finally:
@@ -57,7 +67,7 @@ def serve_scheduler(host: str, port: int, say: Say) -> None:
     _run(serve())
 
 
-def serve_worker(address: str, slots: int, say: Say) -> None:
+def serve_worker(address: str, slots: int, say: Say, *, authenticated: bool = True) -> None:
     """Runs guests for the scheduler at `address`, `slots` at a time, until interrupted or until the
     scheduler goes away.
 
@@ -68,12 +78,16 @@ def serve_worker(address: str, slots: int, say: Say) -> None:
         # The interface that reaches the scheduler; by default Dask listens on all interfaces.
         host = get_ip(get_address_host(address))
     except ValueError as error:
-        raise UsageError(f"{address} is not the address of a scheduler; write tcp://host:{PORT}") from error
+        raise UsageError(f"{address} is not the address of a scheduler; write tls://host:{PORT}") from error
+    check_address(address, authenticated=authenticated)
+    who = security(authenticated=authenticated)
 
-    async def serve() -> None:
+    async def serve(scratch: Path) -> None:
         worker = _Worker(
             address,
             host=host,
+            security=who,
+            local_directory=str(scratch),
             nthreads=slots,
             resources={SLOTS: slots},
             death_timeout=_CONNECT_SECONDS,
@@ -84,7 +98,8 @@ def serve_worker(address: str, slots: int, say: Say) -> None:
         except (OSError, ValueError) as error:
             raise HostError(
                 f"no Dask scheduler answered at {address} within {_CONNECT_SECONDS} s; start one with"
-                " `./invoke scheduler`"
+                " `./invoke scheduler`, or, if one runs on another machine, copy its"
+                f" {identity_path()} to this one"
             ) from error
         say(
             f"worker: {slots} guest{'s' if slots > 1 else ''} at a time for {address}, listening on"
@@ -101,17 +116,8 @@ def serve_worker(address: str, slots: int, say: Say) -> None:
                     worker.close(timeout=_CLOSE_SECONDS, executor_wait=False), _CLOSE_SECONDS + 1
                 )
 
-    _run(serve())
-
-
-def _protocol() -> str:
-    """`tls` if Dask is configured for it, else `tcp`."""
-    return (
-        "tls"
-        if dask.config.get("distributed.comm.require-encryption")
-        or dask.config.get("distributed.comm.tls.ca-file")
-        else "tcp"
-    )
+    with private_directory("dask-") as scratch:  # Dask's own choice could belong to another user
+        _run(serve(scratch))
 
 
 def _run(serving: Coroutine[None, None, None]) -> None:

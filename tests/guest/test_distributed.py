@@ -31,6 +31,11 @@ from vms.kernels.resolve import resolve_all
 pytestmark = pytest.mark.guest
 
 
+@pytest.fixture(autouse=True)
+def certificate_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     kernels = resolve_all(("6.1", "6.12"), Catalogue.load(CONFIG.debian, Cache.default()), ROOT)

@@ -137,7 +137,7 @@ def worker(capsys: pytest.CaptureFixture[str], scheduler: str, **flags: Any) -> 
 
 def test_a_worker_needs_an_address_and_at_least_one_slot(capsys: pytest.CaptureFixture[str]) -> None:
     for address, flags, part in (
-        ("10.0.0.1", {}, "write tcp://host:8786"),
+        ("10.0.0.1", {}, "write tls://host:8786"),
         ("tcp://10.0.0.1:8786", {"slots": -1}, "--slots -1"),
     ):
         code, said = worker(capsys, address, **flags)

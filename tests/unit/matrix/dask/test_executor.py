@@ -48,8 +48,9 @@ NAMES = [
 
 @pytest.fixture(autouse=True)
 def image_here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache for every machine, and an image to send."""
+    """An empty cache and configuration for every machine, and an image to send."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     built = tmp_path_factory.mktemp("image")
     (built / "root.squashfs").write_bytes(b"userland")
     (built / "busybox").write_bytes(b"busybox")
@@ -159,7 +160,7 @@ def test_a_worker_with_other_experiments_is_refused(site: Site, source: FakeSour
     site.worker(FAKE_AGENT="99" * 32)
     with (
         connected(site.address, source, image) as workers,
-        pytest.raises(HostError, match=r"the worker tcp://127.0.0.1:\d+ has other experiments"),
+        pytest.raises(HostError, match=r"the worker tls://127.0.0.1:\d+ has other experiments"),
     ):
         workers.prepare(PLAN.kernels)
 
@@ -204,8 +205,8 @@ def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
 ) -> None:
     monkeypatch.setattr("matrix.dask.executor.ANSWER_SECONDS", 1)
     with (
-        pytest.raises(HostError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1: .*invoke scheduler"),
-        connected("tcp://127.0.0.1:1", source, image),
+        pytest.raises(HostError, match=r"no Dask scheduler answers at tls://127.0.0.1:1: .*invoke scheduler"),
+        connected("tls://127.0.0.1:1", source, image),
     ):
         pass
 
@@ -284,7 +285,7 @@ def test_a_worker_ends_when_its_scheduler_dies(site: Site) -> None:
     assert worker.wait(20) == 0
 
 
-def test_with_tls_only_clients_with_a_certificate_can_connect(
+def test_certificates_of_the_users_own_dask_configuration_are_used(
     source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dask import config
@@ -302,11 +303,11 @@ def test_with_tls_only_clients_with_a_certificate_can_connect(
     (tmp_path / "dask.yaml").write_text(json.dumps(settings))  # JSON is YAML
     monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "dask.yaml"))
     with ExitStack() as held:
-        site = Site(held, "tls")
+        site = Site(held)
         site.worker()
         with (
             pytest.raises(HostError, match="no Dask scheduler answers"),
-            connected(site.address, source, image),
+            connected(site.address, source, image),  # with the certificate that is made by default
         ):
             pass
         mine = {"ca-file": tls["ca-file"], "client.cert": tmp_path / "pem", "client.key": tmp_path / "key"}
