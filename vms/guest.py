@@ -21,7 +21,7 @@ import msgspec
 from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.qemu import Qemu, find_qemu
+from vms.qemu import LARGEST_FILE, Qemu, find_qemu, tail
 from vms.runtime import private_directory
 from vms.ssh import Ssh
 from vms.wire import Spent, Wire
@@ -95,14 +95,14 @@ class Guest:
     def console(self) -> str:
         """What its console printed, the last MiB of it, without control characters.
 
-        A clone's begins where the template's ended.
+        A clone's begins where the template's ended. After 8 MiB nothing more is kept, and the last
+        line says so.
         """
         path = self.qemu.directory / "console"
-        if not path.exists():
-            return ""
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LONGEST_CONSOLE))
-            return _UNPRINTABLE.sub("", file.read().decode(errors="replace"))
+        text = _UNPRINTABLE.sub("", tail(path, _LONGEST_CONSOLE).decode(errors="replace"))
+        if path.exists() and path.stat().st_size >= LARGEST_FILE:
+            text += f"\n[cut: the console printed more than {LARGEST_FILE >> 20} MiB]\n"
+        return text
 
     def attach(self, deadline: Deadline) -> None:
         """Connects to both ports, so that whoever waits on them inside is woken by the first

@@ -24,11 +24,18 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from vms.capacity import resident
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
+from vms.wire import Spent, Wire
 
 BINARY = "qemu-system-x86_64"
 OLDEST = (7, 2)  # what this project is tested with; x-ignore-shared itself came with 4.0
+LARGEST_FILE = 8 << 20
+"""Bytes of each file that QEMU writes (console, standard error); what comes after is lost."""
 _POLL = 0.002
 _CHUNK = 1 << 20
+_EPITAPH = 2000
+_MOST_STATE = 64 << 20  # bytes of the state of devices and CPUs, of which a guest has one or two MiB
+_OPEN_FILES = 1024
+_OOM_FIRST = "1000"  # proc(5), oom_score_adj: such a process is killed before all others
 # What goes wrong is raised; without a handler of its own the library would print it as well.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 _lock = Lock()
@@ -152,9 +159,9 @@ class Qemu:
             try:
                 connection, _ = listener.accept()
                 with connection:
-                    connection.settimeout(max(0.001, deadline.remaining))
-                    state = b"".join(iter(lambda: connection.recv(_CHUNK), b""))
-            except TimeoutError:
+                    wire = Wire(connection, _MOST_STATE, deadline)
+                    state = b"".join(iter(lambda: wire.recv(_CHUNK), b""))
+            except (TimeoutError, Spent):
                 raise LostGuest(
                     f"{self.what}: QEMU did not write its state within {deadline.seconds:g} s"
                     f" ({deadline.what})"
@@ -195,12 +202,8 @@ class Qemu:
         """How it ended, with the last it wrote to standard error."""
         status = self._process.wait()
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
-        said = (
-            (self.directory / "stderr").read_text(errors="replace").strip()
-            if (self.directory / "stderr").exists()
-            else ""
-        )
-        return f"QEMU ended with {how}" + (f": {said[-2000:]}" if said else "")
+        said = tail(self.directory / "stderr", _EPITAPH).decode(errors="replace").strip()
+        return f"QEMU ended with {how}" + (f": {said}" if said else "")
 
     @property
     def pid(self) -> int:
@@ -266,17 +269,35 @@ def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
     # setpriv makes the kernel kill QEMU when we die, however we die. "We" is the thread that forked
     # (prctl(2), PR_SET_PDEATHSIG), so all are started from one thread that lives as long as the
     # process. In a session of its own Ctrl-C reaches us alone, and we end QEMU in order.
+    # Beyond its largest file QEMU gets an error and drops what the guest prints: Python ignores
+    # SIGXFSZ, which would end QEMU, and so does what inherits that (restore_signals). A memory file
+    # has its size already, and writing to its mapping is not limited.
+    limits = ["prlimit", f"--fsize={LARGEST_FILE}", "--core=0", f"--nofile={_OPEN_FILES}", "--"]
     with _lock:
         launcher = _launchers.setdefault(os.getpid(), ThreadPoolExecutor(1, "qemu"))
     try:
         with stderr.open("wb") as errors:
-            return launcher.submit(
+            process = launcher.submit(
                 subprocess.Popen,
-                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                [*limits, "setpriv", "--pdeathsig", "KILL", "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
+                restore_signals=False,
             ).result()
     except FileNotFoundError as error:
-        raise HostError("cannot run setpriv; install the package util-linux") from error
+        raise HostError("cannot run prlimit; install the package util-linux") from error
+    with contextlib.suppress(OSError):  # it has ended already
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_FIRST)
+    return process
+
+
+def tail(path: Path, most: int) -> bytes:
+    """The last bytes of a file, at most so many; none of a file that does not exist."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read(most)
+    except FileNotFoundError:
+        return b""

@@ -185,6 +185,17 @@ def test_an_agent_that_does_not_answer_costs_its_deadline_only(guest: Guest) -> 
     assert guest.crashed is None
 
 
+def test_a_guest_whose_console_is_cut_goes_on(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vms.qemu.LARGEST_FILE", 64 << 10)
+    monkeypatch.setattr("vms.guest.LARGEST_FILE", 64 << 10)
+    with template.start() as clone:
+        with clone.ssh(soon()) as session:
+            assert session.run("seq 20000 >/dev/ttyS0; echo done", soon()).output == "done\n"
+        assert (clone.qemu.directory / "console").stat().st_size == 64 << 10
+        assert clone.console().endswith("[cut: the console printed more than 0 MiB]\n")
+        clone.ping(soon())
+
+
 def test_nothing_is_left_of_a_guest(template: Template) -> None:
     with template.start() as clone:
         directory = clone.qemu.directory

@@ -3,11 +3,13 @@
 What it does stands in $FAKE_QEMU, words in any order:
 
 exit        ends at once with status 1 and a message
+verbose     a MiB of other messages comes before that one
 deaf        opens no socket at all
 mute        takes QMP commands and answers query-status only
 refuse      refuses to migrate
 noclone     a clone ends as soon as it gets its state
 panic       its kernel panics at the first request, and it ends
+babble      the console prints 9 MiB
 hang        the agent never answers
 flood       the agent answers without end
 stale       the agent says other things first
@@ -19,6 +21,7 @@ broken      its --version fails
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -53,6 +56,17 @@ def console(text: str) -> None:
     """Prints on the guest's console."""
     with Path(option(r"file,id=console,path=([^, ]*)")).open("a") as file:
         file.write(text)
+
+
+def babble() -> None:
+    """Prints 9 MiB if it shall, and goes on when no more can be written, as QEMU does."""
+    line = b"Linux says the same again and again\n"
+    with (
+        Path(option(r"file,id=console,path=([^, ]*)")).open("ab", buffering=0) as file,
+        contextlib.suppress(OSError),
+    ):
+        while "babble" in MODES and file.tell() < 9 << 20:
+            file.write(line * 1000)
 
 
 def agent(listener: socket.socket) -> None:
@@ -168,6 +182,7 @@ def main() -> None:
         )
         return
     if "exit" in MODES:
+        print("x" * (1 << 20) if "verbose" in MODES else "", file=sys.stderr)
         print("qemu: could not open 'nothing': No such file or directory", file=sys.stderr)
         sys.exit(1)
     if "sigbus" in MODES:
@@ -184,6 +199,7 @@ def main() -> None:
             "[    0.0] Linux version 6.1\n"
             + ("initramfs: reached user space\n" if "userspace" in MODES else "")
         )
+        babble()
         for name, serve in (("ssh", socket.socket.accept), ("agent", agent), ("qmp", qmp)):
             threading.Thread(target=serve, args=(listen(name),), daemon=True).start()
     time.sleep(600)

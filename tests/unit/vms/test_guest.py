@@ -156,6 +156,17 @@ def test_the_console_cannot_command_a_terminal_or_be_endless(fake_qemu: Fake, ma
         assert len(guest.console()) <= 1 << 20
 
 
+def test_a_console_without_end_fills_no_disk_says_so_and_ends_no_guest(
+    fake_qemu: Fake, machine: Machine
+) -> None:
+    fake_qemu("babble")
+    with running(machine, "6.1.0") as guest:
+        guest.ask(PING, soon())
+        assert (guest.qemu.directory / "console").stat().st_size == 8 << 20
+        assert guest.console().endswith("\n[cut: the console printed more than 8 MiB]\n")
+        assert guest.crashed is None
+
+
 def test_qemus_own_failure_is_our_error_not_a_crash(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("exit")
     with running(machine, "6.1.0") as guest:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +102,34 @@ def test_an_early_exit_is_told_in_qemus_words(fake_qemu: Fake, machine: Machine)
         started(machine) as qemu,
     ):
         qemu.execute("query-status", soon())
+
+
+def test_only_the_end_of_what_qemu_said_is_read(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("exit verbose")
+    with started(machine) as qemu:
+        qemu.wait(soon())
+        tracemalloc.start()
+        try:
+            assert re.fullmatch(r"QEMU ended with status 1: x{1900,1999}\nqemu: could not .*", qemu.epitaph)
+            assert tracemalloc.get_traced_memory()[1] < 100_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_qemu_has_limits_and_is_the_first_to_be_killed_when_memory_ends(
+    fake_qemu: Fake, machine: Machine
+) -> None:
+    with started(machine) as qemu:
+        qemu.execute("query-status", soon())
+        process = Path(f"/proc/{qemu.pid}")
+        limits = {
+            line[:25].strip(): line[25:].split()[:2] for line in (process / "limits").read_text().splitlines()
+        }
+        assert limits["Max file size"] == ["8388608", "8388608"]
+        assert limits["Max core file size"] == ["0", "0"]
+        assert limits["Max open files"] == ["1024", "1024"]
+        assert (process / "oom_score_adj").read_text() == "1000\n"
+        assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
 
 
 def test_a_qemu_that_opens_no_socket_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
