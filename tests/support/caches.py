@@ -1,4 +1,4 @@
-"""Caches in use by another process, and filled ones."""
+"""Caches in use by another process, filled ones, and what a cache holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from vms.cache import Cache
 
 HOLDER = """
 import sys, time
@@ -46,3 +48,16 @@ def fill(root: Path, kind: str, key: str, size: int, age: float) -> None:
     entry.mkdir(parents=True)
     (entry / "content").write_bytes(os.urandom(size))
     os.utime(entry, (time.time() - age,) * 2)
+
+
+def files(cache: Cache) -> list[str]:
+    """All that the cache holds but locks."""
+    return sorted(
+        str(path.relative_to(cache.root))
+        for path in cache.root.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    )
+
+
+def packages(cache: Cache) -> list[str]:
+    return [name for name in files(cache) if name.startswith(("downloads/", "kernels/"))]

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import settings
 
-from tests.support.packages import Key, Repository
+from tests.support.packages import Key, Repository, image_deb
 from vms.cache import Cache
 
 # How long an example takes says something about the machine only.
@@ -113,3 +113,12 @@ def repository(tmp_path: Path, keys: tuple[Key, Key]) -> Iterator[Repository]:
         repository.released.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def published(repository: Repository, tmp_path: Path) -> Repository:
+    """A repository with two releases of one series, as it should be."""
+    for abi, version in (("6.12.107+deb13", "6.12.107-1"), ("6.12.117+deb13", "6.12.117-1")):
+        repository.add(image_deb(tmp_path, abi, version))
+    repository.publish()
+    return repository
