@@ -3,112 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import msgspec
-import pytest
-from junitparser import JUnitXml
-
-from guest.catalogue import Experiment, Invariant
-from matrix import invocation
-from matrix.analysis.ledger.model import Change as Entry
-from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
-from matrix.baseline.baseline import Baseline, accept
+from guest.catalogue import Invariant
 from matrix.baseline.outcome import Night
-from matrix.invocation import RunRequest
-from matrix.nightly.nightly import nightly
-from matrix.nightly.sample import ROUND, choose
-from matrix.plan.plan import Plan, make_plan
 from matrix.report.text.night import summary
-from matrix.results.latest import LatestAnswers, read_finished, read_latest
-from matrix.results.manifest import Manifest, kernel_entries
-from matrix.results.record import Record, Status
-from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
-from vms.errors import LostGuest
-
-FIRST = date(2026, 11, 1)
-
-
-COMMIT = Commit(
-    "fewer-drops",
-    "netfilter: drop less",
-    Confirmed.CHANGELOG,
-    "More packets are dropped.",
-    hash="b12fa46b12fa46",
-    mainline="7.0",
-    backports=("6.1.6",),
-)
-LEDGER = Ledger(
-    {COMMIT.key: COMMIT},
-    tuple(Entry("table-full", COMMIT, "drops", before=3, after=after) for after in (4, 5)),
-    {"6.1": "6.1.9", "6.12": "6.12.9"},
-)
-
-
-@dataclass
-class House:
-    """One machine over several nights.
-
-    `says` gives the facts of a kernel; `asked` collects what was really run, night by night.
-    """
-
-    results: Path
-    clock: Callable[[date], None]
-    kernels: list[str] = field(default_factory=lambda: ["5.10.1", "6.1.5", "6.12.9"])
-    experiments: list[Experiment] = field(
-        default_factory=lambda: [make_experiment("table-full", {"flows": int, "drops": int})]
-    )
-    says: Callable[[str, str], dict[str, Any]] = lambda _kernel, _experiment: {"flows": 7, "drops": 3}
-    baseline: Baseline = field(default_factory=Baseline)
-    since_lock: tuple[str, ...] = ()
-    locked: bool = False
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    lost: set[str] = field(default_factory=set)
-
-    def night(self, number: int) -> Night:
-        today = FIRST + timedelta(days=number)
-        self.clock(today)
-        self.asked = []
-
-        def behaviour(kernel: str, request: dict[str, Any]) -> bytes:
-            if kernel in self.lost:
-                raise LostGuest(f"{kernel} went away")
-            self.asked.append((kernel, request["experiment"]))
-            return answer(request, facts=self.says(kernel, request["experiment"]))
-
-        plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
-        catalogue = {experiment.name: experiment for experiment in self.experiments}
-        request = RunRequest(
-            plan,
-            catalogue,
-            LEDGER,
-            FakeGuests(behaviour),
-            self.results,
-            1,
-            ("nightly",),
-            Seen(),
-        )
-        return nightly(request, self.baseline, today, since_lock=self.since_lock, locked=self.locked)
-
-    def accept(self) -> None:
-        known = read_latest(self.results, self.baseline.known, pytest.fail)
-        self.baseline = accept(self.baseline, known, "Ada", "2026-11-01T09:00:00+00:00", "looked at")
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    def clock(today: date) -> None:
-        at = datetime(today.year, today.month, today.day, 2, tzinfo=UTC)
-        monkeypatch.setattr(invocation, "now", lambda: at.isoformat(timespec="seconds"))
-        monkeypatch.setattr(
-            invocation, "datetime", type("Clock", (), {"now": staticmethod(lambda _zone: at)})
-        )
-
-    return House(tmp_path / "results", clock)
+from matrix.results.latest import read_finished
+from matrix.results.record import Status
+from tests.support.fakes import make_experiment
+from tests.support.house import House
 
 
 def news(night: Night) -> list[tuple[str, str, str, Any, Any, str]]:
@@ -153,20 +56,6 @@ def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house:
     assert {kernel for kernel, _ in house.asked} == {"6.1.6", *night.sample}
 
 
-@pytest.mark.parametrize(
-    ("locked", "said"),
-    [
-        (False, "newer than matrix.lock: 6.12.10; `./invoke lock"),
-        (True, "newer than matrix.lock, so not run: 6.12.10; `./invoke lock"),
-    ],
-)
-def test_kernels_that_the_lock_does_not_hold_are_named(house: House, *, locked: bool, said: str) -> None:
-    house.since_lock, house.locked = ("6.12.10",), locked
-    assert said in summary(house.night(0))
-    house.accept()
-    assert said in summary(house.night(0))
-
-
 def test_an_unaccepted_change_is_reported_once_but_keeps_the_exit_code_1(house: House) -> None:
     house.night(0)
     house.accept()
@@ -195,17 +84,6 @@ def test_explained_changes_alone_end_with_0(house: House) -> None:
     assert (
         "More packets are dropped. (https://git.kernel.org/torvalds/c/b12fa46b12fa46)" in night.news[0].words
     )
-
-
-def test_a_long_line_keeps_its_link(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matrix.report.text.night.WIDTH", 120)
-    house.night(0)
-    house.accept()
-    house.kernels.append("7.3")
-    house.says = lambda kernel, _: {"flows": 7, "drops": 5 if kernel == "7.3" else 3}
-    (line,) = [line for line in summary(house.night(1)).splitlines() if "drops" in line]
-    assert len(line) <= 122
-    assert line.endswith("… (https://git.kernel.org/torvalds/c/b12fa46b12fa46)")
 
 
 def test_a_change_that_contradicts_the_ledger_makes_the_exit_code_1(house: House) -> None:
@@ -285,71 +163,3 @@ def test_a_failure_keeps_the_exit_code_1_until_it_is_accepted(house: House) -> N
     assert (len(night.failures), night.exit_code) == (3, 1)
     house.accept()
     assert house.night(1).exit_code == 0
-
-
-def test_the_sample_depends_on_the_day_and_covers_every_kernel_in_turn() -> None:
-    kernels = [make_kernel(f"6.{number}.1") for number in range(30)]
-    plan = make_plan(kernels, [make_experiment("table-full")])
-    known = _all_known(plan)
-    seen: set[str] = set()
-    for night in range(ROUND):
-        today = FIRST + timedelta(days=night)
-        tonight = choose(plan, known, today)
-        assert tonight == choose(plan, known, today)
-        assert 0 < len(tonight.sample) <= 3
-        seen |= {kernel.name for kernel in tonight.sample}
-    assert seen == {kernel.name for kernel in kernels}
-
-
-def _all_known(plan: Plan) -> LatestAnswers:
-    run = Manifest("r", "p", "2026-10-01T02:00:00+00:00", (), 1, (), kernel_entries(plan), SURROUNDINGS)
-    return LatestAnswers().with_run(
-        run,
-        [
-            Record(cell.kernel.name, cell.experiment.name, {}, Status.PASS, {"flows": 10})
-            for cell in plan.cells
-        ],
-    )
-
-
-def test_the_summary_of_a_night_has_at_most_ten_lines_and_no_escapes(house: House) -> None:
-    house.experiments = [make_experiment(f"e{number}", {"word": str}) for number in range(20)]
-    house.kernels = [f"6.{number}.1" for number in range(10, 20)]
-    house.says = lambda kernel, experiment: {"word": f"\x1b[31m{kernel}\n{experiment}" * 100}
-    night = house.night(0)
-    text = summary(night)
-    assert len(text.splitlines()) <= 10
-    assert all(len(line) <= 210 for line in text.splitlines())
-    assert "\x1b" not in text
-    assert "more in the report" in text
-
-
-def test_the_printed_night_is_the_content_of_its_file(house: House) -> None:
-    night = house.night(0)
-    assert msgspec.json.decode((house.results / night.run / "nightly.json").read_bytes(), type=Night) == night
-
-
-def test_junit_holds_the_changes(house: House) -> None:
-    house.night(0)
-    house.accept()
-    house.kernels.append("7.3")
-    house.says = lambda kernel, _: {"flows": 9, "drops": 5} if kernel == "7.3" else {"flows": 7, "drops": 3}
-    night = house.night(1)
-    document = JUnitXml.fromstring((house.results / night.run / "report" / "junit.xml").read_bytes())
-    (suite,) = [suite for suite in document if suite.name == "changes since the baseline"]
-    assert [(case.classname, case.name, bool(case.result)) for case in suite] == [
-        ("7.3", "table-full flows", True),
-        ("7.3", "table-full drops", False),
-    ]
-
-
-def test_variants_with_the_same_news_are_one_item(house: House) -> None:
-    house.experiments = [
-        make_experiment("table-full", {"flows": int, "drops": int}, variants={"scope": ("root", "user")})
-    ]
-    house.night(0)
-    house.accept()
-    house.kernels.append("7.3")
-    house.says = lambda kernel, _: {"flows": 9 if kernel == "7.3" else 7, "drops": 3}
-    night = house.night(1)
-    assert [(item.variants, item.label) for item in night.news] == [(("scope=root", "scope=user"), "")]
