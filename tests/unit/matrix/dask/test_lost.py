@@ -1,0 +1,100 @@
+"""Workers and schedulers that die while a run needs them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from matrix.dask.executor import connected
+from matrix.results.record import Status
+from tests.support.dask_runs import NAMES, PLAN, MakeImage, run
+from tests.support.dask_site import Site
+from tests.support.fake_worker import FakeSource
+from tests.support.fakes import Seen
+from vms.errors import HostError
+
+pytestmark = pytest.mark.slow  # real Dask schedulers and workers
+
+
+def test_only_unfinished_cells_of_a_worker_that_dies_run_again(
+    site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
+) -> None:
+    doomed = site.worker()
+    other = site.worker()
+    killed = threading.Event()
+
+    class Killing(Seen):
+        def tick(self) -> None:
+            if source.asked().get(doomed.pid, Counter()).total() >= 3 and not killed.is_set():
+                doomed.kill()
+                killed.set()
+
+    seen = Killing()
+    with connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers:
+        found = run(workers, tmp_path / "far", seen)
+    assert killed.is_set()
+    assert {record.status for record in found.records.values()} == {Status.PASS}
+    assert len(seen.records) == len(PLAN.cells)
+    asked = sum(source.asked().values(), Counter())
+    assert set(asked) == set(NAMES)
+    # The worker was running one cell, and may have had a few answers that were not sent yet.
+    assert asked.total() - len(NAMES) <= 3
+    assert source.asked()[other.pid].total() > len(NAMES) / 2
+
+
+def test_new_workers_continue_when_all_workers_have_died(
+    site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
+) -> None:
+    first = site.worker()
+
+    class Replacing(Seen):
+        def tick(self) -> None:
+            if self.records and first.poll() is None:
+                first.kill()
+                first.wait()
+                site.worker()
+
+    with connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers:
+        found = run(workers, tmp_path / "far", Replacing())
+    assert {record.status for record in found.records.values()} == {Status.PASS}
+    assert len(source.asked()) == 2
+
+
+def test_a_run_without_workers_ends_after_a_minute_with_what_to_start(
+    site: Site, source: FakeSource, image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.dask.executor.ALONE_SECONDS", 1)
+    with (
+        connected(site.address, source, image) as workers,
+        pytest.raises(HostError, match=f"no worker with guest slots for 1 s.*{site.address}"),
+    ):
+        workers.prepare(PLAN.kernels)
+
+
+def test_a_run_whose_scheduler_dies_ends_and_keeps_finished_cells(
+    site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
+) -> None:
+    site.worker()
+
+    class Killing(Seen):
+        def tick(self) -> None:
+            if self.records:
+                site.scheduler.kill()
+
+    seen = Killing()
+    with (
+        connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers,
+        pytest.raises(HostError, match="is gone"),
+    ):
+        run(workers, tmp_path / "far", seen)
+    assert 0 < len(seen.records) < len(PLAN.cells)
+    assert {record.status for record in seen.records} == {Status.PASS}
+
+
+def test_a_worker_ends_when_its_scheduler_dies(site: Site) -> None:
+    worker = site.worker()
+    site.scheduler.kill()
+    assert worker.wait(20) == 0
