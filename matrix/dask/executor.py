@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from matrix.dask.identity import check_address, identity_path, security
@@ -32,7 +30,7 @@ from matrix.results.manifest import Surroundings
 from matrix.run.executor import Executor
 from matrix.run.guests import Template
 from vms.deadline import Deadline
-from vms.errors import HostError
+from vms.errors import HostError, LostGuest
 from vms.image import Image
 from vms.image_copy import ImageCopy, copy_image
 from vms.kernels.kernel import BootFiles, Kernel
@@ -61,13 +59,12 @@ class DaskExecutor:
         self._address = address
         self._image = image
         self._sent: Any = None
-        self._executor: Callable[[str], futures.Executor] = cache(self._make_executor)
         self._looked = 0.0
         self._seen = time.monotonic()
 
     def fetch(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job that fetches a kernel, on any worker."""
-        return self._submit(self._executor(""), job, *arguments, **named)
+        return self._submit({}, job, *arguments, **named)
 
     def work(self, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job that runs a guest, on the worker that made its first argument if that
@@ -75,7 +72,8 @@ class DaskExecutor:
         """
         first = arguments[0]
         worker = first.worker if isinstance(first, Fetched | RemoteTemplate) else ""
-        return self._submit(self._executor(worker), job, *arguments, **named)
+        near = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        return self._submit(near, job, *arguments, **named)
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
         """Always True: Dask queues jobs until a worker is free."""
@@ -112,10 +110,8 @@ class DaskExecutor:
 
     def work_on(self, worker: str, job: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
         """Starts a job on this worker and no other."""
-        executor = self._client.get_executor(
-            pure=False, resources={SLOTS: 1}, workers=[worker], allow_other_workers=False
-        )
-        return self._submit(executor, job, *arguments, **named)
+        there = {"workers": [worker], "allow_other_workers": False}
+        return self._submit(there, job, *arguments, **named)
 
     def slots(self) -> dict[str, int]:
         """Waits for workers that declare guest slots; returns the number of slots by address."""
@@ -125,10 +121,36 @@ class DaskExecutor:
         return found
 
     def _submit(
-        self, executor: futures.Executor, job: Callable[P, T], *arguments: P.args, **named: P.kwargs
+        self, where: Mapping[str, Any], job: Callable[P, T], *arguments: P.args, **named: P.kwargs
     ) -> Future[T]:
-        # On the worker, Dask replaces the future of the image by the image.
-        return executor.submit(with_image, self._sent_image(), job, *arguments, **named)  # type: ignore[arg-type]
+        # On the worker, Dask replaces the future of the image by the image. pure=False: Dask must
+        # not reuse an earlier result when a cell is run again.
+        there = self._client.submit(
+            with_image,
+            self._sent_image(),
+            job,
+            *arguments,
+            **named,
+            pure=False,
+            resources={SLOTS: 1},
+            **where,
+        )
+        here: Future[T] = Future()
+
+        # Dask's own executor would leave its future pending for ever if the worker dies between the
+        # end of the job and the sending of its result.
+        async def pass_on() -> None:
+            try:
+                here.set_result(await there)
+            except CancelledError:
+                here.set_exception(
+                    LostGuest("the worker that ran it is gone, with the image that was sent to it")
+                )
+            except Exception as error:
+                here.set_exception(error)
+
+        self._client.loop.add_callback(pass_on)
+        return here
 
     def _sent_image(self) -> Any:
         """Dask's future of the image, which workers pass on to workers that join later.
@@ -140,12 +162,6 @@ class DaskExecutor:
             with contextlib.suppress(OSError):  # the worker went away while the image was sent
                 self._sent = self._client.scatter(self._image, broadcast=True, hash=False)
         return self._sent
-
-    def _make_executor(self, worker: str) -> futures.Executor:
-        near = {"workers": [worker], "allow_other_workers": True} if worker else {}
-        # pure=False: Dask must not reuse an earlier result when a cell is run again.
-        made: futures.Executor = self._client.get_executor(pure=False, resources={SLOTS: 1}, **near)
-        return made
 
 
 class Workers:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from matrix.dask.executor import connected
+from matrix.dask.executor import DaskExecutor, connected
 from matrix.results.record import Status
 from tests.support.dask_runs import NAMES, PLAN, MakeImage, run
 from tests.support.dask_site import Site
 from tests.support.fake_worker import FakeSource
 from tests.support.fakes import Seen
-from vms.errors import HostError
+from vms.errors import HostError, LostGuest
+from vms.image_copy import copy_image
 
 pytestmark = pytest.mark.slow  # real Dask schedulers and workers
 
@@ -98,3 +103,30 @@ def test_a_worker_ends_when_its_scheduler_dies(site: Site) -> None:
     worker = site.worker()
     site.scheduler.kill()
     assert worker.wait(20) == 0
+
+
+class LosesResults:
+    """A Dask client whose worker ends each job and dies before its result is fetched."""
+
+    status = "running"
+
+    def __init__(self) -> None:
+        self.loop = self
+
+    def scheduler_info(self, **_: object) -> dict[str, object]:
+        return {"workers": {"tcp://10.0.0.1:1": {"resources": {"guest": 1}}}}
+
+    def scatter(self, *_: object, **__: object) -> object:
+        return type("Sent", (), {"status": "finished"})
+
+    def add_callback(self, callback: Callable[[], Coroutine[None, None, None]]) -> None:
+        asyncio.run(callback())
+
+    async def submit(self, *_: object, **__: object) -> None:
+        raise CancelledError
+
+
+def test_a_job_whose_result_is_lost_with_its_worker_ends_as_a_lost_guest(image: MakeImage) -> None:
+    client: Any = LosesResults()
+    job = DaskExecutor(client, "tcp://10.0.0.1:8786", copy_image(image())).fetch(int, "1")
+    assert isinstance(job.exception(timeout=0), LostGuest)
