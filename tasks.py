@@ -3,9 +3,10 @@
 from commands.bench import bench
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
+from commands.nights import accept, nightly
 from commands.project import catalogue, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
-from commands.running import accept, matrix, nightly
+from commands.running import matrix
 
 __all__ = [
     "accept",

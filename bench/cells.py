@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.guests import answered, machines, question, template
+from bench.guests import MACHINES, answered, question, template
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.guest import running
@@ -149,7 +149,7 @@ def vng_seconds(
     with tempfile.TemporaryDirectory(prefix="vng-") as directory:
         told = Path(directory) / "release"
         command = [program, "--run", str(vmlinuz), "--force-9p", "--cpus", "1", f"--rwdir={directory}"]
-        if machines().accelerator([]).name == "tcg":
+        if MACHINES.accelerator([]).name == "tcg":
             command.append("--disable-kvm")
         # it calls its parts by name
         environment = {**os.environ, "PATH": f"{Path(program).parent}:{os.environ['PATH']}"}

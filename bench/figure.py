@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from vms.errors import UsageError
+from vms.suggest import suggestion
 
 _NOT_MEASUREMENTS = {"generate", "figure", "guests", "synthetic", "table"}
 _ONLY_BY_NAME = {"matrix", "soak"}  # each takes as long as all others together
@@ -49,7 +50,7 @@ def chosen(wanted: Iterable[str]) -> list[str]:
     known = names()
     for name in wanted:
         if name not in known:
-            raise UsageError(f"bench: no measurement is called {name!r}; there are {', '.join(known)}")
+            raise UsageError(f"no measurement is called {name!r}; {suggestion(name, known)}")
     return list(wanted) or [name for name in known if name not in _ONLY_BY_NAME]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bench import synthetic
 from bench.figure import Figure
-from bench.guests import builds, cells_of, kernels, machines, make_templates, seconds_of
+from bench.guests import MACHINES, PROJECT, cells_of, kernels, make_templates, seconds_of
 from vms.cache import Cache
 from vms.capacity import processors
 from vms.kernels.fetch import cached
@@ -28,7 +28,7 @@ def cells() -> list[Figure]:
     """More cells on one kernel."""
     of, jobs = kernels(KERNEL), processors()
     make_templates(of, 1)
-    each = {number: seconds_of(cells_of(of, number), machines(), jobs) / number for number in CELLS}
+    each = {number: seconds_of(cells_of(of, number), MACHINES, jobs) / number for number in CELLS}
     return [
         Figure(
             f"cells_{number}",
@@ -49,7 +49,7 @@ def kernels_more_and_more() -> list[Figure]:
     held = held_kernels()[:MOST_KERNELS]
     make_templates(held, processors())
     each = {
-        number: seconds_of(cells_of(held[:number], CELLS_EACH), machines(), processors()) / number
+        number: seconds_of(cells_of(held[:number], CELLS_EACH), MACHINES, processors()) / number
         for number in KERNELS
         if number <= len(held)
     }
@@ -68,5 +68,7 @@ def held_kernels() -> tuple[Kernel, ...]:
     """Debian's cloud kernels in the cache, newest first."""
     cache = Cache.default()
     return tuple(
-        kernel for kernel in reversed(builds().kernels) if kernel.flavour == "cloud" and cached(kernel, cache)
+        kernel
+        for kernel in reversed(PROJECT.builds.kernels)
+        if kernel.flavour == "cloud" and cached(kernel, cache)
     )

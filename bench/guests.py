@@ -7,13 +7,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.plan.catalogue import read_catalogue
-from matrix.plan.config import Config, read_config
+from matrix.plan.config import read_config
 from matrix.plan.plan import Cell, Plan
+from matrix.plan.project import Project
 from matrix.results.directory import now, open_run
 from matrix.results.judge import Outcome
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
@@ -27,49 +28,34 @@ from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import HostError
-from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
-from vms.kernels.resolve import resolve_all
+from vms.kernels.select import select
 from vms.template import Template
 
 ROOT = Path(__file__).parents[1]
-OWN = "bench/experiments"
-"""Experiments that measure instead of asking; relative to the checkout."""
 
-
-@cache
-def config() -> Config:
-    """The user's own configuration."""
-    return read_config(ROOT / "matrix.toml")
-
-
-@cache
-def machines() -> Machines:
-    """Guests on this machine that know the measurements' experiments."""
-    return Machines(config().debian, Cache.default(), own=ROOT / OWN)
-
-
-@cache
-def builds() -> Catalogue:
-    """The kernels there are."""
-    return Catalogue.load(config().debian, Cache.default())
+PROJECT = Project(
+    ROOT, replace(read_config(ROOT / "matrix.toml"), own_experiments="bench/experiments"), Cache.default()
+)
+"""This checkout with the experiments that measure instead of those of the user."""
+MACHINES = Machines(PROJECT)
 
 
 def kernels(*specs: str) -> tuple[Kernel, ...]:
     """The kernels that the specs mean."""
-    return resolve_all(specs, builds(), ROOT)
+    return select(PROJECT.specs(specs), PROJECT.builds, ROOT).kernels
 
 
 @cache
 def template(spec: str) -> Template:
     """The template of one kernel, with one CPU."""
     (kernel,) = kernels(spec)
-    return machines().template(machines().fetch(kernel), 1)
+    return MACHINES.template(MACHINES.fetch(kernel), 1)
 
 
 def experiment(name: str) -> Experiment:
     """One of the catalogue's experiments, or of those that measure."""
-    return read_catalogue(ROOT / OWN)[name]
+    return PROJECT.experiments[name]
 
 
 def question(name: str, **variant: str) -> Question:
@@ -126,7 +112,7 @@ def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
 def make_templates(of: Iterable[Kernel], jobs: int) -> None:
     """Boots what was not booted before."""
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda kernel: machines().template(machines().fetch(kernel), 1), of))
+        list(pool.map(lambda kernel: MACHINES.template(MACHINES.fetch(kernel), 1), of))
 
 
 def elsewhere(module: str, seconds: float) -> str:

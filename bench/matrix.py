@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,16 +18,13 @@ from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline
 from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.nightly import nightly
-from matrix.plan.catalogue import own_directory, read_catalogue
-from matrix.plan.config import read_config
 from matrix.plan.plan import plan_choices
-from matrix.plan.selection import choose
+from matrix.plan.project import Project
 from matrix.run.machines import Machines
 from vms.cache import Cache
 from vms.capacity import processors
 from vms.errors import HostError
-from vms.kernels.catalogue import Catalogue
-from vms.kernels.resolve import resolve_all
+from vms.kernels.select import select
 
 _SECONDS = 4 * 3600
 _DOWNLOADS = ("apt", "kernels", "images", "accelerators")
@@ -66,31 +63,30 @@ def measure() -> list[Figure]:
 
 def take() -> Taken:
     """Runs the matrix twice and a night."""
-    config = read_config(ROOT / "matrix.toml")
-    own = own_directory(config.own_experiments, ROOT)
-    catalogue, real = read_catalogue(own), Cache.default()
-    builds = Catalogue.load(config.debian, real)
-    plan = plan_choices(resolve_all(config.kernels, builds, ROOT), choose(config.experiments, catalogue))
-    ahead = Machines(config.debian, real, catalogue=builds, own=own)
+    project = Project.open(ROOT)
+    plan = plan_choices(select(project.specs(), project.builds, ROOT).kernels, project.choices())
+    ahead = Machines(project, catalogue=project.builds)
     ahead.prepare(plan.kernels)
     for kernel in plan.kernels:
         ahead.fetch(kernel)
     times = []
     ledger = read_ledger()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=real.root.parent) as directory:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=project.cache.root.parent) as directory:
         cache, results = Path(directory) / "cache", Path(directory) / "results"
         cache.mkdir()
         for kind in _DOWNLOADS:
-            (cache / kind).symlink_to(real.root / kind)
+            (cache / kind).symlink_to(project.cache.root / kind)
         for _ in ("cold", "warm"):
-            machines = Machines(config.debian, Cache(cache), catalogue=builds, own=own)
+            machines = Machines(replace(project, cache=Cache(cache)), catalogue=project.builds)
             began = time.perf_counter()
             result = run_matrix(
-                RunRequest(plan, catalogue, ledger, machines, results, processors(), ("matrix",), Silent())
+                RunRequest(
+                    plan, project.experiments, ledger, machines, results, processors(), ("matrix",), Silent()
+                )
             )
             times.append(time.perf_counter() - began)
         (result.run / "nightly.json").write_text("{}")  # the sign by which a night knows answers
-        request = RunRequest(plan, catalogue, ledger, machines, results, processors(), (), Silent())
+        request = RunRequest(plan, project.experiments, ledger, machines, results, processors(), (), Silent())
         began = time.perf_counter()
         night = nightly(request, Baseline(), datetime.now(UTC).date())
         times.append(time.perf_counter() - began)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.figure import Figure
-from bench.guests import OWN, ROOT, cells_of, config, kernels, machines, make_templates, seconds_of
+from bench.guests import MACHINES, ROOT, cells_of, kernels, make_templates, seconds_of
 from matrix.dask.executor import connected
 from matrix.dask.site import WorkerMachines
 from matrix.plan.plan import Plan
@@ -29,7 +29,7 @@ def measure() -> list[Figure]:
     of = kernels(KERNEL)
     make_templates(of, 1)
     plan = cells_of(of, CELLS)
-    local = {number: CELLS / seconds_of(plan, machines(), number) for number in GUESTS}
+    local = {number: CELLS / seconds_of(plan, MACHINES, number) for number in GUESTS}
     far = {number: cells_per_second(plan, number) for number in WORKERS}
     return [
         *(_rate("guests", number, rate, local[1]) for number, rate in local.items()),
@@ -53,8 +53,8 @@ def _rate(what: str, number: int, rate: float, one: float) -> Figure:
 
 def cells_per_second(plan: Plan, number: int) -> float:
     """With so many workers on loopback. The first run, in which they get ready, is not counted."""
-    source = WorkerMachines(config().debian, "auto", offline=False, own_experiments=OWN)
-    with site(number) as address, connected(address, source, lambda: machines().image) as workers:
+    source = WorkerMachines.of(MACHINES)
+    with site(number) as address, connected(address, source, lambda: MACHINES.image) as workers:
         seconds_of(cells_of(plan.kernels, number * 4), workers, number)
         return len(plan.cells) / seconds_of(plan, workers, number)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.guests import experiment, kernels, machines, make_templates, run
+from bench.guests import MACHINES, experiment, kernels, make_templates, run
 from matrix.plan.plan import make_plan
 from matrix.results.record import Record, Status
 from vms.capacity import children, processors, resident
@@ -49,13 +49,13 @@ def measure() -> list[Figure]:
     of = kernels(*KERNELS)
     make_templates(of, 1)
     plan = make_plan(of, [experiment(name) for name in EXPERIMENTS])
-    first = {record_key(record): record.facts for record in run(plan, machines(), processors())[1]}
+    first = {record_key(record): record.facts for record in run(plan, MACHINES, processors())[1]}
     before = left()
     statuses: Counter[Status] = Counter()
     differing = again = halfway = 0
     began = time.perf_counter()
     while statuses.total() < CELLS:
-        for record in run(plan, machines(), processors())[1]:
+        for record in run(plan, MACHINES, processors())[1]:
             statuses[record.status] += 1
             differing += record.facts != first[record_key(record)]
             again += record.attempts > 1

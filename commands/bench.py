@@ -29,7 +29,7 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
     they could cost.
     """
     from bench.figure import as_json, chosen, measure, names
-    from bench.guests import config
+    from bench.guests import PROJECT
     from bench.table import bench_table
     from vms.errors import MatrixError
     from vms.files import write_whole
@@ -50,6 +50,6 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
             complain(f"measured {one} in {time.monotonic() - began:.0f} s")
     if json:
         write_whole(Path(json).resolve(), encoder.dumps(as_json(results), indent=1).encode() + b"\n")
-    tidy(config().cache.size)
+    tidy(PROJECT.config.cache.size)
     console().print(bench_table(results))
     return code

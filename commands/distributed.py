@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import complain, reported
+from commands.shell import complain, count, reported
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
@@ -19,12 +19,13 @@ from commands.shell import complain, reported
 )
 @reported
 def scheduler(
-    _context: Context, host: str = "127.0.0.1", port: int = 8786, without_authentication: bool = False
+    _context: Context, host: str = "127.0.0.1", port: str = "8786", without_authentication: bool = False
 ) -> None:
     """Distribute the cells of matrix runs to workers on several machines, until interrupted."""
     from matrix.dask.serve import serve_scheduler
 
-    serve_scheduler(host, port, complain, authenticated=not without_authentication)
+    number = count("--port", port, "the port to listen on")
+    serve_scheduler(host, number, complain, authenticated=not without_authentication)
 
 
 @task(
@@ -36,12 +37,12 @@ def scheduler(
     },
 )
 @reported
-def worker(_context: Context, scheduler: str, slots: int = 0, without_authentication: bool = False) -> None:
+def worker(
+    _context: Context, scheduler: str, slots: str | None = None, without_authentication: bool = False
+) -> None:
     """Run guests for a scheduler, until interrupted or until the scheduler goes away."""
     from matrix.dask.serve import serve_worker
     from vms.capacity import guests
-    from vms.errors import UsageError
 
-    if slots < 0:
-        raise UsageError(f"--slots {slots}: give the number of guests to run at a time, at least 1")
-    serve_worker(scheduler, slots or guests(), complain, authenticated=not without_authentication)
+    at_a_time = count("--slots", slots, "guests to run at a time") or guests()
+    serve_worker(scheduler, at_a_time, complain, authenticated=not without_authentication)

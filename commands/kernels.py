@@ -24,13 +24,11 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
     """List every kernel that the configured suites name; a run has found out that some are gone
     from their archive.
     """
-    from matrix.plan.config import read_config
-    from vms.cache import Cache
-    from vms.kernels.catalogue import Catalogue
+    from matrix.plan.project import Project
     from vms.kernels.fetch import cached
 
-    cache = Cache.default()
-    catalogue = Catalogue.load(read_config(ROOT / "matrix.toml").debian, cache, offline=offline)
+    project = Project.open(ROOT, offline=offline)
+    cache, catalogue = project.cache, project.builds
     newest = {catalogue.newest(kernel.series, kernel.flavour) for kernel in catalogue.kernels}
     listed: list[dict[str, Any]] = [
         {
@@ -78,31 +76,23 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
     """Write to matrix.lock the exact packages, with versions and sha256, that the kernels of
     matrix.toml are.
     """
-    from matrix.plan.config import read_config
-    from vms.cache import Cache
+    from matrix.plan.project import Project
     from vms.kernels import lock as locks
-    from vms.kernels.catalogue import Catalogue
-    from vms.kernels.gone import ask_for
-    from vms.kernels.resolve import left_out, left_out_text, resolve_all, swept
 
-    config = read_config(ROOT / "matrix.toml")
+    project = Project.open(ROOT, offline=offline, max_age=0)
     old = locks.read(LOCK) if LOCK.exists() and not upgrade else None
-    cache = Cache.default()
-    builds = Catalogue.load(config.debian, cache, offline=offline, max_age=0)
-    specs = [spec for spec in config.kernels if old is None or spec not in old.specs]
-    if not offline:
-        builds = ask_for(
-            (*swept(specs, builds), *resolve_all(specs, builds, ROOT)), builds, config.debian, cache
-        )
-    made = locks.make(config.kernels, builds, ROOT, old)
+    specs = project.specs()
+    new = [spec for spec in specs if old is None or spec.text not in old.specs]
+    selection = project.select(new)
+    made = locks.make(specs, selection.catalogue, ROOT, old)
     locks.write(made, LOCK)
-    chosen = [kernel for entry in made.locked if entry.spec in specs for kernel in entry.kernels]
-    if absent := left_out(specs, builds, chosen):
-        complain(left_out_text(absent, builds))
-    for kernel in chosen:
-        if kernel.id in builds.gone:
+    if selection.warning:
+        complain(selection.warning)
+    gone = selection.catalogue.gone if offline else project.find_gone(selection.kernels)
+    for kernel in selection.kernels:
+        if kernel.id in gone:
             complain(
-                f"locked, but gone from its archive: {kernel.version}; a run with --locked will not get it"
+                f"locked, but gone from its archive: {kernel.version}; a run with --locked cannot fetch it"
             )
     print_table(
         ["spec", "kernel", "package version"],

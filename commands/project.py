@@ -41,17 +41,15 @@ CHECKS = (
 @reported
 def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     """List every experiment with the question it asks."""
-    from matrix.plan.catalogue import own_directory, read_catalogue, write_skeleton
-    from matrix.plan.config import read_config
+    from matrix.plan.catalogue import write_skeleton
     from matrix.plan.plan import variant_name
+    from matrix.plan.project import Project
 
-    own = own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT)
-    found = read_catalogue(own)
+    project = Project.open(ROOT)
+    found = project.experiments
     if new:
-        print(
-            f"{write_skeleton(new, found, own or ROOT / 'guest' / 'experiments')}\nrun it with ./invoke"
-            f" matrix -k newest -e {new}"
-        )
+        path = write_skeleton(new, found, project.own or ROOT / "guest" / "experiments")
+        print(f"{path}\nrun it with ./invoke matrix -k newest -e {new}")
         return
     known = found.values()
     if json:
@@ -120,10 +118,10 @@ def reference(_context: Context, run: list[str]) -> None:
 def doctor(_context: Context, accel: str = "auto") -> int:
     """Say what this host has, what is missing, and which accelerator is used and why."""
     from matrix.doctor import examine
-    from matrix.plan.config import read_config
+    from matrix.plan.project import Project
 
     good = True
-    for finding in examine(ROOT, read_config(ROOT / "matrix.toml"), accel):
+    for finding in examine(Project.open(ROOT), accel):
         print(f"{'ok ' if finding.good else 'BAD'}  {finding.what}: {finding.found}", flush=True)
         if not finding.good:
             print(f"     {finding.advice}")

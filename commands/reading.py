@@ -106,11 +106,10 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
     from matrix.analysis.answers import read_answers
     from matrix.analysis.ledger.read import read_ledger
     from matrix.analysis.upgrade import upgrade as report_upgrade
-    from matrix.plan.catalogue import own_directory, read_catalogue
-    from matrix.plan.config import read_config
+    from matrix.plan.project import Project
     from matrix.report.text.upgrade import upgrade_markdown, upgrade_text
 
-    catalogue = read_catalogue(own_directory(read_config(ROOT / "matrix.toml").own_experiments, ROOT))
+    catalogue = Project.open(ROOT).experiments
     answers = read_answers(RESULTS, complain)
     report = report_upgrade(answers, answers.pick(older), answers.pick(newer), read_ledger(), catalogue)
     if json:

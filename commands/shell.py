@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vms.errors import MatrixError
+from vms.errors import MatrixError, UsageError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 LOCK = ROOT / "matrix.lock"
 BASELINE = ROOT / "matrix.baseline.json"
+JOBS = "guests that compute at a time"
+"""What --jobs counts."""
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 
@@ -112,6 +115,18 @@ def tidy(keep: int) -> None:
             f"the cache held more than {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB"
             " that was used longest ago"
         )
+
+
+def count(flag: str, text: str | None, what: str) -> int:
+    """The number that the user gave after a flag, 0 without the flag. `what` says what it counts.
+
+    Raises UsageError that names the flag unless it is a number of at least 1.
+    """
+    if text is None:
+        return 0
+    if not re.fullmatch("[0-9]{1,6}", text) or not int(text):
+        raise UsageError(f"{flag} {text!r}: give the number of {what}, at least 1")
+    return int(text)
 
 
 def complain(text: str) -> None:

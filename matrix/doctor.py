@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from matrix.plan.config import Config
+from matrix.plan.project import Project
 from matrix.run.machines import Machines
-from vms.cache import Cache
 from vms.doctor import Finding
 from vms.doctor import examine as examine_host
 from vms.errors import MatrixError
-from vms.kernels.catalogue import Catalogue
-from vms.kernels.resolve import resolve_all
+from vms.kernels.select import select
 
 
-def examine(root: Path, config: Config, accelerator: str) -> Iterator[Finding]:
-    """One finding after the other.
+def examine(project: Project, accelerator: str) -> Iterator[Finding]:
+    """Yields one finding after the other.
 
-    `root` is the checkout. Proving KVM may have to fetch a kernel and build the image first.
+    Proving KVM may have to fetch a kernel and build the image first.
     """
-    cache = Cache.default()
-    yield from examine_host(root / "debian-packages.txt", config.debian, cache)
-    machines = Machines(config.debian, cache, accelerator)
+    yield from examine_host(project.root / "debian-packages.txt", project.config.debian, project.cache)
+    machines = Machines(project, accelerator)
     try:
-        kernels = resolve_all(config.kernels, Catalogue.load(config.debian, cache), root)
+        kernels = select(project.specs(), project.builds, project.root).kernels
         yield Finding("kernels", True, ", ".join(kernel.name for kernel in kernels))
         chosen = machines.accelerator(kernels)
     except MatrixError as error:

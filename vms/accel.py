@@ -23,6 +23,7 @@ from vms.files import write_whole
 from vms.guest import Guest, running
 from vms.interrupt import interrupted
 from vms.qemu import find_qemu
+from vms.suggest import suggestion
 
 REQUESTS = ("auto", "kvm", "tcg")
 # On some hosts within virtual machines KVM knows registers it cannot set, and `host` aborts where a
@@ -63,7 +64,7 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
     was asked for and does not boot a kernel.
     """
     if requested not in REQUESTS:
-        raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
+        raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
     if requested == "tcg":
         return Accelerator("tcg", TCG_CPU, "it was asked for")
     closed = _closed()

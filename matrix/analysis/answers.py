@@ -12,6 +12,7 @@ from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
 from vms.errors import UsageError
 from vms.kernels.order import build_key
+from vms.suggest import suggestion
 
 Seen = tuple[Record, Path | None]
 """A record, and its cell's directory if that was kept."""
@@ -39,10 +40,10 @@ class Answers:
         found = [entry for entry in builds if spec in (entry.name, entry.id, entry.release, entry.version)]
         found = found or [entry for entry in builds if entry.series == spec]
         if not found:
-            have = ", ".join(entry.name for entry in sorted(builds, key=build_key)) or "none yet"
+            names = [entry.name for entry in sorted(builds, key=build_key)]
             raise UsageError(
-                f"no run has answers of a kernel {spec!r} (there are answers of: {have}); run"
-                f" `./invoke matrix -k {spec}` first"
+                f"no run has answers of a kernel {spec!r}; run `./invoke matrix -k {spec}` to get them"
+                + (f", or {suggestion(spec, names)}" if names else "")
             )
         return max(found, key=lambda entry: (entry.flavour == "cloud", build_key(entry)))
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
-from matrix.plan.catalogue import own_directory
+from matrix.plan.config import Config
+from matrix.plan.project import Project
 from matrix.results.manifest import Surroundings
 from matrix.run.guests import Guest, Guests, Template
 from matrix.run.machines import Machines
@@ -45,10 +46,17 @@ class WorkerMachines:
     offline: bool
     own_experiments: str
 
+    @classmethod
+    def of(cls, machines: Machines) -> WorkerMachines:
+        """With the settings of these machines."""
+        config = machines.project.config
+        return cls(config.debian, machines.requested, machines.project.offline, config.own_experiments)
+
     def __call__(self, image: Image) -> Guests:
         """Builds the worker's own guests, in the worker's process."""
-        own = own_directory(self.own_experiments, _ROOT)
-        return Machines(self.debian, Cache.default(), self.accelerator, self.offline, own=own, image=image)
+        config = Config(own_experiments=self.own_experiments, debian=self.debian)
+        project = Project(_ROOT, config, Cache.default(), self.offline)
+        return Machines(project, self.accelerator, image=image)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ directory.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from guest.catalogue import Experiment, load
@@ -80,7 +81,7 @@ def read_catalogue(own: Path | None) -> dict[str, Experiment]:
         raise UsageError(f"{place[0]}, line {place[1]}: {type(error).__name__}: {error}") from error
 
 
-def write_skeleton(name: str, catalogue: dict[str, Experiment], directory: Path) -> Path:
+def write_skeleton(name: str, catalogue: Mapping[str, Experiment], directory: Path) -> Path:
     """Writes an experiment that runs as it is, for its author to change.
 
     Raises UsageError for a bad name or one that is taken.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import tomllib
 import typing
@@ -16,6 +15,7 @@ import msgspec
 from vms.errors import UsageError
 from vms.prune import parse_size
 from vms.settings import Debian
+from vms.suggest import suggestion
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,5 @@ def _refuse_unknown(raw: Any, kind: Any, keys: Keys, path: Path, text: str) -> N
     types = typing.get_type_hints(kind)
     for key, value in raw.items():
         if key not in types:
-            near = difflib.get_close_matches(key, types, n=1)
-            meant = (
-                f"did you mean `{near[0]}`?"
-                if near
-                else f"there are {', '.join(f'`{name}`' for name in types)}"
-            )
-            raise UsageError(f"{_place(path, text, (*keys, key))}: unknown field; {meant}")
+            raise UsageError(f"{_place(path, text, (*keys, key))}: unknown field; {suggestion(key, types)}")
         _refuse_unknown(value, types[key], (*keys, key), path, text)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from guest.catalogue import Experiment
 from matrix.plan.plan import Choice, variant_name
 from vms.errors import UsageError
+from vms.suggest import suggestion
 
 _SELECTED = re.compile(r"(?P<glob>.+)\[(?P<selector>[^\[\]]*)\]")
 
@@ -27,6 +27,8 @@ def choose(specs: Iterable[str], catalogue: Mapping[str, Experiment]) -> tuple[C
     """
     chosen: dict[str, set[str]] = {}
     for text in specs:
+        if not text.strip():
+            raise UsageError("--experiment: a name is missing; give for example table-full or 'table-*'")
         for experiment, variants in _named(_parse(text, catalogue), text, catalogue):
             chosen.setdefault(experiment.name, set()).update(map(variant_name, variants))
     if not chosen:
@@ -79,7 +81,8 @@ def _named(
     """The experiments with their variants, those left out that have no such variant."""
     names = fnmatch.filter(catalogue, spec.glob)
     if not names:
-        raise UsageError(f"no experiment {spec.glob!r}; {_meant(spec.glob, list(catalogue))}")
+        listing = f"`./invoke experiments` lists all {len(catalogue)}"
+        raise UsageError(f"there is no experiment {spec.glob!r}; {suggestion(spec.glob, catalogue, listing)}")
     for parameter, values in spec.wanted.items():
         _refuse_unknown(text, parameter, values, [catalogue[name] for name in names])
     found = [(catalogue[name], _matching(catalogue[name], spec)) for name in names]
@@ -113,19 +116,10 @@ def _refuse_unknown(text: str, parameter: str, values: Iterable[str], experiment
         )
     if parameter not in parameters:
         has = f"{which} has {'no' if len(experiments) == 1 else 'a'} parameter {parameter!r}"
-        raise UsageError(f"{text!r}: {has}; {_meant(parameter, list(parameters))}")
+        raise UsageError(f"{text!r}: {has}; {suggestion(parameter, parameters)}")
     known = list(
         dict.fromkeys(value for experiment in experiments for value in experiment.variants.get(parameter, ()))
     )
     for value in values:
         if value not in known:
-            raise UsageError(f"{text!r}: {parameter} is never {value!r}; {_meant(value, known)}")
-
-
-def _meant(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=3)
-    return (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else f"there {'are' if len(known) > 1 else 'is'} {', '.join(known)}"
-    )
+            raise UsageError(f"{text!r}: {parameter} is never {value!r}; {suggestion(value, known)}")

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
+from matrix.plan.project import Project
 from matrix.results.manifest import Surroundings
 from matrix.run.executor import Executor, LocalExecutor
 from vms.accel import REQUESTS, choose_accelerator
-from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, command_line, render
 from vms.deadline import Deadline
 from vms.errors import UsageError
@@ -23,7 +23,7 @@ from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import check
 from vms.qemu import find_qemu
-from vms.settings import Debian
+from vms.suggest import suggestion
 from vms.template import Template, make_template
 
 _AHEAD = 2  # kernels fetched at a time while the image is built
@@ -33,30 +33,26 @@ _GUEST = Path(__file__).parents[2] / "guest"
 
 
 class Machines:
-    """Guests on this machine. `requested` is the accelerator the user asked for: auto, kvm or tcg.
+    """Guests on this machine. `requested` is the accelerator that the user requested: auto, kvm or
+    tcg.
 
-    With a `catalogue`, a kernel that has vanished from its archive is answered with the nearest
-    that exist. `own` is the directory of the user's own experiments.
+    With a `catalogue`, the message about a kernel that is gone from its archive names the closest
+    builds that are available. With an `image`, none is built.
     """
 
     def __init__(
         self,
-        debian: Debian,
-        cache: Cache,
+        project: Project,
         requested: str = "auto",
-        offline: bool = False,
         catalogue: Catalogue | None = None,
-        own: Path | None = None,
         image: Image | None = None,
     ) -> None:
         if requested not in REQUESTS:
-            raise UsageError(f"--accel {requested}: there are {', '.join(REQUESTS)}")
-        self._debian = debian
-        self._cache = cache
-        self._requested = requested
-        self._offline = offline
+            raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
+        self.project = project
+        self.requested = requested
         self._catalogue = catalogue
-        self._agent = Agent(_GUEST, "guest.agent", own)
+        self._agent = Agent(_GUEST, "guest.agent", project.own)
         self._given = image
         self._accelerator: Accelerator | None = None
 
@@ -71,7 +67,7 @@ class Machines:
         """
         ahead = ThreadPoolExecutor(_AHEAD, "ahead")
         for kernel in kernels:
-            if not cached(kernel, self._cache):
+            if not cached(kernel, self.project.cache):
                 ahead.submit(self.fetch, kernel)  # what goes wrong is told when the run itself asks for it
         try:
             accelerator = self.accelerator(kernels)
@@ -99,13 +95,13 @@ class Machines:
             tried = sorted(kernels, key=lambda kernel: kernel.scheme == "debian")[-1]
             tcg = Accelerator("tcg", "", "")
             self._accelerator = choose_accelerator(
-                self._requested, self._cache, lambda: self._machine(self.fetch(tried), 1, tcg)
+                self.requested, self.project.cache, lambda: self._machine(self.fetch(tried), 1, tcg)
             )
         return self._accelerator
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         """The kernel's files, verified, and known to be able to boot a guest."""
-        files = fetch(kernel, self._cache, offline=self._offline, catalogue=self._catalogue)
+        files = fetch(kernel, self.project.cache, offline=self.project.offline, catalogue=self._catalogue)
         check(files)
         return files
 
@@ -117,7 +113,7 @@ class Machines:
             self.image,
             self.accelerator([files.kernel]),
             self._agent,
-            self._cache,
+            self.project.cache,
             Hardware(cpus=cpus),
         )
 
@@ -125,7 +121,7 @@ class Machines:
         """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the
         guest's own, made when it starts.
         """
-        if not cached(kernel, self._cache):
+        if not cached(kernel, self.project.cache):
             return (
                 f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB"
                 " first"
@@ -148,7 +144,7 @@ class Machines:
         return prepare(
             files,
             self.image,
-            self._cache,
+            self.project.cache,
             Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"),
         )
 
@@ -156,7 +152,9 @@ class Machines:
     def image(self) -> Image:
         """The userland of all guests; built now if it is neither given nor held."""
         return self._given or build_image(
-            self._cache, self._debian, Deadline(_IMAGE_SECONDS, "building the guests' image")
+            self.project.cache,
+            self.project.config.debian,
+            Deadline(_IMAGE_SECONDS, "building the guests' image"),
         )
 
 

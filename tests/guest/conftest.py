@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.specs import kernels_of
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import fetch
-from vms.kernels.resolve import resolve
 from vms.settings import Debian
 
 
@@ -27,5 +27,5 @@ def image(cache: Cache) -> Image:
 @pytest.fixture(scope="module")
 def bootable(request: pytest.FixtureRequest, cache: Cache, image: Image) -> Bootable:
     """The newest kernel of the series that the module's mark `parametrize` names."""
-    (kernel,) = resolve(request.param, Catalogue.load(Debian(), cache))
+    (kernel,) = kernels_of([request.param], Catalogue.load(Debian(), cache))
     return prepare(fetch(kernel, cache), image, cache, Deadline(120, "making the initramfs"))

@@ -23,10 +23,10 @@ from matrix.run.machines import Machines
 from tests.support.dask_site import Site
 from tests.support.fakes import Seen
 from tests.support.project import CONFIG, ROOT
+from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.kernels.catalogue import Catalogue
-from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 
@@ -38,12 +38,12 @@ def certificate_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    kernels = resolve_all(("6.1", "6.12"), Catalogue.load(CONFIG.debian, Cache.default()), ROOT)
+    kernels = kernels_of(("6.1", "6.12"), Catalogue.load(CONFIG.debian, Cache.default()), ROOT)
     return plan_choices(kernels, choose(["baseline[family=ipv4]", "table-full[family=ipv4]"], load()))
 
 
 def run(plan: Plan, site: Site, results: Path, seen: Seen) -> Result:
-    image = Machines(CONFIG.debian, Cache.default()).image
+    image = Machines(project_with(Cache.default(), CONFIG.debian)).image
     source = WorkerMachines(CONFIG.debian, "auto", offline=False, own_experiments="")
     with connected(site.address, source, lambda: image) as workers:
         return run_matrix(
@@ -97,7 +97,7 @@ def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -
             plan,
             load(),
             read_ledger(),
-            Machines(CONFIG.debian, Cache.default()),
+            Machines(project_with(Cache.default(), CONFIG.debian)),
             tmp_path / "near",
             1,
             ("matrix",),

@@ -15,6 +15,7 @@ import pytest
 
 from matrix.run.machines import Machines
 from tests.support.small_kernel import LOCAL_VERSION, small_kernel
+from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import Unbootable
@@ -22,7 +23,6 @@ from vms.kernels.apt import download
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import fetch
 from vms.kernels.kernel import BootFiles, Kernel
-from vms.kernels.resolve import resolve
 from vms.settings import Debian
 
 pytestmark = pytest.mark.guest
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.guest
 @pytest.fixture(scope="module")
 def debian(cache: Cache) -> Kernel:
     """The kernel that each package format is made from."""
-    (kernel,) = resolve("6.1", Catalogue.load(Debian(), cache))
+    (kernel,) = kernels_of(["6.1"], Catalogue.load(Debian(), cache))
     return kernel
 
 
@@ -47,7 +47,7 @@ def ask(machines: Machines, kernel: Kernel, request: dict[str, object]) -> dict[
 
 
 def release(cache: Cache, kernel: Kernel) -> object:
-    return ask(Machines(Debian(), cache), kernel, {"do": "ping"})["release"]
+    return ask(Machines(project_with(cache)), kernel, {"do": "ping"})["release"]
 
 
 def rpm_of(files: BootFiles, directory: Path) -> Path:
@@ -84,21 +84,21 @@ def test_deb(cache: Cache, debian: Kernel, tmp_path: Path) -> None:
     (package,) = debian.packages
     deb = tmp_path / "kernel.deb"
     download(package, deb)
-    (kernel,) = resolve(f"deb:{deb}", Catalogue(()))
+    (kernel,) = kernels_of([f"deb:{deb}"], Catalogue(()))
     assert kernel.release == debian.release
     assert release(cache, kernel) == fetch(debian, cache).version
 
 
 def test_rpm(cache: Cache, debian: Kernel, tmp_path: Path) -> None:
     files = fetch(debian, cache)
-    (kernel,) = resolve(f"rpm:{rpm_of(files, tmp_path)}", Catalogue(()))
+    (kernel,) = kernels_of([f"rpm:{rpm_of(files, tmp_path)}"], Catalogue(()))
     assert kernel.release == debian.release
     assert release(cache, kernel) == files.version
 
 
 def test_image(cache: Cache, debian: Kernel) -> None:
     files = fetch(debian, cache)
-    (kernel,) = resolve(f"image:{files.vmlinuz},modules={files.modules}", Catalogue(()))
+    (kernel,) = kernels_of([f"image:{files.vmlinuz},modules={files.modules}"], Catalogue(()))
     assert kernel.version == files.version
     assert release(cache, kernel) == files.version
 
@@ -109,24 +109,24 @@ def test_image_without_what_it_needs_is_not_booted(cache: Cache, debian: Kernel,
     shutil.copy(files.vmlinuz, vmlinuz)
     assert files.config
     shutil.copy(files.config, tmp_path / f"config-{files.version}")
-    (kernel,) = resolve(f"image:{vmlinuz}", Catalogue(()))
+    (kernel,) = kernels_of([f"image:{vmlinuz}"], Catalogue(()))
     with pytest.raises(
         Unbootable, match=r"CONFIG_VIRTIO_BLK=m.*the module virtio_blk is not among its modules"
     ):
-        Machines(Debian(), cache).fetch(kernel)
+        Machines(project_with(cache)).fetch(kernel)
 
 
 def test_tree(cache: Cache) -> None:
-    (kernel,) = resolve(f"mine=tree:{small_kernel(cache)}", Catalogue(()))
-    machines = Machines(Debian(), cache)
+    (kernel,) = kernels_of([f"mine=tree:{small_kernel(cache)}"], Catalogue(()))
+    machines = Machines(project_with(cache))
     running = str(ask(machines, kernel, {"do": "ping"})["release"])
     assert running.startswith(kernel.release)
     assert running.endswith(LOCAL_VERSION)
 
 
 def test_a_kernel_without_nf_tables_says_so_in_its_own_words(cache: Cache) -> None:
-    (kernel,) = resolve(f"mine=tree:{small_kernel(cache)}", Catalogue(()))
-    machines = Machines(Debian(), cache)
+    (kernel,) = kernels_of([f"mine=tree:{small_kernel(cache)}"], Catalogue(()))
+    machines = Machines(project_with(cache))
     run = {"do": "run", "experiment": "baseline", "seconds": 60}
     answer = ask(machines, kernel, {**run, "variant": {"frontend": "nft", "scope": "user"}})
     assert answer["outcome"] == "unsupported"

@@ -16,6 +16,7 @@ from matrix.results.record import Status
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
 from tests.support.project import CONFIG, ROOT
+from tests.support.specs import project_with, specs_of
 from vms.cache import Cache
 from vms.kernels import lock
 from vms.kernels.catalogue import Catalogue
@@ -28,13 +29,13 @@ EXPERIMENT = "baseline[family=ipv4,frontend=nft,scope=user]"
 
 def test_two_machines_with_the_same_lock_boot_the_same_bytes(cache: Cache, tmp_path: Path) -> None:
     debian, path = CONFIG.debian, tmp_path / "matrix.lock"
-    lock.write(lock.make([SPEC], Catalogue.load(debian, cache), ROOT), path)
+    lock.write(lock.make(specs_of([SPEC]), Catalogue.load(debian, cache), ROOT), path)
     # the userland is no part of the lock, and takes half a minute to build
-    image = Machines(debian, cache).image
+    image = Machines(project_with(cache, debian)).image
     booted = []
     for name in ("one", "other"):
         empty = Cache(tmp_path / name)
-        (kernel,) = lock.kernels(lock.read(path), [SPEC], ROOT)
+        (kernel,) = lock.kernels(lock.read(path), specs_of([SPEC]), ROOT)
         assert not cached(kernel, empty)
         plan = plan_choices([kernel], choose([EXPERIMENT], load()))
         result = run_matrix(
@@ -42,7 +43,7 @@ def test_two_machines_with_the_same_lock_boot_the_same_bytes(cache: Cache, tmp_p
                 plan,
                 load(),
                 read_ledger(),
-                Machines(debian, empty, "tcg", image=image),
+                Machines(project_with(empty, debian), "tcg", image=image),
                 tmp_path / f"results-{name}",
                 1,
                 ("matrix",),

@@ -19,9 +19,9 @@ from matrix.results.record import Record, Status
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
 from tests.support.project import CONFIG, ROOT
+from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
-from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 SERIES = ("5.10", "7.3")
@@ -30,12 +30,19 @@ SERIES = ("5.10", "7.3")
 @pytest.fixture(scope="module")
 def result(cache: Cache, tmp_path_factory: pytest.TempPathFactory) -> Result:
     catalogue = load()
-    kernels = resolve_all(SERIES, Catalogue.load(CONFIG.debian, cache), ROOT)
+    kernels = kernels_of(SERIES, Catalogue.load(CONFIG.debian, cache), ROOT)
     plan = plan_choices(kernels, choose(["baseline", "table-full"], catalogue))
     results = tmp_path_factory.mktemp("results")
     return run_matrix(
         RunRequest(
-            plan, catalogue, read_ledger(), Machines(CONFIG.debian, cache), results, 2, ("matrix",), Seen()
+            plan,
+            catalogue,
+            read_ledger(),
+            Machines(project_with(cache, CONFIG.debian)),
+            results,
+            2,
+            ("matrix",),
+            Seen(),
         )
     )
 

@@ -25,11 +25,11 @@ from matrix.results.latest import read_latest
 from matrix.run.machines import Machines
 from tests.support.fakes import Seen
 from tests.support.project import CONFIG, ROOT
+from tests.support.specs import kernels_of, project_with, specs_of
 from vms.cache import Cache
 from vms.kernels import lock
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.order import release_key
-from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 SPECS = ("6.1", "6.12")
@@ -48,9 +48,11 @@ class House:
 
     def night(self, held: lock.Lock) -> Night:
         catalogue = load()
-        plan = plan_choices(lock.kernels(held, SPECS, ROOT, self.builds), choose(EXPERIMENTS, catalogue))
-        since = tuple(kernel.name for kernel in lock.new_since(held, resolve_all(SPECS, self.builds, ROOT)))
-        guests = Machines(CONFIG.debian, Cache.default(), catalogue=self.builds)
+        plan = plan_choices(
+            lock.kernels(held, specs_of(SPECS), ROOT, self.builds), choose(EXPERIMENTS, catalogue)
+        )
+        since = tuple(kernel.name for kernel in lock.new_since(held, kernels_of(SPECS, self.builds, ROOT)))
+        guests = Machines(project_with(Cache.default(), CONFIG.debian), catalogue=self.builds)
         request = RunRequest(
             plan,
             catalogue,
@@ -71,9 +73,9 @@ class House:
 
 def test_the_night_after_a_release_reports_what_the_release_changed_and_nothing_else(tmp_path: Path) -> None:
     builds = Catalogue.load(CONFIG.debian, Cache.default())
-    series = resolve_all(["6.12.*"], builds, ROOT)
+    series = kernels_of(["6.12.*"], builds, ROOT)
     older = [kernel for kernel in series if release_key(kernel.release) < release_key(RELEASE)][-1]
-    newest = lock.make(SPECS, builds, ROOT)
+    newest = lock.make(specs_of(SPECS), builds, ROOT)
     # The lock as it was made when the older build was the series' newest.
     was = lock.Lock(
         tuple(

@@ -16,9 +16,9 @@ from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
 from matrix.run.machines import Machines
 from tests.support.project import CONFIG, ROOT
+from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
 from vms.kernels.catalogue import Catalogue
-from vms.kernels.resolve import resolve_all
 
 pytestmark = pytest.mark.guest
 REPETITIONS = 20
@@ -30,11 +30,11 @@ AT_ONCE = 3  # more than there are processors where this usually runs, so that e
 
 @pytest.fixture(scope="module")
 def answers(cache: Cache) -> dict[tuple[str, str, str], list[Record]]:
-    kernels = resolve_all(["6.12"], Catalogue.load(CONFIG.debian, cache), ROOT)
+    kernels = kernels_of(["6.12"], Catalogue.load(CONFIG.debian, cache), ROOT)
     cells = [cell for cell in make_plan(kernels, tuple(load().values())).cells if cell.experiment.cpus == 1][
         ::EVERY
     ]
-    machines = Machines(CONFIG.debian, cache)
+    machines = Machines(project_with(cache, CONFIG.debian))
     machines.prepare(kernels)
     template = machines.template(machines.fetch(kernels[0]), 1)
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.specs import kernels_of
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import MatrixError
@@ -21,7 +22,6 @@ from vms.initramfs import prepare
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import fetch
 from vms.kernels.kernel import BootFiles, Kernel
-from vms.kernels.resolve import resolve
 from vms.settings import Debian, Suite
 
 
@@ -32,7 +32,9 @@ def mount(place: str, options: str) -> None:
 
 
 def kernel(cache: Cache, url: str, keyring: str) -> None:
-    (found,) = resolve("6.12", Catalogue.load(Debian(suites=(Suite("stable", url, keyring=keyring),)), cache))
+    (found,) = kernels_of(
+        ["6.12"], Catalogue.load(Debian(suites=(Suite("stable", url, keyring=keyring),)), cache)
+    )
     fetch(found, cache)
 
 

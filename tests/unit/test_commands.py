@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 
 from commands.__main__ import with_flags
-from commands.running import kernels_meant, kernels_to_ask
 from commands.shell import ROOT, tidy
 from tests.support.caches import fill
-from tests.support.fakes import make_kernel
 from vms.cache import Cache
-from vms.kernels.catalogue import Catalogue
-from vms.settings import Debian
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -28,13 +24,6 @@ def test_a_command_line_that_cannot_be_read_is_wrong_use(words: list[str]) -> No
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
-
-
-def test_a_spec_that_means_nothing_any_more_is_no_newer_kernel() -> None:
-    builds = Catalogue((make_kernel("6.12.116"), make_kernel("6.12.118")))
-    assert [kernel.release for kernel in kernels_meant(["6.12.10", "6.12", "no such spec"], builds)] == [
-        "6.12.118"
-    ]
 
 
 def test_the_tasks_are_listed() -> None:
@@ -53,19 +42,6 @@ def test_the_tasks_are_listed() -> None:
 )
 def test_positional_arguments_may_be_left_out(words: str, meant: str) -> None:
     assert with_flags(words.split()) == meant.split()
-
-
-def test_builds_of_a_range_that_are_gone_are_left_out_and_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old, new = make_kernel("6.12.116"), make_kernel("6.12.118")
-    builds = Catalogue((old, new), gone=frozenset({old.id}))
-    _, kernels, absent = kernels_to_ask(["6.12.*"], builds, Debian(), Cache(tmp_path), None, offline=True)
-    assert (kernels, absent) == ((new,), (old.version,))
-    said = capsys.readouterr().err
-    assert said.startswith("left out: 1 build ")
-    assert f"gone: {old.version}; near it is {new.version}" in said
-    assert said.count("\n") == 1
 
 
 def test_a_run_ends_with_a_cache_within_its_bound_and_says_so(

@@ -116,14 +116,17 @@ def test_a_wrong_matrix_toml_is_refused(
     assert "matrix.toml, line 1, `kernels`: expected `array`, got `float`" in said
 
 
-def test_negative_jobs_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = matrix(capsys, jobs=-1)
+@pytest.mark.parametrize("jobs", ["-1", "0", "x", "1.5"])
+def test_jobs_that_are_no_number_of_at_least_one_are_refused(
+    capsys: pytest.CaptureFixture[str], jobs: str
+) -> None:
+    code, said = matrix(capsys, jobs=jobs)
     assert code == 2
-    assert "--jobs -1" in said
+    assert f"--jobs {jobs!r}: give the number of guests" in said
 
 
 def test_jobs_are_for_workers_to_say_where_there_are_some(capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = matrix(capsys, jobs=2, scheduler="tcp://127.0.0.1:8786")
+    code, said = matrix(capsys, jobs="2", scheduler="tcp://127.0.0.1:8786")
     assert code == 2
     assert "--slots" in said
 
@@ -138,7 +141,7 @@ def worker(capsys: pytest.CaptureFixture[str], scheduler: str, **flags: Any) -> 
 def test_a_worker_needs_an_address_and_at_least_one_slot(capsys: pytest.CaptureFixture[str]) -> None:
     for address, flags, part in (
         ("10.0.0.1", {}, "write tls://host:8786"),
-        ("tcp://10.0.0.1:8786", {"slots": -1}, "--slots -1"),
+        ("tcp://10.0.0.1:8786", {"slots": "0"}, "--slots '0'"),
     ):
         code, said = worker(capsys, address, **flags)
         assert code == 2

@@ -50,8 +50,8 @@ def fetch(
                 k.version for k in nearest(kernel.release, catalogue, kernel.flavour) if k.id != kernel.id
             )
             raise Vanished(
-                f"{error}\n{kernel.version} was superseded and has vanished from its archive; near it are"
-                f" {near}"
+                f"{error}\n{kernel.version} was removed from its archive when a newer build was published;"
+                f" closest available: {near or 'none'}"
             ) from error
         raise
     about = json.loads((entry / "kernel.json").read_text())

@@ -1,15 +1,14 @@
 """Which builds the package lists still name although their archive does not have them any more.
 
-An archive drops builds before its lists do. Whoever names such a build is told when it is fetched;
-a range means what is at hand, so for ranges the archives are asked before anything is planned. What
-they said is remembered until the lists change.
+An archive drops builds before its lists do. A build that the user names is an error when it is
+fetched; a range means the builds that are available, so for ranges the archives are asked before
+anything is planned. Their answers are remembered until the lists change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from vms.cache import Cache
 from vms.errors import HostError
@@ -18,25 +17,18 @@ from vms.kernels.apt import vanished
 from vms.kernels.catalogue import Catalogue, remember_gone
 from vms.kernels.fetch import cached
 from vms.kernels.kernel import Kernel
-from vms.kernels.resolve import swept
 from vms.settings import Debian
 
 _AT_A_TIME = 8
 
 
-def at_hand(texts: Iterable[str], catalogue: Catalogue, settings: Debian, cache: Cache) -> Catalogue:
-    """The catalogue that knows which builds between two points of these specs are gone, so that
-    `resolve_all` leaves them out.
-    """
-    return ask_for(swept(texts, catalogue), catalogue, settings, cache)
+def find_gone(
+    kernels: Sequence[Kernel], catalogue: Catalogue, settings: Debian, cache: Cache
+) -> frozenset[str]:
+    """The ids of all builds known to be gone, after asking the archives about these of Debian's.
+    Builds in the cache are not asked about, and count as there.
 
-
-def ask_for(kernels: Sequence[Kernel], catalogue: Catalogue, settings: Debian, cache: Cache) -> Catalogue:
-    """The catalogue that knows which of these builds of Debian's are gone. Of builds that the cache
-    holds nobody is asked.
-
-    An archive that does not answer says nothing: its builds count as there, and fetching them tells
-    what is wrong.
+    So do builds whose archive does not answer: fetching them says what is wrong.
     """
     held = {kernel.id for kernel in kernels if cached(kernel, cache)}
     asked = [
@@ -44,7 +36,7 @@ def ask_for(kernels: Sequence[Kernel], catalogue: Catalogue, settings: Debian, c
     ]
     pool = ThreadPoolExecutor(_AT_A_TIME, "ask")
     try:
-        found = {kernel.id for kernel, gone in zip(asked, pool.map(_gone, asked), strict=True) if gone}
+        found = {kernel.id for kernel, gone in zip(asked, pool.map(_is_gone, asked), strict=True) if gone}
     except BaseException:
         interrupt()
         raise
@@ -52,10 +44,10 @@ def ask_for(kernels: Sequence[Kernel], catalogue: Catalogue, settings: Debian, c
         pool.shutdown(cancel_futures=True)
     if found:
         remember_gone(settings, cache, found)
-    return replace(catalogue, gone=(catalogue.gone | found) - held)
+    return (catalogue.gone | found) - held
 
 
-def _gone(kernel: Kernel) -> bool:
+def _is_gone(kernel: Kernel) -> bool:
     try:
         return any(vanished(package) for package in kernel.packages)
     except HostError:

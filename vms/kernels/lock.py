@@ -16,8 +16,8 @@ from vms.errors import FetchError, UsageError
 from vms.files import write_whole
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
-from vms.kernels.resolve import resolve_spec, unique
-from vms.kernels.spec import parse
+from vms.kernels.resolve import resolve, unique
+from vms.kernels.spec import Spec
 
 FORM = 1
 """Version of the file's form; raised when a reader of the old one would misread the new one."""
@@ -53,23 +53,23 @@ class Lock:
         return frozenset(kernel.id for locked in self.locked for kernel in locked.kernels)
 
 
-def make(specs: Sequence[str], catalogue: Catalogue, base: Path, old: Lock | None = None) -> Lock:
+def make(specs: Sequence[Spec], catalogue: Catalogue, base: Path, old: Lock | None = None) -> Lock:
     """A lock for these specs. What `old` says about a spec is kept: pass none to move everything to
     what is newest now.
 
-    Raises UsageError as `resolve_all` does.
+    Raises UsageError as `resolve` does.
     """
     known = {locked.spec: locked for locked in old.locked} if old else {}
     return Lock(
         tuple(
-            known.get(spec) or Locked(spec, resolve_spec(parse(spec), catalogue, base))
-            for spec in dict.fromkeys(specs)
+            known.get(text) or Locked(text, resolve(spec, catalogue, base))
+            for text, spec in {spec.text: spec for spec in specs}.items()
         )
     )
 
 
 def kernels(
-    lock: Lock, specs: Iterable[str], base: Path, catalogue: Catalogue | None = None
+    lock: Lock, specs: Iterable[Spec], base: Path, catalogue: Catalogue | None = None
 ) -> tuple[Kernel, ...]:
     """The kernels that these specs mean according to the lock, in kernel order and with unique
     names.
@@ -85,20 +85,20 @@ def kernels(
         else {}
     )
     found: list[Kernel] = []
-    for text in specs:
-        if text not in known:
+    for spec in specs:
+        if spec.text not in known:
             raise UsageError(
-                f"{text!r} is not in the lock file, which holds {', '.join(known) or 'nothing'}; `./invoke"
-                " lock` adds it"
+                f"{spec.text!r} is not in the lock file, which holds {', '.join(known) or 'nothing'};"
+                " `./invoke lock` adds it"
             )
-        for kernel in known[text].kernels:
+        for kernel in known[spec.text].kernels:
             if kernel.scheme == "debian":
                 packages = tuple(
                     replace(package, url=here.get(package.sha256, package.url)) for package in kernel.packages
                 )
                 found.append(replace(kernel, packages=packages))
             else:
-                found.append(_unchanged(kernel, text, base))
+                found.append(_unchanged(kernel, spec, base))
     return unique(found)
 
 
@@ -137,12 +137,12 @@ def write(lock: Lock, path: Path) -> None:
     write_whole(path, msgspec.json.format(msgspec.json.encode(lock), indent=2) + b"\n")
 
 
-def _unchanged(kernel: Kernel, text: str, base: Path) -> Kernel:
-    (now,) = resolve_spec(parse(text), Catalogue(()), base)
+def _unchanged(kernel: Kernel, spec: Spec, base: Path) -> Kernel:
+    (now,) = resolve(spec, Catalogue(()), base)
     for locked, found in zip(kernel.packages, now.packages, strict=False):
         if locked.sha256 != found.sha256:
             raise FetchError(
-                f"{text!r}: {found.name} is no longer what was locked (sha256 {found.sha256}, locked"
+                f"{spec.text!r}: {found.name} is no longer what was locked (sha256 {found.sha256}, locked"
                 f" {locked.sha256}); `./invoke lock --upgrade` locks it as it is"
             )
     return now

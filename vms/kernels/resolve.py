@@ -1,4 +1,4 @@
-"""From what a user writes to the kernels it means."""
+"""From one parsed spec to the kernels it means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vms.kernels import local
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
 from vms.kernels.order import build_key, release_key, version_key
-from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word, parse
+from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word
 
 LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
 """The series that kernel.org maintains as longterm (https://www.kernel.org/category/releases.html)."""
@@ -21,29 +21,12 @@ LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
 _NEAR = 2  # neighbours named on each side of a kernel that does not exist
 
 
-def resolve(text: str, catalogue: Catalogue, base: Path | None = None) -> tuple[Kernel, ...]:
-    """The kernels that one spec means, in kernel order. See `resolve_all`."""
-    return resolve_all([text], catalogue, base)
+def resolve(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
+    """The kernels of one spec, oldest first, with the user's name if there is one.
 
-
-def resolve_all(texts: Iterable[str], catalogue: Catalogue, base: Path | None = None) -> tuple[Kernel, ...]:
-    """The kernels that the specs mean together, each once, in kernel order, with names unique among
-    them.
-
-    Paths in specs are relative to `base`, by default the current directory. Raises UsageError for a
-    spec that is malformed, names nothing, or whose files are not what it says.
-
-    Builds that are gone from their archive are left out where a spec means whatever there is
-    between two points; what a spec names itself, or as the newest of one series, is given all the
-    same.
-    """
-    return unique(kernel for text in texts for kernel in resolve_spec(parse(text), catalogue, base or Path()))
-
-
-def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
-    """The kernels of one parsed spec, oldest first, with the user's name if there is one.
-
-    Their names need not be unique.
+    Their names need not be unique. Paths are relative to `base`. A range has no builds that are
+    gone from their archive. Raises UsageError for a spec that names nothing, or whose files are not
+    what it says.
     """
     match spec.what:
         case Local():
@@ -54,10 +37,10 @@ def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, 
             found = _word(spec.what, catalogue)
         case Builds():
             found = _between(spec.what, catalogue)
-    if _sweeps(spec.what):
+    if is_range(spec.what):
         found, listed = [kernel for kernel in found if kernel.id not in catalogue.gone], found
         if not found:
-            raise UsageError(f"{spec.text}: {_no_longer(listed, catalogue)}")
+            raise UsageError(f"{spec.text}: {gone_text(listed, catalogue)}")
     if spec.name:
         if len(found) != 1:
             raise UsageError(f"kernel spec {spec.text!r} gives one name to {len(found)} kernels")
@@ -65,20 +48,8 @@ def resolve_spec(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, 
     return tuple(sorted(found, key=build_key))
 
 
-def swept(texts: Iterable[str], catalogue: Catalogue) -> tuple[Kernel, ...]:
-    """The builds that specs pick up on the way between two points, each once, in kernel order,
-    whether they are gone or not.
-    """
-    whole = replace(catalogue, gone=frozenset())
-    parsed = [spec for spec in map(parse, texts) if _sweeps(spec.what)]
-    return unique(
-        replace(kernel, name=own_name(kernel))
-        for spec in parsed
-        for kernel in resolve_spec(spec, whole, Path())
-    )
-
-
-def _sweeps(what: Builds | Word | Exact | Local) -> bool:
+def is_range(what: Builds | Word | Exact | Local) -> bool:
+    """Whether it means whatever builds there are between two points."""
     match what:
         case Builds():
             return what.low != what.high or what.low.every
@@ -123,33 +94,21 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
     return tuple(named)
 
 
-def left_out(texts: Iterable[str], catalogue: Catalogue, chosen: Iterable[Kernel]) -> tuple[Kernel, ...]:
-    """The builds between the points of these specs that are not among the chosen, since they are
-    gone.
-    """
-    ids = {kernel.id for kernel in chosen}
-    return tuple(
-        kernel for kernel in swept(texts, catalogue) if kernel.id in catalogue.gone and kernel.id not in ids
-    )
-
-
-def left_out_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
-    """One line about builds that were left out."""
-    return f"left out: {_no_longer(kernels, catalogue)}"
-
-
-def _no_longer(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
+def gone_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
+    """How many of a range's builds are gone, which ones, and the closest that are not."""
     near = sorted(
         {near for kernel in kernels for near in nearest(kernel.release, catalogue, kernel.flavour)},
         key=build_key,
     )
-    several = len(kernels) > 1
+    count = "1 build that is" if len(kernels) == 1 else f"{len(kernels)} builds that are"
     return (
-        f"{len(kernels)} {'builds' if several else 'build'} that the package lists still name and of which"
-        f" the archive answers that {'they are' if several else 'it is'} gone:"
-        f" {', '.join(kernel.version for kernel in kernels)}; near {'them' if several else 'it'}"
-        f" {'are' if len(near) > 1 else 'is'} {', '.join(kernel.version for kernel in near) or 'none'}"
+        f"{count} no longer in the archive ({_versions(kernels)}); closest available:"
+        f" {_versions(near) or 'none'}"
     )
+
+
+def _versions(kernels: Iterable[Kernel]) -> str:
+    return ", ".join(kernel.version for kernel in kernels)
 
 
 def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
@@ -170,7 +129,7 @@ def nearest(release: str, catalogue: Catalogue, flavour: str = "cloud") -> tuple
     newer.
     """
     return _neighbours(
-        release, [k for k in _at_hand(catalogue) if k.flavour == flavour], lambda kernel: kernel.release
+        release, [k for k in _available(catalogue) if k.flavour == flavour], lambda kernel: kernel.release
     )
 
 
@@ -181,7 +140,7 @@ def _neighbours(place: str, kernels: Iterable[Kernel], part: Callable[[Kernel], 
     return tuple(newest[text] for text in ordered[max(0, middle - _NEAR) : middle + _NEAR])
 
 
-def _at_hand(catalogue: Catalogue) -> Sequence[Kernel]:
+def _available(catalogue: Catalogue) -> Sequence[Kernel]:
     return [kernel for kernel in catalogue.kernels if kernel.id not in catalogue.gone]
 
 
@@ -221,7 +180,7 @@ def _exact(what: Exact, catalogue: Catalogue) -> Sequence[Kernel]:
         )
         raise UsageError(
             f"there is no package linux-image-{what.package} in the"
-            f" suites{_vanished(what.package, flavour, catalogue)}; near it are {near}"
+            f" suites{_vanished(what.package, flavour, catalogue)}; closest available: {near}"
         )
     return found[-1:]
 
@@ -265,7 +224,7 @@ def _nothing(what: Builds, pool: list[Kernel], catalogue: Catalogue) -> str:
         listed = ", ".join(kernel.version for kernel in near)
     return (
         f"the suites hold no {what.flavour} kernel {asked}{_vanished(low.text, what.flavour, catalogue)}; "
-        f"near it are {listed or 'none'}; `./invoke kernels` lists all"
+        f"closest available: {listed or 'none'}; `./invoke kernels` lists all"
     )
 
 
@@ -275,7 +234,7 @@ def _vanished(text: str, flavour: str, catalogue: Catalogue) -> str:
             build.release == text or build.release.startswith(f"{text}.") or text in build.missing
         ):
             return (
-                f" that is whole (of {build.version} {build.missing} has vanished, as happens once a newer"
-                " build is out)"
+                f" that can be installed ({build.missing} was removed from the archive when a newer build"
+                f" than {build.version} was published)"
             )
     return ""

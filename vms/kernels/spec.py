@@ -17,13 +17,13 @@ mean Debian's cloud flavour. `mine=SPEC` gives the kernel a name of one's own.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import NoReturn
 
 from vms.errors import UsageError
 from vms.kernels.order import normal_release, release_key
+from vms.suggest import suggestion
 
 FLAVOURS = ("cloud", "generic", "rt")
 WORDS = ("lts", "newest", "all")
@@ -101,19 +101,24 @@ class Spec:
     what: Builds | Word | Exact | Local
 
 
-def parse(text: str) -> Spec:
-    """Raises UsageError that points at the first character that is wrong."""
-    return _Parser(text).parse()
+def parse(text: str, source: str = "kernel spec") -> Spec:
+    """Raises UsageError that points at the first wrong character. `source` begins the message: the
+    flag or the field of matrix.toml that the text is from.
+    """
+    return _Parser(text, source).parse()
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, source: str) -> None:
         self.text = text
+        self.source = source
         self.at = 0
 
     def parse(self) -> Spec:
         if not self.text.strip():
-            raise UsageError("a kernel spec is empty; write for example 6.12, or see `./invoke kernels`")
+            raise UsageError(
+                f"{self.source}: a kernel is missing; give for example 6.12, or see `./invoke kernels`"
+            )
         if bad := re.search(r"[\x00-\x1f\x7f]|^\s|\s$", self.text):
             self.fail("a space or a control character does not belong here", bad.start())
         name = self._name()
@@ -122,7 +127,7 @@ class _Parser:
     def fail(self, message: str, at: int | None = None) -> NoReturn:
         place = self.at if at is None else at
         shown = re.sub(r"[\x00-\x1f\x7f]", "?", self.text)
-        raise UsageError(f"kernel spec: {message}\n    {shown}\n    {' ' * place}^")
+        raise UsageError(f"{self.source}: {message}\n    {shown}\n    {' ' * place}^")
 
     @property
     def rest(self) -> str:
@@ -149,10 +154,7 @@ class _Parser:
         scheme = re.match(r"([^:/=]*):", self.rest)
         if scheme:
             if scheme[1] not in SCHEMES:
-                self.fail(
-                    f"there is no source {scheme[1]!r}{_meant(scheme[1], SCHEMES)}; sources are"
-                    f" {', '.join(SCHEMES)}"
-                )
+                self.fail(f"there is no source {scheme[1]!r}; {suggestion(scheme[1], SCHEMES)}")
             self.at += scheme.end()
             return self._exact() if scheme[1] == "debian" else self._local(scheme[1])
         if self.rest[0].isdigit():
@@ -164,8 +166,7 @@ class _Parser:
         if found not in WORDS:
             words = (*WORDS, "host")
             self.fail(
-                "expected a series like 6.12, a source like deb: or one of"
-                f" {', '.join(words)}{_meant(found, words)}"
+                f"expected a series like 6.12, a source like deb: or a word; {suggestion(found, words)}"
             )
         self.at += len(found)
         return Word(found, self._flavour())
@@ -200,10 +201,7 @@ class _Parser:
             self.fail(f"unexpected {self.rest[0]!r}{hint}")
         self.at += 1
         if self.rest not in FLAVOURS:
-            self.fail(
-                f"there is no flavour {self.rest!r}{_meant(self.rest, FLAVOURS)}; flavours are"
-                f" {', '.join(FLAVOURS)}"
-            )
+            self.fail(f"there is no flavour {self.rest!r}; {suggestion(self.rest, FLAVOURS)}")
         return self.rest
 
     def _exact(self) -> Exact:
@@ -236,8 +234,3 @@ class _Parser:
                 self.fail("a path is missing here")
             self.at += len(part) + 1
         return Local(scheme, tuple(paths), modules)
-
-
-def _meant(word: str, words: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, words, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -85,6 +86,16 @@ def print_unexplained(analysis: Analysis, console: Console) -> None:
                 what = f"{cell_label(row.experiment, row.label)} {fact.difference.fact}".rstrip()
                 line = f" {what}: {kernels[change.before].name} -> {kernels[change.after].name}"
                 console.print(Text.assemble((verdict, "bold yellow"), shown(line)), soft_wrap=True)
+
+
+def print_result(analysis: Analysis, page: Path, console: Console) -> None:
+    """Prints all of a run: the matrix, the failures, the unexplained changes and where `page`
+    is.
+    """
+    print_table(analysis.table, console)
+    print_failures(analysis.table, console)
+    print_unexplained(analysis, console)
+    console.print(f"{summary(analysis.table)}\n{page}", soft_wrap=True, markup=False)
 
 
 def headline(reason: str) -> str:

@@ -166,5 +166,5 @@ def test_a_device_that_does_not_open(
 
 
 def test_another_word_is_refused(cache: Cache, proofs: Proofs) -> None:
-    with pytest.raises(UsageError, match="--accel xen: there are auto, kvm, tcg"):
+    with pytest.raises(UsageError, match="--accel 'xen': there are auto, kvm, tcg"):
         choose_accelerator("xen", cache, proofs)

@@ -51,13 +51,13 @@ def test_suites_can_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
         ('# mine\nkernels = "6.1"\n', 2, "kernels", "expected `array`, got `str`"),
         ('kernels = ["6.1", 6.12]\n', 1, "kernels[1]", "expected `str`, got `float`"),
         ('kernels = [\n    "6.1",\n    6.12,\n]\n', 3, "kernels[1]", "expected `str`, got `float`"),
-        ('kernels = ["6.1"]\nkernel = ["6.1"]\n', 2, "kernel", "did you mean `kernels`?"),
-        ('[debian]\nmirrors = "x"\n', 2, "debian.mirrors", "did you mean `mirror`?"),
+        ('kernels = ["6.1"]\nkernel = ["6.1"]\n', 2, "kernel", "did you mean kernels"),
+        ('[debian]\nmirrors = "x"\n', 2, "debian.mirrors", "did you mean mirror"),
         (
             '[debian]\nmirror = "x"\nsuites = [\n  { suite = "sid" },\n  { suite = "a", archiv = "b" },\n]\n',
             5,
             "debian.suites[1].archiv",
-            "`archive`?",
+            "archive?",
         ),
         (
             '[[debian.suites]]\nsuite = "sid"\n\n[[debian.suites]]\nsuite = 3\n',
@@ -107,7 +107,7 @@ def test_how_much_the_cache_keeps(tmp_path: Path) -> None:
             "line 2, `cache`: keep = 'much' is not a size; write for example 20GB",
         ),
         ("\n[cache]\nkeep = 20\n", "line 3, `cache.keep`: expected `str`, got `int`"),
-        ('\n[cache]\nkeeps = "20GB"\n', "line 3, `cache.keeps`: unknown field; did you mean `keep`?"),
+        ('\n[cache]\nkeeps = "20GB"\n', "line 3, `cache.keeps`: unknown field; did you mean keep?"),
     ],
 )
 def test_a_bound_that_is_none(tmp_path: Path, text: str, said: str) -> None:

@@ -87,8 +87,8 @@ def test_the_label_of_a_row_is_its_selector() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("tabel-full", "no experiment 'tabel-full'; did you mean table-full"),
-        ("tabel-full[scope=root]", "no experiment 'tabel-full'; did you mean table-full"),
+        ("tabel-full", "there is no experiment 'tabel-full'; did you mean table-full"),
+        ("tabel-full[scope=root]", "there is no experiment 'tabel-full'; did you mean table-full"),
         ("zzz*", "there are baseline, table-full, table-empty, notrack"),
         (
             "table-full[scop=root]",

@@ -8,13 +8,13 @@ import pytest
 
 from matrix.run.machines import Machines
 from tests.support.fakes import make_kernel
+from tests.support.specs import project_with
 from vms.cache import Cache
 from vms.command import Accelerator
 from vms.errors import HostError, UsageError
 from vms.image import Image
 from vms.kernels.kernel import Kernel
 from vms.qemu import Binary
-from vms.settings import Debian
 
 IMAGE = Image(Path("root.squashfs"), Path("busybox"), "ab" * 32, {"conntrack": "1.4.8-2"})
 
@@ -29,12 +29,12 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
         lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm"),
     )
     monkeypatch.setattr("matrix.run.machines.build_image", lambda *_: IMAGE)
-    return Machines(Debian(), Cache(tmp_path))
+    return Machines(project_with(Cache(tmp_path)))
 
 
 def test_an_unknown_accelerator_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--accel kv: there are auto, kvm, tcg"):
-        Machines(Debian(), Cache(tmp_path), "kv")
+    with pytest.raises(UsageError, match=r"--accel 'kv': did you mean kvm\?"):
+        Machines(project_with(Cache(tmp_path)), "kv")
 
 
 def test_what_all_guests_share_goes_into_the_manifest(machines: Machines) -> None:

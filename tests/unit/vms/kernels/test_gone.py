@@ -9,15 +9,15 @@ import pytest
 
 from tests.support.caches import packages
 from tests.support.packages import Repository, image_deb
+from tests.support.specs import kernels_of, project_with
 from vms import tool
 from vms.cache import Cache
 from vms.errors import FetchError, UsageError, Vanished
 from vms.kernels import apt as apt_module
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import fetch
-from vms.kernels.gone import at_hand
 from vms.kernels.kernel import Package
-from vms.kernels.resolve import left_out, left_out_text, resolve, resolve_all
+from vms.kernels.select import Selection
 
 
 def lose(repository: Repository, version: str) -> None:
@@ -26,15 +26,17 @@ def lose(repository: Repository, version: str) -> None:
     deb.unlink()
 
 
+def select(repository: Repository, cache: Cache, *specs: str) -> Selection:
+    """What specs mean once the archive was asked."""
+    project = project_with(cache, repository.settings)
+    return project.select(project.specs(specs))
+
+
 def test_a_range_leaves_out_what_its_archive_no_longer_has(published: Repository, cache: Cache) -> None:
     lose(published, "6.12.107-1")
-    catalogue = at_hand(["6.12.*"], Catalogue.load(published.settings, cache), published.settings, cache)
-    kernels = resolve_all(["6.12.*"], catalogue)
-    assert [kernel.version for kernel in kernels] == ["6.12.117-1"]
-    absent = left_out(["6.12.*"], catalogue, kernels)
-    assert left_out_text(absent, catalogue).endswith(
-        "the archive answers that it is gone: 6.12.107-1; near it is 6.12.117-1"
-    )
+    selection = select(published, cache, "6.12.*")
+    assert [kernel.version for kernel in selection.kernels] == ["6.12.117-1"]
+    assert selection.gone_versions == ("6.12.107-1",)
     assert packages(cache) == []
 
 
@@ -42,7 +44,7 @@ def test_what_is_gone_is_remembered_until_the_lists_change(
     published: Repository, cache: Cache, tmp_path: Path
 ) -> None:
     lose(published, "6.12.107-1")
-    at_hand(["all"], Catalogue.load(published.settings, cache), published.settings, cache)
+    select(published, cache, "all")
     published.requests.clear()
     again = Catalogue.load(published.settings, cache, offline=True)
     assert again.gone == {"debian:6.12.107+deb13-cloud-amd64=6.12.107-1"}
@@ -55,31 +57,27 @@ def test_what_is_gone_is_remembered_until_the_lists_change(
 
 def test_a_gone_build_that_is_named_is_an_error(published: Repository, cache: Cache) -> None:
     lose(published, "6.12.117-1")
-    specs = ["6.12.*", "6.12"]
-    catalogue = at_hand(specs, Catalogue.load(published.settings, cache), published.settings, cache)
-    assert [kernel.version for kernel in resolve_all(["6.12.*"], catalogue)] == ["6.12.107-1"]
-    named = resolve_all(specs, catalogue)[-1]
-    assert left_out(specs, catalogue, resolve_all(specs, catalogue)) == ()
-    with pytest.raises(Vanished, match=r"6\.12\.117-1 was superseded.*near it are 6\.12\.107-1"):
-        fetch(named, cache, catalogue=catalogue)
+    selection = select(published, cache, "6.12.*", "6.12")
+    assert [kernel.version for kernel in selection.kernels] == ["6.12.107-1", "6.12.117-1"]
+    assert selection.gone == ()
+    with pytest.raises(Vanished, match=r"6\.12\.117-1 was removed.*closest available: 6\.12\.107-1"):
+        fetch(selection.kernels[-1], cache, catalogue=selection.catalogue)
 
 
 def test_a_range_of_which_nothing_is_left(published: Repository, cache: Cache) -> None:
     for version in ("6.12.107-1", "6.12.117-1"):
         lose(published, version)
-    catalogue = at_hand(["6.12.*"], Catalogue.load(published.settings, cache), published.settings, cache)
-    with pytest.raises(
-        UsageError, match=r"6\.12\.\*: 2 builds .* gone: 6\.12\.107-1, 6\.12\.117-1; near them is none"
-    ):
-        resolve_all(["6.12.*"], catalogue)
+    message = r"6\.12\.\*: 2 builds .* \(6\.12\.107-1, 6\.12\.117-1\); closest available: none"
+    with pytest.raises(UsageError, match=message):
+        select(published, cache, "6.12.*")
 
 
 def test_a_held_build_is_not_asked_for(published: Repository, cache: Cache) -> None:
     catalogue = Catalogue.load(published.settings, cache)
-    fetch(resolve("6.12.107", catalogue)[0], cache)
+    fetch(kernels_of(["6.12.107"], catalogue)[0], cache)
     lose(published, "6.12.107-1")
     published.requests.clear()
-    assert not at_hand(["6.12.*"], catalogue, published.settings, cache).gone
+    assert not select(published, cache, "6.12.*").gone
     assert not [path for path, _ in published.requests if "6.12.107" in path]
 
 
@@ -87,18 +85,18 @@ def test_a_held_build_is_not_asked_for(published: Repository, cache: Cache) -> N
 def test_an_archive_that_hangs_or_fails_does_not_say_that_a_build_is_gone(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue = Catalogue.load(published.settings, cache)
+    Catalogue.load(published.settings, cache)
     monkeypatch.setattr(apt_module, "SILENCE_SECONDS", 1)
     published.hang = True
-    assert not at_hand(["6.12.*"], catalogue, published.settings, cache).gone
+    assert not select(published, cache, "6.12.*").gone
     published.hang, published.fail = False, 503
-    assert not at_hand(["6.12.*"], catalogue, published.settings, cache).gone
+    assert not select(published, cache, "6.12.*").gone
 
 
 def test_asking_for_a_build_reads_its_beginning_only(
     published: Repository, cache: Cache, tmp_path: Path
 ) -> None:
-    (kernel,) = resolve("6.12", Catalogue.load(published.settings, cache))
+    (kernel,) = kernels_of(["6.12"], Catalogue.load(published.settings, cache))
     published.cut = 100_000  # the rest never comes, and nobody waits for it
     published.stall = True
     start = time.monotonic()

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.packages import bzimage, catalogue_of, entry, image_deb, kernel_deb
+from tests.support.specs import kernels_of
 from vms.cache import Cache
 from vms.errors import FetchError, HostError, UsageError
 from vms.kernels import local as local_module
 from vms.kernels.fetch import fetch
 from vms.kernels.kernel import Kernel
-from vms.kernels.resolve import resolve, resolve_all
 
 NOTHING = catalogue_of()
 
 
 def one(spec: str, base: Path) -> Kernel:
-    (kernel,) = resolve(spec, NOTHING, base)
+    (kernel,) = kernels_of([spec], NOTHING, base)
     return kernel
 
 
@@ -232,7 +232,7 @@ class TestTree:
     def test_a_tree_sorts_among_the_releases(self, tmp_path: Path) -> None:
         built_tree(tmp_path / "linux")
         others = catalogue_of(entry("6.12.9", "6.12.9-1"), entry("6.13", "6.13-1"))
-        names = [kernel.name for kernel in resolve_all(["all", "mine=tree:linux"], others, tmp_path)]
+        names = [kernel.name for kernel in kernels_of(["all", "mine=tree:linux"], others, tmp_path)]
         assert names == ["6.12.9", "mine", "6.13"]
 
 

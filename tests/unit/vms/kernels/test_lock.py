@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.packages import bzimage, catalogue_of, entry
+from tests.support.specs import specs_of
 from vms.errors import FetchError, UsageError
 from vms.kernels import lock as locks
 
@@ -16,11 +17,11 @@ HERE = Path()
 
 
 def versions(lock: locks.Lock, *specs: str) -> list[str]:
-    return [kernel.version for kernel in locks.kernels(lock, specs, HERE)]
+    return [kernel.version for kernel in locks.kernels(lock, specs_of(specs), HERE)]
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    lock = locks.make(["6.1", "mine=6.12"], OLD, HERE)
+    lock = locks.make(specs_of(["6.1", "mine=6.12"]), OLD, HERE)
     locks.write(lock, tmp_path / "matrix.lock")
     assert locks.read(tmp_path / "matrix.lock") == lock
     assert [path.name for path in tmp_path.iterdir()] == ["matrix.lock"]
@@ -30,60 +31,60 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 def test_the_same_lock_is_the_same_text(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        locks.write(locks.make(["6.1.*", "6.12"], OLD, HERE), tmp_path / name)
+        locks.write(locks.make(specs_of(["6.1.*", "6.12"]), OLD, HERE), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_newer_builds_do_not_move_a_lock() -> None:
-    lock = locks.make(["6.12"], OLD, HERE)
-    assert versions(locks.make(["6.12"], NEW, HERE, lock), "6.12") == ["6.12.117-1"]
+    lock = locks.make(specs_of(["6.12"]), OLD, HERE)
+    assert versions(locks.make(specs_of(["6.12"]), NEW, HERE, lock), "6.12") == ["6.12.117-1"]
 
 
 def test_a_new_spec_joins_it_and_an_old_one_leaves() -> None:
-    lock = locks.make(["7.3", "6.12"], NEW, HERE, locks.make(["6.1", "6.12"], OLD, HERE))
+    lock = locks.make(specs_of(["7.3", "6.12"]), NEW, HERE, locks.make(specs_of(["6.1", "6.12"]), OLD, HERE))
     assert [locked.spec for locked in lock.locked] == ["7.3", "6.12"]
     assert versions(lock, "6.12", "7.3") == ["6.12.117-1", "7.3-1"]
 
 
 def test_without_the_old_one_everything_moves() -> None:
-    assert versions(locks.make(["6.12"], NEW, HERE), "6.12") == ["6.12.118-1"]
+    assert versions(locks.make(specs_of(["6.12"]), NEW, HERE), "6.12") == ["6.12.118-1"]
 
 
 def test_a_name_of_ones_own_is_kept() -> None:
-    lock = locks.make(["mine=6.12"], OLD, HERE)
-    assert [kernel.name for kernel in locks.kernels(lock, ["mine=6.12"], HERE)] == ["mine"]
+    lock = locks.make(specs_of(["mine=6.12"]), OLD, HERE)
+    assert [kernel.name for kernel in locks.kernels(lock, specs_of(["mine=6.12"]), HERE)] == ["mine"]
 
 
 def test_a_spec_that_is_not_locked() -> None:
     with pytest.raises(
         UsageError, match=r"'7\.3' is not in the lock file, which holds 6\.12; `\./invoke lock` adds it"
     ):
-        locks.kernels(locks.make(["6.12"], OLD, HERE), ["7.3"], HERE)
+        locks.kernels(locks.make(specs_of(["6.12"]), OLD, HERE), specs_of(["7.3"]), HERE)
 
 
 def test_packages_come_from_this_machines_mirror_where_it_has_them() -> None:
-    lock = locks.make(["6.1", "6.12"], OLD, HERE)
+    lock = locks.make(specs_of(["6.1", "6.12"]), OLD, HERE)
     near = entry("6.12.117", "6.12.117-1")
     near = replace(near, packages=(replace(near.packages[0], url="http://near.invalid/x.deb"),))
-    first, second = locks.kernels(lock, ["6.1", "6.12"], HERE, catalogue_of(near))
+    first, second = locks.kernels(lock, specs_of(["6.1", "6.12"]), HERE, catalogue_of(near))
     assert first.packages[0].url.startswith("http://mirror.invalid/")
     assert second.packages[0].url == "http://near.invalid/x.deb"
     assert second.packages[0].sha256 == lock.locked[1].kernels[0].packages[0].sha256
 
 
 def test_which_kernels_are_new() -> None:
-    lock = locks.make(["6.1", "6.12"], OLD, HERE)
+    lock = locks.make(specs_of(["6.1", "6.12"]), OLD, HERE)
     assert [kernel.version for kernel in locks.new_since(lock, NEW.kernels)] == ["6.12.118-1", "7.3-1"]
 
 
 def test_a_kernel_on_this_machine_must_be_what_it_was(tmp_path: Path) -> None:
     bzimage(tmp_path / "vmlinuz", "6.6.1")
-    lock = locks.make(["image:vmlinuz"], OLD, tmp_path)
-    (kernel,) = locks.kernels(lock, ["image:vmlinuz"], tmp_path)
+    lock = locks.make(specs_of(["image:vmlinuz"]), OLD, tmp_path)
+    (kernel,) = locks.kernels(lock, specs_of(["image:vmlinuz"]), tmp_path)
     assert kernel.release == "6.6.1"
     bzimage(tmp_path / "vmlinuz", "6.6.2")
     with pytest.raises(FetchError, match=r"vmlinuz is no longer what was locked"):
-        locks.kernels(lock, ["image:vmlinuz"], tmp_path)
+        locks.kernels(lock, specs_of(["image:vmlinuz"]), tmp_path)
 
 
 @pytest.mark.parametrize(

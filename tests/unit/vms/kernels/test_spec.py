@@ -52,15 +52,15 @@ def test_a_name_of_ones_own() -> None:
         ("6.12.", 4, "unexpected '.'"),
         ("6.12.*.3", 6, "unexpected '.'"),
         ("6.12,6.1", 4, "unexpected ','"),
-        ("6.12-clout", 5, "did you mean 'cloud'"),
+        ("6.12-clout", 5, "did you mean cloud"),
         ("6.12..", 6, "expected a number"),
         ("7.3..5.10", 5, "5.10 is before 7.3"),
         ("7.3..7.3~rc7", 5, "7.3~rc7 is before 7.3"),
         ("6.12.117+deb13-cloud-amd64", 8, "debian:6.12.117"),
-        ("newst", 0, "did you mean 'newest'"),
-        ("a=newst", 2, "did you mean 'newest'"),
+        ("newst", 0, "did you mean newest"),
+        ("a=newst", 2, "did you mean newest"),
         ("host-rt", 0, "expected a series"),
-        ("dep:x", 0, "did you mean 'deb'"),
+        ("dep:x", 0, "did you mean deb"),
         ("debian:6.12", 11, "expected a package"),
         ("debian:6.12-amd64=x", 18, "expected a package"),
         ("deb:", 4, "a path is missing"),
@@ -85,7 +85,7 @@ def test_an_error_points_at_the_character(text: str, place: int, message: str) -
 
 @pytest.mark.parametrize("text", ["", " "])
 def test_an_empty_spec(text: str) -> None:
-    with pytest.raises(UsageError, match="empty"):
+    with pytest.raises(UsageError, match="a kernel is missing"):
         parse(text)
 
 

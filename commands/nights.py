@@ -1,0 +1,121 @@
+"""Tasks that keep watch: nightly runs, and the answers that they are compared with."""
+
+from __future__ import annotations
+
+import sys
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import (
+    BASELINE,
+    JOBS,
+    LOCK,
+    RESULTS,
+    ROOT,
+    complain,
+    console,
+    count,
+    keep,
+    print_json,
+    reported,
+    tidy,
+)
+
+# Each task imports what it needs, so that listing the tasks does not load every library.
+
+
+@task(
+    help={
+        "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what the cache holds",
+        "locked": "use the kernels of matrix.lock instead of the newest",
+        "json": "print the night as JSON instead of ten lines",
+    }
+)
+@reported
+def nightly(
+    _context: Context,
+    jobs: str | None = None,
+    accel: str = "auto",
+    offline: bool = False,
+    locked: bool = False,
+    json: bool = False,
+) -> int:
+    """Run what is new and a sample of the rest, compare with the accepted baseline, print a
+    ten-line summary.
+    """
+    from datetime import UTC, datetime
+
+    from matrix.analysis.ledger.read import read_ledger
+    from matrix.baseline.baseline import read_baseline
+    from matrix.invocation import RunRequest
+    from matrix.nightly.nightly import nightly as run_night
+    from matrix.plan.plan import plan_choices
+    from matrix.plan.project import Project
+    from matrix.report.text.night import summary
+    from matrix.report.text.progress import display
+    from matrix.run.machines import Machines
+    from vms.capacity import processors
+    from vms.kernels import lock
+
+    at_a_time = count("--jobs", jobs, JOBS) or processors()
+    project = Project.open(ROOT, offline=offline, max_age=0)
+    choices, specs = project.choices(), project.specs()
+    held = lock.read(LOCK) if LOCK.exists() or locked else None
+    selection = project.select_locked(held, specs) if held and locked else project.select(specs)
+    if selection.warning:
+        complain(selection.warning)
+    now = project.select_existing(specs) if locked else selection.kernels
+    since = tuple(kernel.name for kernel in lock.new_since(held, now)) if held else ()
+    # What is printed may become a mail, so the progress goes elsewhere.
+    with display(console(errors=True)) as shown:
+        request = RunRequest(
+            plan_choices(selection.kernels, choices),
+            project.experiments,
+            read_ledger(),
+            Machines(project, accel, selection.catalogue),
+            RESULTS,
+            at_a_time,
+            tuple(sys.argv[1:]),
+            shown,
+            selection.gone_versions,
+        )
+        today = datetime.now(UTC).date()
+        night = run_night(request, read_baseline(BASELINE), today, since_lock=since, locked=locked)
+    if night.run:
+        keep(project.config.history, RESULTS / night.run)
+        tidy(project.config.cache.size)
+    print_json(night) if json else print(summary(night))
+    return night.exit_code
+
+
+@task(
+    help={
+        "run": (
+            "accept this run's answers (a directory under results/; default: all that nightly runs have"
+            " answered)"
+        ),
+        "why": "why these answers are right",
+        "who": "who says so (default: as git knows you)",
+    },
+)
+@reported
+def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> None:
+    """Move the accepted baseline that nightly runs are compared with."""
+    from matrix.baseline.baseline import accept as accepted
+    from matrix.baseline.baseline import read_baseline, whoami, write_baseline
+    from matrix.results.directory import now
+    from matrix.results.latest import LatestAnswers, read_finished, read_latest
+
+    baseline = read_baseline(BASELINE)
+    known = (
+        LatestAnswers().with_run(*read_finished(RESULTS / run))
+        if run
+        else read_latest(RESULTS, baseline.known, complain)
+    )
+    moved = accepted(baseline, known, who or whoami(ROOT), now(), why)
+    write_baseline(BASELINE, moved)
+    last = moved.acceptances[-1]
+    print(f"{last.cells} cells accepted by {last.who}: {last.why}\n{BASELINE}")
