@@ -1,18 +1,22 @@
-"""The real `invoke`, two habits changed: wrong use ends with 2, as 1 is a kernel's, and some
-positional arguments may be left out.
+"""invoke with two changes: usage errors exit 2 (1 means a kernel finding), and some positional
+arguments may be left out.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from invoke import __version__
 from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
+from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 from vms.errors import UsageError
+from vms.suggest import suggestion
 
 OPTIONAL = {"history": "--fact", "bench": "--name"}
 """The tasks whose positional arguments may be left out, which invoke knows only as flags: `history
@@ -21,28 +25,65 @@ FACT` is `history --fact FACT`.
 
 
 class Invoke(Program):
-    """invoke, for which a command line that it cannot read is wrong use."""
+    """invoke, which exits with 2 for a command line that it cannot read, and says what to give."""
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Reads the flags before the tasks."""
-        with _wrong_use():
+        with _usage_errors({}):
             super().parse_core(argv)
 
     def parse_tasks(self) -> None:
         """Reads the tasks and their flags."""
-        with _wrong_use():
+        tasks = {context.name or "": context for context in self.collection.to_contexts()}
+        with _usage_errors(tasks):
+            _refuse_missing_values(self.core.unparsed, tasks)
             super().parse_tasks()
+            for context in self.tasks:
+                _refuse_empty_values(context, tasks[context.name or ""])
 
 
 @contextmanager
-def _wrong_use() -> Iterator[None]:
+def _usage_errors(tasks: Mapping[str, ParserContext]) -> Iterator[None]:
     try:
         yield
     except ParseError as error:
+        unknown = re.fullmatch("No idea what '(.*)' is!", str(error))
+        message = _unknown(unknown[1], tasks, error.context) if unknown else str(error)
         raise Exit(
-            f"error: {error}; ./invoke --list shows the tasks, ./invoke TASK --help its flags",
+            f"error: {message}; ./invoke --list shows the tasks, ./invoke TASK --help its flags",
             code=UsageError.exit_code,
         ) from error
+
+
+def _unknown(word: str, tasks: Mapping[str, ParserContext], context: ParserContext | None) -> str:
+    if not word.startswith("-"):
+        return f"there is no task {word!r}; {suggestion(word, tasks)}"
+    flags = [flag for flag in context.flags if flag.startswith("--")] if context else []
+    return f"there is no flag {word}; {suggestion(word, flags)}"
+
+
+def _refuse_missing_values(words: Sequence[str], tasks: Mapping[str, ParserContext]) -> None:
+    """Raises ParseError for a flag that needs a value and is followed by another flag or nothing.
+
+    invoke itself ignores such a flag if it can be repeated, as in `matrix -k`.
+    """
+    flags: Mapping[str, Argument] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in flags and flags[word].takes_value:
+            if not rest or rest.pop(0) in flags:
+                raise ParseError(f"{word} needs a value: {flags[word].help}")
+        elif word in tasks:
+            flags = tasks[word].flags
+
+
+def _refuse_empty_values(given: ParserContext, task: ParserContext) -> None:
+    for name, argument in given.args.items():
+        values = argument.value if argument.kind is list else [argument.raw_value]
+        if any(isinstance(value, str) and not value.strip() for value in values):
+            flag = name if argument.positional and argument.kind is not list else f"--{name}"
+            raise ParseError(f"{flag} is empty; give {task.args[name].help}")
 
 
 def with_flags(words: Sequence[str]) -> list[str]:

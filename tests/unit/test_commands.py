@@ -26,6 +26,43 @@ def test_a_command_line_that_cannot_be_read_is_wrong_use(words: list[str]) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["matrix", "-k"], "-k needs a value: a kernel, for example 6.12"),
+        (["matrix", "-k", "-e", "table-full"], "-k needs a value: a kernel"),
+        (["matrix", "-k", "6.1", "--kernel"], "--kernel needs a value: a kernel"),
+        (["matrix", "-k", ""], "--kernel is empty; give a kernel, for example 6.12"),
+        (["matrix", "--kernel="], "--kernel is empty; give a kernel"),
+        (["matrix", "-e", " "], "--experiment is empty; give a name or a glob"),
+        (["matrix", "-j"], "-j needs a value: guests that compute at a time"),
+        (["matrix", "-j", ""], "--jobs is empty; give guests that compute at a time"),
+        (["matrix", "-j", "0"], "--jobs '0': give the number of guests that compute at a time, at least 1"),
+        (["nightly", "-j", "0"], "--jobs '0': give the number of guests"),
+        (["matrix", "--scheduler", ""], "--scheduler is empty; give "),
+        (["matrix", "-k", "6.x"], "--kernel: expected a number"),
+        (["history", ""], "--fact is empty; give the fact"),
+        (["upgrade", "", "6.1"], "older is empty; give the kernel you have"),
+        (["matirx"], "there is no task 'matirx'; did you mean matrix?"),
+        (["matrix", "--kernl", "6.1"], "there is no flag --kernl; did you mean --kernel?"),
+    ],
+)
+def test_a_flag_without_a_usable_value_is_named_with_what_to_give(words: list[str], message: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_experiment_is_answered_with_the_nearest_names() -> None:
+    done = run("matrix", "--offline", "-e", "sctp")
+    assert done.returncode == 2
+    assert "there is no experiment 'sctp'; did you mean sctp-" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr) < 200
+    assert "`./invoke experiments` lists all 1" in run("matrix", "--offline", "-e", "q9x").stderr
+
+
 def test_the_tasks_are_listed() -> None:
     assert "matrix" in run("--list").stdout
 
