@@ -37,12 +37,12 @@ def complaints(units: list[str], tmp_path: Path) -> str:
     return said
 
 
-def test_systemd_has_nothing_to_say_to_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert len(UNITS) == 2
     assert complaints(UNITS, tmp_path) == ""
 
 
-def test_and_would_say_it(tmp_path: Path) -> None:
+def test_systemd_reports_a_broken_unit(tmp_path: Path) -> None:
     broken = tmp_path / "broken.service"
     broken.write_text(Path(UNITS[0]).read_text().replace("oneshot", "once").replace("Nice=", "Nicer="))
     assert "Failed to parse service type" in complaints([str(broken)], tmp_path)
@@ -64,6 +64,6 @@ def strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_the_page_names_every_file() -> None:
+def test_docs_nightly_names_every_file_for_cron_and_ci() -> None:
     page = (ROOT / "docs" / "nightly.md").read_text()
     assert all(path.name in page for path in FILES.iterdir())

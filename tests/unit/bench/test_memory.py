@@ -47,7 +47,7 @@ def test_written_pages_of_a_private_mapping_are_its_own_and_read_ones_are_not(tm
     assert SIZE // 4 < written.alone - read.alone < SIZE * 3 // 4
 
 
-def test_what_two_processes_read_is_half_for_each(tmp_path: Path) -> None:
+def test_pages_that_two_processes_read_count_half_for_each(tmp_path: Path) -> None:
     path = tmp_path / "memory"
     path.write_bytes(os.urandom(SIZE))
     with path.open("rb") as file, mmap.mmap(file.fileno(), SIZE, mmap.MAP_PRIVATE) as memory:

@@ -15,7 +15,7 @@ from bench.soak import left
 from vms.runtime import private_directory
 
 
-def test_processes_threads_files_ports_directories_and_memory_are_seen(
+def test_the_soak_counts_processes_threads_files_ports_directories_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -46,7 +46,7 @@ def test_nothing_is_published_when_building_fails(cache: Cache) -> None:
     assert [path.name for path in (cache.root / "kind").iterdir()] == ["key.lock"]
 
 
-def test_a_full_disk_is_said_plainly(cache: Cache) -> None:
+def test_a_full_disk_while_building_an_entry_is_reported_as_such(cache: Cache) -> None:
     def build(entry: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -57,7 +57,7 @@ def test_a_full_disk_is_said_plainly(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
-def test_a_cache_that_cannot_be_written_is_said_plainly(
+def test_a_cache_that_cannot_be_written_is_named(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(path: Path, **_: object) -> None:
@@ -99,7 +99,7 @@ def test_another_process_that_builds_is_waited_for(cache: Cache) -> None:
         end(process)
 
 
-def test_what_another_process_built_and_uses_is_used(cache: Cache) -> None:
+def test_an_entry_that_another_process_uses_can_be_used(cache: Cache) -> None:
     process = holder(cache.root, "use")
     try:
         assert cache.ensure("kind", "key", lambda entry: None, Deadline(0.2, "me")).is_dir()
@@ -107,7 +107,7 @@ def test_what_another_process_built_and_uses_is_used(cache: Cache) -> None:
         end(process)
 
 
-def test_what_a_killed_process_left_is_cleared_and_its_lock_is_gone(cache: Cache) -> None:
+def test_a_half_built_entry_of_a_killed_process_is_removed(cache: Cache) -> None:
     end(holder(cache.root, "build"))
     assert list((cache.root / "kind").glob(".key-*"))
     entry = cache.ensure("kind", "key", lambda entry: None, soon())
@@ -115,21 +115,21 @@ def test_what_a_killed_process_left_is_cleared_and_its_lock_is_gone(cache: Cache
     assert list((cache.root / "kind").glob(".key-*")) == []
 
 
-def test_an_entry_somebody_deleted_is_built_anew(cache: Cache) -> None:
+def test_a_deleted_entry_is_built_again(cache: Cache) -> None:
     for _ in range(2):
         entry = cache.ensure("kind", "key", lambda entry: None, soon())
         entry.rmdir()
     assert cache.ensure("kind", "key", lambda entry: None, soon()).is_dir()
 
 
-def test_using_an_entry_is_remembered(cache: Cache) -> None:
+def test_using_an_entry_updates_its_time(cache: Cache) -> None:
     entry = cache.ensure("kind", "key", lambda entry: None, soon())
     os.utime(entry, (0, 0))
     cache.ensure("kind", "key", lambda entry: None, soon())
     assert entry.stat().st_mtime > time.time() - 60
 
 
-def test_the_default_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_cache_is_in_the_users_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert Cache.default().root == Path("/somewhere/conntrack-matrix")
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -35,7 +35,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Fin
     return one
 
 
-def test_what_only_tests_need_is_not_missing(look: Callable[[str], Finding]) -> None:
+def test_packages_that_only_tests_need_are_not_missing(look: Callable[[str], Finding]) -> None:
     assert look("Debian packages") == Finding("Debian packages", True, "all 1 installed")
 
 
@@ -49,7 +49,7 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(
     assert finding.advice == "apt-get install --no-install-recommends no-such-package-here"
 
 
-def test_the_projects_own_list_is_understood(tmp_path: Path) -> None:
+def test_debian_packages_txt_of_the_project_can_be_read(tmp_path: Path) -> None:
     first = next(
         examine(ROOT / "debian-packages.txt", Debian("http://deb.example.org/debian"), Cache(tmp_path))
     )
@@ -57,7 +57,9 @@ def test_the_projects_own_list_is_understood(tmp_path: Path) -> None:
     assert "chromium" not in first.found + first.advice
 
 
-def test_qemu(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_shows_qemu_or_why_there_is_none(
+    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert look("QEMU") == Finding("QEMU", True, "7.2.22 (/usr/bin/qemu)")
 
     def none() -> Binary:
@@ -69,7 +71,7 @@ def test_qemu(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -
     assert "not on the PATH" in finding.found
 
 
-def test_memory_for_at_least_one_guest(
+def test_doctor_wants_memory_for_at_least_one_guest(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert look("memory").good
@@ -77,7 +79,9 @@ def test_memory_for_at_least_one_guest(
     assert not look("memory").good
 
 
-def test_room_in_the_cache(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_wants_room_in_the_cache(
+    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=6_000_000_000))
     assert "6.0 GB free" in look("cache").found
     assert look("cache").good
@@ -87,7 +91,7 @@ def test_room_in_the_cache(look: Callable[[str], Finding], monkeypatch: pytest.M
     assert "cannot be written" in look("cache").found
 
 
-def test_a_mirror(look: Callable[..., Finding]) -> None:
+def test_doctor_shows_the_mirror_and_where_it_is_set(look: Callable[..., Finding]) -> None:
     assert look("Debian mirror") == Finding(
         "Debian mirror",
         True,

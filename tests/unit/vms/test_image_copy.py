@@ -30,7 +30,7 @@ def built(directory: Path) -> Image:
     return image_at(directory)
 
 
-def test_what_arrives_is_what_was_sent(cache: Cache, tmp_path: Path) -> None:
+def test_a_received_image_equals_the_sent_one(cache: Cache, tmp_path: Path) -> None:
     received = receive_image(copy_image(built(tmp_path / "built")), cache)
     assert received.squashfs.read_bytes() == b"userland"
     assert received.busybox.stat().st_mode & 0o777 == 0o755
@@ -38,13 +38,13 @@ def test_what_arrives_is_what_was_sent(cache: Cache, tmp_path: Path) -> None:
     assert received.squashfs.is_relative_to(cache.root)
 
 
-def test_what_this_machine_built_itself_is_not_kept_twice(cache: Cache, tmp_path: Path) -> None:
+def test_an_image_that_this_machine_built_is_not_received_again(cache: Cache, tmp_path: Path) -> None:
     own = built(cache.path("images", image.image_key()))
     assert receive_image(copy_image(built(tmp_path / "built")), cache) == own
     assert len(list((cache.root / "images").iterdir())) == 1
 
 
-def test_a_copy_that_is_damaged_is_refused(cache: Cache, tmp_path: Path) -> None:
+def test_a_damaged_copy_of_an_image_is_refused(cache: Cache, tmp_path: Path) -> None:
     copy = copy_image(built(tmp_path / "built"))
     with pytest.raises(HostError, match="receiving the guests' image"):
         receive_image(replace(copy, files={**copy.files, "root.squashfs": b"userlanD"}), cache)

@@ -82,7 +82,7 @@ def unpacked(packed: Path, directory: Path) -> Path:
     return directory
 
 
-def test_what_a_module_needs_is_loaded_before_it_and_what_is_built_in_is_not(modules: Path) -> None:
+def test_modules_are_loaded_after_those_they_need_and_built_in_ones_are_not_loaded(modules: Path) -> None:
     order = [path.name for path in needed_modules(modules)]
     assert order == [
         "virtio_ring.ko",
@@ -129,9 +129,7 @@ def test_all_modules_are_on_the_disk(files: BootFiles, image: Image, tmp_path: P
         assert str(path.relative_to(files.modules)) in listed
 
 
-def test_the_same_is_made_once_and_from_the_same_come_the_same_bytes(
-    files: BootFiles, image: Image, tmp_path: Path
-) -> None:
+def test_an_initramfs_is_made_once_and_reproducibly(files: BootFiles, image: Image, tmp_path: Path) -> None:
     first = prepare(files, image, Cache(tmp_path / "one"), soon())
     assert prepare(files, image, Cache(tmp_path / "one"), soon()) == first
     second = prepare(files, image, Cache(tmp_path / "two"), soon())
@@ -140,7 +138,7 @@ def test_the_same_is_made_once_and_from_the_same_come_the_same_bytes(
     assert second.modules.read_bytes() == first.modules.read_bytes()
 
 
-def test_another_kernel_image_or_userland_makes_another(
+def test_another_kernel_or_image_makes_another_initramfs(
     files: BootFiles, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache(tmp_path / "cache")
@@ -156,7 +154,7 @@ def test_another_kernel_image_or_userland_makes_another(
 
 
 @pytest.mark.parametrize("name", ["initramfs", "modules.squashfs"])
-def test_a_damaged_one_is_made_anew(files: BootFiles, image: Image, tmp_path: Path, name: str) -> None:
+def test_a_damaged_initramfs_is_made_again(files: BootFiles, image: Image, tmp_path: Path, name: str) -> None:
     made = prepare(files, image, Cache(tmp_path / "cache"), soon())
     path = made.initramfs.with_name(name)
     whole = path.read_bytes()

@@ -25,7 +25,7 @@ def keys(cache: Cache) -> list[str]:
     return [entry.key for entry in held(cache)]
 
 
-def test_what_is_held(cache: Cache) -> None:
+def test_cached_entries_are_listed_with_size_and_use(cache: Cache) -> None:
     (cache.root / "kernels/old/kernel.json").write_text('{"kernel": "debian:6.1"}')
     oldest, middle, newest = sorted(held(cache), key=lambda entry: -entry.size)
     assert (oldest.kind, oldest.key, oldest.what, oldest.in_use) == ("kernels", "old", "debian:6.1", False)
@@ -34,30 +34,30 @@ def test_what_is_held(cache: Cache) -> None:
     assert newest.used == pytest.approx(time.time() - 100, abs=5)
 
 
-def test_the_longest_unused_goes_first(cache: Cache) -> None:
+def test_prune_removes_the_least_recently_used_entry_first(cache: Cache) -> None:
     pruned = prune(cache, 4_000_000)
     assert [entry.key for entry in pruned.removed] == ["old"]
     assert keys(cache) == ["middle", "new"]
     assert [entry.key for entry in pruned.held] == ["middle", "new"]
 
 
-def test_only_the_kinds_that_are_named_go(cache: Cache) -> None:
+def test_prune_removes_only_the_named_kinds(cache: Cache) -> None:
     assert [entry.key for entry in prune(cache, 0, MADE_HERE).removed] == ["middle"]
     assert keys(cache) == ["old", "new"]
 
 
-def test_nothing_goes_while_there_is_room(cache: Cache) -> None:
+def test_prune_removes_nothing_while_there_is_room(cache: Cache) -> None:
     assert prune(cache, 10_000_000).removed == ()
     assert len(keys(cache)) == 3
 
 
-def test_everything_goes_and_no_lock_stays(cache: Cache) -> None:
+def test_prune_to_zero_leaves_no_entry_and_no_lock(cache: Cache) -> None:
     assert len(prune(cache, 0).removed) == 3
     assert [path for path in cache.root.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("doing", ["use", "build"])
-def test_what_another_process_uses_or_builds_stays(cache: Cache, doing: str) -> None:
+def test_prune_keeps_entries_that_another_process_uses_or_builds(cache: Cache, doing: str) -> None:
     process = holder(cache.root, doing)
     try:
         pruned = prune(cache, 0)
@@ -70,20 +70,20 @@ def test_what_another_process_uses_or_builds_stays(cache: Cache, doing: str) -> 
     assert len(prune(cache, 0).removed) == 1
 
 
-def test_what_this_process_uses_stays(cache: Cache) -> None:
+def test_prune_keeps_entries_that_this_process_uses(cache: Cache) -> None:
     entry = cache.ensure("kernels", "mine", lambda entry: None, Deadline(5, "the test"))
     prune(cache, 0)
     assert entry.is_dir()
 
 
-def test_what_a_killed_process_left_goes_even_if_there_is_room(cache: Cache) -> None:
+def test_prune_removes_half_built_entries_even_if_there_is_room(cache: Cache) -> None:
     end(holder(cache.root, "build"))
     (left,) = prune(cache, 10**9).removed
     assert left.what == "left over"
     assert list((cache.root / "kind").iterdir()) == []
 
 
-def test_an_empty_cache(tmp_path: Path) -> None:
+def test_prune_of_an_empty_cache_removes_nothing(tmp_path: Path) -> None:
     assert held(Cache(tmp_path / "none")) == ()
     assert prune(Cache(tmp_path / "none"), 0).removed == ()
 
@@ -99,11 +99,11 @@ def test_an_empty_cache(tmp_path: Path) -> None:
         ("12K", 12_000),
     ],
 )
-def test_sizes(text: str, size: int) -> None:
+def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1G", "20 gallons", "1e3"])
-def test_no_size(text: str) -> None:
+def test_a_text_that_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a size"):
         parse_size(text)

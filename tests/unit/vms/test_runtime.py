@@ -23,20 +23,20 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def test_only_we_may_enter_and_it_is_gone_afterwards() -> None:
+def test_only_the_user_may_enter_a_private_directory_which_is_removed_afterwards() -> None:
     with private_directory() as directory:
         assert directory.stat().st_mode & 0o777 == 0o700
         (directory / "file").touch()
     assert not directory.exists()
 
 
-def test_it_is_gone_after_an_error_too() -> None:
+def test_a_private_directory_is_removed_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), private_directory() as directory:
         raise ZeroDivisionError
     assert not directory.exists()
 
 
-def test_what_a_killed_process_left_is_swept_away_and_a_living_ones_is_not(base: Path) -> None:
+def test_directories_of_killed_processes_are_removed_and_those_of_living_ones_kept(base: Path) -> None:
     code = f"""
 import tempfile, time
 tempfile.tempdir = {str(base)!r}
@@ -70,7 +70,9 @@ def test_socket_paths_fit_even_where_the_temporary_directory_is_deep(
         assert len(str(directory / "agent")) <= 107
 
 
-def test_where_none_can_be_made_it_is_said(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_says_where_a_private_directory_cannot_be_made(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(base / "gone"))
     with (
         pytest.raises(HostError, match=r"cannot make a private directory in .*/gone: No such file"),

@@ -29,24 +29,24 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_what_it_prints() -> None:
+def test_a_tools_output_is_returned() -> None:
     assert tool.run(["sh", "-c", "echo out; echo err >&2"], soon()) == "out\nerr\n"
 
 
-def test_environment_and_directory(tmp_path: Path) -> None:
+def test_a_tool_runs_in_the_given_environment_and_directory(tmp_path: Path) -> None:
     assert (
         tool.run(["sh", "-c", "echo $X $LC_ALL; pwd"], soon(), environment={"X": "1"}, cwd=tmp_path)
         == f"1 C.UTF-8\n{tmp_path}\n"
     )
 
 
-def test_a_failure_says_what_it_was_for_and_the_last_words() -> None:
+def test_a_failed_tool_is_reported_with_its_purpose_and_last_output() -> None:
     with pytest.raises(tool.ToolFailed, match="trying it: sh ended with status 3: no such luck") as error:
         tool.run(["sh", "-c", "echo no such luck; exit 3"], soon())
     assert error.value.output == "no such luck\n"
 
 
-def test_a_missing_program() -> None:
+def test_a_missing_program_is_named() -> None:
     with pytest.raises(HostError, match="trying it: the program no-such-program is missing"):
         tool.run(["no-such-program"], soon())
 
@@ -56,19 +56,19 @@ def test_programs_of_sbin_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "kmod" in tool.run(["depmod", "--version"], soon())
 
 
-def test_a_full_disk_is_said_plainly() -> None:
+def test_a_tool_that_fails_on_a_full_disk_is_reported_as_such() -> None:
     with pytest.raises(HostError, match="trying it: no space left on the disk"):
         tool.run(["sh", "-c", "echo 'write error: No space left on device'; exit 1"], soon())
 
 
-def test_it_does_not_outlive_its_deadline() -> None:
+def test_a_tool_does_not_outlive_its_deadline() -> None:
     start = time.monotonic()
     with pytest.raises(HostError, match=r"trying it: sh was not done after 0\.3 s"):
         tool.run(["sh", "-c", "sleep 60 & sleep 60"], Deadline(0.3, "trying it"))
     assert time.monotonic() - start < 5
 
 
-def test_it_does_not_outlive_us(tmp_path: Path) -> None:
+def test_a_tool_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c',"
         " sys.argv[1]], Deadline(60, 'x'))"
@@ -84,7 +84,7 @@ def test_it_does_not_outlive_us(tmp_path: Path) -> None:
     assert gone(int(note.read_text()))
 
 
-def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_tool_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c',"
         " sys.argv[1]], Deadline(60, 'x'))"
@@ -99,7 +99,7 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert gone(int(note.read_text()))
 
 
-def test_what_has_done_enough_is_ended(tmp_path: Path) -> None:
+def test_a_tool_is_ended_once_it_has_done_enough(tmp_path: Path) -> None:
     sign, pid = tmp_path / "sign", tmp_path / "pid"
     start = time.monotonic()
     assert (
@@ -112,7 +112,7 @@ def test_what_has_done_enough_is_ended(tmp_path: Path) -> None:
     assert gone(int(pid.read_text()))
 
 
-def test_what_ends_before_it_was_enough_is_as_ever() -> None:
+def test_a_tool_that_ends_before_it_has_done_enough_returns_its_output() -> None:
     assert tool.run(["echo", "said"], soon(), enough=lambda: False) == "said\n"
     with pytest.raises(tool.ToolFailed):
         tool.run(["false"], soon(), enough=lambda: False)

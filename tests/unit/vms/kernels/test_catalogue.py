@@ -22,7 +22,7 @@ def listed(
     return Catalogue.load(repository.settings, cache)
 
 
-def test_an_undivided_build(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_a_build_of_one_package_is_listed(repository: Repository, cache: Cache, tmp_path: Path) -> None:
     catalogue = listed(repository, cache, tmp_path, {("linux-image-6.1.0-56-cloud-amd64", "6.1.192-2"): BIG})
     (kernel,) = catalogue.kernels
     assert kernel.id == "debian:6.1.0-56-cloud-amd64=6.1.192-2"
@@ -39,7 +39,9 @@ def test_an_undivided_build(repository: Repository, cache: Cache, tmp_path: Path
     )
 
 
-def test_a_divided_build(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_a_build_divided_into_packages_is_listed_with_all_of_them(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
     parts = {
         (f"linux-{part}-7.3-rt-amd64", "7.3~rc7-1~exp1"): b"small"
         for part in ("image", "binary", "modules", "base")
@@ -50,7 +52,7 @@ def test_a_divided_build(repository: Repository, cache: Cache, tmp_path: Path) -
     assert kernel.size == sum(package.size for package in kernel.packages) > 0
 
 
-def test_a_divided_build_without_its_modules_is_not_listed_but_remembered(
+def test_a_build_without_its_modules_package_is_not_listed_but_remembered(
     repository: Repository, cache: Cache, tmp_path: Path
 ) -> None:
     parts = {(f"linux-{part}-7.1.3-amd64", "7.1.3-1"): b"small" for part in ("image", "binary", "base")}
@@ -60,7 +62,7 @@ def test_a_divided_build_without_its_modules_is_not_listed_but_remembered(
     assert (lost.release, lost.flavour, lost.missing) == ("7.1.3", "generic", "linux-modules-7.1.3-amd64")
 
 
-def test_parts_of_different_versions_are_not_put_together(
+def test_packages_of_different_versions_do_not_make_one_build(
     repository: Repository, cache: Cache, tmp_path: Path
 ) -> None:
     parts = {
@@ -80,12 +82,16 @@ def test_parts_of_different_versions_are_not_put_together(
         "linux-headers-6.12.117+deb13-cloud-amd64",
     ],
 )
-def test_what_is_no_build(repository: Repository, cache: Cache, tmp_path: Path, name: str) -> None:
+def test_packages_that_are_no_kernel_builds_are_not_listed(
+    repository: Repository, cache: Cache, tmp_path: Path, name: str
+) -> None:
     content = b"small" if name == "linux-image-6.12-cloud-amd64" else BIG
     assert listed(repository, cache, tmp_path, {(name, "6.12.117-1"): content}).kernels == ()
 
 
-def test_unsigned_doubles_are_left_out(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_unsigned_doubles_of_signed_packages_are_not_listed(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
     packages = {
         ("linux-image-6.12.9-amd64-unsigned", "6.12.9-1"): BIG,
         ("linux-binary-unsigned-7.3-amd64", "7.3-1"): BIG,
@@ -93,7 +99,7 @@ def test_unsigned_doubles_are_left_out(repository: Repository, cache: Cache, tmp
     assert listed(repository, cache, tmp_path, packages).kernels == ()
 
 
-def test_the_newest_of_a_series(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_the_newest_build_of_a_series_is_found(repository: Repository, cache: Cache, tmp_path: Path) -> None:
     packages = {(f"linux-image-6.12.{point}-cloud-amd64", f"6.12.{point}-1"): BIG for point in (9, 10)}
     catalogue = listed(repository, cache, tmp_path, packages)
     newest = catalogue.newest("6.12")
@@ -103,7 +109,7 @@ def test_the_newest_of_a_series(repository: Repository, cache: Cache, tmp_path: 
     assert catalogue.newest("6.12", "rt") is None
 
 
-def test_a_damaged_note_of_what_was_read_is_read_again(
+def test_package_lists_are_read_again_if_the_note_of_them_is_damaged(
     repository: Repository, cache: Cache, tmp_path: Path
 ) -> None:
     before = listed(repository, cache, tmp_path, {("linux-image-6.12.9-cloud-amd64", "6.12.9-1"): BIG})

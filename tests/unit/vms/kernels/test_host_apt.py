@@ -55,7 +55,7 @@ def sources(settings: Debian, cache: Cache) -> str:
     return Apt(settings, cache).sources
 
 
-def test_one_line_sources(host: Host) -> None:
+def test_mirrors_are_read_from_one_line_sources(host: Host) -> None:
     found = host(one_line=ONE_LINE)
     assert (found.mirror, found.security_mirror) == (
         "http://mirror.invalid/debian",
@@ -63,7 +63,7 @@ def test_one_line_sources(host: Host) -> None:
     )
 
 
-def test_deb822_sources(host: Host) -> None:
+def test_mirrors_are_read_from_deb822_sources(host: Host) -> None:
     found = host(deb822=DEB822)
     assert (found.mirror, found.security_mirror) == (
         "http://deb822.invalid/debian",
@@ -71,13 +71,13 @@ def test_deb822_sources(host: Host) -> None:
     )
 
 
-def test_no_debian_mirror(host: Host, cache: Cache) -> None:
+def test_a_host_without_a_debian_mirror_must_set_one(host: Host, cache: Cache) -> None:
     assert host(one_line="deb https://download.invalid/linux/debian bookworm stable\n").mirror == ""
     with pytest.raises(HostError, match=r"no mirror that has suite trixie; set `mirror` under \[debian\]"):
         Apt(Debian(suites=(Suite("trixie"),)), cache)
 
 
-def test_the_way_to_the_mirror_is_taken_along_and_nothing_else(host: Host) -> None:
+def test_only_the_proxy_is_taken_from_the_hosts_apt(host: Host) -> None:
     found = host(
         options=(
             'Acquire::http::Proxy "http://proxy.invalid:3142";\nAcquire::http::Proxy::near.invalid'
@@ -108,7 +108,7 @@ def test_whether_the_hosts_mirror_may_lag_behind_is_the_hosts_choice(
     )
 
 
-def test_settings_win_over_the_host(host: Host, cache: Cache) -> None:
+def test_a_mirror_in_matrix_toml_wins_over_the_hosts(host: Host, cache: Cache) -> None:
     host(one_line=ONE_LINE)
     settings = Debian(
         "http://a.invalid/debian",
@@ -135,13 +135,15 @@ def test_a_security_mirror_lies_beside_the_other(host: Host, cache: Cache) -> No
         Suite("x", components=("",)),
     ],
 )
-def test_what_cannot_stand_in_a_list_of_sources(host: Host, cache: Cache, suite: Suite) -> None:
+def test_a_setting_that_a_list_of_sources_cannot_hold_is_refused(
+    host: Host, cache: Cache, suite: Suite
+) -> None:
     host(one_line=ONE_LINE)
     with pytest.raises(UsageError, match="cannot stand in a list of apt sources"):
         Apt(Debian(suites=(suite,)), cache)
 
 
-def test_a_keyring_that_is_not_there(host: Host, cache: Cache) -> None:
+def test_a_missing_keyring_is_named(host: Host, cache: Cache) -> None:
     host(one_line=ONE_LINE)
     with pytest.raises(UsageError, match=r"suite 'x': there is no keyring /nowhere\.gpg"):
         Apt(Debian(suites=(Suite("x", keyring="/nowhere.gpg"),)), cache)

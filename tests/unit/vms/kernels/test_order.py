@@ -82,7 +82,7 @@ def test_revisions_sort_within_a_release(
         ]
     )
 )
-def test_kernels_have_one_order(versions: list[str]) -> None:
+def test_kernels_sort_alike_from_any_order(versions: list[str]) -> None:
     kernels = sorted((entry(f"{number}", version) for number, version in enumerate(versions)), key=build_key)
     assert [kernel.version for kernel in kernels] == [
         "5.10.262-1",
@@ -107,6 +107,6 @@ def test_kernels_have_one_order(versions: list[str]) -> None:
         ("6.11.4-301.fc41", "6.11.4", "6.11"),
     ],
 )
-def test_what_a_package_version_says(version: str, release: str, series: str) -> None:
+def test_release_and_series_are_read_from_a_package_version(version: str, release: str, series: str) -> None:
     assert release_of_version(version) == release
     assert series_of(release) == series

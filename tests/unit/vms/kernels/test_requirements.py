@@ -27,7 +27,7 @@ def files(directory: Path, config: str | None, modules: str = "", builtin: str =
     )
 
 
-def test_a_kernel_with_all_of_it(tmp_path: Path) -> None:
+def test_a_kernel_with_every_required_option_is_accepted(tmp_path: Path) -> None:
     check(files(tmp_path, ALL))
 
 
@@ -43,7 +43,7 @@ def test_each_missing_option_is_named_with_its_use(tmp_path: Path, absent: str) 
     ]
 
 
-def test_a_module_must_be_there(tmp_path: Path) -> None:
+def test_an_option_built_as_a_module_needs_its_module_file(tmp_path: Path) -> None:
     config = ALL.replace("CONFIG_OVERLAY_FS=y", "CONFIG_OVERLAY_FS=m").replace(
         "HW_RANDOM_VIRTIO=y", "HW_RANDOM_VIRTIO=m"
     )
@@ -58,12 +58,12 @@ def test_a_module_must_be_there(tmp_path: Path) -> None:
     assert "the module virtio_rng is not among its modules" in lacking
 
 
-def test_without_a_configuration_the_modules_tell(tmp_path: Path) -> None:
+def test_without_a_configuration_the_modules_decide(tmp_path: Path) -> None:
     builtin = "".join(f"kernel/{name}.ko\n" for name in ("virtio_pci", "virtio_blk", "virtio_console"))
     modules = "kernel/overlay.ko:\nkernel/virtio-rng.ko.zst:\n"
     (lacking,) = missing(files(tmp_path, None, modules, builtin))
     assert lacking.startswith("CONFIG_SQUASHFS,")
 
 
-def test_with_neither_nothing_can_be_said(tmp_path: Path) -> None:
+def test_without_configuration_and_modules_a_kernel_is_not_refused(tmp_path: Path) -> None:
     assert missing(files(tmp_path, None)) == ()
