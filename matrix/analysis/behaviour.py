@@ -19,6 +19,11 @@ GLYPHS = {
 }
 """The glyph beside a cell's letter, or in its place, by status."""
 
+COLOURS = tuple(f"k{number}" for number in range(8))
+"""The CSS classes that colour the behaviours of a row. The ninth behaviour has the first colour
+again, but another letter.
+"""
+
 
 def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
     """The number of each cell's behaviour: two cells have the same number exactly if the comparison
@@ -41,10 +46,15 @@ def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
 
 
 def letter(number: int) -> str:
-    """The behaviour's letter: A, B, ... Z, AA, AB."""
+    """The behaviour's letter: A, B, ... Z, AA, AB; empty for numbers below 0 (see `behaviours`)."""
     text = ""
     number += 1
-    while number:
+    while number > 0:
         number, rest = divmod(number - 1, 26)
         text = chr(65 + rest) + text
     return text
+
+
+def colour(number: int) -> str:
+    """The behaviour's CSS class, one of COLOURS; empty for numbers below 0 (see `behaviours`)."""
+    return COLOURS[number % len(COLOURS)] if number >= 0 else ""

@@ -8,14 +8,22 @@ from typing import Any
 
 from guest.catalogue import Experiment
 from matrix.analysis.analysis import ExplainedChange, ExplainedFact
-from matrix.analysis.behaviour import GLYPHS
-from matrix.analysis.fact_value import frozen_facts
+from matrix.analysis.behaviour import COLOURS, GLYPHS, colour, letter
+from matrix.analysis.fact_value import delta, frozen_facts, item_texts
+from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.table import Row, Table
 from matrix.plan.plan import variant_name
 from matrix.report.page.way import Way, ways
-from matrix.report.sanitize import MOST_ITEMS, shown, shown_value
+from matrix.report.sanitize import MOST_ITEMS, in_words, shown, shown_value
 from matrix.results.record import FactValue, Record, Status
+
+_VERDICT_TITLES = {
+    Verdict.EXPLAINED: "Explained change",
+    Verdict.UNEXPLAINED: "Unexplained change",
+    Verdict.CONTRADICTED: "Not the change that the ledger expects",
+}
+_WHOLE_CHARACTERS = 80  # of lists and maps that are longer, only the difference is shown
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ def embedded(table: Table, rows: Iterable[PageRow]) -> dict[str, Any]:
             for k in table.kernels
         ],
         "statuses": {str(status): GLYPHS[status] for status in Status},
+        "verdicts": {str(verdict): _VERDICT_TITLES[verdict] for verdict in Verdict},
+        "colours": COLOURS,
         "rows": [_row_data(page_row, pools) for page_row in rows],
         "experiments": pools.experiments,
         "facts": pools.facts,
@@ -84,7 +94,11 @@ def _change_data(change: ExplainedChange, pools: _Pools) -> dict[str, Any]:
 
 def _fact_data(fact: ExplainedFact, pools: _Pools) -> dict[str, Any]:
     difference, explanation = fact.difference, fact.explanation
-    data: dict[str, Any] = {"fact": shown(difference.fact, 100), "verdict": explanation.verdict}
+    data: dict[str, Any] = {
+        "fact": shown(difference.fact, 100),
+        "verdict": explanation.verdict,
+        "moved": moved(difference.before, difference.after),
+    }
     if difference.before is not None:
         data["before"] = shown_value(difference.before)
     if difference.after is not None:
@@ -94,6 +108,25 @@ def _fact_data(fact: ExplainedFact, pools: _Pools) -> dict[str, Any]:
     if explanation.missing:
         data["missing"] = [shown(item, 100) for item in explanation.missing[:MOST_ITEMS]]
     return data
+
+
+def moved(before: FactValue | None, after: FactValue | None) -> str:
+    """Both values of a fact in words; of long lists and maps only the difference.
+
+    >>> moved(7, None)
+    '7 → absent'
+    """
+    before, after = (None if value is None else shown_value(value) for value in (before, after))
+    was, now = ("absent" if value is None else in_words(value) for value in (before, after))
+    if max(len(was), len(now)) > _WHOLE_CHARACTERS and isinstance(before, list | dict):
+        differing = delta(before, after)
+        less, more = item_texts(before, differing.before), item_texts(after, differing.after)
+        if len(less) < len(before) and (less or more):
+            parts = (
+                f"{word} {', '.join(texts)}" for word, texts in (("without", less), ("with", more)) if texts
+            )
+            return "; ".join(parts)
+    return f"{was} → {now}"
 
 
 def where(commit: Commit) -> str:
@@ -161,6 +194,8 @@ class _Pools:
                 "status": str(cell.status),
                 "facts": facts,
                 "behaviour": number,
+                "letter": letter(number),
+                "colour": colour(number),
                 "reason": shown(cell.reason, 4_000),
                 "evidence": list(cell.evidence),
                 "attempts": cell.attempts,

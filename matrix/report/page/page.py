@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.analysis.analysis import Analysis, ExplainedChange
-from matrix.analysis.behaviour import GLYPHS, letter
+from matrix.analysis.behaviour import GLYPHS, colour, letter
 from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
 from matrix.report.page.brief import brief
@@ -25,8 +25,6 @@ ROOMY_KERNELS = 12
 """Up to so many kernels a cell shows its facts; beyond, a letter."""
 
 VERDICT_GLYPHS = {Verdict.EXPLAINED: "", Verdict.UNEXPLAINED: "?", Verdict.CONTRADICTED: "≠"}
-COLOURS = 8
-"""Behaviours beyond the eighth use the colours again; their letters differ."""
 
 
 @dataclass(frozen=True)
@@ -228,13 +226,13 @@ def _cell(
     if record is None:
         return CellView("none", "", ())
     glyph = GLYPHS[record.status]
-    classes = [f"k{number % COLOURS}"] if number >= 0 else []
-    classes += [str(record.status)] if record.status is not Status.PASS else []
-    classes += [change.verdict] if change else []
-    mark = letter(number) + glyph if number >= 0 else glyph
+    status = str(record.status) if record.status is not Status.PASS else ""
+    verdict = change.verdict if change else ""
+    classes = " ".join(filter(None, (colour(number), status, verdict)))
+    mark = letter(number) + glyph
     if lines and not record.facts:
-        return CellView(" ".join(classes), mark, (Line(str(record.status), False),))
-    return CellView(" ".join(classes), mark, tuple(Line(text, changed) for text, changed in lines))
+        return CellView(classes, mark, (Line(str(record.status), False),))
+    return CellView(classes, mark, tuple(Line(text, changed) for text, changed in lines))
 
 
 def _kernels(kernels: Sequence[KernelEntry], rows: Sequence[PageRow]) -> tuple[KernelView, ...]:

@@ -223,9 +223,8 @@ def test_a_change_back_says_that_the_commit_is_not_there(tmp_path: Path) -> None
 
 def test_a_kernel_that_cannot_any_more_is_one_change_not_one_per_fact(data: dict[str, Any]) -> None:
     (change,) = row_of(data, "iptables-legacy")["changes"]
-    assert change["facts"] == [
-        {"fact": "", "verdict": "unexplained", "before": "answered", "after": "unsupported"}
-    ]
+    (fact,) = change["facts"]
+    assert (fact["fact"], fact["verdict"], fact["moved"]) == ("", "unexplained", "answered → unsupported")
 
 
 def test_what_many_cells_share_is_embedded_once(data: dict[str, Any]) -> None:
