@@ -99,10 +99,6 @@ def _fact_data(fact: ExplainedFact, pools: _Pools) -> dict[str, Any]:
         "verdict": explanation.verdict,
         "moved": moved(difference.before, difference.after),
     }
-    if difference.before is not None:
-        data["before"] = shown_value(difference.before)
-    if difference.after is not None:
-        data["after"] = shown_value(difference.after)
     if explanation.commits:
         data["commits"] = [pools.commit(commit) for commit in explanation.commits]
     if explanation.missing:

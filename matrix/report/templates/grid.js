@@ -1,188 +1,293 @@
-// The matrix on the page: which rows and columns are in sight, folding out facts, moving by keyboard.
+// The matrix on the page: which rows and columns are in sight, the rows of facts under an
+// experiment's row, and moving from cell to cell by keyboard.
 
-const table = document.getElementById('matrix');
-const rowElements = [...table.querySelectorAll('tr.r')];
-const sections = [...table.tBodies];
-const seriesHeads = [...table.querySelectorAll('.series th')];
-const kernelHeads = [...table.querySelectorAll('.kernels th')].slice(1);
-const rowOf = new Map(rowElements.map((tr, index) => [tr, rows[index]]));
-const folded = new Map(); // row index -> its fact rows, once they were made
-const columnRules = document.styleSheets[0];
-const fixedRules = columnRules.cssRules.length;
-let inSight = kernels.map((_, column) => column);
-let shownRows = rows.map(() => true);
-const hits = rows.map(() => new Uint8Array(kernels.length)); // which cells are marked as answering the query
+const grid = (() => {
+  const { element } = dom;
+  const { data, kernels, rows, cellAt, factsAt, valueIn, differs, changesInto, inWords } = model;
 
-function showColumns(columns, pair) {
-  inSight = columns;
-  while (columnRules.cssRules.length > fixedRules) columnRules.deleteRule(fixedRules);
-  const [first, last] = [columns[0], columns.at(-1)];
-  const hide = [];
-  if (first > 0) hide.push(`:nth-child(n+2):nth-child(-n+${first + 1})`);
-  if (last < kernels.length - 1) hide.push(`:nth-child(n+${last + 3})`);
-  if (pair && last - first > 1) hide.push(`:nth-child(n+${first + 3}):nth-child(-n+${last + 1})`);
-  for (const which of hide) columnRules.insertRule(`#matrix tr:not(.series, .topic) > ${which} { display: none; }`, fixedRules);
-  columnRules.insertRule(`:root { --columns: ${columns.length} !important; }`, fixedRules);
-  const there = new Set(columns);
-  let column = 0;
-  let series = null;
-  kernels.forEach((kernel, place) => {
-    kernelHeads[place].classList.toggle('o', there.has(place) && kernel.series !== series);
-    if (there.has(place)) series = kernel.series;
-  });
-  for (const head of seriesHeads) {
-    const end = column + head.colSpan;
-    let span = 0;
-    for (; column < end; column += 1) span += there.has(column);
-    head.hidden = span === 0;
-    head.style.setProperty('--span', span);
+  const table = document.getElementById('matrix');
+  const rowElements = [...table.querySelectorAll('tr.r')];
+  const sections = [...table.tBodies];
+  const seriesHeads = [...table.querySelectorAll('.series th')];
+  const kernelHeads = [...table.querySelectorAll('.kernels th')].slice(1);
+  const rowOf = new Map(rowElements.map((tr, index) => [tr, rows[index]]));
+  const elementAt = (row, column) => rowElements[row.index].cells[column + 1];
+
+  // Columns
+
+  const columnRules = document.styleSheets[0];
+  const fixedRules = columnRules.cssRules.length; // the rules after these hide columns, and change with them
+  let inSight = kernels.map((_, column) => column);
+  const columnsInSight = () => inSight;
+
+  // Shows these columns and no others. `pair` says that they are two, and those between them are
+  // left out.
+  function showColumns(columns, pair) {
+    inSight = columns;
+    hideOthers(columns, pair);
+    fitHeads(columns);
+    rowElements.forEach((tr, index) => tr.classList.toggle('d', differs(rows[index], columns)));
+    markChanges(columns);
+    countChanges(columns);
   }
-  rowElements.forEach((tr, index) => tr.classList.toggle('d', differs(rows[index], columns)));
-  markChanges(columns);
-  countChanges(columns);
-}
 
-// In how many rows each kernel differs from its neighbour in sight; in a dense table there is no room to say so.
-function countChanges(columns) {
-  columns.forEach((column, place) => {
-    const button = kernelHeads[column].querySelector('.into');
-    if (!button) return;
-    const count = place && rows.filter((row) => changesInto(row, column, columns).length).length;
-    button.textContent = `${count} ${count === 1 ? 'row differs' : 'rows differ'}`;
-    button.disabled = !place;
-  });
-}
-
-// A cell is marked as changed against its neighbour in sight: with kernels left out, that is another one than in the table as written.
-const VERDICT_MARKS = ['explained', 'unexplained', 'contradicted'];
-const remarked = new Map(); // cells whose mark is not the written one, and that one
-function markChanges(columns) {
-  for (const [target, written] of remarked) {
-    target.classList.remove(...VERDICT_MARKS);
-    if (written) target.classList.add(written);
+  function hideOthers(columns, pair) {
+    while (columnRules.cssRules.length > fixedRules) columnRules.deleteRule(fixedRules);
+    const [first, last] = [columns[0], columns.at(-1)];
+    const hide = [];
+    if (first > 0) hide.push(`:nth-child(n+2):nth-child(-n+${first + 1})`);
+    if (last < kernels.length - 1) hide.push(`:nth-child(n+${last + 3})`);
+    if (pair && last - first > 1) hide.push(`:nth-child(n+${first + 3}):nth-child(-n+${last + 1})`);
+    const add = (rule) => columnRules.insertRule(rule, fixedRules);
+    for (const which of hide) add(`#matrix tr:not(.series, .topic) > ${which} { display: none; }`);
+    add(`:root { --columns: ${columns.length} !important; }`);
   }
-  remarked.clear();
-  columns.forEach((column, place) => {
-    if (column === 0 || (place > 0 && columns[place - 1] === column - 1)) return;
-    rows.forEach((row, index) => {
-      const target = rowElements[index].cells[column + 1];
-      const written = VERDICT_MARKS.find((mark) => target.classList.contains(mark)) || '';
-      const grave = changesInto(row, column, columns).reduce((most, change) => Math.max(most, VERDICT_MARKS.indexOf(change.verdict)), -1);
-      if (written === (VERDICT_MARKS[grave] || '')) return;
-      remarked.set(target, written);
-      target.classList.remove(...VERDICT_MARKS);
-      if (grave >= 0) target.classList.add(VERDICT_MARKS[grave]);
+
+  // The head of a series spans its kernels in sight, and the first of these opens the series with a
+  // rule.
+  function fitHeads(columns) {
+    const there = new Set(columns);
+    let series = null;
+    kernels.forEach((kernel, column) => {
+      kernelHeads[column].classList.toggle('o', there.has(column) && kernel.series !== series);
+      if (there.has(column)) series = kernel.series;
     });
-  });
-}
+    let begin = 0;
+    for (const head of seriesHeads) {
+      const end = begin + head.colSpan;
+      const span = columns.filter((column) => begin <= column && column < end).length;
+      begin = end;
+      head.hidden = span === 0;
+      head.style.setProperty('--span', span);
+    }
+  }
 
-// Shows the rows that answer; returns how many do. Where the query tells cells apart, those that answer are marked.
-function showRows({ test, cells }) {
-  let count = 0;
-  table.classList.toggle('asked', cells);
-  const marks = new Uint8Array(kernels.length);
-  rows.forEach((row, index) => {
+  // Each kernel's head says in how many rows the kernel differs from its left neighbour in sight.
+  // The heads of a dense table have no room for that, and no such button.
+  function countChanges(columns) {
+    columns.forEach((column, place) => {
+      const button = kernelHeads[column].querySelector('.into');
+      if (!button) return;
+      const count = place && rows.filter((row) => changesInto(row, column, columns).length).length;
+      button.textContent = `${count} ${count === 1 ? 'row differs' : 'rows differ'}`;
+      button.disabled = !place;
+    });
+  }
+
+  // The table as written marks each cell that differs from the kernel to its left. Where columns
+  // are out of sight, a cell's left neighbour in sight may be another kernel, and the mark another
+  // one.
+  const VERDICTS = Object.keys(data.verdicts); // each is a CSS class; the gravest is last
+  const remarked = new Map(); // cell element -> the mark as written, for each cell that has another one now
+  function markChanges(columns) {
+    for (const [target, written] of remarked) {
+      target.classList.remove(...VERDICTS);
+      if (written) target.classList.add(written);
+    }
+    remarked.clear();
+    columns.forEach((column, place) => {
+      if (column === 0 || (place > 0 && columns[place - 1] === column - 1)) return;
+      for (const row of rows) {
+        const target = elementAt(row, column);
+        const written = VERDICTS.find((verdict) => target.classList.contains(verdict)) || '';
+        const found = changesInto(row, column, columns).map((change) => VERDICTS.indexOf(change.verdict));
+        const mark = VERDICTS[Math.max(-1, ...found)] || '';
+        if (written === mark) continue;
+        remarked.set(target, written);
+        target.classList.remove(...VERDICTS);
+        if (mark) target.classList.add(mark);
+      }
+    });
+  }
+
+  // Rows
+
+  let shownRows = rows.map(() => true);
+  const isShown = (row) => shownRows[row.index];
+  const hits = rows.map(() => new Uint8Array(kernels.length)); // 1 for each cell that is marked as a hit
+  const factRows = new Map(); // row -> the elements of its rows of facts, once they are made
+
+  // Shows the rows that answer a query and returns their number. If the query tells the cells of a
+  // row apart, the cells that answer are marked as hits.
+  function showRows({ test, cells }) {
+    table.classList.toggle('asked', cells);
+    const marks = new Uint8Array(kernels.length);
+    let count = 0;
+    for (const row of rows) {
+      const shows = answers(row, test, cells, marks);
+      count += shows;
+      if (shows !== isShown(row)) show(row, shows);
+      markHits(row, marks);
+    }
+    hideEmptySections();
+    return count;
+  }
+
+  // Whether a cell of the row answers; `marks` holds afterwards which, if the query tells cells
+  // apart.
+  function answers(row, test, cells, marks) {
     let shows = false;
     marks.fill(0);
     for (const column of inSight) {
-      if (row.cells[column] >= 0 && test(row, column, inSight)) {
+      if (cellAt(row, column) && test(row, column, inSight)) {
         shows = true;
         if (!cells) break;
         marks[column] = 1;
       }
     }
-    count += shows;
-    if (shows !== shownRows[index]) {
-      shownRows[index] = shows;
-      rowElements[index].hidden = !shows;
-      for (const tr of folded.get(index) || []) tr.hidden = !shows || !isUnfolded(index);
-    }
-    // A class is set or taken only where that changes something: there may be 20,000 cells.
-    const marked = hits[index];
+    return shows;
+  }
+
+  function show(row, shows) {
+    shownRows[row.index] = shows;
+    rowElements[row.index].hidden = !shows;
+    for (const tr of factRows.get(row) || []) tr.hidden = !shows || !isUnfolded(row);
+  }
+
+  // A cell's class is changed only if the cell becomes a hit or ceases to be one: there may be
+  // 20,000 cells.
+  function markHits(row, marks) {
+    const marked = hits[row.index];
     for (let column = 0; column < marks.length; column += 1) {
       if (marks[column] !== marked[column]) {
         marked[column] = marks[column];
-        rowElements[index].cells[column + 1].classList.toggle('hit', marks[column] === 1);
+        elementAt(row, column).classList.toggle('hit', marks[column] === 1);
       }
     }
-  });
-  let index = 0;
-  for (const section of sections) {
-    const end = index + Number(section.dataset.rows);
-    section.hidden = !shownRows.slice(index, end).includes(true);
-    index = end;
   }
-  return count;
-}
 
-const isUnfolded = (index) => rowElements[index].cells[0].querySelector('.fold').getAttribute('aria-expanded') === 'true';
-
-// One row per fact beneath the experiment's: there a change of one fact among many is seen.
-function unfold(index, open) {
-  const button = rowElements[index].cells[0].querySelector('.fold');
-  button.setAttribute('aria-expanded', String(open));
-  if (open && !folded.has(index)) folded.set(index, factRows(rows[index]));
-  let after = rowElements[index];
-  for (const tr of folded.get(index) || []) {
-    if (!tr.isConnected) after.after(tr);
-    tr.hidden = !open || !shownRows[index];
-    after = tr;
+  function hideEmptySections() {
+    let index = 0;
+    for (const section of sections) {
+      const end = index + Number(section.dataset.rows);
+      section.hidden = !shownRows.slice(index, end).includes(true);
+      index = end;
+    }
   }
-}
 
-function factRows(row) {
-  const names = new Set(Object.keys(row.experiment.facts));
-  kernels.forEach((_, column) => Object.keys(factsAt(row, column)).forEach((name) => names.add(name)));
-  return [...names].map((name) => {
-    const numbers = new Map();
-    const values = kernels.map((_, column) => {
-      const value = valueIn(factsAt(row, column), name);
-      const key = JSON.stringify(value);
-      if (value !== undefined && !numbers.has(key)) numbers.set(key, numbers.size);
-      return { value, number: value === undefined ? -1 : numbers.get(key) };
+  // Facts
+
+  for (const [tr, row] of rowOf) {
+    tr.cells[0].prepend(
+      element('button', {
+        type: 'button',
+        class: 'fold',
+        tabindex: '-1',
+        'aria-expanded': 'false',
+        'aria-label': `Facts of ${row.title}`,
+      }),
+    );
+  }
+  const foldButton = (row) => elementAt(row, -1).querySelector('.fold');
+  const isUnfolded = (row) => foldButton(row).getAttribute('aria-expanded') === 'true';
+
+  // Shows or hides a row's rows of facts, one for each fact: of a cell with many facts they tell
+  // which one changed.
+  function unfold(row, open) {
+    foldButton(row).setAttribute('aria-expanded', String(open));
+    if (open && !factRows.has(row)) factRows.set(row, makeFactRows(row));
+    let after = rowElements[row.index];
+    for (const tr of factRows.get(row) || []) {
+      if (!tr.isConnected) after.after(tr);
+      tr.hidden = !open || !isShown(row);
+      after = tr;
+    }
+  }
+
+  // The values of one fact are coloured as behaviours are: each value that is new in the row takes
+  // the next colour.
+  function makeFactRows(row) {
+    const names = new Set(Object.keys(row.experiment.facts));
+    kernels.forEach((_, column) => Object.keys(factsAt(row, column)).forEach((name) => names.add(name)));
+    return [...names].map((name) => {
+      const numbers = new Map();
+      const values = kernels.map((_, column) => {
+        const value = valueIn(factsAt(row, column), name);
+        const key = JSON.stringify(value);
+        if (value !== undefined && !numbers.has(key)) numbers.set(key, numbers.size);
+        return { text: inWords(value), number: value === undefined ? -1 : numbers.get(key) };
+      });
+      const colour = (number) =>
+        numbers.size > 1 && number >= 0 ? data.colours[number % data.colours.length] : null;
+      const meaning = valueIn(row.experiment.facts, name) || '';
+      return element(
+        'tr',
+        { class: 'fact' },
+        element('th', { scope: 'row', title: meaning }, name),
+        values.map(({ text, number }) => element('td', { class: colour(number), title: text }, text)),
+      );
     });
-    return element('tr', { class: 'fact' },
-      element('th', { scope: 'row', title: valueIn(row.experiment.facts, name) || '' }, name),
-      values.map(({ value, number }) => element('td', { class: numbers.size > 1 && number >= 0 ? `k${number % 8}` : null, title: inWords(value) }, inWords(value))));
-  });
-}
-
-for (const tr of rowElements) {
-  const row = rowOf.get(tr);
-  tr.cells[0].prepend(element('button', {
-    type: 'button', class: 'fold', tabindex: '-1', 'aria-expanded': 'false', 'aria-label': `Facts of ${row.title}`,
-  }));
-}
-
-// One stop for the Tab key, arrows within: the ARIA grid pattern.
-table.setAttribute('role', 'grid');
-let stop = null;
-function moveTo(target, focus = true) {
-  if (!target) return;
-  if (stop) stop.tabIndex = -1;
-  stop = target;
-  stop.tabIndex = 0;
-  if (focus) stop.focus({ preventScroll: false });
-}
-function place(target) {
-  const tr = target.closest('tr.r');
-  return tr ? { row: rowOf.get(tr), column: target.cellIndex - 1 } : null;
-}
-const elementAt = (row, column) => rowElements[row.index].cells[column + 1];
-function step(from, down, right) {
-  const { row, column } = from;
-  let index = row.index;
-  for (let left = Math.abs(down); left > 0;) {
-    let next = index + Math.sign(down);
-    while (next >= 0 && next < rows.length && !shownRows[next]) next += Math.sign(down);
-    if (next < 0 || next >= rows.length) break;
-    index = next;
-    left -= 1;
   }
-  const stops = [-1, ...inSight];
-  const to = Math.max(0, Math.min(stops.length - 1, stops.indexOf(column) + right));
-  return { row: rows[index], column: stops[to] };
-}
-const MOVES = {
-  ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [10, 0], PageUp: [-10, 0], Home: [0, -Infinity], End: [0, Infinity],
-};
+
+  // Moving
+
+  // The Tab key stops at one cell of the matrix, and the arrow keys lead from there to the others:
+  // the grid pattern of WAI-ARIA.
+  table.setAttribute('role', 'grid');
+  let tabStop = null;
+  function moveTo(target, focus = true) {
+    if (tabStop) tabStop.tabIndex = -1;
+    tabStop = target;
+    tabStop.tabIndex = 0;
+    if (focus) tabStop.focus({ preventScroll: false });
+  }
+
+  // Makes sure that the Tab key stops at a row in sight, if there is one.
+  function keepTabStop() {
+    if (tabStop && !tabStop.closest('tr').hidden) return;
+    const tr = rowElements.find((each) => !each.hidden);
+    if (tr) moveTo(tr.cells[1 + inSight[0]], false);
+  }
+
+  // A place in the matrix is {row, column}, with the column -1 at the row's name.
+  function placeOf(target) {
+    const tr = target.closest('tr.r');
+    return tr ? { row: rowOf.get(tr), column: target.cellIndex - 1 } : null;
+  }
+
+  // The place so many rows down and columns to the right of another, of those in sight. It stops at
+  // the edges.
+  function step({ row, column }, down, right) {
+    let index = row.index;
+    for (let left = Math.abs(down); left > 0; left -= 1) {
+      let next = index + Math.sign(down);
+      while (next >= 0 && next < rows.length && !shownRows[next]) next += Math.sign(down);
+      if (next < 0 || next >= rows.length) break;
+      index = next;
+    }
+    const columns = [-1, ...inSight];
+    const to = Math.max(0, Math.min(columns.length - 1, columns.indexOf(column) + right));
+    return { row: rows[index], column: columns[to] };
+  }
+
+  // Key -> how far it leads down and to the right.
+  const MOVES = new Map([
+    ['ArrowDown', [1, 0]],
+    ['ArrowUp', [-1, 0]],
+    ['ArrowRight', [0, 1]],
+    ['ArrowLeft', [0, -1]],
+    ['PageDown', [10, 0]],
+    ['PageUp', [-10, 0]],
+    ['Home', [0, -Infinity]],
+    ['End', [0, Infinity]],
+  ]);
+
+  // The place to which a key leads, null if the key does not move.
+  const stepByKey = (place, key) => (MOVES.has(key) ? step(place, ...MOVES.get(key)) : null);
+
+  return {
+    table,
+    elementAt,
+    columnsInSight,
+    showColumns,
+    isShown,
+    showRows,
+    isUnfolded,
+    unfold,
+    moveTo,
+    keepTabStop,
+    placeOf,
+    step,
+    stepByKey,
+  };
+})();

@@ -1,188 +1,263 @@
-// The state of the page, all of it in the address, and the events that change it.
+// The state of the page, which its address holds in full, and the events that change it.
 //
-//   #q=differs&from=6.1.174&to=6.12.117&pair=1&cell=table-full/frontend=nft@6.12.117     (or row=table-full/frontend=nft)
+//   #q=differs&from=6.1.174&to=6.12.117&pair=1&cell=table-full/frontend=nft@6.12.117
+//
+// Instead of a cell a whole row may be open: row=table-full/frontend=nft
 
-const query = document.getElementById('query');
-const answer = document.getElementById('query-answer');
-const [from, to, pair, topic, statusList] = ['from', 'to', 'pair', 'topic', 'status'].map((id) => document.getElementById(id));
-let state = { q: '', from: '', to: '', pair: false, open: null };
-let applied = { q: null, columns: null };
+(() => {
+  const { kernels, rows, rowByKey, kernelByName } = model;
+  const { QueryError, topTerms, rewritten, compile } = query;
 
-function fromHash() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  const known = (name) => (kernelByName.has(given.get(name)) ? given.get(name) : '');
-  let open = null;
-  const cell = given.get('cell');
-  if (cell) {
-    const at = cell.lastIndexOf('@');
-    const [row, column] = [rowByKey.get(cell.slice(0, at)), kernelByName.get(cell.slice(at + 1))];
-    if (row && column !== undefined) open = { row, column };
-  } else if (rowByKey.has(given.get('row'))) open = { row: rowByKey.get(given.get('row')), column: -1 };
-  return { q: given.get('q') || '', from: known('from'), to: known('to'), pair: given.has('pair'), open };
-}
+  const byId = (id) => document.getElementById(id);
+  const [toolbar, queryField, answer, help] = ['toolbar', 'query', 'query-answer', 'help'].map(byId);
+  const [fromList, toList, topicList, statusList] = ['from', 'to', 'topic', 'status'].map(byId);
+  const pairBox = byId('pair');
 
-function toHash({ q, from: first, to: last, pair: only, open }) {
-  const parts = [];
-  const add = (key, value) => parts.push(`${key}=${encodeURIComponent(value).replace(/%(3A|2C|2F|40|3D)/g, decodeURIComponent).replaceAll('%20', '+')}`);
-  if (q) add('q', q);
-  if (first) add('from', first);
-  if (last) add('to', last);
-  if (only) parts.push('pair=1');
-  if (open) add(open.column < 0 ? 'row' : 'cell', open.column < 0 ? open.row.key : `${open.row.key}@${kernels[open.column].name}`);
-  return `#${parts.join('&')}`;
-}
+  // State: the query, the names of the first and last kernel in sight (empty: no bound), whether
+  // only these two are, and the place whose cell or row is open, null if none is.
+  let state = { q: '', from: '', to: '', pair: false, open: null };
+  let applied = { q: null, columns: null }; // what the matrix shows now
 
-// Every change of state goes through here; typing replaces the entry in the history, everything else adds one.
-function go(change, { replace = false } = {}) {
-  const next = { ...state, ...change };
-  const hash = toHash(next);
-  if (hash !== (location.hash || '#')) history[replace ? 'replaceState' : 'pushState'](null, '', hash);
-  apply(next);
-}
+  const shown = panel({ open: (place) => go({ open: place }), step: grid.step });
 
-function apply(next) {
-  const before = state;
-  state = next;
-  const ends = [state.from ? kernelByName.get(state.from) : 0, state.to ? kernelByName.get(state.to) : kernels.length - 1].sort((a, b) => a - b);
-  const columns = kernels.map((_, column) => column).filter((column) => column >= ends[0] && column <= ends[1] && (!state.pair || ends.includes(column)));
-  const key = columns.join();
-  if (key !== applied.columns) showColumns(columns, state.pair);
-  if (document.activeElement !== query) query.value = state.q;
-  from.value = state.from;
-  to.value = state.to;
-  pair.checked = state.pair;
-  if (key !== applied.columns || state.q !== applied.q) filter();
-  applied = { q: state.q, columns: key };
-  if (!before.open || !state.open || before.open.row !== state.open.row || before.open.column !== state.open.column) showOpen(before.open);
-}
-
-function filter() {
-  const terms = topTerms(state.q);
-  for (const button of document.querySelectorAll('[data-term]')) button.setAttribute('aria-pressed', String(terms.includes(button.dataset.term)));
-  const value = (name) => (terms.find((term) => term.startsWith(`${name}:`)) || '').slice(name.length + 1).replaceAll('"', '');
-  topic.value = [...topic.options].some((option) => option.value === value('topic')) ? value('topic') : '';
-  statusList.value = [...statusList.options].some((option) => option.value === value('status')) ? value('status') : '';
-  try {
-    const count = showRows(compile(state.q));
-    document.getElementById('nothing').hidden = count > 0;
-    answer.textContent = count === rows.length ? `${rows.length} rows` : `${count} of ${rows.length} rows`;
-    answer.classList.remove('wrong');
-    query.removeAttribute('aria-invalid');
-  } catch (error) {
-    if (!(error instanceof QueryError)) throw error;
-    answer.textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
-    answer.classList.add('wrong');
-    query.setAttribute('aria-invalid', 'true');
+  function fromHash() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const known = (name) => (kernelByName.has(given.get(name)) ? given.get(name) : '');
+    let open = null;
+    const cell = given.get('cell');
+    if (cell) {
+      const at = cell.lastIndexOf('@');
+      const [row, column] = [rowByKey.get(cell.slice(0, at)), kernelByName.get(cell.slice(at + 1))];
+      if (row && column !== undefined) open = { row, column };
+    } else if (rowByKey.has(given.get('row'))) open = { row: rowByKey.get(given.get('row')), column: -1 };
+    return { q: given.get('q') || '', from: known('from'), to: known('to'), pair: given.has('pair'), open };
   }
-  if (!stop || stop.closest('tr').hidden) moveTo(rowElements.find((tr) => !tr.hidden)?.cells[1 + inSight[0]], false);
-}
 
-function showOpen(before) {
-  if (before && before.column >= 0) elementAt(before.row, before.column).removeAttribute('aria-selected');
-  const { open } = state;
-  const hadFocus = panel.contains(document.activeElement);
-  document.body.classList.toggle('open', Boolean(open));
-  if (!open) {
-    panel.hidden = true;
-    panel.replaceChildren();
-    if (before) moveTo(elementAt(before.row, before.column));
-    return;
+  function toHash({ q, from, to, pair, open }) {
+    const parts = [];
+    const add = (key, value) => {
+      const encoded = encodeURIComponent(value).replace(/%(3A|2C|2F|40|3D)/g, decodeURIComponent);
+      parts.push(`${key}=${encoded.replaceAll('%20', '+')}`);
+    };
+    if (q) add('q', q);
+    if (from) add('from', from);
+    if (to) add('to', to);
+    if (pair) add('pair', 1);
+    if (open && open.column < 0) add('row', open.row.key);
+    else if (open) add('cell', `${open.row.key}@${kernels[open.column].name}`);
+    return `#${parts.join('&')}`;
   }
-  const target = elementAt(open.row, open.column);
-  if (open.column >= 0) target.setAttribute('aria-selected', 'true');
-  panel.replaceChildren(...element('div', {}, open.column < 0 ? showRow(open.row) : showCell(open.row, open.column)).childNodes);
-  panel.hidden = false;
-  panel.scrollTop = 0;
-  moveTo(target, false);
-  if (shownRows[open.row.index]) target.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-  if (!before || hadFocus) panel.focus({ preventScroll: true });
-}
 
-const setTerm = (drop, add) => {
-  try {
-    go({ q: rewritten(state.q, drop, add) });
-  } catch {
-    go({ q: add || '' });
+  // Every change of the state by a reader. It adds an entry to the history, or replaces the last
+  // one: typing a query would else add one for each letter.
+  function go(change, { replace = false } = {}) {
+    const next = { ...state, ...change };
+    const hash = toHash(next);
+    if (hash !== (location.hash || '#')) history[replace ? 'replaceState' : 'pushState'](null, '', hash);
+    apply(next);
   }
-  query.value = state.q;
-};
 
-document.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-term]');
-  if (!button) return;
-  const wanted = button.dataset.term;
-  setTerm((term) => term === wanted, topTerms(state.q).includes(wanted) ? null : wanted);
-});
-for (const list of [topic, statusList]) {
-  list.addEventListener('change', () => {
-    const value = /[\s()"]/.test(list.value) ? `"${list.value}"` : list.value;
-    setTerm((term) => term.startsWith(`${list.id}:`), value && `${list.id}:${value}`);
+  function apply(next) {
+    const before = state;
+    state = next;
+    const columns = wantedColumns();
+    const key = columns.join();
+    if (key !== applied.columns) grid.showColumns(columns, state.pair);
+    if (document.activeElement !== queryField) queryField.value = state.q;
+    fromList.value = state.from;
+    toList.value = state.to;
+    pairBox.checked = state.pair;
+    if (key !== applied.columns || state.q !== applied.q) filter();
+    applied = { q: state.q, columns: key };
+    const [was, is] = [before.open, state.open];
+    if (!was || !is || was.row !== is.row || was.column !== is.column) showOpen(was);
+  }
+
+  function wantedColumns() {
+    const bounds = [
+      state.from ? kernelByName.get(state.from) : 0,
+      state.to ? kernelByName.get(state.to) : kernels.length - 1,
+    ];
+    const [first, last] = [Math.min(...bounds), Math.max(...bounds)];
+    const all = kernels.map((_, column) => column);
+    return all.filter((column) => (state.pair ? bounds.includes(column) : first <= column && column <= last));
+  }
+
+  function filter() {
+    const terms = topTerms(state.q);
+    for (const button of document.querySelectorAll('[data-term]')) {
+      button.setAttribute('aria-pressed', String(terms.includes(button.dataset.term)));
+    }
+    for (const list of [topicList, statusList]) {
+      const term = terms.find((each) => each.startsWith(`${list.id}:`)) || '';
+      const value = term.slice(list.id.length + 1).replaceAll('"', '');
+      list.value = [...list.options].some((option) => option.value === value) ? value : '';
+    }
+    try {
+      const count = grid.showRows(compile(state.q));
+      byId('nothing').hidden = count > 0;
+      answer.textContent = count === rows.length ? `${rows.length} rows` : `${count} of ${rows.length} rows`;
+      answer.classList.remove('wrong');
+      queryField.removeAttribute('aria-invalid');
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error;
+      answer.textContent = `${error.message[0].toUpperCase()}${error.message.slice(1)}.`;
+      answer.classList.add('wrong');
+      queryField.setAttribute('aria-invalid', 'true');
+    }
+    grid.keepTabStop();
+  }
+
+  // Shows the cell or row that is open now. `before` is the place of the one that was, null if none
+  // was.
+  function showOpen(before) {
+    if (before && before.column >= 0) {
+      grid.elementAt(before.row, before.column).removeAttribute('aria-selected');
+    }
+    const { open } = state;
+    const hadFocus = shown.hasFocus();
+    document.body.classList.toggle('open', Boolean(open));
+    if (!open) {
+      shown.hide();
+      if (before) grid.moveTo(grid.elementAt(before.row, before.column));
+      return;
+    }
+    const target = grid.elementAt(open.row, open.column);
+    if (open.column >= 0) target.setAttribute('aria-selected', 'true');
+    shown.show(open, grid.columnsInSight());
+    grid.moveTo(target, false);
+    if (grid.isShown(open.row)) target.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    if (!before || hadFocus) shown.focus();
+  }
+
+  // The query
+
+  // Takes terms out of the query and adds one to it. A query that cannot be read is replaced by the
+  // new term.
+  function setTerm(drop, add) {
+    try {
+      go({ q: rewritten(state.q, drop, add) });
+    } catch {
+      go({ q: add || '' });
+    }
+    queryField.value = state.q;
+  }
+
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-term]');
+    if (!button) return;
+    const wanted = button.dataset.term;
+    setTerm((term) => term === wanted, topTerms(state.q).includes(wanted) ? null : wanted);
   });
-}
-for (const list of [from, to]) list.addEventListener('change', () => go({ [list.id]: list.value }));
-pair.addEventListener('change', () => go({ pair: pair.checked }));
-query.addEventListener('input', () => go({ q: query.value }, { replace: true }));
-document.getElementById('toolbar').addEventListener('submit', (event) => event.preventDefault());
-document.getElementById('clear').addEventListener('click', () => { query.value = ''; go({ q: '', from: '', to: '', pair: false }); });
-document.getElementById('unfold').addEventListener('click', (event) => {
-  const open = event.currentTarget.getAttribute('aria-pressed') !== 'true';
-  event.currentTarget.setAttribute('aria-pressed', String(open));
-  rows.forEach((row) => unfold(row.index, open));
-});
-
-table.addEventListener('click', (event) => {
-  const fold = event.target.closest('.fold');
-  const target = event.target.closest('tr.r > td, tr.r > th');
-  if (!target) return;
-  const where = place(target);
-  if (fold) unfold(where.row.index, !isUnfolded(where.row.index));
-  else if (!getSelection().isCollapsed && getSelection().containsNode(target, true)) return;
-  else go({ open: where });
-});
-table.addEventListener('keydown', (event) => {
-  const where = event.target.matches('td, th') ? place(event.target) : null;
-  if (event.key === '/' && !event.ctrlKey && !event.metaKey) {
-    event.preventDefault();
-    query.focus();
+  for (const list of [topicList, statusList]) {
+    list.addEventListener('change', () => {
+      const value = /[\s()"]/.test(list.value) ? `"${list.value}"` : list.value;
+      setTerm((term) => term.startsWith(`${list.id}:`), value && `${list.id}:${value}`);
+    });
   }
-  if (!where || event.ctrlKey || event.metaKey || event.altKey) return;
-  const move = MOVES[event.key];
-  if (move) {
-    const found = step(where, ...move);
-    moveTo(elementAt(found.row, found.column));
-    if (state.open) go({ open: found }, { replace: true });
-  } else if (event.key === 'Enter') go({ open: where });
-  else if (event.key === ' ') unfold(where.row.index, !isUnfolded(where.row.index));
-  else return;
-  event.preventDefault();
-});
-document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && state.open && !document.getElementById('help').open) go({ open: null });
-});
-window.addEventListener('popstate', () => apply(fromHash()));
-window.addEventListener('hashchange', () => apply(fromHash()));
+  for (const list of [fromList, toList]) {
+    list.addEventListener('change', () => go({ [list.id]: list.value }));
+  }
+  pairBox.addEventListener('change', () => go({ pair: pairBox.checked }));
+  queryField.addEventListener('input', () => go({ q: queryField.value }, { replace: true }));
+  toolbar.addEventListener('submit', (event) => event.preventDefault());
+  byId('clear').addEventListener('click', () => {
+    queryField.value = '';
+    go({ q: '', from: '', to: '', pair: false });
+  });
 
-document.getElementById('help-open').addEventListener('click', () => document.getElementById('help').showModal());
+  // The matrix
 
-const theme = document.getElementById('theme');
-const THEMES = { '': ['◐', 'as the system has them'], light: ['☀', 'light'], dark: ['☾', 'dark'] };
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  theme.textContent = THEMES[name][0];
-  theme.setAttribute('aria-label', `Colours: ${THEMES[name][1]}`);
-}
-const remembered = () => { try { return localStorage.getItem('theme') || ''; } catch { return ''; } };
-theme.addEventListener('click', () => {
-  const names = Object.keys(THEMES);
-  const name = names[(names.indexOf(document.documentElement.dataset.theme || '') + 1) % names.length];
-  setTheme(name);
-  try { localStorage.setItem('theme', name); } catch { /* private windows and some file: pages have no storage */ }
-});
-setTheme(remembered() in THEMES ? remembered() : '');
+  byId('unfold').addEventListener('click', (event) => {
+    const open = event.currentTarget.getAttribute('aria-pressed') !== 'true';
+    event.currentTarget.setAttribute('aria-pressed', String(open));
+    for (const row of rows) grid.unfold(row, open);
+  });
+  const turn = (row) => grid.unfold(row, !grid.isUnfolded(row));
 
-for (const hidden of document.querySelectorAll('#counts button, .into')) hidden.disabled = false;
-document.getElementById('toolbar').hidden = false;
-const bar = () => document.documentElement.style.setProperty('--bar', getComputedStyle(document.getElementById('toolbar')).position === 'sticky' ? `${document.getElementById('toolbar').offsetHeight}px` : '0px');
-new ResizeObserver(bar).observe(document.getElementById('toolbar'));
-bar();
-apply(fromHash());
+  grid.table.addEventListener('click', (event) => {
+    const target = event.target.closest('tr.r > td, tr.r > th');
+    if (!target) return;
+    const place = grid.placeOf(target);
+    const selection = getSelection();
+    if (event.target.closest('.fold')) turn(place.row);
+    // A reader who has just selected text in the cell wants to copy it.
+    else if (selection.isCollapsed || !selection.containsNode(target, true)) go({ open: place });
+  });
+  grid.table.addEventListener('keydown', (event) => {
+    if (event.key === '/' && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      queryField.focus();
+    }
+    const place = event.target.matches('td, th') ? grid.placeOf(event.target) : null;
+    if (!place || event.ctrlKey || event.metaKey || event.altKey) return;
+    const next = grid.stepByKey(place, event.key);
+    if (next) {
+      grid.moveTo(grid.elementAt(next.row, next.column));
+      if (state.open) go({ open: next }, { replace: true });
+    } else if (event.key === 'Enter') go({ open: place });
+    else if (event.key === ' ') turn(place.row);
+    else return;
+    event.preventDefault();
+  });
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && state.open && !help.open) go({ open: null });
+  });
+  window.addEventListener('popstate', () => apply(fromHash()));
+  window.addEventListener('hashchange', () => apply(fromHash()));
+
+  // The toolbar
+
+  byId('help-open').addEventListener('click', () => help.showModal());
+
+  const themeButton = byId('theme');
+  const THEMES = {
+    '': ['◐', 'as the system has them'],
+    light: ['☀', 'light'],
+    dark: ['☾', 'dark'],
+  };
+  function setTheme(name) {
+    const [sign, words] = THEMES[name];
+    document.documentElement.dataset.theme = name;
+    themeButton.textContent = sign;
+    themeButton.setAttribute('aria-label', `Colours: ${words}`);
+  }
+  // Private windows and some pages from disk have no storage: there a theme holds until the page is
+  // closed.
+  function rememberedTheme() {
+    try {
+      return localStorage.getItem('theme') || '';
+    } catch {
+      return '';
+    }
+  }
+  function rememberTheme(name) {
+    try {
+      localStorage.setItem('theme', name);
+    } catch {
+      // see above
+    }
+  }
+  themeButton.addEventListener('click', () => {
+    const names = Object.keys(THEMES);
+    const present = names.indexOf(document.documentElement.dataset.theme || '');
+    const name = names[(present + 1) % names.length];
+    setTheme(name);
+    rememberTheme(name);
+  });
+  setTheme(Object.hasOwn(THEMES, rememberedTheme()) ? rememberedTheme() : '');
+
+  // What works with the script only is off in the page as written.
+  for (const button of document.querySelectorAll('#counts button, .into')) button.disabled = false;
+  toolbar.hidden = false;
+
+  // The style sheet places the heads of the columns below the toolbar, where that stays in sight.
+  function tellHeight() {
+    const sticky = getComputedStyle(toolbar).position === 'sticky';
+    document.documentElement.style.setProperty('--bar', sticky ? `${toolbar.offsetHeight}px` : '0px');
+  }
+  new ResizeObserver(tellHeight).observe(toolbar);
+  tellHeight();
+
+  apply(fromHash());
+})();

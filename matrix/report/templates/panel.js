@@ -1,208 +1,401 @@
-// The panel beside the matrix: one cell or one row in full.
+// The panel beside the matrix, which shows one cell or one row in full.
+//
+// A place in the matrix is {row, column}, with the column -1 at the row's name. `open(place)` shows
+// another place, null none, and `step(place, down, right)` finds a neighbour: both come from
+// whoever makes the panel.
 
-const panel = document.getElementById('panel');
-const INLINE_NOTE = 'not in this page; the file has it';
+const panel = ({ open, step }) => {
+  const { element } = dom;
+  const { data, kernels, cellAt, factsAt, valueIn, comparable, neighbour, changesInto, inWords, same } =
+    model;
 
-async function evidenceOf(row) {
-  const holder = document.getElementById(`evidence-${row.index}`);
-  if (!holder) return {};
-  if (!row.evidence) {
-    const bytes = Uint8Array.from(atob(holder.textContent), (character) => character.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-    row.evidence = await new Response(stream).json();
+  const holder = document.getElementById('panel');
+
+  // `columns` are those in sight: a cell is compared with its neighbours among them.
+  function show({ row, column }, columns) {
+    const parts = column < 0 ? rowParts(row) : cellParts(row, column, columns);
+    holder.replaceChildren(...element('div', {}, parts).childNodes);
+    holder.hidden = false;
+    holder.scrollTop = 0;
   }
-  return row.evidence;
-}
 
-const badge = (cell) => element('span', { class: `badge ${cell.behaviour >= 0 ? `k${cell.behaviour % 8}` : ''} ${cell.status}` },
-  [cell.behaviour >= 0 ? `${letter(cell.behaviour)} ` : '', data.statuses[cell.status], ' ', cell.status]);
-
-function head(title, under, ...buttons) {
-  return element('div', { class: 'head' }, element('h2', { id: 'panel-title' }, title, element('small', {}, under)), buttons,
-    element('button', { type: 'button', 'aria-label': 'Close', onclick: () => go({ open: null }) }, '✕'));
-}
-
-function mover(sign, label, target) {
-  return element('button', { type: 'button', 'aria-label': label, disabled: !target, onclick: () => go({ open: target }) }, sign);
-}
-
-function showCell(row, column) {
-  const cell = cellAt(row, column);
-  const kernel = kernels[column];
-  const here = { row, column };
-  const to = (down, right) => { const found = step(here, down, right); return (found.row === row && found.column === column) || found.column < 0 ? null : found; };
-  const parts = [
-    head(row.title, `${kernel.name} · ${kernel.version}`,
-      mover('‹', 'Older kernel', to(0, -1)), mover('›', 'Newer kernel', to(0, 1)), mover('↑', 'Row above', to(-1, 0)), mover('↓', 'Row below', to(1, 0))),
-    element('p', {}, row.experiment.question),
-  ];
-  if (!cell) parts.push(element('p', {}, 'This cell was not run.'));
-  else {
-    parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${cell.attempts > 1 ? `, after ${cell.attempts} attempts` : ''}`));
-    if (cell.reason) parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
-    parts.push(...changeParts(row, column), ...wayParts(cell), ...factParts(row, column), ...replayParts(row, kernel), ...evidenceParts(row, column, cell));
+  function hide() {
+    holder.hidden = true;
+    holder.replaceChildren();
   }
-  if (row.experiment.doc) parts.push(element('details', {}, element('summary', {}, 'About this experiment'), element('pre', { tabindex: '0' }, row.experiment.doc)));
-  return parts;
-}
 
-function changeParts(row, column) {
-  const found = changesInto(row, column, inSight);
-  return found.length ? [element('h3', {}, 'What changed'), found.map(changePart)] : [];
-}
+  const focus = () => holder.focus({ preventScroll: true });
+  const hasFocus = () => holder.contains(document.activeElement);
 
-const VERDICTS = { explained: 'Explained change', unexplained: 'Unexplained change', contradicted: 'Not the change that the ledger expects' };
+  // Parts that a cell and a row share
 
-function changePart(change) {
-  return element('div', { class: `change ${change.verdict}` },
-    element('p', {}, element('b', {}, VERDICTS[change.verdict]), ` between ${kernels[change.from].name} and ${kernels[change.at].name}`),
-    element('ul', {}, change.facts.map((one) => element('li', {}, one.fact ? element('code', {}, one.fact) : 'the cell',
-      ` ${moved(one.before, one.after)}`, verdictNote(change, one)))),
-    [...new Set(change.facts.flatMap((one) => one.commits || []))].map((place) => {
-      const lost = (change.lost || []).includes(place);
-      const [has, lacks] = [kernels[lost ? change.from : change.at].name, kernels[lost ? change.at : change.from].name];
-      return commit(data.ledger[place], `${has} has this commit, ${lacks} does not:`);
-    }));
-}
+  function badge(cell) {
+    const letter = cell.letter ? `${cell.letter} ` : '';
+    return element(
+      'span',
+      { class: `badge ${cell.colour} ${cell.status}` },
+      letter,
+      data.statuses[cell.status],
+      ' ',
+      cell.status,
+    );
+  }
 
-// Said of one fact where it is not what is said of all.
-function verdictNote(change, one) {
-  if (one.missing) return `; nothing explains ${one.missing.join(', ')}`;
-  return one.verdict === change.verdict ? '' : ` (${one.verdict})`;
-}
+  function head(title, under, ...movers) {
+    const heading = element('h2', { id: 'panel-title' }, title, element('small', {}, under));
+    const attributes = { type: 'button', 'aria-label': 'Close', onclick: () => open(null) };
+    return element('div', { class: 'head' }, heading, movers, element('button', attributes, '✕'));
+  }
 
-function commit(entry, held) {
-  const title = entry.link ? element('a', { href: entry.link, rel: 'noreferrer' }, entry.title) : entry.title;
-  return element('p', { class: 'commit' }, held, element('br'), entry.sentence, element('cite', {}, title), element('small', {}, [entry.hash, entry.where].filter(Boolean).join(', ')));
-}
+  const ABOUT = 'About this experiment';
+  const CHANGED = 'What changed';
+  const aboutPart = ({ doc }) => element('pre', { tabindex: '0' }, doc);
 
-function factParts(row, column) {
-  const facts = factsAt(row, column);
-  const sides = [neighbour(row, column, -1, inSight), neighbour(row, column, 1, inSight)];
-  const names = new Set([...Object.keys(row.experiment.facts), ...Object.keys(facts)]);
-  sides.filter((side) => side >= 0).forEach((side) => Object.keys(factsAt(row, side)).forEach((name) => names.add(name)));
-  if (!Object.keys(facts).length && sides.every((side) => side < 0)) return [];
-  const heading = (side) => (side < 0 ? null : element('th', { scope: 'col' }, kernels[side].name));
-  const value = (side, name) => {
-    if (side < 0) return null;
-    const found = valueIn(factsAt(row, side), name);
-    return element('td', { class: tint(side, differing(name)) }, inWords(found));
-  };
-  const tint = (at, colour) => { const cell = cellAt(row, at); return colour && cell && cell.behaviour >= 0 ? `k${cell.behaviour % 8}` : null; };
-  const differing = (name) => sides.some((side) => side >= 0 && !same(valueIn(factsAt(row, side), name), valueIn(facts, name)));
-  const [left, right] = sides;
-  return [
-    element('h3', {}, 'Facts'),
-    element('table', { class: 'facts' },
-      element('thead', {}, element('tr', {}, element('th', { scope: 'col' }, 'fact'), heading(left), element('th', { scope: 'col' }, element('b', {}, kernels[column].name)), heading(right))),
-      element('tbody', {}, [...names].map((name) => {
-        return element('tr', { class: differing(name) ? 'differs' : null },
-          element('th', { scope: 'row' }, element('code', {}, name), element('small', {}, valueIn(row.experiment.facts, name) || '')),
-          value(left, name), value(column, name), value(right, name));
-      }))),
-  ];
-}
+  function changePart(change) {
+    const [before, after] = [kernels[change.from].name, kernels[change.at].name];
+    const commits = new Set(change.facts.flatMap((told) => told.commits || []));
+    return element(
+      'div',
+      { class: `change ${change.verdict}` },
+      element('p', {}, element('b', {}, data.verdicts[change.verdict]), ` between ${before} and ${after}`),
+      element(
+        'ul',
+        {},
+        change.facts.map((told) =>
+          element(
+            'li',
+            {},
+            told.fact ? element('code', {}, told.fact) : 'the cell',
+            ` ${told.moved}`,
+            verdictNote(change, told),
+          ),
+        ),
+      ),
+      [...commits].map((place) => {
+        const lost = (change.lost || []).includes(place);
+        const [has, lacks] = lost ? [before, after] : [after, before];
+        return commit(data.ledger[place], `${has} has this commit, ${lacks} does not:`);
+      }),
+    );
+  }
 
-function replayParts(row, kernel) {
-  // Debian's packages are named to the last digit, so that the same build is asked and not a newer one of its series.
-  const spec = kernel.id.startsWith('debian:') ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
-  const command = `./invoke matrix -k ${quoted(spec)} ${replaySpecs(row).map((spec) => `-e ${quoted(spec)}`).join(' ')}`;
-  const button = element('button', { type: 'button', onclick: async () => {
+  // The verdict on one fact of a change, unless it is the whole change's.
+  function verdictNote(change, told) {
+    if (told.missing) return `; nothing explains ${told.missing.join(', ')}`;
+    return told.verdict === change.verdict ? '' : ` (${told.verdict})`;
+  }
+
+  function commit(entry, held) {
+    const { link, title, sentence } = entry;
+    return element(
+      'p',
+      { class: 'commit' },
+      held,
+      element('br', {}),
+      sentence,
+      element('cite', {}, link ? element('a', { href: link, rel: 'noreferrer' }, title) : title),
+      element('small', {}, [entry.hash, entry.where].filter(Boolean).join(', ')),
+    );
+  }
+
+  // A cell
+
+  function cellParts(row, column, columns) {
+    const cell = cellAt(row, column);
+    const kernel = kernels[column];
+    const parts = [
+      head(row.title, `${kernel.name} · ${kernel.version}`, moversFrom(row, column)),
+      element('p', {}, row.experiment.question),
+    ];
+    if (!cell) parts.push(element('p', {}, 'This cell was not run.'));
+    else {
+      const attempts = cell.attempts > 1 ? `, after ${cell.attempts} attempts` : '';
+      parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${attempts}`));
+      if (cell.reason) {
+        parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
+      }
+      parts.push(
+        ...changeParts(row, column, columns),
+        ...way.parts(cell),
+        ...factParts(row, column, columns),
+        ...replayParts(row, kernel),
+        ...evidenceParts(row, column, cell),
+      );
+    }
+    if (row.experiment.doc) {
+      parts.push(element('details', {}, element('summary', {}, ABOUT), aboutPart(row.experiment)));
+    }
+    return parts;
+  }
+
+  function moversFrom(row, column) {
+    const mover = (sign, label, down, right) => {
+      const to = step({ row, column }, down, right);
+      const disabled = (to.row === row && to.column === column) || to.column < 0;
+      const attributes = { type: 'button', 'aria-label': label, disabled, onclick: () => open(to) };
+      return element('button', attributes, sign);
+    };
+    return [
+      mover('‹', 'Older kernel', 0, -1),
+      mover('›', 'Newer kernel', 0, 1),
+      mover('↑', 'Row above', -1, 0),
+      mover('↓', 'Row below', 1, 0),
+    ];
+  }
+
+  function changeParts(row, column, columns) {
+    const found = changesInto(row, column, columns);
+    return found.length ? [element('h3', {}, CHANGED), found.map(changePart)] : [];
+  }
+
+  // A table of the cell's facts, between those of its left and its right neighbour.
+  function factParts(row, column, columns) {
+    const facts = factsAt(row, column);
+    const [left, right] = [neighbour(row, column, -1, columns), neighbour(row, column, 1, columns)];
+    const sides = [left, right].filter((side) => side >= 0);
+    if (!Object.keys(facts).length && !sides.length) return [];
+    const names = new Set([...Object.keys(row.experiment.facts), ...Object.keys(facts)]);
+    for (const side of sides) for (const name of Object.keys(factsAt(row, side))) names.add(name);
+    const valueAt = (at, name) => valueIn(factsAt(row, at), name);
+    const differing = (name) => sides.some((side) => !same(valueAt(side, name), valueIn(facts, name)));
+    const heading = (at, ...content) => (at < 0 ? null : element('th', { scope: 'col' }, content));
+    const value = (at, name) => {
+      if (at < 0) return null;
+      const colour = differing(name) ? cellAt(row, at)?.colour : '';
+      return element('td', { class: colour || null }, inWords(valueAt(at, name)));
+    };
+    const factRow = (name) =>
+      element(
+        'tr',
+        { class: differing(name) ? 'differs' : null },
+        element(
+          'th',
+          { scope: 'row' },
+          element('code', {}, name),
+          element('small', {}, valueIn(row.experiment.facts, name) || ''),
+        ),
+        value(left, name),
+        value(column, name),
+        value(right, name),
+      );
+    const heads = element(
+      'tr',
+      {},
+      element('th', { scope: 'col' }, 'fact'),
+      heading(left, kernels[left]?.name),
+      heading(column, element('b', {}, kernels[column].name)),
+      heading(right, kernels[right]?.name),
+    );
+    return [
+      element('h3', {}, 'Facts'),
+      element(
+        'table',
+        { class: 'facts' },
+        element('thead', {}, heads),
+        element('tbody', {}, [...names].map(factRow)),
+      ),
+    ];
+  }
+
+  // The command that asks this very build again. Debian's packages are named with their full
+  // version: a shorter name would ask the newest build of the series.
+  function replayParts(row, kernel) {
+    const ofDebian = kernel.id.startsWith('debian:');
+    const build = ofDebian ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
+    const questions = replaySpecs(row).map((spec) => `-e ${quoted(spec)}`);
+    const command = `./invoke matrix -k ${quoted(build)} ${questions.join(' ')}`;
+    const words = command.split(/(?<= )/).map((word) => element('span', {}, word));
+    const shown = element('pre', { tabindex: '0' }, words);
+    const copy = element('button', { type: 'button', onclick: () => copyText(command, copy, shown) }, 'copy');
+    return [element('h3', {}, 'Run it again'), element('div', { class: 'replay' }, shown, copy)];
+  }
+
+  // Copies the text, and says so on the button. Where the browser forbids that, the element that
+  // shows the text is selected, so that the reader can copy it.
+  async function copyText(text, button, shown) {
     try {
-      await navigator.clipboard.writeText(command);
+      await navigator.clipboard.writeText(text);
       button.textContent = 'copied';
     } catch {
-      getSelection().selectAllChildren(button.previousElementSibling);
+      getSelection().selectAllChildren(shown);
     }
-  } }, 'copy');
-  return [element('h3', {}, 'Run it again'), element('div', { class: 'replay' }, element('pre', { tabindex: '0' }, command.split(/(?<= )/).map((word) => element('span', {}, word))), button)];
-}
+  }
 
-// The row's variants and no others; without a label it stands for all of them.
-function replaySpecs(row) {
-  const { name } = row.experiment;
-  return row.label ? row.label.split('; ').map((label) => `${name}[${label}]`) : [name];
-}
+  // The experiment with the row's variants and no others. A row without a label stands for all
+  // variants.
+  function replaySpecs(row) {
+    const { name } = row.experiment;
+    return row.label ? row.label.split('; ').map((label) => `${name}[${label}]`) : [name];
+  }
 
-const quoted = (text) => (/^[\w.,:=+@%/~-]+$/.test(text) && !text.startsWith('~') ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  // The text as one word of a shell.
+  function quoted(text) {
+    const plain = /^[\w.,:=+@%/~-]+$/.test(text) && !text.startsWith('~');
+    return plain ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  }
 
-function evidenceParts(row, column, cell) {
-  if (!cell.evidence.length) return [];
-  const base = directory(row, column, row.variants[0]);
-  const list = element('div', {}, cell.evidence.map((name) => element('p', {}, element('a', { href: `${base}/${encodeURIComponent(name)}` }, name))));
-  evidenceOf(row).then((all) => {
-    const own = all[column] || {};
-    list.replaceChildren(...cell.evidence.map((name) => evidenceFile(name, `${base}/${encodeURIComponent(name)}`, own[name])));
-  }, (error) => list.prepend(element('p', {}, `The evidence in this page cannot be read (${error.message}); the files have it.`)));
-  return [element('h3', {}, 'Evidence'), list, alsoParts(row, column)];
-}
+  // A cell's evidence
 
-const directory = (row, column, variant) =>
-  ['..', 'cells', kernels[column].name, row.experiment.name, ...(variant ? [variant] : [])].map((part) => encodeURIComponent(part)).join('/');
+  // A link for each file of evidence. Those files that the page carries are shown once they are
+  // unpacked.
+  function evidenceParts(row, column, cell) {
+    if (!cell.evidence.length) return [];
+    const base = directory(row, column, row.variants[0]);
+    const link = (name, text) => element('a', { href: `${base}/${encodeURIComponent(name)}` }, text);
+    const files = cell.evidence.map((name) => element('p', {}, link(name, name)));
+    const list = element('div', {}, files);
+    evidenceOf(row).then(
+      (all) => {
+        const own = all[column] || {};
+        list.replaceChildren(
+          ...cell.evidence.map((name) => evidenceFile(name, link(name, 'file'), own[name])),
+        );
+      },
+      (error) => {
+        const why = `The evidence in this page cannot be read (${error.message}); the files have it.`;
+        list.prepend(element('p', {}, why));
+      },
+    );
+    return [element('h3', {}, 'Evidence'), list, alsoParts(row, column)];
+  }
 
-// A row stands for every variant that gave the same on every kernel; the page carries the first one's evidence.
-function alsoParts(row, column) {
-  if (row.variants.length < 2) return null;
-  return element('p', {}, `This is ${row.variants[0]}. The same was found with `,
-    row.variants.slice(1).flatMap((variant, place) => [place ? ', ' : '', element('a', { href: `${directory(row, column, variant)}/` }, variant)]), '.');
-}
+  // The evidence that the page carries for a row, as matrix/report/page/evidence.py packs it.
+  async function evidenceOf(row) {
+    const packed = document.getElementById(`evidence-${row.index}`);
+    if (!packed) return {};
+    if (!row.evidence) {
+      const bytes = Uint8Array.from(atob(packed.textContent), (character) => character.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+      row.evidence = await new Response(stream).json();
+    }
+    return row.evidence;
+  }
 
-function evidenceFile(name, href, found) {
-  const link = element('a', { href }, 'file');
-  if (!found) return element('details', {}, element('summary', {}, name, ' ', element('small', {}, INLINE_NOTE)), element('p', {}, link));
-  const body = found.packets ? packetTable(found) : element('pre', { tabindex: '0', 'aria-label': name }, found.text);
-  return element('details', { open: name === 'conntrack.txt' },
-    element('summary', {}, name, ' ', element('small', {}, found.note)), body, element('p', {}, link));
-}
+  // A cell's directory, seen from the page.
+  function directory(row, column, variant) {
+    const parts = ['..', 'cells', kernels[column].name, row.experiment.name];
+    if (variant) parts.push(variant);
+    return parts.map((part) => encodeURIComponent(part)).join('/');
+  }
 
-function packetTable({ packets }) {
-  const placed = packets.some(([, place]) => place); // a cooked capture says through which interface
-  const heads = ['s', ...(placed ? ['interface'] : []), 'from', 'to', 'packet', 'bytes'];
-  return element('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Packets' }, element('table', { class: 'packets' },
-    element('thead', {}, element('tr', {}, heads.map((name) => element('th', { scope: 'col' }, name)))),
-    element('tbody', {}, packets.map(([seconds, place, source, destination, protocol, what, length]) =>
-      element('tr', {}, [seconds.toFixed(4), ...(placed ? [place] : []), source, destination, `${protocol} ${what}`, length].map((text) => element('td', {}, String(text))))))));
-}
+  // A row stands for every variant that gave the same on every kernel. The page carries the first
+  // one's evidence and links to the others'.
+  function alsoParts(row, column) {
+    const [first, ...others] = row.variants;
+    if (!others.length) return null;
+    const links = others.flatMap((variant, place) => [
+      place ? ', ' : '',
+      element('a', { href: `${directory(row, column, variant)}/` }, variant),
+    ]);
+    return element('p', {}, `This is ${first}. The same was found with `, links, '.');
+  }
 
-function showRow(row) {
-  const byClass = new Map();
-  const others = [];
-  kernels.forEach((kernel, column) => {
-    const cell = cellAt(row, column);
-    if (!cell) return;
-    if (!comparable(cell)) others.push([kernel, cell]);
-    else if (byClass.has(cell.behaviour)) byClass.get(cell.behaviour).columns.push(column);
-    else byClass.set(cell.behaviour, { cell, columns: [column] });
-  });
-  const first = byClass.size ? factsAt(row, byClass.values().next().value.columns[0]) : {};
-  return [
-    head(row.title, row.experiment.topic),
-    element('p', {}, row.experiment.question),
-    element('h3', {}, byClass.size > 1 ? `${byClass.size} behaviours` : 'One behaviour'),
-    [...byClass.values()].map(({ cell, columns }, place) => {
-      const facts = data.facts[cell.facts];
-      const shown = Object.entries(facts).filter(([name, value]) => place === 0 || !same(value, valueIn(first, name)));
-      return [
-        element('p', {}, badge(cell), ' ', ranges(columns)),
-        element('dl', {}, shown.map(([name, value]) => [element('dt', {}, element('code', {}, name)), element('dd', {}, inWords(value))])),
-      ];
-    }),
-    row.changes.size ? element('h3', {}, 'What changed') : null,
-    [...row.changes.values()].map(changePart),
-    others.length ? element('h3', {}, 'Not compared') : null,
-    others.map(([kernel, cell]) => element('p', {}, badge(cell), ` ${kernel.name} `, cell.reason.split('\n')[0])),
-    row.experiment.invariants.length ? element('h3', {}, 'Must hold on every kernel') : null,
-    element('ul', {}, row.experiment.invariants.map((text) => element('li', {}, text))),
-    row.experiment.doc ? [element('h3', {}, 'About this experiment'), element('pre', { tabindex: '0' }, row.experiment.doc)] : null,
-  ];
-}
+  function evidenceFile(name, link, found) {
+    const summary = (note) => element('summary', {}, name, ' ', element('small', {}, note));
+    if (!found) {
+      return element('details', {}, summary('not in this page; the file has it'), element('p', {}, link));
+    }
+    const body = found.packets
+      ? packetTable(found.packets)
+      : element('pre', { tabindex: '0', 'aria-label': name }, found.text);
+    const isOpen = name === 'conntrack.txt';
+    return element('details', { open: isOpen }, summary(found.note), body, element('p', {}, link));
+  }
 
-// 5.10.1 to 6.1.90, 6.12.3: columns that follow each other are one range.
-function ranges(columns) {
-  const found = [];
-  columns.forEach((column) => {
-    if (found.length && found.at(-1)[1] === column - 1) found.at(-1)[1] = column;
-    else found.push([column, column]);
-  });
-  return found.map(([from, to]) => (from === to ? kernels[from].name : `${kernels[from].name} to ${kernels[to].name}`)).join(', ');
-}
+  function packetTable(packets) {
+    const withInterfaces = packets.some(([, place]) => place); // a cooked capture names them
+    const heads = ['s', ...(withInterfaces ? ['interface'] : []), 'from', 'to', 'packet', 'bytes'];
+    const texts = ([seconds, place, source, destination, protocol, what, length]) => [
+      seconds.toFixed(4),
+      ...(withInterfaces ? [place] : []),
+      source,
+      destination,
+      `${protocol} ${what}`,
+      String(length),
+    ];
+    const line = (packet) =>
+      element(
+        'tr',
+        {},
+        texts(packet).map((text) => element('td', {}, text)),
+      );
+    const headRow = element(
+      'tr',
+      {},
+      heads.map((name) => element('th', { scope: 'col' }, name)),
+    );
+    return element(
+      'div',
+      { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Packets' },
+      element(
+        'table',
+        { class: 'packets' },
+        element('thead', {}, headRow),
+        element('tbody', {}, packets.map(line)),
+      ),
+    );
+  }
+
+  // A row
+
+  function rowParts(row) {
+    const { topic, question, invariants, doc } = row.experiment;
+    const behaviours = new Map(); // the behaviour's number -> {cell, columns}, the cell an example of it
+    const others = [];
+    kernels.forEach((kernel, column) => {
+      const cell = cellAt(row, column);
+      if (!cell) return;
+      if (!comparable(cell)) others.push([kernel, cell]);
+      else if (behaviours.has(cell.behaviour)) behaviours.get(cell.behaviour).columns.push(column);
+      else behaviours.set(cell.behaviour, { cell, columns: [column] });
+    });
+    const count = behaviours.size > 1 ? `${behaviours.size} behaviours` : 'One behaviour';
+    return [
+      head(row.title, topic),
+      element('p', {}, question),
+      element('h3', {}, count),
+      behaviourParts([...behaviours.values()]),
+      row.changes.size ? element('h3', {}, CHANGED) : null,
+      [...row.changes.values()].map(changePart),
+      others.length ? element('h3', {}, 'Not compared') : null,
+      others.map(([kernel, cell]) =>
+        element('p', {}, badge(cell), ` ${kernel.name} `, cell.reason.split('\n')[0]),
+      ),
+      invariants.length ? element('h3', {}, 'Must hold on every kernel') : null,
+      element(
+        'ul',
+        {},
+        invariants.map((text) => element('li', {}, text)),
+      ),
+      doc ? [element('h3', {}, ABOUT), aboutPart(row.experiment)] : null,
+    ];
+  }
+
+  // The first behaviour with all its facts, each other one with those that differ from the first's.
+  function behaviourParts(behaviours) {
+    return behaviours.map(({ cell, columns }, place) => {
+      const first = data.facts[behaviours[0].cell.facts];
+      const facts = Object.entries(data.facts[cell.facts]);
+      const told = facts.filter(([name, value]) => place === 0 || !same(value, valueIn(first, name)));
+      const list = told.map(([name, value]) => [
+        element('dt', {}, element('code', {}, name)),
+        element('dd', {}, inWords(value)),
+      ]);
+      return [element('p', {}, badge(cell), ' ', ranges(columns)), element('dl', {}, list)];
+    });
+  }
+
+  // Columns as text; those that follow each other are one range: "5.10.1 to 6.1.90, 6.12.3".
+  function ranges(columns) {
+    const found = [];
+    for (const column of columns) {
+      if (found.length && found.at(-1)[1] === column - 1) found.at(-1)[1] = column;
+      else found.push([column, column]);
+    }
+    const text = ([first, last]) =>
+      first === last ? kernels[first].name : `${kernels[first].name} to ${kernels[last].name}`;
+    return found.map(text).join(', ');
+  }
+
+  return { show, hide, focus, hasFocus };
+};

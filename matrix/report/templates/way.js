@@ -1,44 +1,74 @@
-// The packets' way as a drawing: a stream from hook to hook, as wide as there are packets, and what left it on the way.
+// The drawing of the packets' way: a stream from hook to hook, as wide as the packets are many, and
+// beside it the packets that were lost between two hooks.
 
-const [LABELS, STREAM, STEP, NODE] = [172, 84, 46, 22]; // widths of labels and of the whole stream; heights of a step and of a hook
+const way = (() => {
+  const { element, svg } = dom;
+  const { data } = model;
 
-function svg(name, attributes, ...children) {
-  const made = document.createElementNS('http://www.w3.org/2000/svg', name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children.flat(Infinity));
-  return made;
-}
+  // In the drawing's units: the width of the column of labels and of the whole stream, the height
+  // of a step from hook to hook and of a hook.
+  const [LABELS, STREAM, STEP, HOOK] = [172, 84, 46, 22];
+  const LEFT = LABELS + 8; // where the stream begins
 
-function wayParts(cell) {
-  const found = data.ways[cell.facts];
-  if (!found) return [];
-  return [element('h3', {}, 'The way of the packets'), element('div', { class: 'ways' }, found.map(([name, stages]) => drawing(name, stages)))];
-}
+  // The part of the panel that shows the ways of a cell's packets, if its facts tell them.
+  function parts(cell) {
+    const found = data.ways[cell.facts];
+    if (!found) return [];
+    const drawings = found.map(([name, stages]) => drawing(name, stages));
+    return [element('h3', {}, 'The way of the packets'), element('div', { class: 'ways' }, drawings)];
+  }
 
-function drawing(name, stages) {
-  const most = Math.max(1, ...stages.map(([, packets]) => packets));
-  const width = (packets) => (STREAM * packets) / most;
-  const said = [];
-  const marks = stages.map(([hook, packets, note], place) => {
-    const y = place * STEP + 4;
-    const [before, left] = [place ? stages[place - 1][1] : packets, LABELS + 8];
-    const lost = Math.max(0, before - packets);
-    said.push(`${hook}: ${packets}${note ? `, ${note}` : ''}${lost ? `, ${lost} lost before` : ''}`);
-    const kept = Math.min(before, packets);
+  function drawing(name, stages) {
+    const most = Math.max(1, ...stages.map(([, packets]) => packets));
+    const width = (packets) => (STREAM * packets) / most;
+    const said = [];
+    const marks = stages.map(([hook, packets, note], place) => {
+      const before = place ? stages[place - 1][1] : packets;
+      const lost = Math.max(0, before - packets);
+      const notes = [note, lost ? `${lost} lost before` : ''].filter(Boolean);
+      said.push(`${hook}: ${[packets, ...notes].join(', ')}`);
+      const y = place * STEP + 4;
+      const kept = Math.min(before, packets);
+      return [
+        place && kept ? stream(y, width(kept)) : [],
+        lost ? loss(y, width(kept), width(before), lost) : [],
+        packets
+          ? svg('rect', { class: 'node', x: LEFT, y, width: width(packets), height: HOOK })
+          : svg('path', { class: 'none', d: `M${LEFT} ${y + HOOK / 2}h${STREAM}` }),
+        svg('text', { x: LABELS, y: y + 16, 'text-anchor': 'end' }, hook),
+        svg(
+          'text',
+          { class: 'number', x: LEFT + STREAM + 8, y: y + 16 },
+          note ? `${packets}  ${note}` : `${packets}`,
+        ),
+      ];
+    });
+    const height = (stages.length - 1) * STEP + HOOK + 8;
+    const label = `${name ? `${name}: ` : ''}${said.join('; ')}`;
+    return element(
+      'figure',
+      {},
+      name ? element('figcaption', {}, element('code', {}, name)) : null,
+      svg('svg', { viewBox: `0 0 400 ${height}`, role: 'img', 'aria-label': label }, marks),
+    );
+  }
+
+  // What flows into the hook at `y` from the one above it.
+  function stream(y, width) {
+    return svg('rect', { class: 'stream', x: LEFT, y: y - STEP + HOOK, width, height: STEP - HOOK });
+  }
+
+  // An arrow to the right, away from the stream, for the packets that do not reach the hook at `y`.
+  // It leaves the hook above between the widths of the stream after and before the loss.
+  function loss(y, after, before, lost) {
+    const top = y - STEP + HOOK;
+    const tip = `H${LEFT + STREAM + 26}v-5l9 8.5l-9 8.5v-5`;
+    const arrow = `M${LEFT + after} ${top}v6q0 9 9 9${tip}H${LEFT + before}V${top}z`;
     return [
-      place && kept ? svg('rect', { class: 'stream', x: left, y: y - STEP + NODE, width: width(kept), height: STEP - NODE }) : [],
-      lost ? [
-        svg('path', { class: 'lost', d: `M${left + width(kept)} ${y - STEP + NODE}v6q0 9 9 9H${left + STREAM + 26}v-5l9 8.5l-9 8.5v-5H${left + width(before)}` +
-          `q0 0 0 0V${y - STEP + NODE}z` }),
-        svg('text', { class: 'lost', x: left + STREAM + 42, y: y - STEP + NODE + 18 }, `${lost} lost`),
-      ] : [],
-      packets ? svg('rect', { class: 'node', x: left, y, width: width(packets), height: NODE }) :
-        svg('path', { class: 'none', d: `M${left} ${y + NODE / 2}h${STREAM}` }),
-      svg('text', { x: LABELS, y: y + 16, 'text-anchor': 'end' }, hook),
-      svg('text', { class: 'number', x: left + STREAM + 8, y: y + 16 }, `${packets}${note ? `  ${note}` : ''}`),
+      svg('path', { class: 'lost', d: arrow }),
+      svg('text', { class: 'lost', x: LEFT + STREAM + 42, y: top + 18 }, `${lost} lost`),
     ];
-  });
-  const label = `${name ? `${name}: ` : ''}${said.join('; ')}`;
-  return element('figure', {}, name ? element('figcaption', {}, element('code', {}, name)) : null,
-    svg('svg', { viewBox: `0 0 400 ${(stages.length - 1) * STEP + NODE + 8}`, role: 'img', 'aria-label': label }, marks));
-}
+  }
+
+  return { parts };
+})();

@@ -193,13 +193,12 @@ def test_a_change_carries_its_verdict_fact_by_fact(data: dict[str, Any]) -> None
     ]
     state, invalid = changes[1]["facts"]
     assert "lost" not in changes[1]
-    assert (state["fact"], state["before"], state["after"], state["verdict"]) == (
+    assert (state["fact"], state["moved"], state["verdict"]) == (
         "state",
-        "ESTABLISHED",
-        "CLOSE",
+        "ESTABLISHED → CLOSE",
         "explained",
     )
-    assert (invalid["before"], invalid["after"]) == (True, False)
+    assert invalid["moved"] == "yes → no"
     assert data["ledger"][state["commits"][0]] == {
         "title": "netfilter: fix it",
         "hash": "0123456789ab",
@@ -223,8 +222,7 @@ def test_a_change_back_says_that_the_commit_is_not_there(tmp_path: Path) -> None
 
 def test_a_kernel_that_cannot_any_more_is_one_change_not_one_per_fact(data: dict[str, Any]) -> None:
     (change,) = row_of(data, "iptables-legacy")["changes"]
-    (fact,) = change["facts"]
-    assert (fact["fact"], fact["verdict"], fact["moved"]) == ("", "unexplained", "answered → unsupported")
+    assert change["facts"] == [{"fact": "", "verdict": "unexplained", "moved": "answered → unsupported"}]
 
 
 def test_what_many_cells_share_is_embedded_once(data: dict[str, Any]) -> None:
