@@ -23,11 +23,14 @@ TESTS = {
 }
 """Kinds of tests: the directory they are in, and the marks that choose them there."""
 
+_SCRIPTS = ("matrix/report/templates/*.js", "eslint.config.mjs")
 CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
     ("mypy",),
     ("lint-imports",),
+    ("eslint", "--max-warnings=0", *_SCRIPTS),
+    ("prettier", "--check", *_SCRIPTS),
     ("pytest",),
 )
 
@@ -143,12 +146,16 @@ def test(_context: Context, only: list[str], k: str | None = None) -> int:  # no
 
     for check in chosen_checks(only, k):
         print(f"$ {' '.join(check)}", flush=True)
-        code = subprocess.run(
-            [Path(sys.executable).parent / check[0], *check[1:]], cwd=ROOT, check=False
-        ).returncode
+        code = subprocess.run([_program(check[0]), *check[1:]], cwd=ROOT, check=False).returncode
         if code:
             return code
     return 0
+
+
+def _program(name: str) -> Path:
+    """Where a check's program is installed: by npm in this checkout, else beside Python."""
+    by_npm = ROOT / "node_modules" / ".bin" / name
+    return by_npm if name in ("eslint", "prettier") else Path(sys.executable).parent / name
 
 
 def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...], ...]:
