@@ -113,6 +113,10 @@ def test_its_rows_can_still_be_found_and_linked_to(page: Page, hostile_run: Path
     for query in ("fact:__proto__=1", "fact:constructor", "fact:states.__proto__=1", "__proto__"):
         page.get_by_role("searchbox").fill(query)
         assert page.locator("tr.r:visible").count() == (0 if query == "fact:constructor" else 1), query
+    page.get_by_role("searchbox").fill("fact:states=1")
+    expect(page.locator("#query-answer")).to_have_text("0 of 2 rows")
+    page.get_by_role("searchbox").fill("status:constructor")
+    expect(page.locator("#query-answer")).to_contain_text("No status is called “constructor”")
     page.get_by_role("searchbox").fill(MARKUP)
     assert page.evaluate("window.owned") is None
 

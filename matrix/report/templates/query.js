@@ -200,7 +200,7 @@ const query = (() => {
 
   function status(value) {
     const wanted = value.toLowerCase();
-    if (!(wanted in data.statuses)) {
+    if (!Object.hasOwn(data.statuses, wanted)) {
       const known = Object.keys(data.statuses).join(', ');
       throw new QueryError(`no status is called “${value}”; there are ${known}`);
     }
@@ -283,7 +283,10 @@ const query = (() => {
     const equal = (found) => {
       if (Array.isArray(found) && found.some(equal)) return true;
       if (pattern) return pattern.test(inWords(found));
-      return [inWords(found), String(found)].some((each) => each.toLowerCase() === text);
+      const isMap = typeof found === 'object' && !Array.isArray(found);
+      // String() fails for a map that a guest gave a key named `toString`.
+      const texts = isMap ? [inWords(found)] : [inWords(found), String(found)];
+      return texts.some((each) => each.toLowerCase() === text);
     };
     const holds = (found) => {
       if (found === undefined) return false;
