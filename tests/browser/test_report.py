@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench import generate
-from matrix.results.record import Record, Status
+from matrix.report.sanitize import in_words
+from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import make_experiment
 from tests.support.pages import OpenPage, no_violations, until, write_page
 
@@ -318,6 +319,26 @@ def test_without_scripts_the_table_is_complete(browser: Browser, small_run: Path
     assert page.locator("#toolbar").is_hidden()
     assert "Scripts are off" in page.locator("noscript").inner_text()
     context.close()
+
+
+def test_the_page_writes_values_of_facts_as_the_other_reports_do(page: Page, tmp_path: Path) -> None:
+    (entry,) = generate.kernels(1)
+    facts: dict[str, FactValue] = {
+        "yes": True,
+        "no": False,
+        "count": 7,
+        "text": "dropped",
+        "no_text": "",
+        "list": ["a", "b"],
+        "no_items": [],
+        "map": {"SYN_SENT": 7, "UNREPLIED": 3},
+        "empty_map": {},
+    }
+    records = [Record(entry.name, "e", {}, Status.PASS, facts)]
+    target = write_page(tmp_path, records, {"e": make_experiment("e", {})}, (entry,))
+    page.goto(f"{target.as_uri()}#cell=e@{entry.name}")
+    panel = page.locator("#panel .facts tbody td")
+    expect(panel).to_have_text([in_words(value) for value in facts.values()])
 
 
 def test_of_a_long_list_what_differs_is_told(page: Page, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.analysis.behaviour import behaviours, letter
+from matrix.analysis.behaviour import COLOURS, behaviours, colour, letter
 from matrix.analysis.compare import comparable, compare_cells
 from matrix.results.record import FactValue, Record, Status
 
@@ -72,3 +72,8 @@ def test_two_cells_look_alike_exactly_if_the_comparison_finds_no_change(cells: l
             assert (number != second) == changed
         else:
             assert -1 in (number, second)
+
+
+def test_the_ninth_behaviour_has_the_first_colour_and_a_cell_without_facts_has_no_colour() -> None:
+    assert [colour(number) for number in range(len(COLOURS) + 1)] == [*COLOURS, COLOURS[0]]
+    assert [(letter(number), colour(number)) for number in (-1, -2, -7)] == [("", "")] * 3
