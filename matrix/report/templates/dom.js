@@ -1,9 +1,10 @@
-// Elements for the page. They are made of text alone: no string from a guest is ever read as
+// Makes elements for the page, from text alone: the browser never reads a string from a guest as
 // markup.
 
 const dom = (() => {
-  // Of the attributes, `onclick` and its like add a listener, true sets an empty attribute, false
-  // and null set none. The children may be nested in arrays; null and undefined stand for no child.
+  // Makes an HTML element. Attributes such as `onclick` add a listener, true sets an empty
+  // attribute, false and null set none. Children may be nested in arrays; null and undefined are
+  // left out.
   function element(name, attributes, ...children) {
     const made = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) {
@@ -15,6 +16,7 @@ const dom = (() => {
     return made;
   }
 
+  // Makes an SVG element.
   function svg(name, attributes, ...children) {
     const made = document.createElementNS('http://www.w3.org/2000/svg', name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);

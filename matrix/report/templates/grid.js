@@ -1,4 +1,4 @@
-// The matrix on the page: which rows and columns are in sight, the rows of facts under an
+// The matrix on the page: which rows and columns are visible, the rows of facts under an
 // experiment's row, and moving from cell to cell by keyboard.
 
 const grid = (() => {
@@ -20,8 +20,8 @@ const grid = (() => {
   let inSight = kernels.map((_, column) => column);
   const columnsInSight = () => inSight;
 
-  // Shows these columns and no others. `pair` says that they are two, and those between them are
-  // left out.
+  // Shows these columns and no others. `pair` is true if only two kernels are compared and the
+  // columns between them are hidden.
   function showColumns(columns, pair) {
     inSight = columns;
     hideOthers(columns, pair);
@@ -43,8 +43,8 @@ const grid = (() => {
     add(`:root { --columns: ${columns.length} !important; }`);
   }
 
-  // The head of a series spans its kernels in sight, and the first of these opens the series with a
-  // rule.
+  // Makes the head of each series span the visible kernels of that series, and draws a rule before
+  // the first of them.
   function fitHeads(columns) {
     const there = new Set(columns);
     let series = null;
@@ -62,8 +62,8 @@ const grid = (() => {
     }
   }
 
-  // Each kernel's head says in how many rows the kernel differs from its left neighbour in sight.
-  // The heads of a dense table have no room for that, and no such button.
+  // Writes into each kernel's head in how many rows the kernel differs from the visible kernel to
+  // its left. The heads of a dense table have no room for that, and no such button.
   function countChanges(columns) {
     columns.forEach((column, place) => {
       const button = kernelHeads[column].querySelector('.into');
@@ -74,11 +74,10 @@ const grid = (() => {
     });
   }
 
-  // The table as written marks each cell that differs from the kernel to its left. Where columns
-  // are out of sight, a cell's left neighbour in sight may be another kernel, and the mark another
-  // one.
-  const VERDICTS = Object.keys(data.verdicts); // each is a CSS class; the gravest is last
-  const remarked = new Map(); // cell element -> the mark as written, for each cell that has another one now
+  // In the table as written, a mark compares each cell with the kernel to its left. If that kernel
+  // is hidden, the mark must compare the cell with the visible kernel to its left.
+  const VERDICTS = Object.keys(data.verdicts); // each is a CSS class; the most serious is last
+  const remarked = new Map(); // cell element -> its mark as written, for each cell whose mark was changed
   function markChanges(columns) {
     for (const [target, written] of remarked) {
       target.classList.remove(...VERDICTS);
@@ -107,8 +106,8 @@ const grid = (() => {
   const hits = rows.map(() => new Uint8Array(kernels.length)); // 1 for each cell that is marked as a hit
   const factRows = new Map(); // row -> the elements of its rows of facts, once they are made
 
-  // Shows the rows that answer a query and returns their number. If the query tells the cells of a
-  // row apart, the cells that answer are marked as hits.
+  // Shows the rows that match a query and returns their number. If the cells of one row may match
+  // or not, the cells that match are marked as hits.
   function showRows({ test, cells }) {
     table.classList.toggle('asked', cells);
     const marks = new Uint8Array(kernels.length);
@@ -123,8 +122,8 @@ const grid = (() => {
     return count;
   }
 
-  // Whether a cell of the row answers; `marks` holds afterwards which, if the query tells cells
-  // apart.
+  // Whether a cell of the row matches. If the cells of one row may match or not, the function
+  // writes into `marks` which of them do.
   function answers(row, test, cells, marks) {
     let shows = false;
     marks.fill(0);
@@ -144,7 +143,7 @@ const grid = (() => {
     for (const tr of factRows.get(row) || []) tr.hidden = !shows || !isUnfolded(row);
   }
 
-  // A cell's class is changed only if the cell becomes a hit or ceases to be one: there may be
+  // Changes a cell's class only if the cell becomes a hit or ceases to be one: a page may have
   // 20,000 cells.
   function markHits(row, marks) {
     const marked = hits[row.index];
@@ -181,8 +180,8 @@ const grid = (() => {
   const foldButton = (row) => elementAt(row, -1).querySelector('.fold');
   const isUnfolded = (row) => foldButton(row).getAttribute('aria-expanded') === 'true';
 
-  // Shows or hides a row's rows of facts, one for each fact: of a cell with many facts they tell
-  // which one changed.
+  // Shows or hides one row per fact below an experiment's row. These rows show which of a cell's
+  // facts changed.
   function unfold(row, open) {
     foldButton(row).setAttribute('aria-expanded', String(open));
     if (open && !factRows.has(row)) factRows.set(row, makeFactRows(row));
@@ -194,8 +193,8 @@ const grid = (() => {
     }
   }
 
-  // The values of one fact are coloured as behaviours are: each value that is new in the row takes
-  // the next colour.
+  // Makes the rows of facts. Each value that is new in such a row has the next colour, as
+  // behaviours have in an experiment's row.
   function makeFactRows(row) {
     const names = new Set(Object.keys(row.experiment.facts));
     kernels.forEach((_, column) => Object.keys(factsAt(row, column)).forEach((name) => names.add(name)));
@@ -232,7 +231,7 @@ const grid = (() => {
     if (focus) tabStop.focus({ preventScroll: false });
   }
 
-  // Makes sure that the Tab key stops at a row in sight, if there is one.
+  // Makes sure that the Tab key stops at a visible row, if there is one.
   function keepTabStop() {
     if (tabStop && !tabStop.closest('tr').hidden) return;
     const tr = rowElements.find((each) => !each.hidden);
@@ -245,8 +244,8 @@ const grid = (() => {
     return tr ? { row: rowOf.get(tr), column: target.cellIndex - 1 } : null;
   }
 
-  // The place so many rows down and columns to the right of another, of those in sight. It stops at
-  // the edges.
+  // The place `down` visible rows below and `right` visible columns to the right of `place`. Steps
+  // beyond the edge of the table end at the edge.
   function step({ row, column }, down, right) {
     let index = row.index;
     for (let left = Math.abs(down); left > 0; left -= 1) {

@@ -1,4 +1,5 @@
-// The state of the page, which its address holds in full, and the events that change it.
+// The state of the page, which is held in full by the page's address, and the events that change
+// the state.
 //
 //   #q=differs&from=6.1.174&to=6.12.117&pair=1&cell=table-full/frontend=nft@6.12.117
 //
@@ -13,8 +14,8 @@
   const [fromList, toList, topicList, statusList] = ['from', 'to', 'topic', 'status'].map(byId);
   const pairBox = byId('pair');
 
-  // State: the query, the names of the first and last kernel in sight (empty: no bound), whether
-  // only these two are, and the place whose cell or row is open, null if none is.
+  // The state: the query, the names of the first and last visible kernel (empty: no bound), whether
+  // only these two are visible, and the place whose cell or row is open, null if none is.
   let state = { q: '', from: '', to: '', pair: false, open: null };
   let applied = { q: null, columns: null }; // what the matrix shows now
 
@@ -48,8 +49,8 @@
     return `#${parts.join('&')}`;
   }
 
-  // Every change of the state by a reader. It adds an entry to the history, or replaces the last
-  // one: typing a query would else add one for each letter.
+  // Applies a reader's change of the state. The change adds an entry to the browser's history or
+  // replaces the last entry: typing a query must not add one entry per letter.
   function go(change, { replace = false } = {}) {
     const next = { ...state, ...change };
     const hash = toHash(next);
@@ -108,8 +109,8 @@
     grid.keepTabStop();
   }
 
-  // Shows the cell or row that is open now. `before` is the place of the one that was, null if none
-  // was.
+  // Shows the open cell or row in the panel. `before` is the place that was open before, null if
+  // none was.
   function showOpen(before) {
     if (before && before.column >= 0) {
       grid.elementAt(before.row, before.column).removeAttribute('aria-selected');
@@ -132,8 +133,8 @@
 
   // The query
 
-  // Takes terms out of the query and adds one to it. A query that cannot be read is replaced by the
-  // new term.
+  // Removes terms from the query and adds one. If the query has a syntax error, the new term
+  // replaces the whole query.
   function setTerm(drop, add) {
     try {
       go({ q: rewritten(state.q, drop, add) });
@@ -222,7 +223,7 @@
     themeButton.textContent = sign;
     themeButton.setAttribute('aria-label', `Colours: ${words}`);
   }
-  // Private windows and some pages from disk have no storage: there a theme holds until the page is
+  // Private windows and some pages from disk have no storage: there a theme lasts until the page is
   // closed.
   function rememberedTheme() {
     try {
@@ -235,7 +236,7 @@
     try {
       localStorage.setItem('theme', name);
     } catch {
-      // see above
+      // without storage the theme is not remembered
     }
   }
   themeButton.addEventListener('click', () => {
@@ -247,11 +248,12 @@
   });
   setTheme(Object.hasOwn(THEMES, rememberedTheme()) ? rememberedTheme() : '');
 
-  // What works with the script only is off in the page as written.
+  // Buttons that need the script are disabled in the page as written, and the toolbar is hidden.
   for (const button of document.querySelectorAll('#counts button, .into')) button.disabled = false;
   toolbar.hidden = false;
 
-  // The style sheet places the heads of the columns below the toolbar, where that stays in sight.
+  // Gives the toolbar's height to the style sheet, which places the heads of the columns below a
+  // toolbar that stays visible while the reader scrolls.
   function tellHeight() {
     const sticky = getComputedStyle(toolbar).position === 'sticky';
     document.documentElement.style.setProperty('--bar', sticky ? `${toolbar.offsetHeight}px` : '0px');

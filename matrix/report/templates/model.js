@@ -1,5 +1,5 @@
-// The run that the page shows: the data that Python wrote into the element #data, and questions
-// about it.
+// The run that the page shows: the data that Python wrote into the element #data, and functions
+// that look something up in that data.
 
 const model = (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
@@ -30,12 +30,12 @@ const model = (() => {
   // a fact that is called `constructor`, since every object inherits a property of that name.
   const valueIn = (facts, name) => (Object.hasOwn(facts, name) ? facts[name] : undefined);
 
-  // Whether a cell may be compared with others. It may not if the experiment failed for a reason of
-  // ours (status error) or if its repeats disagreed (unstable): Python gives both the behaviour -1.
+  // Whether a cell may be compared with others. A cell may not if the tool failed (status error) or
+  // if the repeats of the experiment disagreed (unstable): Python gives both the behaviour -1.
   const comparable = (cell) => cell !== null && cell.behaviour !== -1;
 
-  // The column of the nearest comparable cell to the left (step -1) or right (step 1), among the
-  // columns in sight; -1 if there is none.
+  // The column of the nearest comparable cell to the left (step -1) or right (step 1) among the
+  // visible `columns`; -1 if there is none.
   function neighbour(row, column, step, columns) {
     for (let place = columns.indexOf(column) + step; place >= 0 && place < columns.length; place += step) {
       if (comparable(cellAt(row, columns[place]))) return columns[place];
@@ -55,8 +55,8 @@ const model = (() => {
     return false;
   }
 
-  // The changes between a cell and its left neighbour in sight. There may be several: a change is
-  // stored per kernel of the run, and kernels between the two may be out of sight.
+  // The changes between a cell and the visible comparable cell to its left. There may be several: a
+  // change is stored per kernel of the run, and kernels between the two may be hidden.
   function changesInto(row, column, columns) {
     const cell = cellAt(row, column);
     if (!comparable(cell)) return [];
@@ -67,7 +67,7 @@ const model = (() => {
     return found;
   }
 
-  // A fact's value on one line, as Python's `in_words` in matrix/report/sanitize.py writes it.
+  // A fact's value on one line, the same text as `in_words` in matrix/report/sanitize.py returns.
   function inWords(value) {
     if (value === undefined) return '';
     if (value === true) return 'yes';

@@ -1,8 +1,8 @@
 // The panel beside the matrix, which shows one cell or one row in full.
 //
-// A place in the matrix is {row, column}, with the column -1 at the row's name. `open(place)` shows
-// another place, null none, and `step(place, down, right)` finds a neighbour: both come from
-// whoever makes the panel.
+// A place in the matrix is {row, column}; the column is -1 at the row's name. The caller hands in
+// two functions: `open(place)` opens another place, or closes the panel if the place is null, and
+// `step(place, down, right)` returns a neighbouring place.
 
 const panel = ({ open, step }) => {
   const { element } = dom;
@@ -11,7 +11,8 @@ const panel = ({ open, step }) => {
 
   const holder = document.getElementById('panel');
 
-  // `columns` are those in sight: a cell is compared with its neighbours among them.
+  // Shows a place. `columns` are the visible ones: a cell is compared with its neighbours among
+  // them.
   function show({ row, column }, columns) {
     const parts = column < 0 ? rowParts(row) : cellParts(row, column, columns);
     holder.replaceChildren(...element('div', {}, parts).childNodes);
@@ -79,7 +80,7 @@ const panel = ({ open, step }) => {
     );
   }
 
-  // The verdict on one fact of a change, unless it is the whole change's.
+  // The verdict on one fact of a change; empty if the whole change has the same verdict.
   function verdictNote(change, told) {
     if (told.missing) return `; nothing explains ${told.missing.join(', ')}`;
     return told.verdict === change.verdict ? '' : ` (${told.verdict})`;
@@ -197,8 +198,8 @@ const panel = ({ open, step }) => {
     ];
   }
 
-  // The command that asks this very build again. Debian's packages are named with their full
-  // version: a shorter name would ask the newest build of the series.
+  // The command that runs the experiment again on the same build. Debian's packages are named with
+  // their full version: a shorter name would select the newest build of the series.
   function replayParts(row, kernel) {
     const ofDebian = kernel.id.startsWith('debian:');
     const build = ofDebian ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
@@ -210,8 +211,8 @@ const panel = ({ open, step }) => {
     return [element('h3', {}, 'Run it again'), element('div', { class: 'replay' }, shown, copy)];
   }
 
-  // Copies the text, and says so on the button. Where the browser forbids that, the element that
-  // shows the text is selected, so that the reader can copy it.
+  // Copies the text and writes "copied" on the button. If the browser forbids that, the function
+  // selects the element that shows the text, so that the reader can copy it.
   async function copyText(text, button, shown) {
     try {
       await navigator.clipboard.writeText(text);
@@ -221,14 +222,14 @@ const panel = ({ open, step }) => {
     }
   }
 
-  // The experiment with the row's variants and no others. A row without a label stands for all
-  // variants.
+  // Selects the row's variants of the experiment on the command line. A row without a label holds
+  // all variants.
   function replaySpecs(row) {
     const { name } = row.experiment;
     return row.label ? row.label.split('; ').map((label) => `${name}[${label}]`) : [name];
   }
 
-  // The text as one word of a shell.
+  // The text, quoted where needed so that a shell reads it as one word.
   function quoted(text) {
     const plain = /^[\w.,:=+@%/~-]+$/.test(text) && !text.startsWith('~');
     return plain ? text : `'${text.replaceAll("'", "'\\''")}'`;
@@ -236,8 +237,8 @@ const panel = ({ open, step }) => {
 
   // A cell's evidence
 
-  // A link for each file of evidence. Those files that the page carries are shown once they are
-  // unpacked.
+  // Lists a link for each file of evidence. Files that the page itself carries are shown as soon as
+  // they are unpacked.
   function evidenceParts(row, column, cell) {
     if (!cell.evidence.length) return [];
     const base = directory(row, column, row.variants[0]);
@@ -259,7 +260,7 @@ const panel = ({ open, step }) => {
     return [element('h3', {}, 'Evidence'), list, alsoParts(row, column)];
   }
 
-  // The evidence that the page carries for a row, as matrix/report/page/evidence.py packs it.
+  // Unpacks the evidence that the page carries for a row; matrix/report/page/evidence.py packs it.
   async function evidenceOf(row) {
     const packed = document.getElementById(`evidence-${row.index}`);
     if (!packed) return {};
@@ -271,15 +272,15 @@ const panel = ({ open, step }) => {
     return row.evidence;
   }
 
-  // A cell's directory, seen from the page.
+  // The path from the page to a cell's directory.
   function directory(row, column, variant) {
     const parts = ['..', 'cells', kernels[column].name, row.experiment.name];
     if (variant) parts.push(variant);
     return parts.map((part) => encodeURIComponent(part)).join('/');
   }
 
-  // A row stands for every variant that gave the same on every kernel. The page carries the first
-  // one's evidence and links to the others'.
+  // Links to the evidence of the row's other variants. All variants of a row have the same facts on
+  // every kernel, and the page carries the evidence of the first variant only.
   function alsoParts(row, column) {
     const [first, ...others] = row.variants;
     if (!others.length) return null;
@@ -371,7 +372,8 @@ const panel = ({ open, step }) => {
     ];
   }
 
-  // The first behaviour with all its facts, each other one with those that differ from the first's.
+  // Lists the behaviours: the first with all its facts, each other behaviour with the facts that
+  // differ from those of the first.
   function behaviourParts(behaviours) {
     return behaviours.map(({ cell, columns }, place) => {
       const first = data.facts[behaviours[0].cell.facts];
@@ -385,7 +387,8 @@ const panel = ({ open, step }) => {
     });
   }
 
-  // Columns as text; those that follow each other are one range: "5.10.1 to 6.1.90, 6.12.3".
+  // The names of the kernels in these columns; adjacent columns become a range, for example
+  // "5.10.1 to 6.1.90, 6.12.3".
   function ranges(columns) {
     const found = [];
     for (const column of columns) {

@@ -5,8 +5,9 @@
 //   fact:mangle_packets=7  fact:flows<10
 //   all(...)  none(...)  exists(...)
 //
-// A query is asked of each cell, and the page shows a row if one of its cells answers. What stands
-// in all(), none() or exists() is asked of the whole row.
+// A query is tested on each cell, and the page shows a row if one of its cells matches. The query
+// in all(), none() or exists() is tested on all cells of the row: each, none or at least one must
+// match.
 
 const query = (() => {
   const { data, kernels, rows, cellAt, comparable, neighbour, differs, changesInto, inWords } = model;
@@ -26,7 +27,7 @@ const query = (() => {
     return found;
   }
 
-  // The query as a tree, null if the query is empty. A node is one of
+  // Parses a query into a tree, null if the query is empty. A node is one of
   //   {op: 'and' or 'or', of: [node, ...]}
   //   {op: 'not', 'all', 'none' or 'exists', of: [node]}
   //   {op: 'term', term: text}
@@ -78,8 +79,8 @@ const query = (() => {
     return tree;
   }
 
-  // The tree as text again. `within` is the operation around it: an `or` within an `and` needs
-  // parentheses.
+  // Writes a tree as a query. `within` is the operation around the tree: an `or` within an `and`
+  // needs parentheses.
   function unparse(tree, within = 'or') {
     if (!tree) return '';
     if (tree.op === 'term') return tree.term;
@@ -93,14 +94,14 @@ const query = (() => {
     return tree.of[0].op === 'and' || tree.of[0].op === 'or' ? `not (${inner})` : `not ${inner}`;
   }
 
-  // The parts of a tree that all must hold.
+  // The parts of a tree that must all match.
   function conjuncts(tree) {
     if (!tree) return [];
     return tree.op === 'and' ? tree.of : [tree];
   }
 
-  // The top terms of a query: those that must hold whatever the rest of it says, so none within an
-  // `or`, a `not` or a quantifier.
+  // The top terms of a query: the terms that are not within an `or`, a `not` or a quantifier, so
+  // that each of them must match.
   function topTerms(text) {
     try {
       return conjuncts(parse(text)).flatMap((part) => (part.op === 'term' ? [part.term] : []));
@@ -109,16 +110,16 @@ const query = (() => {
     }
   }
 
-  // The query without the top terms for which `drop` is true, and with the term `add`, if not
-  // empty, at the end.
+  // Removes the top terms for which `drop` returns true from the query, and appends the term `add`
+  // unless it is empty.
   function rewritten(text, drop, add) {
     const kept = conjuncts(parse(text)).filter((part) => !(part.op === 'term' && drop(part.term)));
     if (add) kept.push({ op: 'term', term: add });
     return unparse(kept.length > 1 ? { op: 'and', of: kept } : kept[0] || null);
   }
 
-  // The query as {test, cells}. `test(row, column, columns in sight)` says whether that cell
-  // answers; `cells` says whether one cell of a row may answer while another one does not.
+  // Compiles a query to {test, cells}. `test(row, column, visible columns)` returns whether that
+  // cell matches; `cells` is true if one cell of a row may match while another one does not.
   function compile(text) {
     let cells = false;
     function build(node) {
@@ -151,8 +152,8 @@ const query = (() => {
     };
   }
 
-  // A term as {test, ofCell}: `test` as that of a query, `ofCell` says whether its answer depends
-  // on the column.
+  // Compiles a term to {test, ofCell}: `test` is as in a compiled query, `ofCell` is true if its
+  // result depends on the column.
   function term(word) {
     const plain = word.replaceAll('"', '');
     if (MARKS.has(plain.toLowerCase())) return mark(plain.toLowerCase());
@@ -209,8 +210,8 @@ const query = (() => {
 
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-  // The pattern for a value with `*` in it: `*` stands for any text, and the whole must match. A
-  // value without `*` may match anywhere.
+  // The pattern for a value. In a value with `*`, each `*` matches any text, and the pattern must
+  // match from end to end. A value without `*` may match anywhere.
   const like = (value) => {
     const source = escaped(value).replaceAll('\\*', '.*');
     return new RegExp(value.includes('*') ? `^${source}$` : source, 'is');
@@ -223,8 +224,8 @@ const query = (() => {
 
   const toNumber = (text) => Number(text.trim() === '' ? NaN : text);
 
-  // The order of two versions, negative if `one` is older: 6.9 < 6.12, 7.3~rc7 < 7.3. It knows what
-  // the names of kernels need, not everything that Debian's versions may hold.
+  // Compares two versions and returns a negative number if `one` is older: 6.9 < 6.12,
+  // 7.3~rc7 < 7.3. The function handles names of kernels, not every version that Debian allows.
   function versionOrder(one, other) {
     const numbers = (text) => {
       const parts = text.toLowerCase().replace(/[-~]rc/g, '.-1.');
@@ -255,7 +256,7 @@ const query = (() => {
     let chosen;
     if (!op || op === '=') chosen = kernels.map(is);
     else if (op === '!=') chosen = kernels.map((one) => !is(one));
-    // 6.12.117 belongs to 6.12, so it is neither newer nor older than that.
+    // 6.12.117 belongs to 6.12, so 6.12.117 is neither newer nor older than 6.12.
     else chosen = kernels.map((one) => compares[op](is(one) ? 0 : versionOrder(one.release, wanted)));
     if (!chosen.includes(true)) throw new QueryError(`no kernel of this run is “${value}”`);
     return { ofCell: true, test: (_, column) => chosen[column] };
@@ -263,8 +264,8 @@ const query = (() => {
 
   const matches = (pattern) => (one) => pattern.test(one.name) || pattern.test(one.version);
 
-  // Whether a kernel is called so in full, or its name begins so: 6.12 is the beginning of
-  // 6.12.117, not of 6.120.
+  // Whether the wanted text is one of a kernel's names, or whole parts of one from its beginning:
+  // 6.12 is the beginning of 6.12.117, but not of 6.120.
   function isCalled(wanted) {
     const text = wanted.toLowerCase();
     const beginning = new RegExp(`^${escaped(text)}[.~+-]`, 'i');

@@ -1,16 +1,17 @@
-// The drawing of the packets' way: a stream from hook to hook, as wide as the packets are many, and
-// beside it the packets that were lost between two hooks.
+// Draws the path of the packets: a stream from hook to hook, whose width shows the number of
+// packets, and beside the stream the packets that were lost between two hooks.
 
 const way = (() => {
   const { element, svg } = dom;
   const { data } = model;
 
-  // In the drawing's units: the width of the column of labels and of the whole stream, the height
-  // of a step from hook to hook and of a hook.
+  // Sizes in the drawing's units: the width of the column of labels and of the whole stream, the
+  // height of a step from hook to hook and of a hook.
   const [LABELS, STREAM, STEP, HOOK] = [172, 84, 46, 22];
   const LEFT = LABELS + 8; // where the stream begins
 
-  // The part of the panel that shows the ways of a cell's packets, if its facts tell them.
+  // The part of the panel that draws the paths of a cell's packets; empty if the cell's facts do
+  // not count packets by hook.
   function parts(cell) {
     const found = data.ways[cell.facts];
     if (!found) return [];
@@ -53,13 +54,13 @@ const way = (() => {
     );
   }
 
-  // What flows into the hook at `y` from the one above it.
+  // The stream that flows into the hook at `y` from the hook above.
   function stream(y, width) {
     return svg('rect', { class: 'stream', x: LEFT, y: y - STEP + HOOK, width, height: STEP - HOOK });
   }
 
   // An arrow to the right, away from the stream, for the packets that do not reach the hook at `y`.
-  // It leaves the hook above between the widths of the stream after and before the loss.
+  // The arrow leaves the hook above between the widths of the stream after and before the loss.
   function loss(y, after, before, lost) {
     const top = y - STEP + HOOK;
     const tip = `H${LEFT + STREAM + 26}v-5l9 8.5l-9 8.5v-5`;
