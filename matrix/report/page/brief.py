@@ -1,5 +1,5 @@
-"""What a cell of the page has room for: of each fact that differs within a row, the part that
-differs.
+"""Shortens facts to what fits into a cell of the page: of each fact that differs within a row, the
+part that differs.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _PREFIX = 12
 
 @dataclass(frozen=True)
 class BriefLine:
-    """One line in every cell of a row: the facts it shows, and their values by column (empty where
-    a cell has none).
+    """One line in every cell of a row: the facts that the line shows, and their values by column
+    (empty if a cell has none).
     """
 
     facts: tuple[str, ...]
@@ -31,8 +31,8 @@ class BriefLine:
 
 
 def brief(row: Row) -> tuple[BriefLine, ...]:
-    """Each fact that differs within the row on a line of its own; where none does, all plain counts
-    on one line, or the first facts.
+    """The lines of a row: one for each fact that differs within the row. If no fact differs, one
+    line with all plain counts, or one for each of the first facts.
     """
     records = [record for record in row.records if record and record.facts]
     varying = [name for name in row.facts if len({frozen(record.facts.get(name)) for record in records}) > 1]
@@ -80,7 +80,7 @@ def _reduced_text(value: FactValue, left: FactValue) -> str:
 
 
 def _without_prefix(texts: Sequence[str]) -> tuple[str, ...]:
-    """The texts, of long ones without the words that all long ones begin with."""
+    """The texts, the long ones without the words with which all long ones begin."""
     long = [text for text in texts if len(text) > _PREFIX]
     common = os.path.commonprefix(long)  # noqa: RUF071 (texts, not paths)
     common = common[: common.rfind(" ") + 1]

@@ -1,4 +1,4 @@
-"""What the page's script reads: the whole run, with what many cells share written once."""
+"""The data for the page's script: the whole run. Parts that many cells share are written once."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _WHOLE_CHARACTERS = 80  # of lists and maps that are longer, only the difference
 
 @dataclass(frozen=True)
 class PageRow:
-    """A row as the page has it: its topic, its experiment if the catalogue still has it, its
-    changes by column.
+    """A row of the page: its topic, its experiment if the catalogue still has it, and its changes
+    by column.
     """
 
     topic: str
@@ -39,7 +39,7 @@ class PageRow:
 
 
 def embedded(table: Table, rows: Iterable[PageRow]) -> dict[str, Any]:
-    """The data for the script; `rows` in the order in which the page shows them."""
+    """The data for the script; `rows` are in the order in which the page shows them."""
     pools = _Pools()
     return {
         "kernels": [
@@ -126,7 +126,7 @@ def moved(before: FactValue | None, after: FactValue | None) -> str:
 
 
 def where(commit: Commit) -> str:
-    """Which kernels hold the commit, in words."""
+    """Says which kernels hold the commit."""
     if commit.distribution:
         return f"Debian's packages from {', '.join(commit.distribution)}"
     back = f", backported to {', '.join(commit.backports)}" if commit.backports else ""
@@ -134,12 +134,14 @@ def where(commit: Commit) -> str:
 
 
 class _Pools:
-    """What many cells share is written once: a hundred kernels mostly behave alike."""
+    """Lists that cells and changes refer to by place, so that equal entries are written once: a
+    hundred kernels mostly behave alike.
+    """
 
     def __init__(self) -> None:
         self.experiments: list[dict[str, Any]] = []
         self.facts: list[dict[str, FactValue]] = []
-        self.ways: dict[int, tuple[Way, ...]] = {}  # by the place of the facts that tell them
+        self.ways: dict[int, tuple[Way, ...]] = {}  # by the place of the facts that count the packets
         self.cells: list[dict[str, Any]] = []
         self.commits: list[dict[str, Any]] = []
         self._places: dict[object, int] = {}

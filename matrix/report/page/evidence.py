@@ -1,4 +1,4 @@
-"""The evidence that the page carries with it, packed by row; everything else is a link to the file.
+"""Packs evidence into the page, row by row; the page links to the files of all other evidence.
 
 A blob is gzip in base64 of JSON: {column: {file name: {"note": size in words, "text": ...} or
 {"note": ..., "packets": [...]}}}. The browser unpacks a row's blob when one of its cells is opened.
@@ -21,18 +21,18 @@ from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
 
 FILE_BYTES = 16_384
-"""As much of a text file is in the page; of a capture, as many bytes are read."""
+"""The page has at most this many bytes of a text file."""
 
 PAGE_BYTES = 12 << 20
-"""Once the page carries that much (before packing, a tenth of it after), cells that look like their
-neighbours are left to the links.
+"""The page carries about this much evidence, measured before packing (a tenth of it after packing).
+Of further cells the page only has links.
 """
 
 _CAPTURE_BYTES = 1 << 20
 
 
 def pack_evidence(run: Path, rows: Sequence[Row]) -> tuple[str, ...]:
-    """One blob per row, empty where there is no evidence."""
+    """One blob per row, empty if the row has no evidence."""
     found: list[dict[int, dict[str, Any]]] = [{} for _ in rows]
     carried = 0
     for place, column in _most_telling_first(rows):
@@ -51,8 +51,8 @@ def pack_evidence(run: Path, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _most_telling_first(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
-    """Every cell of every row as (row, column): first those where something happened, with the
-    cells they are compared with.
+    """Every cell of every row as (row, column). Cells that did not pass, that changed, or whose
+    behaviour is new in the row come first, with the cells that they are compared with.
     """
     telling, rest = [], []
     for place, row in enumerate(rows):

@@ -18,8 +18,8 @@ _TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def html_report(analysis: Analysis, run: Path) -> str:
-    """The whole page of a run whose directory is `run`; it belongs into `run/report/`, from where
-    its links reach the evidence.
+    """The whole page of a run whose directory is `run`. The page must be stored in `run/report/`:
+    its links to the evidence start there.
     """
     return render(make_page(analysis, run))
 
@@ -27,8 +27,8 @@ def html_report(analysis: Analysis, run: Path) -> str:
 def render(page: Page) -> str:
     """The page as HTML.
 
-    Its policy lets the browser run and apply nothing but the script and style written here,
-    whatever a guest managed to put into a text.
+    The page's Content-Security-Policy lets the browser run and apply only the script and the style
+    that are written here, even if a guest smuggles markup into a text.
     """
     style = _source("report.css") + _sizes(page)
     script = "(() => {\n'use strict';\n" + "".join(map(_source, scripts())) + "})();\n"
@@ -43,8 +43,8 @@ def render(page: Page) -> str:
 
 
 def embedded_json(data: object) -> str:
-    """JSON that can stand within a script element: no `<` in it, so nothing there ends or opens an
-    element or a comment.
+    """JSON for a script element: it contains no `<`, so no text in it ends or opens an element or a
+    comment.
     """
     text = msgspec.json.encode(data).decode()
     return (
@@ -58,14 +58,14 @@ def embedded_json(data: object) -> str:
 
 def scripts() -> list[str]:
     """The files of the page's script, in templates/, in the order in which they are joined. ESLint
-    reads the same list: a file may use the names of those before it.
+    reads the same list: a file may use the names of the files before it.
     """
     return msgspec.json.decode(_source("scripts.json"), type=list[str])
 
 
 def _sizes(page: Page) -> str:
-    """How many columns a series and how many rows a topic takes: the policy allows no style
-    attributes.
+    """CSS with the number of columns of each series and of rows of each topic. The page's policy
+    forbids style attributes.
     """
     rules = [f":root {{ --columns: {len(page.kernels)}; }}"]
     rules += [f"#matrix .g{place} {{ --span: {group.columns}; }}" for place, group in enumerate(page.groups)]

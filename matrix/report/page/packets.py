@@ -1,9 +1,9 @@
-"""A capture file as a list of packets in words: what a reader wants to see without opening
+"""Reads a capture file into a list of packets in words, for readers who do not want to open
 Wireshark.
 
-Our own reader rather than scapy's: a report of 20,000 cells holds some hundred thousand packets,
-which scapy would take a minute to dissect, and a capture comes from a guest, so every length in it
-is a claim.
+This module does not use scapy: a report of 20,000 cells holds some hundred thousand packets, and
+scapy would need a minute to dissect them. A capture comes from a guest, so every length in it is
+checked before it is used.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 MOST_PACKETS = 200
-"""Packets listed of one capture; the file has the rest."""
+"""The page lists at most this many packets of one capture; the file has the rest."""
 
 _LARGEST_PACKET = 262_144
 _RAW_LINK_TYPES = {12, 14, 101, 228, 229}
 _ETHERNET, _COOKED, _COOKED2 = 1, 113, 276
-_OUTGOING = 4  # the packet type of what the machine itself sends
+_OUTGOING = 4  # the packet type of a packet that the machine itself sends
 _TCP_FLAGS = "FSRPAUEC"
 _PROTOCOLS = {
     1: "ICMP",
@@ -62,11 +62,11 @@ _SCTP = {
 
 
 class Packet(NamedTuple):
-    """One packet. `seconds` counts from the capture's first; `what` is the rest in words; `length`
-    is its length on the wire in bytes.
+    """One packet. `seconds` counts from the capture's first packet; `what` describes the payload in
+    words; `length` is the packet's length on the wire in bytes.
 
-    `place` is where it was captured, as far as the file says: `in 2` for one that came in through
-    the interface of index 2. A router's packet is captured twice.
+    `place` is where the packet was captured, if the file names it: `in 2` for a packet that came in
+    through the interface with index 2. A packet that a router forwards is captured twice.
     """
 
     seconds: float
@@ -79,14 +79,14 @@ class Packet(NamedTuple):
 
 
 class NotACaptureError(ValueError):
-    """The bytes are no pcap file, or one of a kind that this reader does not know."""
+    """The bytes are no pcap file, or a kind of pcap file that this module cannot read."""
 
 
 def read_packets(content: bytes) -> tuple[list[Packet], bool]:
     """The packets of a pcap file (pcap-savefile(5)), at most MOST_PACKETS, and whether there are
     more.
 
-    A file that was cut short gives the packets it holds. Raises NotACaptureError.
+    Of a file that was cut short, the whole packets are returned. Raises NotACaptureError.
     """
     magic = content[:4]
     if magic in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"):
@@ -126,8 +126,8 @@ def _packet(seconds: float, data: bytes, link: int, length: int) -> Packet:
 
 
 def _place(data: bytes, link: int) -> str:
-    """What a cooked capture (LINKTYPE_LINUX_SLL, LINKTYPE_LINUX_SLL2) says of interface and
-    direction.
+    """The direction and interface of a packet in a cooked capture (LINKTYPE_LINUX_SLL,
+    LINKTYPE_LINUX_SLL2); empty for other captures.
     """
     if link == _COOKED2 and len(data) >= 20:
         return f"{'out' if data[10] == _OUTGOING else 'in'} {int.from_bytes(data[4:8], 'big')}"

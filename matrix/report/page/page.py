@@ -1,5 +1,5 @@
-"""What the HTML page shows, before any markup: rows, cells, their marks, and the data its script
-reads.
+"""The contents of the HTML page, before any markup: rows, cells, their marks, and the data that the
+page's script reads.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
 
 ROOMY_KERNELS = 12
-"""Up to so many kernels a cell shows its facts; beyond, a letter."""
+"""With at most this many kernels, a cell shows some of its facts; with more, only a letter."""
 
 VERDICT_GLYPHS = {Verdict.EXPLAINED: "", Verdict.UNEXPLAINED: "?", Verdict.CONTRADICTED: "≠"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line in a cell; `changed` if it differs from the left neighbour's."""
+    """One line in a cell; `changed` if the left neighbour has another text there."""
 
     text: str
     changed: bool
@@ -68,9 +68,9 @@ class Section:
 
 @dataclass(frozen=True)
 class KernelView:
-    """One column; `opens` if it is its series' first.
+    """One column; `opens` is true for the first kernel of a series.
 
-    `changes` counts the rows in which it differs from its left neighbour.
+    `changes` counts the rows in which the kernel differs from its left neighbour.
     """
 
     name: str
@@ -113,9 +113,9 @@ class Legend:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything the template needs.
+    """Everything that the template needs.
 
-    `data` is what the script reads; `evidence` one packed blob per row, in row order.
+    `data` is for the script; `evidence` has one packed blob per row, in row order.
     """
 
     title: str
@@ -137,7 +137,7 @@ class Page:
 
 
 def make_page(analysis: Analysis, run: Path) -> Page:
-    """The page of one run. `run` is its directory, where evidence is read."""
+    """The page of one run. `run` is its directory, from which evidence is read."""
     table = analysis.table
     roomy = len(table.kernels) <= ROOMY_KERNELS
     sections: dict[str, list[PageRow]] = {}

@@ -1,4 +1,6 @@
-"""The packets' way through the hooks, as far as a cell's facts tell it: what the page draws."""
+"""The path of a cell's packets through the hooks, for the page to draw: read from facts that count
+packets.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ _MOST_PACKETS = 10**9
 
 
 class Stage(NamedTuple):
-    """How many packets got there, and a note on what is there besides."""
+    """A place on the path, the packets that reached it, and a note, such as the number of flows."""
 
     hook: str
     packets: int
@@ -19,9 +21,9 @@ class Stage(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One kind of packet on its way, in the order of the hooks.
+    """The path of one kind of packet, in the order of the hooks.
 
-    `name` is the fact that tells it, empty if the cell has only one.
+    `name` is the fact that counts the packets, empty if several plain facts count them.
     """
 
     name: str
@@ -38,8 +40,8 @@ _HOOKS = {
 
 
 def ways(facts: Mapping[str, FactValue]) -> tuple[Way, ...]:
-    """What can be drawn of a cell: packets counted before and after connection tracking, or facts
-    that count by hook. Else nothing.
+    """The paths that can be drawn for a cell: from facts that count packets before and after
+    connection tracking, and from facts that count packets by hook. Other facts draw nothing.
     """
     found = []
     raw, mangle = _count(facts.get("raw_packets")), _count(facts.get("mangle_packets"))
