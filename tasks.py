@@ -1,4 +1,4 @@
-"""The tasks of `./invoke`. What each does stands in `commands/`."""
+"""The tasks of `./invoke`. Each is defined in `commands/`."""
 
 from commands.bench import bench
 from commands.distributed import scheduler, worker

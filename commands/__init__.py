@@ -1,3 +1,1 @@
-"""The tasks of `./invoke`, by what they are about: each parses flags, calls one function and
-prints.
-"""
+"""The tasks of `./invoke`, by topic: each parses flags, calls one function and prints."""

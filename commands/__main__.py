@@ -19,13 +19,13 @@ from vms.errors import UsageError
 from vms.suggest import suggestion
 
 OPTIONAL = {"history": "--fact", "bench": "--name"}
-"""The tasks whose positional arguments may be left out, which invoke knows only as flags: `history
-FACT` is `history --fact FACT`.
+"""Tasks whose positional arguments are optional. invoke knows them only as flags: `history FACT`
+becomes `history --fact FACT`.
 """
 
 
 class Invoke(Program):
-    """invoke, which exits with 2 for a command line that it cannot read, and says what to give."""
+    """invoke, with usage errors that exit with 2 and say what to give."""
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Reads the flags before the tasks."""
@@ -87,7 +87,7 @@ def _refuse_empty_values(given: ParserContext, task: ParserContext) -> None:
 
 
 def with_flags(words: Sequence[str]) -> list[str]:
-    """The command line with the flag before each positional argument that may be left out."""
+    """The command line with the flag inserted before each optional positional argument."""
     found: list[str] = []
     flag = ""
     for word in words:

@@ -11,22 +11,21 @@ from invoke.tasks import task
 
 from commands.shell import complain, console, reported, tidy
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none
-# of them uses.
+# Each task imports what it needs, so that listing the tasks does not load every library.
 
 
 @task(
     iterable=["name"],
     help={
-        "name": "a measurement (`bench cells scaling` will do; default: all but the longest)",
-        "json": "write the figures to this file as well",
+        "name": "a measurement (`bench cells` will do; repeatable; default: all but the longest)",
+        "json": "also write the figures to this file",
         "list": "list the measurements",
     },
 )
 @reported
 def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:  # noqa: A002
-    """Measure what cells, runs and reports cost, as ratios within one run, with what is the least
-    they could cost.
+    """Measure what cells, runs and reports cost, as ratios within one run, with their theoretical
+    minimum.
     """
     from bench.figure import as_json, chosen, measure, names
     from bench.guests import PROJECT

@@ -1,4 +1,4 @@
-"""Tasks about kernels and what is kept of them."""
+"""Tasks about kernels and the cache."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from commands.shell import LOCK, ROOT, complain, print_json, print_table, report
 if TYPE_CHECKING:
     from vms.prune import Held
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none
-# of them uses.
+# Each task imports what it needs, so that listing the tasks does not load every library.
 
 
-@task(help={"json": "print them as JSON", "offline": "use the package lists that the cache holds"})
+@task(
+    help={"json": "print them as JSON", "offline": "use the package lists in the cache, whatever their age"}
+)
 @reported
 def kernels(_context: Context, json: bool = False, offline: bool = False) -> None:
-    """List every kernel that the configured suites name; a run has found out that some are gone
-    from their archive.
-    """
+    """List every kernel of the configured suites; "gone" marks builds no longer in the archive."""
     from matrix.plan.project import Project
     from vms.kernels.fetch import cached
 
@@ -67,14 +66,14 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
 
 @task(
     help={
-        "upgrade": "move every kernel to the newest build that its name now means",
-        "offline": "use the package lists that the cache holds",
+        "upgrade": "lock the newest build of every kernel again",
+        "offline": "use the package lists in the cache, whatever their age",
     }
 )
 @reported
 def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> None:
-    """Write to matrix.lock the exact packages, with versions and sha256, that the kernels of
-    matrix.toml are.
+    """Write matrix.lock: the exact packages, with versions and sha256, of the kernels in
+    matrix.toml.
     """
     from matrix.plan.project import Project
     from vms.kernels import lock as locks
@@ -104,7 +103,7 @@ def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> Non
 @task(help={"json": "print it as JSON"})
 @reported
 def cache(_context: Context, json: bool = False) -> None:
-    """Show what the cache holds, the longest unused first."""
+    """List the entries of the cache, the least recently used first."""
     from vms.cache import Cache
     from vms.prune import held
 
@@ -116,10 +115,10 @@ def cache(_context: Context, json: bool = False) -> None:
     print(f"{sum(entry.size for entry in entries) / 1e9:.1f} GB in {Cache.default().root}")
 
 
-@task(help={"keep": "how much may stay, for example 20GB"})
+@task(help={"keep": "the size to shrink the cache to, for example 20GB"})
 @reported
 def prune(_context: Context, keep: str = "20GB") -> None:
-    """Remove from the cache what was used longest ago, never what is in use."""
+    """Remove the least recently used entries from the cache, never one that is in use."""
     from vms.cache import Cache
     from vms.prune import parse_size
     from vms.prune import prune as pruned
@@ -128,7 +127,7 @@ def prune(_context: Context, keep: str = "20GB") -> None:
     _print_held(done.removed)
     print(
         f"removed {sum(entry.size for entry in done.removed) / 1e9:.1f} GB,"
-        f" {sum(entry.size for entry in done.held) / 1e9:.1f} GB stay"
+        f" {sum(entry.size for entry in done.held) / 1e9:.1f} GB are left"
     )
 
 

@@ -1,4 +1,4 @@
-"""Tasks that keep watch: nightly runs, and the answers that they are compared with."""
+"""Tasks for nightly runs and the accepted answers they are compared with."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from commands.shell import (
     help={
         "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
-        "offline": "use only what the cache holds",
+        "offline": "use only what is in the cache",
         "locked": "use the kernels of matrix.lock instead of the newest",
-        "json": "print the night as JSON instead of ten lines",
+        "json": "print the night as JSON instead of the summary",
     }
 )
 @reported
@@ -43,8 +43,8 @@ def nightly(
     locked: bool = False,
     json: bool = False,
 ) -> int:
-    """Run what is new and a sample of the rest, compare with the accepted baseline, print a
-    ten-line summary.
+    """Run new kernels and experiments and a sample of the rest, compare with the accepted baseline,
+    print a ten-line summary.
     """
     from datetime import UTC, datetime
 
@@ -69,7 +69,7 @@ def nightly(
         complain(selection.warning)
     now = project.select_existing(specs) if locked else selection.kernels
     since = tuple(kernel.name for kernel in lock.new_since(held, now)) if held else ()
-    # What is printed may become a mail, so the progress goes elsewhere.
+    # Standard output may be mailed, so progress goes to standard error.
     with display(console(errors=True)) as shown:
         request = RunRequest(
             plan_choices(selection.kernels, choices),
@@ -94,16 +94,16 @@ def nightly(
 @task(
     help={
         "run": (
-            "accept this run's answers (a directory under results/; default: all that nightly runs have"
-            " answered)"
+            "accept the answers of this run (a directory under results/; default: the newest answers of all"
+            " nightly runs)"
         ),
         "why": "why these answers are right",
-        "who": "who says so (default: as git knows you)",
+        "who": "who accepts them (default: name and e-mail of git)",
     },
 )
 @reported
 def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> None:
-    """Move the accepted baseline that nightly runs are compared with."""
+    """Accept answers as the baseline that nightly runs are compared with."""
     from matrix.baseline.baseline import accept as accepted
     from matrix.baseline.baseline import read_baseline, whoami, write_baseline
     from matrix.results.directory import now

@@ -11,8 +11,7 @@ from invoke.tasks import task
 
 from commands.shell import RESULTS, ROOT, print_json, print_table, reported
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none
-# of them uses.
+# Each task imports what it needs, so that listing the tasks does not load every library.
 
 
 TESTS = {
@@ -21,7 +20,7 @@ TESTS = {
     "guest": ("tests/guest", "guest"),
     "browser": ("tests/browser", "browser"),
 }
-"""Kinds of tests: the directory they are in, and the marks that choose them there."""
+"""Kinds of tests: their directory, and the marks that select them there."""
 
 _SCRIPTS = ("matrix/report/templates/*.js", "eslint.config.mjs")
 CHECKS = (
@@ -37,13 +36,13 @@ CHECKS = (
 
 @task(
     help={
-        "json": "print all that is declared as JSON",
+        "json": "print all declarations as JSON",
         "new": "write the skeleton of an experiment of this name",
     }
 )
 @reported
 def experiments(_context: Context, json: bool = False, new: str = "") -> None:
-    """List every experiment with the question it asks."""
+    """List every experiment with its question."""
     from matrix.plan.catalogue import write_skeleton
     from matrix.plan.plan import variant_name
     from matrix.plan.project import Project
@@ -100,7 +99,7 @@ def catalogue(_context: Context) -> None:
     iterable=["run"],
     help={
         "run": (
-            "the run to publish, a directory under results/ (repeatable: later ones bring newer answers;"
+            "the run to publish, a directory under results/ (repeatable: answers of later runs win;"
             " default: the newest)"
         )
     },
@@ -119,7 +118,7 @@ def reference(_context: Context, run: list[str]) -> None:
 @task(help={"accel": "auto, kvm or tcg"})
 @reported
 def doctor(_context: Context, accel: str = "auto") -> int:
-    """Say what this host has, what is missing, and which accelerator is used and why."""
+    """Report what this host has and lacks, and which accelerator runs would use and why."""
     from matrix.doctor import examine
     from matrix.plan.project import Project
 

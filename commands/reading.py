@@ -1,4 +1,4 @@
-"""Tasks that read what runs have left."""
+"""Tasks that read the results of runs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from invoke.tasks import task
 
 from commands.shell import RESULTS, ROOT, complain, console, print_json, reported
 
-# What a task needs is imported within it: listing the tasks must not wait for libraries that none
-# of them uses.
+# Each task imports what it needs, so that listing the tasks does not load every library.
 
 
 @task(
     help={
         "fact": (
             "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets;"
-            " without one all are listed"
+            " default: list all facts"
         ),
         "rebuild": "re-create the database from the run directories first",
         "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
-        "json": "print the fact's way as JSON, draw nothing",
+        "json": "print the fact's history as JSON, draw nothing",
     },
 )
 @reported
@@ -46,7 +45,7 @@ def history(
             done = files.rebuild(engine, RESULTS)
             print(
                 "\n".join(
-                    [f"recorded {done.runs} runs", *(f"left out: {reason}" for reason in done.left_out)]
+                    [f"recorded {done.runs} runs", *(f"skipped: {reason}" for reason in done.left_out)]
                 ),
                 file=sys.stderr,
             )
@@ -67,11 +66,10 @@ def history(
 @task(
     help={
         "before": (
-            "a kernel (as the newest runs know it), a run (its name under results/ or its directory), or"
-            " RUN:KERNEL"
+            "a kernel (its newest answers), a run (its name under results/ or its directory), or RUN:KERNEL"
         ),
         "after": "the same for the other side",
-        "json": "print every fact as JSON, those that are the same too",
+        "json": "print every fact as JSON, including equal ones",
     },
 )
 @reported
@@ -82,7 +80,7 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
     from matrix.analysis.ledger.read import read_ledger
     from matrix.report.text.compared import print_comparison
 
-    complain_once = cache(complain)  # both sides may be looked for in the same runs
+    complain_once = cache(complain)  # both sides may be found in the same runs
     left, right = (read_side(spec, RESULTS, complain_once) for spec in (before, after))
     comparison = compared(left, right, read_ledger())
     print_json(comparison) if json else print_comparison(comparison, console())
@@ -92,16 +90,16 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
 @task(
     positional=["older", "newer"],
     help={
-        "older": "the kernel you have: a series, release or name that a run has asked",
-        "newer": "the kernel you go to",
+        "older": "the kernel you have: a series, release or name with answers of a run",
+        "newer": "the kernel to upgrade to",
         "json": "print the report as JSON",
         "markdown": "print it as Markdown, for a pull request or a ticket",
     },
 )
 @reported
 def upgrade(_context: Context, older: str, newer: str, json: bool = False, markdown: bool = False) -> int:
-    """Tell what an upgrade from one kernel to another changes, gravest first, from what the runs
-    saw and the ledger knows.
+    """Report what an upgrade from one kernel to another changes, most serious first, from the
+    answers of runs and the ledger.
     """
     from matrix.analysis.answers import read_answers
     from matrix.analysis.ledger.read import read_ledger

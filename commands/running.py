@@ -1,4 +1,4 @@
-"""Tasks that run guests."""
+"""The task that runs guests."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
         ),
         "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
-        "offline": "use only what the cache holds",
+        "offline": "use only what is in the cache",
         "locked": "use exactly the kernels of matrix.lock",
         "dry_run": "print the plan and the QEMU command lines, run nothing",
-        "scheduler": "let the workers of this Dask scheduler run the guests: tls://host:8786",
+        "scheduler": "run the guests on the workers of this Dask scheduler: tls://host:8786",
         "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
         "json": "print every record as JSON instead of the table",
     },
@@ -63,7 +63,7 @@ def matrix(
     without_authentication: bool = False,
     json: bool = False,
 ) -> int:
-    """Boot kernels, ask them every question, print and write the table."""
+    """Boot kernels, run every experiment on each, print the table and write the report."""
     from matrix.analysis.ledger.read import read_ledger
     from matrix.invocation import RunRequest, run_matrix
     from matrix.plan.plan import plan_choices

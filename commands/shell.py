@@ -1,4 +1,6 @@
-"""How tasks speak: errors as one message, tables for people, JSON for machines."""
+"""Output helpers shared by the tasks: errors as one message, tables for people, JSON for
+machines.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 def reported(body: Callable[..., int | None]) -> Callable[..., None]:
-    """Turns errors into one message and an exit code, and whatever asks us to stop into the same
-    quick end.
+    """Wraps a task: errors become one message and an exit code, and signals that stop the process
+    end it as Ctrl-C does.
     """
 
     @functools.wraps(body)
@@ -39,9 +41,9 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
             print(f"error: {error}", file=sys.stderr)
             code = error.exit_code
         except KeyboardInterrupt:
-            print("interrupted; the next run goes on from here", file=sys.stderr)
+            print("interrupted; the next run resumes from here", file=sys.stderr)
             code = INTERRUPTED
-        except BrokenPipeError:  # the reader of our output has seen enough: `./invoke kernels | head`
+        except BrokenPipeError:  # the reader closed the pipe, as in `./invoke kernels | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         if code == INTERRUPTED:
@@ -52,16 +54,15 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
 
 
 def end_soon() -> None:
-    """Ends this process a second from now if by then a thread that is stuck still holds it."""
+    """Ends this process after one second, even if a thread still runs then."""
     watchdog = threading.Timer(1.0, os._exit, [INTERRUPTED])
     watchdog.daemon = True
     watchdog.start()
 
 
 def console(*, errors: bool = False) -> Any:
-    """Where people read: a terminal as wide as it is, or a pipe in which no line is cut.
-
-    `errors` is standard error.
+    """A console as wide as the terminal; in a pipe no line is cut. `errors` selects
+    standard error.
     """
     from rich.console import Console
 
@@ -70,7 +71,7 @@ def console(*, errors: bool = False) -> Any:
 
 
 def print_table(columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
-    """Prints a table for people; the columns named in `right` stand to the right."""
+    """Prints a table for people; `right` names the columns that are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 
@@ -83,14 +84,14 @@ def print_table(columns: list[str], rows: list[list[str]], right: tuple[str, ...
 
 
 def print_json(value: object) -> None:
-    """Prints a value for machines."""
+    """Prints a value as JSON."""
     import msgspec
 
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def keep(setting: str, run: Path) -> None:
-    """Records the run in the history; what goes wrong there is said and changes nothing else."""
+    """Records the run in the history. A failure is reported and changes nothing else."""
     from matrix.history.keep import keep
 
     if complaint := keep(setting, RESULTS, run):
@@ -98,8 +99,8 @@ def keep(setting: str, run: Path) -> None:
 
 
 def tidy(keep: int) -> None:
-    """Removes from the cache the templates that were used longest ago if it holds more than `keep`
-    bytes, and says so.
+    """Removes the least recently used templates if the cache holds more than `keep` bytes, and
+    reports what it removed.
     """
     from vms.cache import Cache
     from vms.prune import MADE_HERE, prune
@@ -108,12 +109,12 @@ def tidy(keep: int) -> None:
     try:
         removed = prune(cache, keep, MADE_HERE).removed
     except OSError as error:
-        complain(f"{cache.root} could not be made smaller: {error}")
+        complain(f"could not prune the cache {cache.root}: {error}")
         return
     if removed:
         complain(
-            f"the cache held more than {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB"
-            " that was used longest ago"
+            f"cache exceeded {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB of"
+            " least recently used entries"
         )
 
 
@@ -130,5 +131,5 @@ def count(flag: str, text: str | None, what: str) -> int:
 
 
 def complain(text: str) -> None:
-    """Says what went wrong without ending the task."""
+    """Prints a message to standard error without ending the task."""
     print(text, file=sys.stderr)

@@ -95,6 +95,5 @@ def test_a_run_ends_with_a_cache_within_its_bound_and_says_so(
     assert not (root / "templates/old").exists()
     assert (root / "kernels/older").is_dir()
     assert (
-        capsys.readouterr().err
-        == "the cache held more than 0.001 GB: removed 0.0 GB that was used longest ago\n"
+        capsys.readouterr().err == "cache exceeded 0.001 GB: removed 0.0 GB of least recently used entries\n"
     )
