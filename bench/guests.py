@@ -1,4 +1,6 @@
-"""What measurements share: guests with an experiment that does nothing, and cells of it."""
+"""Shared by measurements: guests, cells of an experiment that does nothing, and runs of
+such cells.
+"""
 
 from __future__ import annotations
 
@@ -54,17 +56,17 @@ def template(spec: str) -> Template:
 
 
 def experiment(name: str) -> Experiment:
-    """One of the catalogue's experiments, or of those that measure."""
+    """An experiment of the catalogue or of bench/experiments."""
     return PROJECT.experiments[name]
 
 
 def question(name: str, **variant: str) -> Question:
-    """Asks for one cell."""
+    """The question of one cell."""
     return Question(name, name, variant, experiment(name).seconds)
 
 
 def answered(template: Template, asked: Question) -> Outcome:
-    """One whole cell. Raises HostError if it gave no answer: then there is nothing to measure."""
+    """Runs one cell. Raises HostError if it gave no answer, as there is nothing to measure then."""
     outcome = ask(template, asked)
     if outcome.answer is None or b'"outcome": "answered"' not in outcome.answer:
         raise HostError(f"{asked.what} on {template.name} gave no answer: {outcome.lost or outcome.answer!r}")
@@ -72,14 +74,14 @@ def answered(template: Template, asked: Question) -> Outcome:
 
 
 def cells_of(of: Sequence[Kernel], each: int) -> Plan:
-    """A plan of that many cells per kernel that do nothing."""
+    """A plan of `each` cells per kernel of an experiment that does nothing."""
     asked = experiment("nothing")
     cells = tuple(Cell(kernel, asked, variant) for kernel in of for variant in asked.combinations()[:each])
     return Plan(tuple(of), (asked,), cells)
 
 
 def seconds_of(plan: Plan, guests: Guests, jobs: int) -> float:
-    """How long a run of the plan takes, as `run`. Raises HostError if a cell did not pass."""
+    """The seconds a run of the plan takes, as `run`. Raises HostError if a cell did not pass."""
     seconds, records = run(plan, guests, jobs)
     wrong = [record for record in records if record.status is not Status.PASS]
     if wrong:
@@ -91,8 +93,8 @@ def seconds_of(plan: Plan, guests: Guests, jobs: int) -> float:
 
 
 def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
-    """A run in a directory that is thrown away: seconds from the first fetch to the last record on
-    disk, and the records.
+    """Runs the plan in a temporary directory. Returns the seconds from the first fetch to the last
+    record on disk, and the records.
     """
     surroundings = guests.prepare(plan.kernels)
     names = tuple(experiment.name for experiment in plan.experiments)
@@ -110,31 +112,31 @@ def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
 
 
 def make_templates(of: Iterable[Kernel], jobs: int) -> None:
-    """Boots what was not booted before."""
+    """Boots every kernel that has no template yet."""
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda kernel: MACHINES.template(MACHINES.fetch(kernel), 1), of))
 
 
 def elsewhere(module: str, seconds: float) -> str:
-    """What a module prints, last, that runs in a process of its own.
+    """Runs a module in its own process and returns the last line it prints.
 
-    Raises HostError if it fails or is not done in so many seconds.
+    Raises HostError if it fails or takes longer than `seconds`.
     """
     said = tool.run([sys.executable, "-m", module], Deadline(seconds, f"measuring {module}"), cwd=ROOT)
     return said.splitlines()[-1]
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Ignores the note."""
 
     def changed(self, kernel: KernelProgress) -> None:
-        """A kernel entered another phase."""
+        """Ignores the phase."""
 
     def finished(self, record: Record) -> None:
-        """A cell has its record."""
+        """Ignores the record."""
 
     def tick(self) -> None:
-        """Time passes."""
+        """Ignores the tick."""

@@ -1,6 +1,4 @@
-"""The experiments of this run: those of `guest/experiments/` and those of the user's own
-directory.
-"""
+"""The experiments: those of `guest/experiments/` and those in the user's own directory."""
 
 from __future__ import annotations
 
@@ -49,17 +47,18 @@ def {function}(lab: Lab) -> {kind}:
 
 
 def own_directory(setting: str, base: Path) -> Path | None:
-    """The directory that `own_experiments` names, relative to `matrix.toml`.
+    """The directory that `own_experiments` names, relative to `matrix.toml`; None if the setting is
+    empty.
 
-    Raises UsageError if it is none.
+    Raises UsageError if it is not a directory.
     """
     if not setting:
         return None
     directory = (base / setting).resolve()
     if not directory.is_dir():
         raise UsageError(
-            f"{base / 'matrix.toml'}, `own_experiments`: {directory} is not a directory; make it, or take the"
-            " line out"
+            f"{base / 'matrix.toml'}, `own_experiments`: {directory} is not a directory; create it, or remove"
+            " the line"
         )
     return directory
 
@@ -67,13 +66,13 @@ def own_directory(setting: str, base: Path) -> Path | None:
 def read_catalogue(own: Path | None) -> dict[str, Experiment]:
     """Every experiment by name.
 
-    Raises UsageError, naming the line, for a module of the user's that cannot be imported.
+    Raises UsageError, with file and line, for a module of the user's that cannot be imported.
     """
     try:
         return load(own)
     except Exception as error:
         places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-        if isinstance(error, SyntaxError):  # of a file that was read, not run, so no frame is there
+        if isinstance(error, SyntaxError):  # the file was only compiled, so no frame names it
             places.append((error.filename or "", error.lineno))
         place = next((place for place in reversed(places) if own and Path(place[0]).parent == own), None)
         if not place:
@@ -82,22 +81,20 @@ def read_catalogue(own: Path | None) -> dict[str, Experiment]:
 
 
 def write_skeleton(name: str, catalogue: Mapping[str, Experiment], directory: Path) -> Path:
-    """Writes an experiment that runs as it is, for its author to change.
+    """Writes a skeleton that runs as it is, for its author to change.
 
-    Raises UsageError for a bad name or one that is taken.
+    Raises UsageError for an invalid name or one that is in use.
     """
     function = name.replace("-", "_")
     if not function.isidentifier() or function != function.lower():
         raise UsageError(
-            f"{name!r} cannot be an experiment's name: use small letters, digits and dashes, beginning with a"
-            " letter"
+            f"{name!r} cannot be an experiment's name: use lower-case letters, digits and dashes, and begin"
+            " with a letter"
         )
     path = directory / f"{function}.py"
     if name in catalogue or path.exists():
         raise UsageError(
-            f"there is an experiment called {name} already"
-            if name in catalogue
-            else f"{path} is there already"
+            f"an experiment {name} exists already" if name in catalogue else f"{path} exists already"
         )
     title = name.replace("-", " ").capitalize()
     kind = "".join(word.capitalize() for word in function.split("_"))

@@ -1,4 +1,4 @@
-"""What `matrix.toml` says."""
+"""The configuration file `matrix.toml`."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in the file.
+    """Reads the configuration file.
 
-    Raises UsageError that names file, line and field of whatever is wrong.
+    Raises UsageError that names file, line and field of what is wrong.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -97,11 +97,11 @@ def _place(path: Path, text: str, keys: Keys) -> str:
 
 
 def _line(text: str, keys: Keys) -> int:
-    """The line on which the field's last name is written, searched name by name from the top; 0 if
-    it is not found.
+    """The line on which the field's last name is written, found by searching name by name from the
+    top; 0 if it is not found.
 
-    TOML has several ways to write one thing, so this is where a reader would look, not a parse. An
-    index n skips n further lines that look like the start of an element.
+    TOML has several ways to write one thing, so this finds the line a reader would look at; it is
+    no parser. An index n skips n further lines that look like the start of an element.
     """
     lines = text.splitlines()
     at = 0
@@ -124,8 +124,8 @@ def _line(text: str, keys: Keys) -> int:
 
 
 def _refuse_unknown(raw: Any, kind: Any, keys: Keys, path: Path, text: str) -> None:
-    """Raises UsageError for a field nobody reads: a misspelt one would otherwise be ignored in
-    silence.
+    """Raises UsageError for an unknown field. If misspelt fields were ignored, their defaults would
+    be used silently.
     """
     if typing.get_origin(kind) is tuple and isinstance(raw, list):
         for number, item in enumerate(raw):

@@ -1,4 +1,4 @@
-"""What a run will do: its cells, kernel by kernel."""
+"""The plan of a run: its cells, kernel by kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vms.kernels.kernel import Kernel
 
 @dataclass(frozen=True)
 class Cell:
-    """One question to one kernel: kernel x experiment x variant."""
+    """One experiment in one variant on one kernel."""
 
     kernel: Kernel
     experiment: Experiment
@@ -52,21 +52,21 @@ def cell_label(experiment: str, variant: str) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """An experiment and those of its variants that are asked."""
+    """An experiment and its selected variants."""
 
     experiment: Experiment
     variants: tuple[Mapping[str, str], ...]
 
 
 def make_plan(kernels: Sequence[Kernel], experiments: Iterable[Experiment]) -> Plan:
-    """Every variant of every experiment on every kernel."""
+    """Plans every variant of every experiment on every kernel."""
     return plan_choices(
         kernels, [Choice(experiment, tuple(experiment.combinations())) for experiment in experiments]
     )
 
 
 def plan_choices(kernels: Sequence[Kernel], choices: Sequence[Choice]) -> Plan:
-    """The chosen variants on every kernel."""
+    """Plans the selected variants on every kernel."""
     cells = [
         Cell(kernel, choice.experiment, variant)
         for kernel in kernels

@@ -1,4 +1,4 @@
-"""Which experiments, in which variants: `table-full`, `table-*`,
+"""Selects experiments and variants by name: `table-full`, `table-*`,
 `table-full[frontend=legacy/nft,scope=root]`.
 """
 
@@ -18,12 +18,12 @@ _SELECTED = re.compile(r"(?P<glob>.+)\[(?P<selector>[^\[\]]*)\]")
 
 
 def choose(specs: Iterable[str], catalogue: Mapping[str, Experiment]) -> tuple[Choice, ...]:
-    """The experiments that any spec names, in the catalogue's order, each in the variants that any
-    spec asks.
+    """The experiments that the specs name, in the catalogue's order, each with the variants that
+    any spec selects.
 
-    A spec is a name or a glob; in brackets may follow what a variant must have, a parameter's
-    values parted by `/`. A parameter that is left out may have any value. Raises UsageError for a
-    spec that names nothing.
+    A spec is a name or a glob. Brackets after it restrict variants: the values that a parameter may
+    have, separated by `/`; a parameter that is not named may have any value. Raises UsageError for
+    a spec that names nothing.
     """
     chosen: dict[str, set[str]] = {}
     for text in specs:
@@ -33,7 +33,7 @@ def choose(specs: Iterable[str], catalogue: Mapping[str, Experiment]) -> tuple[C
             chosen.setdefault(experiment.name, set()).update(map(variant_name, variants))
     if not chosen:
         raise UsageError(
-            "no experiments are chosen: `experiments` in matrix.toml is empty and no -e is given"
+            "no experiments are selected: `experiments` in matrix.toml is empty; name some there or with -e"
         )
     return tuple(
         Choice(
@@ -55,7 +55,7 @@ class _Spec:
 
 def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
     found = _SELECTED.fullmatch(text)
-    # brackets are a glob's as well: *-[ef]ull
+    # globs can have brackets, too: *-[ef]ull
     if not found or ("=" not in text and fnmatch.filter(catalogue, text)):
         return _Spec(text, {})
     wanted: dict[str, tuple[str, ...]] = {}
@@ -68,7 +68,7 @@ def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
             )
         if parameter in wanted:
             raise UsageError(
-                f"{text!r}: {parameter} is there twice; {parameter}={'/'.join(wanted[parameter])}/{values}"
+                f"{text!r}: {parameter} is given twice; {parameter}={'/'.join(wanted[parameter])}/{values}"
                 " means either"
             )
         wanted[parameter] = tuple(values.split("/"))
@@ -78,7 +78,9 @@ def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
 def _named(
     spec: _Spec, text: str, catalogue: Mapping[str, Experiment]
 ) -> list[tuple[Experiment, list[dict[str, str]]]]:
-    """The experiments with their variants, those left out that have no such variant."""
+    """The experiments that match the glob, with their matching variants; experiments without any
+    are omitted.
+    """
     names = fnmatch.filter(catalogue, spec.glob)
     if not names:
         listing = f"`./invoke experiments` lists all {len(catalogue)}"
@@ -89,8 +91,8 @@ def _named(
     asked = [(experiment, variants) for experiment, variants in found if variants]
     if not asked:
         raise UsageError(
-            f"{text!r}: no experiment has all of that at once; `./invoke experiments` lists the variants of"
-            " each"
+            f"{text!r}: no experiment has a variant with all of these; `./invoke experiments` lists the"
+            " variants of each"
         )
     return asked
 
@@ -104,15 +106,15 @@ def _matching(experiment: Experiment, spec: _Spec) -> list[dict[str, str]]:
 
 
 def _refuse_unknown(text: str, parameter: str, values: Iterable[str], experiments: list[Experiment]) -> None:
-    """Raises UsageError for a parameter or a value that none of the experiments has: left out in
-    silence, it would look as if asked.
+    """Raises UsageError for a parameter or a value that none of the experiments has: if it were
+    ignored, it would look as if it had been run.
     """
     which = experiments[0].name if len(experiments) == 1 else "none of these experiments"
     parameters = dict.fromkeys(name for experiment in experiments for name in experiment.variants)
     if not parameters:
         raise UsageError(
-            f"{text!r}: {which} has {'no variants' if len(experiments) == 1 else 'any variants'}; leave the"
-            " brackets out"
+            f"{text!r}: {which} has {'no variants' if len(experiments) == 1 else 'any variants'}; remove the"
+            " brackets"
         )
     if parameter not in parameters:
         has = f"{which} has {'no' if len(experiments) == 1 else 'a'} parameter {parameter!r}"

@@ -1,4 +1,4 @@
-"""The guests of `vms/`, as a run needs them."""
+"""The guests of this machine, as a run uses them."""
 
 from __future__ import annotations
 
@@ -57,18 +57,19 @@ class Machines:
         self._accelerator: Accelerator | None = None
 
     def executor(self, jobs: int) -> Executor:
-        """Threads of this process."""
+        """The executor of this machine."""
         return LocalExecutor(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """Gets image and accelerator.
+        """Builds the image and chooses the accelerator.
 
-        Kernels that are not held are fetched meanwhile: both take a minute, of different things.
+        Kernels that are not cached are fetched at the same time: both take a minute, of network and
+        CPU.
         """
         ahead = ThreadPoolExecutor(_AHEAD, "ahead")
         for kernel in kernels:
             if not cached(kernel, self.project.cache):
-                ahead.submit(self.fetch, kernel)  # what goes wrong is told when the run itself asks for it
+                ahead.submit(self.fetch, kernel)  # errors are reported when the run itself fetches it
         try:
             accelerator = self.accelerator(kernels)
             return Surroundings(
@@ -87,9 +88,9 @@ class Machines:
             ahead.shutdown(wait=False, cancel_futures=True)
 
     def accelerator(self, kernels: Sequence[Kernel]) -> Accelerator:
-        """What executes the guests' instructions.
+        """The accelerator that executes the guests' instructions.
 
-        Where KVM has to be proven, the newest of these kernels that is Debian's is booted.
+        If KVM has to be proven, this boots the newest of these kernels that is from Debian.
         """
         if self._accelerator is None:
             tried = sorted(kernels, key=lambda kernel: kernel.scheme == "debian")[-1]
@@ -100,13 +101,13 @@ class Machines:
         return self._accelerator
 
     def fetch(self, kernel: Kernel) -> BootFiles:
-        """The kernel's files, verified, and known to be able to boot a guest."""
+        """Fetches and verifies the kernel's files, and checks that they can boot a guest."""
         files = fetch(kernel, self.project.cache, offline=self.project.offline, catalogue=self._catalogue)
         check(files)
         return files
 
     def template(self, files: BootFiles, cpus: int) -> Template:
-        """Boots the kernel once, or takes the template of an earlier boot."""
+        """The template of a kernel, from the cache or from a boot now."""
         bootable = self._bootable(files)
         return make_template(
             bootable,
@@ -118,8 +119,8 @@ class Machines:
         )
 
     def command(self, kernel: Kernel, cpus: int) -> str:
-        """QEMU's command line that boots the kernel, as text for a shell; DIRECTORY stands for the
-        guest's own, made when it starts.
+        """QEMU's command line that boots the kernel, as text for bash. DIRECTORY stands for the
+        guest's own directory, made when it starts.
         """
         if not cached(kernel, self.project.cache):
             return (
@@ -150,7 +151,7 @@ class Machines:
 
     @cached_property
     def image(self) -> Image:
-        """The userland of all guests; built now if it is neither given nor held."""
+        """The userland of all guests; built now if it is neither given nor cached."""
         return self._given or build_image(
             self.project.cache,
             self.project.config.debian,

@@ -46,10 +46,10 @@ def test_a_name_that_cannot_be_one_is_refused(name: str, tmp_path: Path) -> None
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="called baseline already"):
+    with pytest.raises(UsageError, match="an experiment baseline exists already"):
         write_skeleton("baseline", read_catalogue(None), tmp_path)
     (tmp_path / "mine.py").write_text("precious")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         write_skeleton("mine", {}, tmp_path)
     assert (tmp_path / "mine.py").read_text() == "precious"
 

@@ -103,10 +103,10 @@ def test_the_label_of_a_row_is_its_selector() -> None:
             "'scope' is not parameter=value, as in 'table-full[frontend=legacy/nft,scope=root]'",
         ),
         ("table-full[]", "'' is not parameter=value"),
-        ("table-full[scope=root,scope=user]", "scope is there twice; scope=root/user means either"),
-        ("notrack[scope=root]", "notrack has no variants; leave the brackets out"),
+        ("table-full[scope=root,scope=user]", "scope is given twice; scope=root/user means either"),
+        ("notrack[scope=root]", "notrack has no variants; remove the brackets"),
         ("*[colour=red]", "none of these experiments has a parameter 'colour'"),
-        ("table-*[family=ipv4,scope=root]", "no experiment has all of that at once"),
+        ("table-*[family=ipv4,scope=root]", "no experiment has a variant with all of these"),
     ],
 )
 def test_what_names_nothing_is_refused_with_what_there_is(spec: str, words: str) -> None:
@@ -117,7 +117,7 @@ def test_what_names_nothing_is_refused_with_what_there_is(spec: str, words: str)
 
 
 def test_no_experiment_at_all_is_refused() -> None:
-    with pytest.raises(UsageError, match="no experiments are chosen"):
+    with pytest.raises(UsageError, match="no experiments are selected"):
         choose([], CATALOGUE)
 
 
