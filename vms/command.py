@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from vms.qemu import Binary
+
 # One line per reason; Documentation/admin-guide/kernel-parameters.txt in the kernel's source.
 KERNEL_PARAMETERS = (
     "console=ttyS0",
@@ -85,7 +87,7 @@ class Group:
     words: tuple[str, ...]
 
 
-def command_line(qemu: str, machine: Machine, directory: Path) -> tuple[Group, ...]:
+def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group, ...]:
     """The whole command line.
 
     `directory` is the guest's own, private one, which will hold its sockets and console log.
@@ -95,13 +97,13 @@ def command_line(qemu: str, machine: Machine, directory: Path) -> tuple[Group, .
         Group(
             "nothing that this list does not name: no network card, no display,"
             " no configuration of the host's",
-            (qemu, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
+            (qemu.path, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
         ),
         Group(
-            f"accelerator: {accelerator.why}",
+            f"the least machine, without devices that nobody uses; accelerator: {accelerator.why}",
             (
                 "-machine",
-                "q35,memory-backend=memory,hpet=off",
+                ",".join(("q35,memory-backend=memory,hpet=off", *qemu.left_out)),
                 "-accel",
                 accelerator.name,
                 "-cpu",

@@ -240,7 +240,7 @@ def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: Tr
     way out gets the last console lines added.
     """
     with private_directory() as directory:
-        qemu = Qemu(words(command_line(find_qemu().path, machine, directory)), directory, what)
+        qemu = Qemu(words(command_line(find_qemu(), machine, directory)), directory, what)
         guest = Guest(qemu, what, intact)
         try:
             yield guest

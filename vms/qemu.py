@@ -30,6 +30,8 @@ BINARY = "qemu-system-x86_64"
 OLDEST = (7, 2)  # what this project is tested with; x-ignore-shared itself came with 4.0
 LARGEST_FILE = 8 << 20
 """Bytes of each file that QEMU writes (console, standard error); what comes after is lost."""
+_UNUSED_DEVICES = ("sata", "usb", "smbus", "vmport", "i8042")
+_PRINT_SECONDS = 20
 _POLL = 0.002
 _CHUNK = 1 << 20
 _EPITAPH = 2000
@@ -44,11 +46,14 @@ _launchers: dict[int, ThreadPoolExecutor] = {}  # by process: a fork makes its o
 
 @dataclass(frozen=True)
 class Binary:
-    """The QEMU of this host. `identity` changes whenever the program could."""
+    """The QEMU of this host. `identity` changes whenever the program could; `left_out` are the
+    options by which its machine does without a device that no guest of ours uses.
+    """
 
     path: str
     version: str
     identity: str
+    left_out: tuple[str, ...] = ()
 
 
 def find_qemu() -> Binary:
@@ -72,17 +77,7 @@ def first_found() -> tuple[Binary, tuple[int, ...]]:
     path = shutil.which(BINARY)
     if path is None or not (stamp := _stamp(path)):
         raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")
-    try:
-        done = subprocess.run(
-            [path, "--version"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=20,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(f"{path} --version: {error}; is QEMU installed whole?") from error
+    done = _printed([path, "--version"])
     match = re.search(r"version ((\d+)\.(\d+)[^\n]*)", done.stdout)
     if done.returncode != 0 or not match:
         said = (done.stderr or done.stdout).strip()[-500:] or "it said nothing"
@@ -90,7 +85,27 @@ def first_found() -> tuple[Binary, tuple[int, ...]]:
     if (int(match[2]), int(match[3])) < OLDEST:
         raise HostError(f"{path} is QEMU {match[1]}; at least {'.'.join(map(str, OLDEST))} is needed")
     size, modified, *_ = stamp
-    return Binary(path, match[1], f"{match[1]} {size} {modified}"), stamp
+    return Binary(path, match[1], f"{match[1]} {size} {modified}", _left_out(path)), stamp
+
+
+def _left_out(path: str) -> tuple[str, ...]:
+    """Asked, not known by version: an option that a QEMU does not have ends it."""
+    known = re.findall(r"^ *([\w-]+)=", _printed([path, "-machine", "q35,help"]).stdout, re.MULTILINE)
+    return tuple(f"{device}=off" for device in _UNUSED_DEVICES if device in known)
+
+
+def _printed(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PRINT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(f"{' '.join(command)}: {error}; is QEMU installed whole?") from error
 
 
 def _stamp(path: str) -> tuple[int, ...]:

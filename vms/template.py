@@ -210,7 +210,7 @@ def _key(machine: Machine, bootable: str, agent: Agent) -> str:
         bootable,
         agent.digest,
         find_qemu().identity,
-        words(command_line("qemu", anywhere, Path("directory"))),
+        words(command_line(replace(find_qemu(), path="qemu"), anywhere, Path("directory"))),
     ]
     if machine.accelerator.name != "tcg":
         # What such a guest knows of its CPU is the host's, and so is part of its state.

@@ -128,7 +128,7 @@ class Machines:
                 " first"
             )
         machine = self._machine(self.fetch(kernel), cpus, self.accelerator([kernel]))
-        return render(command_line(find_qemu().path, machine, Path("DIRECTORY")))
+        return render(command_line(find_qemu(), machine, Path("DIRECTORY")))
 
     def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine:
         bootable = self._bootable(files)

@@ -181,6 +181,9 @@ def main() -> None:
             f" {os.environ.get('FAKE_QEMU_BUILD', '1')})"
         )
         return
+    if "q35,help" in sys.argv:
+        print("q35 options:\n  hpet=<bool> - A timer\n  sata=<bool>\n  i8042=<bool>\nusb unlike=this")
+        return
     if "exit" in MODES:
         print("x" * (1 << 20) if "verbose" in MODES else "", file=sys.stderr)
         print("qemu: could not open 'nothing': No such file or directory", file=sys.stderr)

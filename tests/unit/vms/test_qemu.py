@@ -26,7 +26,7 @@ Fake = Callable[[str], None]
 @contextmanager
 def started(machine: Machine) -> Iterator[Qemu]:
     with private_directory() as directory:
-        qemu = Qemu(words(command_line(find_qemu().path, machine, directory)), directory, "6.1.0")
+        qemu = Qemu(words(command_line(find_qemu(), machine, directory)), directory, "6.1.0")
         try:
             yield qemu
         finally:
@@ -39,6 +39,10 @@ def soon(seconds: float = 20) -> Deadline:
 
 def test_the_version_is_found(fake_qemu: Fake) -> None:
     assert find_qemu().version == "7.2.22 (fake 1)"
+
+
+def test_only_devices_of_which_qemu_says_that_it_can_do_without_are_left_out(fake_qemu: Fake) -> None:
+    assert find_qemu().left_out == ("sata=off", "i8042=off")
 
 
 def test_another_build_is_another_qemu(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
