@@ -105,7 +105,8 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
                 "-machine",
                 ",".join(("q35,memory-backend=memory,hpet=off", *qemu.left_out)),
                 "-accel",
-                accelerator.name,
+                # what a hostile guest may have translated is bounded, else it is 1 GiB
+                "tcg,tb-size=128" if accelerator.name == "tcg" else accelerator.name,
                 "-cpu",
                 accelerator.cpu,
             ),

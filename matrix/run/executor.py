@@ -73,7 +73,8 @@ class LocalExecutor:
         return self._working.submit(job, *arguments, **named)
 
     def room(self, computing: int, waiting: int, *, waits: bool) -> bool:
-        """Whether a thread is free and there is memory for a guest as large as the largest so far.
+        """Whether a thread is free and there is memory for all that a guest may take, or for one as
+        large as the largest so far if that is more.
 
         One guest may always run.
         """
@@ -82,8 +83,8 @@ class LocalExecutor:
             return True
         if waiting >= _WAITING if waits else computing >= self._jobs:
             return False
-        each = self._largest or GUEST
-        # Guests that have just started will use more memory than they do now.
+        each = max(self._largest, GUEST)
+        # Guests that run may take more memory than they do now.
         still_growing = max(0, working * each - sum(map(resident, children())))
         return free_memory() - still_growing > each
 

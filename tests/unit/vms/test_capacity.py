@@ -46,7 +46,7 @@ def test_the_tightest_limit_on_memory_counts_and_caches_are_free(machine: Path) 
     assert capacity.free_memory() == 6_000_000
 
 
-@pytest.mark.parametrize(("mebibytes", "expected"), [(100_000, 8), (2000, 3), (100, 1)])
+@pytest.mark.parametrize(("mebibytes", "expected"), [(100_000, 8), (2200, 3), (100, 1)])
 def test_as_many_guests_as_there_are_processors_and_memory_for(
     machine: Path, mebibytes: int, expected: int
 ) -> None:

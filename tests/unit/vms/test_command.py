@@ -87,3 +87,8 @@ def test_accelerator_and_cpu_are_as_chosen(machine: Machine) -> None:
     )
     assert line[line.index("-accel") + 1] == "kvm"
     assert line[line.index("-cpu") + 1] == "host"
+
+
+def test_the_code_that_a_guest_may_have_translated_is_bounded(machine: Machine) -> None:
+    line = words(command_line(QEMU, machine, Path("/g")))
+    assert line[line.index("-accel") + 1] == "tcg,tb-size=128"

@@ -33,22 +33,30 @@ def test_another_guest_waits_for_memory_but_one_may_always_run(
 
 def test_memory_is_reserved_for_guests_that_have_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
     many = LocalExecutor(64)
-    free(monkeypatch, 2000, 0, 0, 0)
+    free(monkeypatch, 2200, 0, 0, 0)
     assert [many.room(working, 0, waits=False) for working in range(5)] == [True, True, True, False, False]
-    many.note_memory(100 << 20)
+
+
+def test_memory_is_reserved_for_all_that_running_guests_may_still_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With 2 GiB free, 18 guests that have used 80 MiB each so far may take nine more."""
+    many = LocalExecutor(64)
+    many.note_memory(80 << 20)
+    free(monkeypatch, 2048, *[80] * 18)
+    assert not many.room(18, 0, waits=False)
+    free(monkeypatch, 18 * (704 - 80) + 705, *[80] * 18)
     assert many.room(18, 0, waits=False)
-    assert not many.room(19, 0, waits=False)
-    free(monkeypatch, 110, *[100] * 40)
-    assert many.room(40, 0, waits=False)
+    free(monkeypatch, 18 * (704 - 80) + 704, *[80] * 18)
+    assert not many.room(18, 0, waits=False)
 
 
-def test_the_largest_guest_so_far_is_what_another_needs(
+def test_a_guest_that_took_more_than_expected_is_what_another_may_need(
     local: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free(monkeypatch, 100, 80)
-    local.note_memory(80 << 20)
+    free(monkeypatch, 800, 900)
     assert local.room(1, 0, waits=False)
-    local.note_memory(120 << 20)
+    local.note_memory(900 << 20)
     local.note_memory(10 << 20)
     assert not local.room(1, 0, waits=False)
 
