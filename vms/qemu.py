@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ _CHUNK = 1 << 20
 _EPITAPH = 2000
 _MOST_STATE = 64 << 20  # bytes of the state of devices and CPUs, of which a guest has one or two MiB
 _OPEN_FILES = 1024
+_CAP_SETPCAP = 1 << 8  # capabilities(7): without it a process cannot give up others for good
 _OOM_FIRST = "1000"  # proc(5), oom_score_adj: such a process is killed before all others
 # What goes wrong is raised; without a handler of its own the library would print it as well.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
@@ -287,14 +289,13 @@ def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
     # Beyond its largest file QEMU gets an error and drops what the guest prints: Python ignores
     # SIGXFSZ, which would end QEMU, and so does what inherits that (restore_signals). A memory file
     # has its size already, and writing to its mapping is not limited.
-    limits = ["prlimit", f"--fsize={LARGEST_FILE}", "--core=0", f"--nofile={_OPEN_FILES}", "--"]
     with _lock:
         launcher = _launchers.setdefault(os.getpid(), ThreadPoolExecutor(1, "qemu"))
     try:
         with stderr.open("wb") as errors:
             process = launcher.submit(
                 subprocess.Popen,
-                [*limits, "setpriv", "--pdeathsig", "KILL", "--", *command],
+                [*_limits(), "setpriv", "--pdeathsig", "KILL", *_fewer_capabilities(), "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -306,6 +307,26 @@ def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
     with contextlib.suppress(OSError):  # it has ended already
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_FIRST)
     return process
+
+
+def _limits() -> list[str]:
+    wanted = {"fsize": LARGEST_FILE, "core": 0, "nofile": _OPEN_FILES}
+    words = ["prlimit"]
+    for name, most in wanted.items():
+        hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
+        words.append(f"--{name}={most if hard == resource.RLIM_INFINITY else min(most, hard)}")
+    return [*words, "--"]
+
+
+def _fewer_capabilities() -> list[str]:
+    """Flags of setpriv that take root's capabilities from QEMU, but for the one to read: under sudo
+    a user's cache may lie where only that user may pass.
+    """
+    status = Path("/proc/self/status").read_text()
+    effective = int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
+    if os.geteuid() != 0 or not effective & _CAP_SETPCAP:
+        return []
+    return ["--inh-caps=-all", "--bounding-set=-all,+dac_read_search"]
 
 
 def tail(path: Path, most: int) -> bytes:

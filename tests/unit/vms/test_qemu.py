@@ -136,6 +136,28 @@ def test_qemu_has_limits_and_is_the_first_to_be_killed_when_memory_ends(
         assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
 
 
+def test_limits_that_are_lower_already_stay(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 512))
+    with started(machine) as qemu:
+        qemu.execute("query-status", soon())
+        assert "512" in next(
+            line
+            for line in Path(f"/proc/{qemu.pid}/limits").read_text().splitlines()
+            if line.startswith("Max open files")
+        )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
+def test_qemu_started_by_root_can_read_but_has_no_other_capability(fake_qemu: Fake, machine: Machine) -> None:
+    with started(machine) as qemu:
+        qemu.execute("query-status", soon())
+        status = Path(f"/proc/{qemu.pid}/status").read_text()
+    capabilities = {line[3:6]: int(line[7:], 16) for line in status.splitlines() if line.startswith("Cap")}
+    assert {capabilities[name] & ~(1 << 2) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
+
+
 def test_a_qemu_that_opens_no_socket_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("deaf")
     with pytest.raises(LostGuest, match=r"opened no socket for qmp within 0\.3 s"), started(machine) as qemu:
