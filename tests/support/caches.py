@@ -21,9 +21,9 @@ def build(entry):
     print("building", flush=True)
     time.sleep(60)
 if sys.argv[2] == "build":
-    cache.ensure("kind", "key", build, Deadline(5, "the test"))
+    cache.ensure("kind", "key", build, Deadline(60, "the test"))
 else:
-    cache.ensure("kind", "key", lambda entry: None, Deadline(5, "the test"))
+    cache.ensure("kind", "key", lambda entry: None, Deadline(60, "the test"))
     print("using", flush=True)
     time.sleep(60)
 """

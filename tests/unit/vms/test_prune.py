@@ -71,7 +71,7 @@ def test_prune_keeps_entries_that_another_process_uses_or_builds(cache: Cache, d
 
 
 def test_prune_keeps_entries_that_this_process_uses(cache: Cache) -> None:
-    entry = cache.ensure("kernels", "mine", lambda entry: None, Deadline(5, "the test"))
+    entry = cache.ensure("kernels", "mine", lambda entry: None, Deadline(60, "the test"))
     prune(cache, 0)
     assert entry.is_dir()
 

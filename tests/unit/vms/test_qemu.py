@@ -196,8 +196,8 @@ def test_its_death_is_noticed_while_waiting_for_it(fake_qemu: Fake, machine: Mac
         threading.Timer(0.3, os.kill, (qemu.pid, signal.SIGKILL)).start()
         began = time.monotonic()
         with pytest.raises(LostGuest, match="QEMU ended with SIGKILL"):
-            qemu.execute("stop", soon(20))
-        assert time.monotonic() - began < 5
+            qemu.execute("stop", soon(60))
+        assert time.monotonic() - began < 50
 
 
 def test_nothing_is_left_when_closed(fake_qemu: Fake, machine: Machine) -> None:
@@ -231,7 +231,7 @@ time.sleep(300)
         assert Path(f"/proc/{pid}").exists()
         other.kill()
         other.wait()
-    for _ in range(100):
+    for _ in range(1500):
         if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
             break
         time.sleep(0.02)

@@ -331,7 +331,7 @@ def hostile(port: socket.socket, phase: str, way: str) -> Iterator[None]:
     began = time.monotonic()
     try:
         yield
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     finally:
         guest.stop.set()
         with contextlib.suppress(OSError):

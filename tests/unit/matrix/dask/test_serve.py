@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,9 +30,7 @@ def test_a_signal_ends_worker_and_scheduler(site: Site, number: int) -> None:
     worker = site.worker()
     for process in (worker, site.scheduler):
         process.send_signal(number)
-        began = time.monotonic()
-        process.wait(10)
-        assert time.monotonic() - began < 4
+        process.wait(30)
 
 
 def test_certificates_of_the_users_own_dask_configuration_are_used(
