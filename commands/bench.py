@@ -23,7 +23,7 @@ from commands.shell import complain, console, reported, tidy
     },
 )
 @reported
-def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:  # noqa: A002
+def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:  # noqa: A002 (the flag is --list)
     """Measure what cells, runs and reports cost, as ratios within one run, with their theoretical
     minimum.
     """

@@ -279,7 +279,7 @@ def slots(client: Client, address: str) -> dict[str, int]:
     """
     try:
         if client.status != "running":
-            raise OSError("it closed the connection")  # noqa: TRY301
+            raise OSError("it closed the connection")  # noqa: TRY301 (one message for both)
         workers = client.scheduler_info(n_workers=-1)["workers"]
     except OSError as error:
         raise HostError(
