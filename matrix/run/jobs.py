@@ -20,8 +20,8 @@ from vms.kernels.kernel import Kernel
 class KernelState:
     """One kernel of a run: the cells that are still to be run, and what has happened so far.
 
-    `attempts` counts boots by number of CPUs and cells by key; `crashes` has the first crash of
-    each cell that is run again because of it.
+    `attempts` counts fetches, boots by number of CPUs, and cells by key; `crashes` has the first
+    crash of each cell that is run again because of it.
     """
 
     kernel: Kernel

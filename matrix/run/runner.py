@@ -127,7 +127,11 @@ class _Run:
             try:
                 files = future.result()
             except Exception as error:
-                self._give_up(state, state.cells, _failure(error, f"could not fetch {state.kernel.name}"))
+                state.attempts[Phase.FETCHING] += 1
+                if isinstance(error, LostGuest) and state.attempts[Phase.FETCHING] < ATTEMPTS:
+                    self._fetch(state)  # the worker that fetched it is gone
+                else:
+                    self._give_up(state, state.cells, _failure(error, f"could not fetch {state.kernel.name}"))
                 return
             self._amend(state.kernel, uname=files.version, sha256=files.sha256)
             for cpus in sorted({cell.experiment.cpus for cell in state.cells}):

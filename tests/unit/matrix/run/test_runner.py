@@ -173,6 +173,19 @@ def test_a_kernel_that_does_not_boot_is_tried_again_and_then_an_error(tmp_path: 
     assert "VFS: cannot" in directory.records["5.10.1", "other", ""].reason
 
 
+def test_a_kernel_is_fetched_again_if_the_worker_that_fetched_it_is_gone(tmp_path: Path) -> None:
+    gone: list[str] = []
+
+    def worker_gone(kernel: str) -> LostGuest | None:
+        gone.append(kernel)
+        return LostGuest("the worker is gone") if len(gone) == 1 else None
+
+    directory, _ = run(FakeGuests(fetch_error=worker_gone), tmp_path)
+    assert {record.status for record in directory.records.values()} == {Status.PASS}
+    directory, _ = run(FakeGuests(fetch_error=lambda _: LostGuest("all are gone")), tmp_path / "never")
+    assert {record.status for record in directory.records.values()} == {Status.ERROR}
+
+
 @pytest.mark.parametrize("known", ["fetch_error", "boot_error"])
 def test_a_kernel_that_lacks_what_a_boot_needs_is_not_tried_again(tmp_path: Path, known: str) -> None:
     tried = []
