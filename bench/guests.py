@@ -68,7 +68,7 @@ def question(name: str, **variant: str) -> Question:
 def answered(template: Template, asked: Question) -> Outcome:
     """Runs one cell. Raises HostError if it gave no answer, as there is nothing to measure then."""
     outcome = ask(template, asked)
-    if outcome.answer is None or b'"outcome": "answered"' not in outcome.answer:
+    if outcome.answer is None or b'"outcome": "answered"' not in outcome.answer.whole:
         raise HostError(f"{asked.what} on {template.name} gave no answer: {outcome.lost or outcome.answer!r}")
     return outcome
 

@@ -70,10 +70,9 @@ def measure() -> list[Figure]:
 
 def facts(experiment: str) -> dict[str, int]:
     """What the guest answered."""
-    answer: dict[str, Any] = msgspec.json.decode(
-        answered(template(KERNEL), question(experiment)).answer or b""
-    )
-    found: dict[str, int] = answer["facts"]
+    answer = answered(template(KERNEL), question(experiment)).answer
+    decoded: dict[str, Any] = msgspec.json.decode(answer.whole if answer else b"")
+    found: dict[str, int] = decoded["facts"]
     return found
 
 

@@ -1,6 +1,9 @@
 """The agent: answers the host's requests, one JSON line each, over the virtio-serial port named
 `agent`.
 
+An answer is a header, one line of JSON with the request's `id` and the number of `bytes` that
+follow it, and then these bytes: JSON too, which the agent does not look at.
+
 Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that whatever
 is cloned from this guest has it in memory, and then goes on in the background. The host counts as
 untrusted input too: a line that is no request is ignored.
@@ -26,7 +29,6 @@ from guest.lab import nftables
 
 PORT = "/dev/virtio-ports/agent"
 _MOST_REQUEST = 1 << 20
-_MOST_ANSWER = 16 << 20
 _WRITE_SECONDS = 60
 _CHUNK = 32 << 10  # a virtio port takes no more at once
 _NO_HOST_SECONDS = 0.005
@@ -78,24 +80,27 @@ class Port:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
-    def send(self, line: bytes) -> None:
-        """Sends one line; gives up when the host is gone or does not read."""
+    def send(self, *parts: bytes) -> None:
+        """Sends parts of an answer, one after the other; gives up when the host is gone or does not
+        read.
+        """
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         end = time.monotonic() + _WRITE_SECONDS
-        data = memoryview(line + b"\n")
-        while data:
-            ready = poll.poll(max(0.0, end - time.monotonic()) * 1000)
-            if not ready or ready[0][1] & select.POLLHUP:
-                return
-            try:
-                data = data[os.write(self._fd, data[:_CHUNK]) :]
-            except BlockingIOError:
-                continue
+        for part in parts:
+            data = memoryview(part)
+            while data:
+                ready = poll.poll(max(0.0, end - time.monotonic()) * 1000)
+                if not ready or ready[0][1] & select.POLLHUP:
+                    return
+                try:
+                    data = data[os.write(self._fd, data[:_CHUNK]) :]
+                except BlockingIOError:
+                    continue
 
 
-def answer(line: bytes, cells: cell.Cells) -> bytes | None:
-    """The answer to one line from the host; None for a line that is no request."""
+def answer(line: bytes, cells: cell.Cells) -> tuple[bytes, bytes] | None:
+    """Header and bytes of the answer to one line from the host; None if it is no request."""
     try:
         request = json.loads(line)
         identifier, do = str(request["id"]), request["do"]
@@ -104,20 +109,18 @@ def answer(line: bytes, cells: cell.Cells) -> bytes | None:
     try:
         _take_time_and_entropy(request)
         if do == "ping":
-            found: dict[str, Any] = {"ok": True, "ready": True, "release": os.uname().release}
+            found = cell.Answer(json.dumps({"ready": True, "release": os.uname().release}).encode())
         elif do == "run":
             found = _run(request, cells)
         else:
             found = _error(f"do={do} is neither ping nor run")
     except Exception:
         found = _error(traceback.format_exc())
-    text = json.dumps({"id": identifier} | found).encode()
-    if len(text) > _MOST_ANSWER:
-        text = json.dumps({"id": identifier} | _error(f"the answer has {len(text)} bytes")).encode()
-    return text
+    header = {"id": identifier, "bytes": len(found.whole), "printed": found.printed, "dmesg": found.dmesg}
+    return json.dumps(header | {"seconds": found.seconds}).encode() + b"\n", found.whole
 
 
-def _run(request: dict[str, Any], cells: cell.Cells) -> dict[str, Any]:
+def _run(request: dict[str, Any], cells: cell.Cells) -> cell.Answer:
     experiment = cells.experiments.get(request["experiment"])
     if experiment is None:
         return _error(f"there is no experiment {request['experiment']}")
@@ -126,16 +129,8 @@ def _run(request: dict[str, Any], cells: cell.Cells) -> dict[str, Any]:
     )
 
 
-def _error(reason: str) -> dict[str, Any]:
-    return {
-        "schema": cell.SCHEMA,
-        "outcome": "error",
-        "facts": {},
-        "reason": reason,
-        "seconds": 0.0,
-        "evidence": {},
-        "printed": "",
-    }
+def _error(reason: str) -> cell.Answer:
+    return cell.Answer(cell.failure("error", reason))
 
 
 def _take_time_and_entropy(request: dict[str, Any]) -> None:
@@ -192,7 +187,7 @@ def main() -> None:
     while True:
         reply = answer(port.line(), cells)
         if reply is not None:
-            port.send(reply)
+            port.send(*reply)
 
 
 if __name__ == "__main__":

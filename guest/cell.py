@@ -19,6 +19,7 @@ import socket
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from guest import linux
@@ -37,7 +38,27 @@ _READY = b"."
 _MOST_TOLD = 1 << 16
 _READY_SECONDS = 20.0
 
-Answer = dict[str, Any]
+_Outcome = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent to the host about one cell.
+
+    `whole` is the JSON document that the cell's process wrote, not looked at, or one that says why
+    there is none. `printed` and `dmesg` are text beside it: what that process printed, and what the
+    kernel logged. `seconds` is how long all of it took.
+    """
+
+    whole: bytes
+    printed: str = ""
+    dmesg: str = ""
+    seconds: float = 0.0
+
+
+def failure(outcome: str, reason: str) -> bytes:
+    """The document for a cell whose process left none: `error`, `timeout` or `unsupported`."""
+    return json.dumps({"schema": SCHEMA, "outcome": outcome, "reason": reason}).encode()
 
 
 class Cells:
@@ -64,16 +85,11 @@ class Cells:
                 loaded = [root.modprobe(module) for module in experiment.modules]
                 answer = _watch(self._child(variant, fresh=any(loaded)), experiment, variant, seconds, root)
             except Refused as refusal:
-                answer = {"outcome": "unsupported", "reason": str(refusal)}
-            lines = root.dmesg()
-            if lines:
-                answer.setdefault("evidence", {})["dmesg.txt"] = {
-                    "text": "\n".join(lines)[:_MOST_PRINTED] + "\n"
-                }
+                answer = Answer(failure("unsupported", str(refusal)))
+            dmesg = "".join(f"{line}\n" for line in root.dmesg())[:_MOST_PRINTED]
         finally:
             root.restore()
-        whole: Answer = {"schema": SCHEMA, "facts": {}, "reason": "", "evidence": {}, "printed": ""}
-        return whole | answer | {"seconds": round(time.monotonic() - start, 4)}
+        return replace(answer, dmesg=dmesg, seconds=round(time.monotonic() - start, 4))
 
     def _child(self, variant: Mapping[str, str], *, fresh: bool) -> _Child:
         scope = variant.get("scope", "root")
@@ -134,25 +150,14 @@ def _watch(
         status = child.end()
     text = printed[-_MOST_PRINTED:].decode(errors="replace")
     if outcome == "timeout":
-        return {
-            "outcome": "timeout",
-            "reason": f"{experiment.name} did not end within {seconds:g} s",
-            "printed": text,
-        }
-    if outcome == "bounds":
-        return {
-            "outcome": "error",
-            "reason": f"{experiment.name} answered more than {_MOST_ANSWER} bytes",
-            "printed": text,
-        }
-    try:
-        return dict(json.loads(answer)) | {"printed": text}
-    except ValueError:
-        return {
-            "outcome": "error",
-            "reason": f"the experiment's process ended without an answer, wait status {status}",
-            "printed": text,
-        }
+        whole = failure("timeout", f"{experiment.name} did not end within {seconds:g} s")
+    elif outcome == "bounds":
+        whole = failure("error", f"{experiment.name} answered more than {_MOST_ANSWER} bytes")
+    elif not answer.endswith(b"}"):
+        whole = failure("error", f"the experiment's process ended without an answer, wait status {status}")
+    else:
+        whole = answer
+    return Answer(whole, text)
 
 
 def _fork_first_process() -> int:
@@ -227,9 +232,8 @@ def _live(
         channel.sendall(_READY)
         name, variant = json.loads(channel.recv(_MOST_TOLD))  # written at once, so it is read at once
         random.seed()  # not earlier: the kernel's entropy came with the request
-        data = json.dumps(
-            ready if isinstance(ready, dict) else _attempt(Lab(ready, root, variant), experiments[name])
-        ).encode()
+        found = ready if isinstance(ready, dict) else _attempt(Lab(ready, root, variant), experiments[name])
+        data = memoryview(json.dumps({"schema": SCHEMA} | found).encode())
         while data:
             data = data[os.write(answer, data) :]
     except BaseException:  # nothing may return into the agent's own stack
@@ -238,7 +242,7 @@ def _live(
         os._exit(0)
 
 
-def _ready(scope: str) -> Netns | Answer:
+def _ready(scope: str) -> Netns | _Outcome:
     """Enters fresh namespaces and returns that of the network; if the kernel refuses one, the
     answer to whichever cell this process is told to run.
     """
@@ -251,8 +255,8 @@ def _ready(scope: str) -> Netns | Answer:
         return {"outcome": "error", "reason": traceback.format_exc()}
 
 
-def _attempt(lab: Lab, experiment: Experiment) -> Answer:
-    answer: Answer
+def _attempt(lab: Lab, experiment: Experiment) -> _Outcome:
+    answer: _Outcome
     try:
         answer = {"outcome": "answered", "facts": experiment.run(lab)}
     except (Unsupported, Refused) as refusal:

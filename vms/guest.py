@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from vms.answer import Answer
 from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
@@ -27,11 +28,12 @@ from vms.ssh import Ssh
 from vms.wire import Spent, Wire
 
 LONGEST_ANSWER = 16 << 20
+_LONGEST_HEADER = 2 << 20
 _LONGEST_CONSOLE = 1 << 20
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
 _END_SECONDS = 1.0  # from the moment that its sockets close
-_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
+_LENGTH = re.compile(rb"[0-9]{1,9}")
 # What the kernel prints when it is at an end, or when a sanitizer found that it should be. A lockup
 # or stall may be a busy host's fault.
 _CRASH = re.compile(
@@ -111,21 +113,28 @@ class Guest:
         for name in ("ssh", "agent"):
             self._port(name, deadline)
 
-    def ask(self, request: bytes, deadline: Deadline) -> bytes:
-        """Sends one line of JSON to the agent and returns the line that answers its `id`; other
-        lines are stale and dropped.
+    def ask(self, request: bytes, deadline: Deadline) -> Answer:
+        """Sends one line of JSON to the agent and returns the answer whose header has its `id`.
 
-        Raises LostGuest if there is no answer in time, the guest ends, it sends more than
-        LONGEST_ANSWER bytes, or what it was cloned from was touched meanwhile.
+        An answer to another request is skipped by its length, and so is a line that is no header:
+        an earlier host did not read them. Raises LostGuest if there is no answer in time, the guest
+        ends, it announces no length or too large a one, sends more than LONGEST_ANSWER bytes, or
+        the template that it was cloned from was changed while it ran.
         """
         wanted = json.loads(request)["id"]
         wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline)
         try:
             wire.sendall(request.rstrip(b"\n") + b"\n")
-            for line in self._lines(wire):
-                if _id(line) == wanted:
+            while (line := self._line(wire)) is not None:
+                header = _header(line)
+                if header is None:
+                    continue
+                whole = self._take(wire, self._announced(header, deadline))
+                if whole is None:
+                    break
+                if header.id == wanted:
                     self._check_origin()
-                    return line
+                    return Answer(line, whole)
         except Spent as spent:
             raise self.lost(str(spent)) from None
         except OSError:
@@ -158,12 +167,12 @@ class Guest:
             "time": time.time(),
             "entropy": secrets.token_hex(32),
         }
-        answer = self.ask(json.dumps(fields).encode(), deadline)
+        answer = self.ask(json.dumps(fields).encode(), deadline).whole
         try:
             ready = msgspec.json.decode(answer, type=_Ready)
         except (msgspec.DecodeError, RecursionError):
             ready = _Ready()
-        if not (ready.ok and ready.ready):
+        if not ready.ready:
             raise HostError(f"{self.what}: the agent is not ready: {answer[:1000].decode(errors='replace')}")
 
     @contextmanager
@@ -200,35 +209,64 @@ class Guest:
             self._ports[name] = self.qemu.connect(name, deadline)
         return self._ports[name]
 
-    def _lines(self, wire: Wire) -> Iterator[bytes]:
-        """What the agent sends, line by line, until it is gone."""
+    def _announced(self, header: _Header, deadline: Deadline) -> int:
+        """How many bytes follow a header."""
+        found = _LENGTH.fullmatch(header.bytes)
+        if found and int(header.bytes) <= LONGEST_ANSWER:
+            return int(header.bytes)
+        announced = bytes(header.bytes)[:20].decode(errors="replace")
+        raise self.lost(
+            f"announced an answer of {announced} bytes, expected a number up to {LONGEST_ANSWER}"
+            f" ({deadline.what})"
+        )
+
+    def _line(self, wire: Wire) -> bytes | None:
+        """The next line from the agent, without its end; None once the agent is gone."""
         searched = 0
-        while True:
-            end = self._heard.find(b"\n", searched)
-            if end >= 0:
-                line = bytes(self._heard[:end])
-                del self._heard[: end + 1]
-                searched = 0
-                yield line
-                continue
+        while (end := self._heard.find(b"\n", searched)) < 0:
             searched = len(self._heard)
-            data = wire.recv(_CHUNK)
-            if not data:
-                return
-            self._heard += data
+            if not self._receive(wire):
+                return None
+        line = bytes(self._heard[:end])
+        del self._heard[: end + 1]
+        return line
+
+    def _take(self, wire: Wire, size: int) -> bytes | None:
+        """The next `size` bytes from the agent; None if the agent goes away before them."""
+        while len(self._heard) < size:
+            if not self._receive(wire):
+                return None
+        taken = bytes(self._heard[:size])
+        del self._heard[:size]
+        return taken
+
+    def _receive(self, wire: Wire) -> bool:
+        """Waits for more bytes from the agent; False once it is gone."""
+        data = wire.recv(_CHUNK)
+        self._heard += data
+        return bool(data)
 
 
 class _Ready(msgspec.Struct):
-    ok: bool = False
     ready: bool = False
 
 
-def _id(line: bytes) -> str | None:
-    """The `id` that a line begins with, as the agent's answers do; nothing else is decoded, as that
-    can cost 30 times the line's length in memory.
+class _Header(msgspec.Struct):
+    id: str
+    bytes: msgspec.Raw
+
+
+def _header(line: bytes) -> _Header | None:
+    """The header in a line, None if it is something else.
+
+    Nothing but its two fields is decoded: that could cost 30 times the line's length in memory.
     """
-    found = _ID.match(line)
-    return found[1].decode(errors="replace") if found else None
+    if len(line) > _LONGEST_HEADER:
+        return None
+    try:
+        return msgspec.json.decode(line, type=_Header)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 @contextmanager

@@ -14,12 +14,10 @@ import msgspec
 from guest.catalogue import Experiment
 from matrix.plan.plan import Cell
 from matrix.results.record import SCHEMA, FactValue, Record, Status
-
-ANSWER_BYTES = 16 << 20
-"""Longer answers are refused."""
+from vms.answer import Answer
 
 _EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_OURS = {"record.json", "console.log", "printed.txt"}  # written by the host
+_OURS = {"record.json", "console.log", "printed.txt", "dmesg.txt"}  # not from the experiment
 _MOST_EVIDENCE = 64
 _REASON_CHARACTERS = 20_000
 _FACT_CHARACTERS = 4_000
@@ -32,15 +30,17 @@ class _Evidence(msgspec.Struct):
     base64: bytes | None = None
 
 
+class _Header(msgspec.Struct):
+    printed: str = ""
+    dmesg: str = ""
+
+
 class _Answer(msgspec.Struct):
-    id: str
     schema: int
     outcome: Literal["answered", "unsupported", "timeout", "error"]
     facts: dict[str, FactValue] = {}
     reason: str = ""
-    seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     evidence: Annotated[dict[str, _Evidence], msgspec.Meta(max_length=_MOST_EVIDENCE)] = {}
-    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Outcome:
     oopsed. `seconds` is the guest's lifetime, `resident` the bytes of memory that it used.
     """
 
-    request_id: str
-    answer: bytes | None = None
+    answer: Answer | None = None
     lost: str = ""
     crashed: str | None = None
     console: str = ""
@@ -90,7 +89,7 @@ def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
         return Judged(replace(blank, status=Status.CRASH, reason=outcome.crashed), {})
     if outcome.answer is None:
         return Judged(blank, {})
-    judged = judge(cell, outcome.request_id, outcome.answer)
+    judged = judge(cell, outcome.answer)
     return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
 
 
@@ -106,7 +105,7 @@ def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
     return replace(judged, record=replace(judged.record, status=Status.UNSTABLE, reason=reason))
 
 
-def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
+def judge(cell: Cell, answer: Answer) -> Judged:
     """The record of one answer.
 
     An answer that is malformed, or whose facts are not the declared ones, is an `error`, not a
@@ -114,8 +113,8 @@ def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
     """
     blank = Record(cell.kernel.name, cell.experiment.name, dict(cell.variant), Status.ERROR)
     try:
-        decoded = _decode(answer, request_id)
-        evidence = _evidence(decoded)
+        header, decoded = _decode(answer)
+        evidence = _evidence(header, decoded)
         reason = decoded.reason[:_REASON_CHARACTERS]
         blank = replace(blank, reason=reason, evidence=tuple(sorted(evidence)))
         if decoded.outcome != "answered":
@@ -143,28 +142,26 @@ def judge(cell: Cell, request_id: str, answer: bytes) -> Judged:
     return Judged(replace(blank, status=Status.PASS), evidence)
 
 
-def _decode(answer: bytes, request_id: str) -> _Answer:
-    if len(answer) > ANSWER_BYTES:
-        raise _BadAnswerError(f"it has {len(answer)} bytes, the limit is {ANSWER_BYTES}")
+def _decode(answer: Answer) -> tuple[_Header, _Answer]:
     try:
-        decoded = msgspec.json.decode(answer, type=_Answer)
+        header = msgspec.json.decode(answer.header, type=_Header)
+        decoded = msgspec.json.decode(answer.whole, type=_Answer)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _BadAnswerError(f"{error}") from error
     if decoded.schema != SCHEMA:
         raise _BadAnswerError(f"its schema is {decoded.schema}, expected {SCHEMA}")
-    if decoded.id != request_id:
-        raise _BadAnswerError("it answers another request")
-    return decoded
+    return header, decoded
 
 
-def _evidence(answer: _Answer) -> dict[str, bytes]:
+def _evidence(header: _Header, answer: _Answer) -> dict[str, bytes]:
     files = {}
     for name, item in answer.evidence.items():
         if not _EVIDENCE_NAME.fullmatch(name) or name in _OURS:
             raise _BadAnswerError(f"evidence cannot be called {name[:64]!r}")
         files[name] = item.base64 if item.base64 is not None else (item.text or "").encode()
-    if answer.printed:
-        files["printed.txt"] = answer.printed.encode()
+    for name, text in (("dmesg.txt", header.dmesg), ("printed.txt", header.printed)):
+        if text:
+            files[name] = text.encode()
     return files
 
 

@@ -69,4 +69,4 @@ def ask(template: Template, question: Question) -> Outcome:
             crashed, console, resident = guest.crashed, guest.console(), guest.resident
     except LostGuest as error:
         lost, console = lost or str(error), console or error.console
-    return Outcome(request_id, answer, lost, crashed, console, time.monotonic() - started, resident)
+    return Outcome(answer, lost, crashed, console, time.monotonic() - started, resident)

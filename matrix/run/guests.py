@@ -11,6 +11,7 @@ from typing import Protocol
 
 from matrix.results.manifest import Surroundings
 from matrix.run.executor import Executor
+from vms.answer import Answer
 from vms.deadline import Deadline
 from vms.kernels.kernel import BootFiles, Kernel
 
@@ -22,7 +23,7 @@ class Guest(Protocol):
     def crashed(self) -> str | None:
         """The kernel's message if it panicked or oopsed."""
 
-    def ask(self, request: bytes, deadline: Deadline) -> bytes:
+    def ask(self, request: bytes, deadline: Deadline) -> Answer:
         """Sends a request of one line and returns the answer. Raises LostGuest."""
 
     @property

@@ -167,7 +167,7 @@ class _Run:
             try:
                 outcome = future.result()
             except Exception as error:
-                outcome = Outcome("", lost=_message(error))
+                outcome = Outcome(lost=_message(error))
             self._executor.note_memory(outcome.resident)
             judged = verdict(cell, outcome, state.attempts[cell.key])
             earlier = state.crashes.get(cell.key)

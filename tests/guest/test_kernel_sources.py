@@ -41,7 +41,7 @@ def ask(machines: Machines, kernel: Kernel, request: dict[str, object]) -> dict[
     """
     whole = {"id": "0", "time": time.time(), "entropy": os.urandom(32).hex(), **request}
     with machines.template(machines.fetch(kernel), 1).start() as guest:
-        answer = json.loads(guest.ask(json.dumps(whole).encode(), Deadline(60, "the answer")))
+        answer = json.loads(guest.ask(json.dumps(whole).encode(), Deadline(60, "the answer")).whole)
     assert isinstance(answer, dict)
     return answer
 

@@ -74,7 +74,7 @@ def soon(seconds: float = 60) -> Deadline:
 
 
 def ask(guest: Guest, do: str) -> dict[str, object]:
-    answer = json.loads(guest.ask(json.dumps({"id": "1", "do": do}).encode(), soon()))
+    answer = json.loads(guest.ask(json.dumps({"id": "1", "do": do}).encode(), soon()).whole)
     assert isinstance(answer, dict)
     return answer
 
@@ -152,7 +152,7 @@ def test_one_session_after_the_other(guest: Guest) -> None:
     for number in range(3):
         with guest.ssh(soon()) as session:
             assert session.run(f"echo {number}", soon()).output == f"{number}\n"
-    assert ask(guest, "ping")["ok"]
+    assert ask(guest, "ping")["ready"]
 
 
 def test_a_whole_directory_is_pushed(ssh: Ssh, tmp_path: Path) -> None:
@@ -273,7 +273,8 @@ except HostError as error:
 print([path.name for path in Path({str(tmp_path)!r}).glob("templates/*") if path.suffix != ".lock"])
 mount({str(tmp_path)!r}, "remount,size=600m")
 with template.start() as guest:
-    print(json.loads(guest.ask(b'{{"id": "1", "do": "release"}}', Deadline(60, "an answer")))["release"])
+    answer = guest.ask(b'{{"id": "1", "do": "release"}}', Deadline(60, "an answer"))
+    print(json.loads(answer.whole)["release"])
 print([path.name for path in Path({str(tmp_path)!r}).glob("templates/*") if path.suffix != ".lock"])
 """
     command = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", code]

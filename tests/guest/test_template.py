@@ -61,7 +61,9 @@ def opened(entry: Path, whole: Template) -> Template:
 
 
 def release(guest: Guest) -> str:
-    return str(json.loads(guest.ask(b'{"id": "1", "do": "release"}', Deadline(60, "an answer")))["release"])
+    return str(
+        json.loads(guest.ask(b'{"id": "1", "do": "release"}', Deadline(60, "an answer")).whole)["release"]
+    )
 
 
 def answer(template: Template) -> str:

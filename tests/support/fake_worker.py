@@ -13,6 +13,7 @@ from typing import Any
 
 from matrix.run.guests import Guests
 from tests.support.fakes import SURROUNDINGS, FakeGuests, answer
+from vms.answer import Answer
 from vms.image import Image
 
 
@@ -31,7 +32,7 @@ class FakeSource:
         agent = os.environ.get("FAKE_AGENT", SURROUNDINGS.agent)
         return FakeGuests(self.behave, surroundings=replace(SURROUNDINGS, image=image.sha256, agent=agent))
 
-    def behave(self, kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(self, kernel: str, request: dict[str, Any]) -> Answer:
         name = f"{kernel} {request['experiment']} {','.join(request['variant'].values())}"
         with (self.directory / str(os.getpid())).open("a") as log:
             log.write(f"{name}\n")

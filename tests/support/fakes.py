@@ -15,6 +15,7 @@ from matrix.results.manifest import Surroundings
 from matrix.results.record import Record
 from matrix.run.executor import Executor, LocalExecutor
 from matrix.run.progress import KernelProgress
+from vms.answer import Answer
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.kernels.kernel import BootFiles, Kernel, Package
@@ -64,19 +65,13 @@ def make_experiment(
     )
 
 
-def answer(request: Mapping[str, Any], **fields: Any) -> bytes:
-    whole = {
-        "id": request["id"],
-        "schema": 1,
-        "outcome": "answered",
-        "facts": {"flows": 10},
-        "seconds": 0.4,
-        **fields,
-    }
-    return json.dumps(whole).encode()
+def answer(request: Mapping[str, Any], **fields: Any) -> Answer:
+    whole = json.dumps({"schema": 1, "outcome": "answered", "facts": {"flows": 10}, **fields}).encode()
+    header = {"id": request["id"], "bytes": len(whole), "printed": "", "dmesg": "", "seconds": 0.4}
+    return Answer(json.dumps(header).encode(), whole)
 
 
-Behaviour = Callable[[str, dict[str, Any]], bytes]
+Behaviour = Callable[[str, dict[str, Any]], Answer]
 """(kernel's name, request) -> the answer; raises LostGuest for a guest that goes away."""
 
 
@@ -87,7 +82,7 @@ class FakeGuest:
     crashed: str | None = None
     resident: int = 80 << 20
 
-    def ask(self, request: bytes, deadline: Deadline) -> bytes:
+    def ask(self, request: bytes, deadline: Deadline) -> Answer:
         assert deadline.remaining > 0
         try:
             return self.behaviour(self.kernel, json.loads(request))

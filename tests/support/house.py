@@ -20,6 +20,7 @@ from matrix.nightly.nightly import nightly
 from matrix.plan.plan import make_plan
 from matrix.results.latest import read_latest
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from vms.answer import Answer
 from vms.errors import LostGuest
 
 FIRST = date(2026, 11, 1)
@@ -64,7 +65,7 @@ class House:
         self.clock(today)
         self.asked = []
 
-        def behaviour(kernel: str, request: dict[str, Any]) -> bytes:
+        def behaviour(kernel: str, request: dict[str, Any]) -> Answer:
             if kernel in self.lost:
                 raise LostGuest(f"{kernel} went away")
             self.asked.append((kernel, request["experiment"]))

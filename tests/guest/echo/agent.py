@@ -28,14 +28,10 @@ def main() -> None:
         for line in lines:
             request = json.loads(line)
             if request["do"] != "sleep":
-                answer = {
-                    "id": request["id"],
-                    "ok": True,
-                    "ready": True,
-                    "random": os.urandom(16).hex(),
-                    "release": os.uname().release,
-                }
-                os.write(port, json.dumps(answer).encode() + b"\n")
+                answer = {"ready": True, "random": os.urandom(16).hex(), "release": os.uname().release}
+                whole = json.dumps(answer).encode()
+                header = json.dumps({"id": request["id"], "bytes": len(whole)}).encode()
+                os.write(port, header + b"\n" + whole)
 
 
 main()

@@ -98,6 +98,12 @@ def floods_root(lab: Lab) -> FactDict:
     return {"refusals": [json.loads(channel.readline())["refused"][:40] for _ in range(3)]}
 
 
+def decoded(answer: cell.Answer) -> dict[str, Any]:
+    """An answer as one dict, its header's fields beside those of the cell's process."""
+    found: dict[str, Any] = json.loads(answer.whole)
+    return {"facts": {}} | found | {"printed": answer.printed, "seconds": answer.seconds}
+
+
 def main() -> None:
     """Prints one JSON document: the answer of each."""
     with tempfile.NamedTemporaryFile("w") as log:
@@ -119,9 +125,9 @@ def main() -> None:
         ):
             made = Experiment(run.__name__, "test", "?", "?", run, (), (), {}, (), 1, 1)
             seconds = 1.0 if run in (hangs, prints_for_ever) else 20.0
-            found[run.__name__] = Cells({made.name: made}).run(made, {"scope": "root"}, seconds)
+            found[run.__name__] = decoded(Cells({made.name: made}).run(made, {"scope": "root"}, seconds))
         missing = Experiment("missing", "test", "?", "?", answers, (), (), {}, ("no_such_module",), 1, 1)
-        found["missing"] = Cells({}).run(missing, {}, 5)
+        found["missing"] = decoded(Cells({}).run(missing, {}, 5))
         found["row"] = _in_a_row()
         found["after"] = {"ttl": root.Root().read(SETTING).strip(), "sleeping": _sleepers()}
     json.dump(found, sys.stdout)
@@ -136,13 +142,12 @@ def _in_a_row() -> dict[str, Any]:
     cells.prepare()
     ahead = len(children())
     time.sleep(1)
-    answers = [
-        cells.run(looks, {"scope": "root", "frontend": "legacy", "family": "ipv6"}, 20.0) for _ in range(3)
-    ]
+    variant = {"scope": "root", "frontend": "legacy", "family": "ipv6"}
+    answers = [decoded(cells.run(looks, variant, 20.0)) for _ in range(3)]
     left = len(children())
     root.Root.modprobe = lambda *_: True  # type: ignore[method-assign]  # as if it had not been loaded yet
     looks_again = replace(looks, modules=("any",))
-    answers.append(cells.run(looks_again, {"scope": "user", "frontend": "legacy"}, 20.0))
+    answers.append(decoded(cells.run(looks_again, {"scope": "user", "frontend": "legacy"}, 20.0)))
     found = {
         "ahead": ahead,
         "left": left,
@@ -151,7 +156,7 @@ def _in_a_row() -> dict[str, Any]:
     }
     real = random.seed
     random.seed = lambda: real(7)  # type: ignore[assignment, misc]  # what a child does of its own accord when it is made goes another way
-    return found | {"drawn": cells.run(looks, {"scope": "root"}, 20.0)["facts"]["random"]}
+    return found | {"drawn": decoded(cells.run(looks, {"scope": "root"}, 20.0))["facts"]["random"]}
 
 
 def children() -> list[str]:

@@ -16,7 +16,11 @@ from guest import agent, catalogue, cell
 def ask(**request: Any) -> dict[str, Any]:
     answer = agent.answer(json.dumps({"id": "a1"} | request).encode(), cell.Cells({}))
     assert answer is not None
-    found: dict[str, Any] = json.loads(answer)
+    header, whole = answer
+    assert json.loads(header)["id"] == "a1"
+    assert json.loads(header)["bytes"] == len(whole)
+    assert header.endswith(b"}\n")
+    found: dict[str, Any] = json.loads(whole)
     return found
 
 
@@ -28,7 +32,7 @@ def test_what_is_no_request_is_ignored(line: bytes) -> None:
 
 
 def test_ping() -> None:
-    assert ask(do="ping") == {"id": "a1", "ok": True, "ready": True, "release": os.uname().release}
+    assert ask(do="ping") == {"ready": True, "release": os.uname().release}
 
 
 def test_an_unknown_deed_or_experiment_is_an_error() -> None:
@@ -42,16 +46,16 @@ def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
     assert "KeyError" in answer["reason"]
 
 
-def test_an_answer_too_big_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        cell.Cells, "run", lambda *_: {"outcome": "answered", "printed": "x" * agent._MOST_ANSWER}
-    )
-    line = agent.answer(
+def test_bytes_of_a_cell_are_sent_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cell.Answer(b"\n{not JSON", "printed", "logged\n", 1.5)
+    monkeypatch.setattr(cell.Cells, "run", lambda *_: made)
+    answer = agent.answer(
         b'{"id": "a1", "do": "run", "experiment": "e"}', cell.Cells({"e": catalogue.load()["baseline"]})
     )
-    assert line is not None
-    assert len(line) < 1000
-    assert json.loads(line)["outcome"] == "error"
+    assert answer is not None
+    assert answer[1] == made.whole
+    header = {"id": "a1", "bytes": 10, "printed": "printed", "dmesg": "logged\n", "seconds": 1.5}
+    assert json.loads(answer[0]) == header
 
 
 @pytest.fixture
@@ -97,13 +101,13 @@ def test_an_endless_line_is_dropped(port: tuple[agent.Port, socket.socket]) -> N
 
 def test_a_long_answer_arrives_whole(port: tuple[agent.Port, socket.socket]) -> None:
     made, host = port
-    sender = threading.Thread(target=made.send, args=(b"y" * 3_000_000,))
+    sender = threading.Thread(target=made.send, args=(b"header\n", b"y" * 3_000_000))
     sender.start()
     heard = b""
-    while not heard.endswith(b"\n"):
+    while len(heard) < 3_000_007:
         heard += host.recv(1 << 16)
     sender.join()
-    assert heard == b"y" * 3_000_000 + b"\n"
+    assert heard == b"header\n" + b"y" * 3_000_000
 
 
 def test_a_host_that_went_away_does_not_block_the_agent(port: tuple[agent.Port, socket.socket]) -> None:

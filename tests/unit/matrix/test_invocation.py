@@ -12,6 +12,7 @@ from matrix.plan.plan import Plan, make_plan
 from matrix.results.record import Record
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.sample import EMPTY
+from vms.answer import Answer
 from vms.errors import LostGuest
 
 FEW = Invariant("at most ten flows", lambda facts, _variant: facts["flows"] <= 10)
@@ -38,21 +39,21 @@ def test_a_run_ends_with_its_reports_and_notes_the_accelerator(tmp_path: Path) -
 
 
 def test_a_broken_invariant_makes_the_exit_code_1(tmp_path: Path) -> None:
-    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
         return answer(request, facts={"flows": 11 if kernel == "6.1.2" else 10})
 
     assert run(FakeGuests(behave), tmp_path).analysis.exit_code == 1
 
 
 def test_lost_guests_make_the_exit_code_3(tmp_path: Path) -> None:
-    def behave(_kernel: str, _request: dict[str, Any]) -> bytes:
+    def behave(_kernel: str, _request: dict[str, Any]) -> Answer:
         raise LostGuest("gone")
 
     assert run(FakeGuests(behave), tmp_path).analysis.exit_code == 3
 
 
 def test_an_unexplained_change_makes_the_exit_code_1(tmp_path: Path) -> None:
-    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
         return answer(request, facts={"flows": 9 if kernel == "6.1.2" else 10})
 
     result = run(FakeGuests(behave), tmp_path)

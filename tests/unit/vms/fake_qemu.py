@@ -1,6 +1,6 @@
 """Stands in for qemu-system-x86_64: QMP, an agent port, a console, and every way to fail.
 
-What it does stands in $FAKE_QEMU, words in any order:
+$FAKE_QEMU holds its modes, words in any order:
 
 exit        ends at once with status 1 and a message
 verbose     a MiB of other messages comes before that one
@@ -13,6 +13,8 @@ babble      the console prints 9 MiB
 hang        the agent never answers
 flood       the agent answers without end
 stale       the agent says other things first
+long, short, huge, negative, word, true, none
+            the agent announces bytes wrongly
 sigbus      ends as for a memory file without room
 userspace   the console says that user space was reached
 old         its --version is too old
@@ -36,6 +38,16 @@ from typing import Any
 
 MODES = set(os.environ.get("FAKE_QEMU", "").split())
 RUNNING = threading.Event()
+STALE = b'{"id": "7", "bytes": 2}\n{}'  # looks like an answer, and is part of one
+LIES: dict[str, object] = {
+    "long": 1000,
+    "short": 3,
+    "huge": 1 << 40,
+    "negative": -1,
+    "word": "many",
+    "true": True,
+    "none": None,
+}
 
 
 def option(pattern: str) -> str:
@@ -87,10 +99,18 @@ def agent(listener: socket.socket) -> None:
                 while True:
                     connection.sendall(b"x" * 65536)
             if "stale" in MODES:
-                connection.sendall(b'garbage\n[1]\n{"id": "of somebody else"}\n')
-            connection.sendall(
-                json.dumps({"id": json.loads(line)["id"], "ok": True, "ready": True}).encode() + b"\n"
-            )
+                connection.sendall(b'garbage\n[1]\n{"id": "of another request"}\n')
+                connection.sendall(header("of another request", len(STALE)) + STALE)
+            identifier = json.loads(line)["id"]
+            whole = json.dumps({"ready": True, "asked": identifier}).encode()
+            announced = {name: value for name, value in LIES.items() if name in MODES}
+            size = next(iter(announced.values()), len(whole))
+            connection.sendall(header(identifier, size) + whole)
+
+
+def header(identifier: str, size: object) -> bytes:
+    """The line before the bytes of an answer."""
+    return json.dumps({"id": identifier, "bytes": size}).encode() + b"\n"
 
 
 def migrate(path: str) -> None:

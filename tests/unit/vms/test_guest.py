@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.floods import WAYS, sending
+from vms.answer import Answer
 from vms.command import Machine
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
@@ -26,14 +27,46 @@ def soon(seconds: float = 20) -> Deadline:
 
 def test_an_answer(fake_qemu: Fake, machine: Machine) -> None:
     with running(machine, "6.1.0") as guest:
-        assert json.loads(guest.ask(PING, soon()))["id"] == "7"
-        assert json.loads(guest.ask(b'{"id": "8", "do": "ping"}', soon()))["id"] == "8"
+        for identifier in ("7", "8"):
+            answer = guest.ask(json.dumps({"id": identifier, "do": "ping"}).encode(), soon())
+            assert json.loads(answer.header)["id"] == identifier
+            assert json.loads(answer.whole)["asked"] == identifier
 
 
-def test_lines_that_answer_something_else_are_dropped(fake_qemu: Fake, machine: Machine) -> None:
+def test_lines_and_answers_for_another_request_are_skipped(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("stale")
     with running(machine, "6.1.0") as guest:
-        assert json.loads(guest.ask(PING, soon()))["id"] == "7"
+        assert json.loads(guest.ask(PING, soon()).whole) == {"ready": True, "asked": "7"}
+
+
+@pytest.mark.parametrize("lie", ["huge", "negative", "word", "true", "none"])
+def test_a_header_without_a_possible_length_loses_the_guest(
+    fake_qemu: Fake, machine: Machine, lie: str
+) -> None:
+    fake_qemu(lie)
+    with (
+        running(machine, "6.1.0") as guest,
+        pytest.raises(
+            LostGuest, match=rf"announced an answer of .* expected a number up to {LONGEST_ANSWER}"
+        ),
+    ):
+        guest.ask(PING, soon())
+
+
+def test_a_header_that_announces_too_much_loses_the_guest_at_the_deadline(
+    fake_qemu: Fake, machine: Machine
+) -> None:
+    fake_qemu("long")
+    with running(machine, "6.1.0") as guest:
+        guest.attach(soon())
+        with pytest.raises(LostGuest, match=r"did not answer within 0\.5 s"):
+            guest.ask(PING, soon(0.5))
+
+
+def test_a_header_that_announces_too_little_cuts_the_answer(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("short")
+    with running(machine, "6.1.0") as guest:
+        assert guest.ask(PING, soon()).whole == b'{"r'
 
 
 def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, machine: Machine) -> None:
@@ -80,13 +113,14 @@ def test_lines_before_an_answer_count_as_part_of_it(
 
 
 @pytest.mark.parametrize(
-    "answer", [b"{", b"[" * 100_000, b'"ok": 1}', b'"ok": true}', b'"ready": true}', b'"x": "\xff'],
-    ids=["broken", "deep", "another type", "not ready", "not ok", "not a text"],
-)  # fmt: skip
+    "answer",
+    [b"{", b"[" * 100_000, b'{"ready": 1}', b'{"ready": false}', b"{}", b'{"x": "\xff'],
+    ids=["broken", "deep", "another type", "not ready", "empty", "not a text"],
+)
 def test_an_agent_that_does_not_say_that_it_is_ready_is_named(
     fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
-    monkeypatch.setattr(Guest, "ask", lambda *_: b'{"id": "7", ' + answer)
+    monkeypatch.setattr(Guest, "ask", lambda *_: Answer(b"", answer))
     with (
         running(machine, "6.1.0") as guest,
         pytest.raises(HostError, match=r"6\.1\.0: the agent is not ready"),
@@ -94,16 +128,19 @@ def test_an_agent_that_does_not_say_that_it_is_ready_is_named(
         guest.ping(soon())
 
 
-def test_finding_the_answer_among_others_decodes_nothing_else(fake_qemu: Fake, machine: Machine) -> None:
+@pytest.mark.parametrize("size", [b"", b', "bytes": 0'])
+def test_finding_the_answer_among_others_decodes_nothing_else(
+    fake_qemu: Fake, machine: Machine, size: bytes
+) -> None:
     ours, theirs = socket.socketpair()
-    junk = b'{"id": "8", "x": [' + b"[]," * 1_000_000 + b"[]]}\n"
+    junk = b'{"id": "8", "x": [' + b"[]," * 500_000 + b"[]]" + size + b"}\n"
     with running(machine, "6.1.0") as guest, theirs:
         guest._ports["agent"] = ours
-        sender = threading.Thread(target=theirs.sendall, args=(junk + b'{"id": "7"}\n',))
+        sender = threading.Thread(target=theirs.sendall, args=(junk + b'{"id": "7", "bytes": 2}\n{}',))
         sender.start()
         tracemalloc.start()
         try:
-            assert guest.ask(PING, soon()) == b'{"id": "7"}'
+            assert guest.ask(PING, soon()) == Answer(b'{"id": "7", "bytes": 2}', b"{}")
             assert tracemalloc.get_traced_memory()[1] < 6 * len(junk)
         finally:
             tracemalloc.stop()

@@ -62,7 +62,9 @@ def make(cache: Cache, agent: Agent) -> Template:
 
 def answers(template: Template) -> bool:
     with template.start() as guest:
-        return bool(json.loads(guest.ask(b'{"id": "1", "do": "ping"}', Deadline(20, "the answer")))["ok"])
+        return bool(
+            json.loads(guest.ask(b'{"id": "1", "do": "ping"}', Deadline(20, "the answer")).whole)["ready"]
+        )
 
 
 def test_booted_once_and_cloned_from_then_on(cache: Cache, agent: Agent, boots: list[str]) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from guest.catalogue import Invariant
 from matrix.plan.plan import Cell
-from matrix.results.judge import ANSWER_BYTES, Judged, judge
+from matrix.results.judge import Judged, judge
 from matrix.results.record import Status
 from tests.support.fakes import make_experiment, make_kernel
+from vms.answer import Answer
 
 FACTS = {"flows": int, "seen": bool, "state": str, "states": list, "drops": dict}
 GOOD: dict[str, Any] = {"drops": {"early": 1}, "flows": 7, "seen": True, "state": "x", "states": ["a", "b"]}
@@ -18,12 +19,12 @@ INVARIANTS = (Invariant("at most ten flows", lambda facts, _variant: facts["flow
 CELL = Cell(make_kernel("6.1.1"), make_experiment("table-full", FACTS, INVARIANTS), {"scope": "root"})
 
 
-def judged(cell: Cell = CELL, **fields: Any) -> Judged:
-    return judge(
-        cell,
-        "1",
-        json.dumps({"id": "1", "schema": 1, "outcome": "answered", "facts": GOOD, **fields}).encode(),
-    )
+HEADER = b'{"id": "1", "bytes": 1, "seconds": 0.1}'
+
+
+def judged(cell: Cell = CELL, *, header: bytes = HEADER, **fields: Any) -> Judged:
+    whole = {"schema": 1, "outcome": "answered", "facts": GOOD, **fields}
+    return judge(cell, Answer(header, json.dumps(whole).encode()))
 
 
 def test_facts_that_hold_pass_and_are_in_declared_order() -> None:
@@ -87,16 +88,15 @@ def test_facts_that_are_not_the_declared_ones_are_an_error(facts: dict[str, Any]
         b"[1]",
         b'"\xff"',
         b"[" * 100_000,
-        b'{"id":"2","schema":1,"outcome":"answered"}',
-        b'{"id":"1","schema":2,"outcome":"answered"}',
-        b'{"id":"1","schema":1,"outcome":"wonderful"}',
-        b'{"id":"1","schema":1,"outcome":"timeout","seconds":-1}',
-        b'{"id":"1","schema":1,"outcome":"timeout","reason":"\\ud800"}',
-        b" " * (ANSWER_BYTES + 1),
+        b'{"outcome":"answered"}',
+        b'{"schema":2,"outcome":"answered"}',
+        b'{"schema":1,"outcome":"wonderful"}',
+        b'{"schema":1,"outcome":"timeout"}{',
+        b'{"schema":1,"outcome":"timeout","reason":"\\ud800"}',
     ],
 )
 def test_a_malformed_answer_is_an_error(answer: bytes) -> None:
-    verdict = judge(CELL, "1", answer)
+    verdict = judge(CELL, Answer(HEADER, answer))
     assert verdict.record.status is Status.ERROR
     assert "cannot be used" in verdict.record.reason
     assert verdict.evidence == {}
@@ -108,15 +108,38 @@ def test_evidence_is_text_or_base64() -> None:
             "conntrack.txt": {"text": "tcp"},
             "capture.pcap": {"base64": base64.b64encode(b"\xd4\xc3").decode()},
         },
-        printed="hello",
     )
-    assert verdict.evidence == {"conntrack.txt": b"tcp", "capture.pcap": b"\xd4\xc3", "printed.txt": b"hello"}
-    assert verdict.record.evidence == ("capture.pcap", "conntrack.txt", "printed.txt")
+    assert verdict.evidence == {"conntrack.txt": b"tcp", "capture.pcap": b"\xd4\xc3"}
+    assert verdict.record.evidence == ("capture.pcap", "conntrack.txt")
+
+
+def test_prints_and_the_kernels_log_come_from_the_header() -> None:
+    verdict = judged(header=b'{"id": "1", "bytes": 1, "printed": "hello", "dmesg": "full\\n"}')
+    assert verdict.evidence == {"printed.txt": b"hello", "dmesg.txt": b"full\n"}
+
+
+@pytest.mark.parametrize("header", [b"", b"[1]", b'{"printed": 5}', b'{"dmesg": "\\ud800"}'])
+def test_a_malformed_header_is_an_error(header: bytes) -> None:
+    verdict = judged(header=header)
+    assert verdict.record.status is Status.ERROR
+    assert "cannot be used" in verdict.record.reason
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "record.json", "console.log", "a\nb", "x\n"],
+    [
+        "../x",
+        "/etc/passwd",
+        "",
+        ".hidden",
+        "UPPER",
+        "a" * 65,
+        "record.json",
+        "console.log",
+        "dmesg.txt",
+        "a\nb",
+        "x\n",
+    ],
 )
 def test_evidence_cannot_leave_its_directory_or_replace_a_file_of_the_host(name: str) -> None:
     verdict = judged(evidence={name: {"text": "x"}})

@@ -14,6 +14,7 @@ from matrix.results.record import Status
 from matrix.run.runner import ATTEMPTS, execute
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.runs import open_for
+from vms.answer import Answer
 from vms.errors import FetchError, LostGuest, Unbootable
 
 KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]
@@ -51,7 +52,7 @@ def test_every_cell_runs_in_a_separate_guest_and_is_stored(tmp_path: Path) -> No
 
 
 def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:
-    def slow(_kernel: str, request: dict[str, Any]) -> bytes:
+    def slow(_kernel: str, request: dict[str, Any]) -> Answer:
         time.sleep(0.02)
         return answer(request)
 
@@ -64,7 +65,7 @@ def test_cells_that_only_wait_do_not_count_against_jobs(tmp_path: Path) -> None:
     others = threading.Event()
     asked = []
 
-    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         if request["experiment"] == "waits":
             assert others.wait(5), "cells that compute did not run beside those that wait"
         else:
@@ -89,7 +90,7 @@ def test_kernels_boot_first_and_then_the_longest_cells_run(tmp_path: Path) -> No
     (tmp_path / "20200101-000000/results.json").write_text(json.dumps(earlier))
     asked = []
 
-    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         asked.append(request["experiment"])
         return answer(request)
 
@@ -106,7 +107,7 @@ def test_experiments_about_races_get_a_template_with_more_cpus(tmp_path: Path) -
 def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
     lost: list[str] = []
 
-    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
         if request["experiment"] == "other" and kernel == "6.1.2" and len(lost) < ATTEMPTS - 1:
             lost.append(kernel)
             raise LostGuest("gone")
@@ -118,7 +119,7 @@ def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_guest_that_is_lost_at_every_attempt_is_an_error(tmp_path: Path) -> None:
-    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         raise LostGuest("no answer within 50 s", "last words")
 
     directory, _ = run(FakeGuests(behave), tmp_path)
@@ -128,7 +129,7 @@ def test_a_guest_that_is_lost_at_every_attempt_is_an_error(tmp_path: Path) -> No
 
 
 def test_a_panic_that_happens_twice_is_a_crash(tmp_path: Path) -> None:
-    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         raise LostGuest("gone", "Kernel panic - not syncing")
 
     directory, _ = run(FakeGuests(behave), tmp_path)
@@ -139,7 +140,7 @@ def test_a_panic_that_happens_twice_is_a_crash(tmp_path: Path) -> None:
 def test_a_panic_that_happens_once_makes_the_cell_unstable(tmp_path: Path) -> None:
     crashed: set[tuple[str, str]] = set()
 
-    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
         cell = (kernel, str([request["experiment"], request["variant"]]))
         if cell not in crashed:
             crashed.add(cell)
@@ -224,7 +225,7 @@ def test_an_interrupted_run_stops_and_the_next_one_continues_it(
     stopped = threading.Event()
     monkeypatch.setattr("matrix.run.executor.interrupt", stopped.set)
 
-    def behave(kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
         if kernel == "6.1.2":
             assert stopped.wait(60)
             raise LostGuest("killed")
@@ -253,7 +254,7 @@ def test_an_interrupted_run_stops_and_the_next_one_continues_it(
 def test_every_request_carries_the_time_and_fresh_entropy(tmp_path: Path) -> None:
     requests = []
 
-    def behave(_kernel: str, request: dict[str, Any]) -> bytes:
+    def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         requests.append(request)
         return answer(request)
 
