@@ -4,9 +4,9 @@
 An answer is a header, one line of JSON with the request's `id` and the number of `bytes` that
 follow it, and then these bytes: JSON too, which the agent does not look at.
 
-Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that whatever
-is cloned from this guest has it in memory, and then goes on in the background. The host counts as
-untrusted input too: a line that is no request is ignored.
+Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that clones of
+this guest have it in memory, and then moves to the background. The host's lines are untrusted too:
+a line that is no request is ignored.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from guest.lab import nftables
 PORT = "/dev/virtio-ports/agent"
 _MOST_REQUEST = 1 << 20
 _WRITE_SECONDS = 60
-_CHUNK = 32 << 10  # a virtio port takes no more at once
+_CHUNK = 32 << 10  # a virtio port accepts no more in one write
 _NO_HOST_SECONDS = 0.005
 _RNDADDENTROPY, _RNDRESEEDCRNG = 0x40085203, 0x5207
 
-# What cells use. Loading a module under emulation costs 0.1 s and more, in a template once. A
-# module that a kernel lacks is left out here: experiments that cannot do without it declare it.
+# Modules that cells use. Loading one under emulation costs 0.1 s and more, in a template only once.
+# A module that the kernel lacks is skipped here: experiments that need it declare it.
 _MODULES = (
     "tun", "nf_conntrack", "nf_conntrack_netlink", "nf_defrag_ipv4", "nf_defrag_ipv6", "nf_nat",
     "nf_tables", "nft_compat", "nft_ct",
@@ -52,7 +52,7 @@ _MODULES = (
 class Port:
     """The agent's end of the port.
 
-    A host that goes away is no error: the next one finds the agent listening.
+    If the host closes its end, the agent keeps listening for the next host.
     """
 
     def __init__(self, path: str) -> None:
@@ -62,10 +62,10 @@ class Port:
         self._buffer = b""
 
     def line(self) -> bytes:
-        """The next line the host sends; waits for it as long as it takes."""
+        """The next line that the host sends, without its end; waits without a limit."""
         while b"\n" not in self._buffer:
-            # A blocking poll wakes at once in a clone. Only without a host (POLLHUP) is there
-            # nothing to wait on but time.
+            # A blocking poll wakes at once in a clone. Only without a host (POLLHUP) poll returns
+            # at once, so that sleeping is the only way to wait.
             self._poll.poll()
             try:
                 data = os.read(self._fd, _CHUNK)
@@ -81,7 +81,7 @@ class Port:
         return line
 
     def send(self, *parts: bytes) -> None:
-        """Sends parts of an answer, one after the other; gives up when the host is gone or does not
+        """Sends the parts of an answer in order; returns early if the host is gone or does not
         read.
         """
         poll = select.poll()
@@ -148,8 +148,8 @@ def _take_time_and_entropy(request: dict[str, Any]) -> None:
 
 def _prepare() -> dict[str, catalogue.Experiment]:
     subprocess.run(["modprobe", "--all", "--quiet", *_MODULES], check=False, timeout=120)
-    Path("/dev/net/tun").chmod(0o666)  # as udev would; a guest has none
-    # Every line of the kernel's is wanted, not ten in five seconds.
+    Path("/dev/net/tun").chmod(0o666)  # as udev would do; a guest has no udev
+    # Evidence needs every line of the kernel's log, not ten in five seconds.
     Path("/proc/sys/net/core/message_cost").write_text("0")
     permission = Path("/proc/sys/kernel/unprivileged_userns_clone")
     if permission.exists():
@@ -157,7 +157,7 @@ def _prepare() -> dict[str, catalogue.Experiment]:
     nftables.load()
     import scapy.layers.inet
     import scapy.layers.inet6
-    import scapy.layers.sctp  # noqa: F401  loaded for the cells, which are forks of this process
+    import scapy.layers.sctp  # noqa: F401  cells are forks of this process and find it loaded
 
     return catalogue.load(Path(__file__).parents[1] / "own")
 
@@ -174,7 +174,7 @@ def _go_to_background() -> None:
 
 
 def main() -> None:
-    """Gets ready, goes to the background and answers until the guest ends."""
+    """Prepares, moves to the background and answers until the guest ends."""
     os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C")
     experiments = _prepare()
     port = Port(PORT)
@@ -182,7 +182,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     cells = cell.Cells(experiments)
     gc.collect()
-    gc.freeze()  # cells are forks: objects that stay need not be copied by a collection
+    gc.freeze()  # cells are forks: a collection must not touch, and so copy, pages of old objects
     cells.prepare()
     while True:
         reply = answer(port.line(), cells)

@@ -1,10 +1,9 @@
-"""One cell: a child in fresh namespaces runs the experiment, the agent watches over it.
+"""Runs one cell: a child in fresh namespaces runs the experiment, the agent supervises the child.
 
-The child may print, loop, fork or die as it likes: its prints go to a pipe of their own, its answer
-comes over another one and is bounded, and it is the first process of a PID namespace, so that
-whatever it started ends with it. It knows every experiment and is told which it is to run. So a
-child is made ahead, in the template: in an emulated clone that would take as long as all the rest
-of a cell.
+The child may print, loop, fork or die: its prints and its answer come through two pipes, both
+bounded, and it is the first process of a PID namespace, so that every process it started ends with
+it. The child is forked before the template is saved and told later which experiment to run: forking
+in a clone would cost as much as the rest of the cell.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _MOST_ANSWER = 15 << 20
 _MOST_PRINTED = 64 << 10
 _USER = 1000
 _READY = b"."
-_MOST_TOLD = 1 << 16
+_MOST_NAMED = 1 << 16
 _READY_SECONDS = 20.0
 
 _Outcome = dict[str, Any]
@@ -69,15 +68,13 @@ class Cells:
         self._ahead: dict[str, _Child] = {}
 
     def prepare(self) -> None:
-        """Makes the next cell's child ahead, one for each scope."""
+        """Forks the child of the next cell ahead of time, one for each scope."""
         for scope in SCOPES:
             self._ahead[scope] = _Child(scope, self.experiments)
             self._ahead[scope].wait()
 
     def run(self, experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
-        """Runs one experiment with one variant and gives the answer to its request, without the
-        id.
-        """
+        """Runs one experiment with one variant and returns the answer for the host."""
         start = time.monotonic()
         root = Root()
         try:
@@ -101,8 +98,8 @@ class Cells:
 
 
 class _Child:
-    """A process in fresh namespaces, waiting to be told what to run; our ends of what connects us
-    to it.
+    """A process in fresh namespaces that waits for a cell to run, and the agent's ends of the pipes
+    and the socket to that process.
     """
 
     def __init__(self, scope: str, experiments: Mapping[str, Experiment]) -> None:
@@ -118,18 +115,18 @@ class _Child:
         channel.close()
 
     def wait(self) -> None:
-        """Waits until it waits, or is gone. Raises TimeoutError."""
+        """Waits until the child is ready, or has died. Raises TimeoutError."""
         self.channel.settimeout(_READY_SECONDS)
         self.channel.recv(len(_READY))
         self.channel.settimeout(None)
 
-    def tell(self, experiment: Experiment, variant: Mapping[str, str]) -> None:
-        """Lets it begin."""
-        with contextlib.suppress(BrokenPipeError):  # that it is gone is seen when no answer comes
+    def start(self, experiment: Experiment, variant: Mapping[str, str]) -> None:
+        """Tells the waiting child which cell to run."""
+        with contextlib.suppress(BrokenPipeError):  # a child that died is noticed when no answer comes
             self.channel.sendall(json.dumps([experiment.name, dict(variant)]).encode())
 
     def end(self) -> int:
-        """Ends it with all it started; gives its wait status."""
+        """Kills the child with all processes that it started; returns its wait status."""
         os.kill(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
         os.close(self.answer)
@@ -142,7 +139,7 @@ def _watch(
     child: _Child, experiment: Experiment, variant: Mapping[str, str], seconds: float, root: Root
 ) -> Answer:
     try:
-        child.tell(experiment, variant)
+        child.start(experiment, variant)
         outcome, answer, printed = _listen(
             child.answer, child.printed, child.channel, root, time.monotonic() + seconds
         )
@@ -165,8 +162,8 @@ def _fork_first_process() -> int:
     linux.unshare(linux.CLONE_NEWPID)
     child = os.fork()
     if child:
-        # Without this the next cell could not get a PID namespace: one may only be made from one's
-        # own.
+        # Without this the next cell could not get a PID namespace: a process may only make one from
+        # its own.
         linux.setns(own, linux.CLONE_NEWPID)
     os.close(own)
     return child
@@ -177,28 +174,28 @@ def _listen(
 ) -> tuple[str, bytes, bytes]:
     parts: list[bytes] = []
     size = 0
-    words = b""
+    text = b""
     request = b""
     poll = select.poll()
     for fd in (answer, printed, channel.fileno()):
         poll.register(fd, select.POLLIN)
     while True:
-        left = end - time.monotonic()  # looked at each time, since a child may print without end
+        left = end - time.monotonic()  # checked in each turn, since a child may print without end
         if left <= 0 or not (ready := poll.poll(left * 1000)):
-            return "timeout", b"", words
+            return "timeout", b"", text
         for fd, _ in ready:
             data = os.read(fd, 1 << 16)
             if fd == answer:
                 if not data:
-                    return "answered", b"".join(parts), words + _rest(printed)
+                    return "answered", b"".join(parts), text + _rest(printed)
                 parts.append(data)
                 size += len(data)
                 if size > _MOST_ANSWER:
-                    return "bounds", b"", words
+                    return "bounds", b"", text
             elif not data:
                 poll.unregister(fd)
             elif fd == printed:
-                words = (words + data)[-_MOST_PRINTED:]
+                text = (text + data)[-_MOST_PRINTED:]
             else:
                 request = _serve(root, channel, request + data)
 
@@ -230,13 +227,13 @@ def _live(
         root = Asking(channel)
         ready = _ready(scope)
         channel.sendall(_READY)
-        name, variant = json.loads(channel.recv(_MOST_TOLD))  # written at once, so it is read at once
+        name, variant = json.loads(channel.recv(_MOST_NAMED))  # written in one piece, so it arrives in one
         random.seed()  # not earlier: the kernel's entropy came with the request
         found = ready if isinstance(ready, dict) else _attempt(Lab(ready, root, variant), experiments[name])
         data = memoryview(json.dumps({"schema": SCHEMA} | found).encode())
         while data:
             data = data[os.write(answer, data) :]
-    except BaseException:  # nothing may return into the agent's own stack
+    except BaseException:  # must not return into the agent's stack
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(0)
@@ -265,7 +262,7 @@ def _attempt(lab: Lab, experiment: Experiment) -> _Outcome:
         answer = {"outcome": "error", "reason": traceback.format_exc()}
     try:
         answer["evidence"] = lab.evidence()
-    except Exception:  # the facts stand, whatever keeps us from showing what is behind them
+    except Exception:  # facts without evidence are facts all the same
         answer["evidence"] = {"evidence-error.txt": {"text": traceback.format_exc()}}
     return answer
 
@@ -276,7 +273,7 @@ def _enter(scope: str) -> None:
     if scope == "root":
         linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     else:
-        # As `unshare -Urn` does for an ordinary user: root in there, nobody out here.
+        # As `unshare -Urn` does for an ordinary user: root in the namespace only.
         os.setgroups([])
         os.setresgid(_USER, _USER, _USER)
         os.setresuid(_USER, _USER, _USER)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 
 class Unsupported(Exception):
-    """The kernel (or modprobe, or iptables) said that it cannot; the message holds its own words.
+    """The kernel (or modprobe, or iptables) cannot do it; the message is its own.
 
     The cell is `unsupported`.
     """
 
 
 class Refused(Exception):
-    """The kernel refused what the cell asked of the initial namespace's root.
+    """The kernel refused a request that the cell made to root of the initial namespace.
 
     `code` is the errno's name, or empty where a program spoke. An experiment that does not catch
     it is `unsupported`.
     """
 
-    def __init__(self, words: str, code: str = "") -> None:
+    def __init__(self, message: str, code: str = "") -> None:
         self.code = code
-        super().__init__(words)
+        super().__init__(message)
 
 
 class ToolFailed(Exception):
-    """A program of the userland failed for a reason of its own: the cell is `error`."""
+    """A program failed for another reason than the kernel's refusal: the cell is `error`."""

@@ -42,8 +42,8 @@ def die_with_parent(signal: int) -> None:
 
 
 def set_dumpable() -> None:
-    """Gives /proc/self back to this process after a change of user, so that it may write its own id
-    maps.
+    """Makes this process the owner of its /proc/self again after a change of user, so that it may
+    write its own id maps.
     """
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 

@@ -1,4 +1,4 @@
-"""Netlink in a few lines: messages, attributes, dumps and the kernel's own words when it refuses.
+"""Netlink in a few lines: messages, attributes, dumps, and the kernel's message when it refuses.
 
 Programs such as ip and conntrack cost 0.1 s each to start in an emulated guest; the same question
 over a netlink socket costs a millisecond. Source: netlink(7), include/uapi/linux/netlink.h and
@@ -89,7 +89,7 @@ class Netlink:
         self._socket.close()
 
     def ask(self, kind: int, payload: bytes, flags: int = ACK) -> list[Message]:
-        """Sends one request and gives the messages of its answer.
+        """Sends one request and returns the messages of its answer.
 
         Raises OSError with the kernel's errno and, where it gave one, its explanation; TimeoutError
         if no answer comes.
@@ -111,13 +111,13 @@ class Netlink:
         raise TimeoutError(f"netlink request {kind:#x} had no answer within {_ANSWER_SECONDS:g} s")
 
     def send(self, kind: int, payload: bytes, flags: int = 0) -> None:
-        """Sends one request and waits for nothing."""
+        """Sends one request and does not wait for an answer."""
         self._sequence += 1
         header = struct.pack("=IHHII", len(payload) + 16, kind, flags | REQUEST, self._sequence, 0)
         self._socket.send(header + payload)
 
     def events(self, seconds: float = 0.0) -> Iterator[Message]:
-        """What the kernel sent unasked; ends when nothing more comes within `seconds`.
+        """Messages that are no answer to a request; ends when nothing more comes within `seconds`.
 
         ENOBUFS (messages lost) is raised.
         """
@@ -140,16 +140,16 @@ def _raise_refusal(message: Message) -> None:
     (number,) = struct.unpack_from("=i", payload)
     if number == 0:
         return
-    words = os.strerror(-number)
+    reason = os.strerror(-number)
     if message.flags & _ACK_TLVS:
-        # Behind the errno stands our request's header, and our whole request unless the kernel
+        # After the errno comes the header of the request, and the whole request unless the kernel
         # capped it.
         (length,) = struct.unpack_from("=I", payload, 4)
         skip = 4 + (16 if message.flags & _CAPPED else (length + 3) & ~3)
         text = attributes(payload[skip:]).get(_EXT_ACK_TEXT)
         if text:
-            words += f" ({text.rstrip(bytes(1)).decode(errors='replace')})"
-    raise OSError(-number, words)
+            reason += f" ({text.rstrip(bytes(1)).decode(errors='replace')})"
+    raise OSError(-number, reason)
 
 
 def _raise_dump_error(payload: bytes) -> None:

@@ -1,9 +1,9 @@
-"""What the agent does for a cell as root of the guest's initial namespace, and undoes when the cell
-is over.
+"""What a cell may do through the agent, as root of the guest's initial namespace; the agent undoes
+it when the cell ends.
 
-A cell lives in namespaces of its own. The table's limit, kernel modules and the kernel's log belong
-to the whole machine; a cell asks for them over a socket pair, JSON lines both ways, and gets what
-it asked for or the kernel's refusal.
+A cell has namespaces to itself. The table's limit, kernel modules and the kernel's log belong to
+the whole machine: the cell sends a request over a socket pair, JSON lines both ways, and receives
+the result or the kernel's refusal.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Root:
         return sorted(entry.name for entry in Path(path).iterdir())
 
     def modprobe(self, name: str, *parameters: str) -> bool:
-        """Loads a module and what it needs; whether it was not there yet."""
+        """Loads a module and those that it needs; returns whether it was not loaded before."""
         if Path("/sys/module", name.replace("-", "_")).exists():
             return False
         _tool("modprobe", name, *parameters)
@@ -79,16 +79,16 @@ class Root:
         return True
 
     def rmmod(self, name: str) -> None:
-        """Unloads a module and what nothing else needs."""
+        """Unloads a module, and those that only it needed."""
         _tool("modprobe", "-r", name)
 
     def dmesg(self) -> list[str]:
-        """What the kernel has logged since the cell started."""
+        """The lines that the kernel has logged since the cell started."""
         return self._log.lines()
 
     def restore(self) -> None:
-        """Puts back every value written and takes out every module loaded, as far as the kernel
-        lets us.
+        """Restores every value written and unloads every module loaded, as far as the kernel
+        permits.
         """
         for path, value in reversed(self._before.items()):
             try:
@@ -103,7 +103,7 @@ class Root:
 class Asking:
     """The cell's side of the socket pair.
 
-    Every method raises Refused with the kernel's own words.
+    Every method raises Refused with the kernel's message.
     """
 
     def __init__(self, channel: socket.socket) -> None:
@@ -119,7 +119,7 @@ class Asking:
 
     def sysctl(self, name: str, value: int | str) -> None:
         """Sets a sysctl of the initial namespace (`net/netfilter/nf_conntrack_max`) until the cell
-        ends. Raises Refused with the kernel's words if it does not take the value.
+        ends. Raises Refused with the kernel's message if it does not accept the value.
         """
         self.write(f"/proc/sys/{name}", value)
 
@@ -148,7 +148,7 @@ class Asking:
         return list(self._ask("names", path))
 
     def modprobe(self, name: str, *parameters: str) -> None:
-        """Loads a module until the cell is over."""
+        """Loads a module until the cell ends."""
         self._ask("modprobe", name, *parameters)
 
     def rmmod(self, name: str) -> None:
@@ -156,7 +156,7 @@ class Asking:
         self._ask("rmmod", name)
 
     def dmesg(self) -> list[str]:
-        """What the kernel has logged since the cell started, one line each, without stamps."""
+        """The lines that the kernel has logged since the cell started, without timestamps."""
         return list(self._ask("dmesg"))
 
 
