@@ -1,1 +1,1 @@
-"""The lab: the words experiments are written in."""
+"""The lab: what experiments are written with, from namespaces and rules to packets."""

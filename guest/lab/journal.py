@@ -1,6 +1,6 @@
-"""What a cell leaves to be read: its packets, its table over time, its counters, and notes.
+"""Collects a cell's evidence: its packets, its table over time, its counters, and notes.
 
-Bounded, whatever an experiment does.
+Its size is bounded, however much an experiment sends or notes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Journal:
         self._notes: list[str] = []
 
     def packet(self, packet: Captured) -> None:
-        """Keeps one packet that passed a tun."""
+        """Keeps one packet that passed a tun, up to a limit."""
         if len(self._packets) < _MOST_PACKETS:
             self._packets.append(packet)
 
@@ -46,7 +46,7 @@ class Journal:
         self._counters.append(f"# {self._stamp()}: {' '.join(command)}\n{text}")
 
     def note(self, text: str) -> None:
-        """Keeps one line of the experiment's own."""
+        """Keeps one line of text from the experiment."""
         self._notes.append(f"{self._stamp()}: {text}\n")
 
     @property
@@ -60,7 +60,7 @@ class Journal:
         return bool(self._counters)
 
     def evidence(self) -> Evidence:
-        """The files to leave with the cell's record; none that would be empty."""
+        """The files of evidence, by name; empty ones are left out."""
         texts = {"conntrack.txt": self._table, "counters.txt": self._counters, "notes.txt": self._notes}
         files: Evidence = {
             name: {"text": "".join(parts)[:_MOST_TEXT]} for name, parts in texts.items() if parts

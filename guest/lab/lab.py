@@ -26,9 +26,9 @@ class Lab(Namespace):
         self.root = root
 
     def until(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits until a condition holds, and tells whether it came to hold within the time.
+        """Waits until a condition holds; returns whether it did within the time.
 
-        `what` says what is waited for.
+        `what` names the condition in the cell's notes.
         """
         start = time.monotonic()
         while not condition():
@@ -40,14 +40,12 @@ class Lab(Namespace):
         return True
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass, where time itself is the question; for everything else there is
-        `until`.
-        """
+        """Sleeps, for experiments about time itself; `until` is for everything else."""
         time.sleep(seconds)
 
     def evidence(self) -> Evidence:
-        """What the cell leaves to be read; table and counters are read now where the experiment did
-        not.
+        """The evidence of the cell; table and counters are read now if the experiment did not read
+        them.
         """
         if not self.journal.has_table and self.conntrack.count() <= _MOST_LISTED:
             self.flows()

@@ -23,7 +23,7 @@ _IFF_UP = 1
 
 @dataclass(frozen=True)
 class Counts:
-    """Packets an interface has received from and sent to its wire."""
+    """Packets that an interface has received and sent."""
 
     received: int
     sent: int
@@ -45,13 +45,13 @@ class Links:
         self._netlink.ask(_NEWLINK, bytes(16) + body, ACK | CREATE | EXCL)
 
     def up(self, name: str, *, master: str = "") -> None:
-        """Sets an interface up, if wished as a port of a bridge."""
+        """Sets an interface up, as a port of the bridge `master` if one is named."""
         body = attribute(_IFLA_MASTER, self._index(master)) if master else b""
         self._netlink.ask(_NEWLINK, struct.pack("=BxHiII", 0, 0, self._index(name), _IFF_UP, _IFF_UP) + body)
 
     def address(self, name: str, address: str, peer: str = "") -> None:
-        """Gives an interface an address (`10.0.1.1/24`), or a point-to-point pair where a peer is
-        named. IPv6 skips duplicate detection.
+        """Adds an address (`10.0.1.1/24`) to an interface, or a point-to-point pair if a peer is
+        named. With IPv6, duplicate address detection is skipped.
         """
         local = ipaddress.ip_interface(address)
         other = ipaddress.ip_address(peer) if peer else local.ip
@@ -63,7 +63,7 @@ class Links:
         self._netlink.ask(_NEWADDR, header + body, ACK | CREATE | EXCL)
 
     def route(self, destination: str, *, via: str = "", name: str = "") -> None:
-        """Adds a route to a network, through a gateway or straight out of an interface."""
+        """Adds a route to a network, through a gateway or directly by an interface."""
         network = ipaddress.ip_network(destination)
         family = socket.AF_INET if network.version == 4 else socket.AF_INET6
         # main table, protocol static, unicast
@@ -74,12 +74,12 @@ class Links:
         self._netlink.ask(_NEWROUTE, header + body, ACK | CREATE | EXCL)
 
     def counts(self, name: str) -> Counts:
-        """The interface's own packet counters."""
+        """The packet counters that the kernel has for the interface."""
         received, sent = struct.unpack_from("=QQ", attributes(self._get(name)[16:])[_IFLA_STATS64])
         return Counts(received, sent)
 
     def _index(self, name: str) -> int:
-        # Not if_nametoindex(3), which asks the process's namespace and not this one.
+        # Not if_nametoindex(3), which looks in the namespace of the process, not in this one.
         (index,) = struct.unpack_from("=i", self._get(name), 4)
         return int(index)
 

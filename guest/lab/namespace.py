@@ -1,6 +1,4 @@
-"""One network namespace and the words for what is in it: interfaces, sysctls, rules, counters and
-flows.
-"""
+"""One network namespace as experiments use it: interfaces, sysctls, rules, counters and flows."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ from guest.observe.proc import parse_netstat
 
 
 class Namespace:
-    """A network namespace as experiments use it, under the parameters of their cell.
+    """A network namespace with the parameters of its cell.
 
     `variant` holds the cell's parameters; `frontend` and `family` are taken from it, `nft` and IPv4
     where it has none, and every method below follows them.
@@ -82,7 +80,7 @@ class Namespace:
         return Namespace(self._netns.new(), self.journal, self.variant)
 
     def close(self) -> None:
-        """Lets go of the namespace: once its devices are closed too, nothing holds it any more."""
+        """Releases the namespace: once its devices are closed too, the kernel removes it."""
         self._netns.close()
 
     # Topologies
@@ -140,8 +138,8 @@ class Namespace:
             return Router(client, server, family, state_counters(family) if states else None)
 
     def _no_ipv6(self) -> None:
-        # The kernel sends router solicitations and MLD reports by itself; on an IPv4 wire they
-        # would be counted.
+        # The kernel sends router solicitations and MLD reports unasked; with IPv4 they would be
+        # counted.
         self.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
         self.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
 
@@ -157,8 +155,8 @@ class Namespace:
     # Sysctls
 
     def sysctl(self, name: str, value: int | str) -> None:
-        """Sets a sysctl of this namespace (`net/netfilter/nf_conntrack_udp_timeout`); Unsupported
-        with the kernel's words if it refuses.
+        """Sets a sysctl of this namespace (`net/netfilter/nf_conntrack_udp_timeout`). Raises
+        Unsupported with the errno's name if the kernel refuses the value.
         """
         refusal = self.try_sysctl(name, value)
         if refusal != "ok":
@@ -176,8 +174,8 @@ class Namespace:
         return "ok"
 
     def read_sysctl(self, name: str) -> str:
-        """The value of a sysctl of this namespace; Unsupported with the kernel's words if it
-        refuses.
+        """The value of a sysctl of this namespace. Raises Unsupported with the errno's name if the
+        kernel refuses to read it.
         """
         with self.inside():
             try:
@@ -191,8 +189,8 @@ class Namespace:
             return sorted(path.name for path in Path("/proc/sys", directory).iterdir())
 
     def read(self, path: str) -> str:
-        """A file as it is seen from this namespace: those under /proc/net and /proc/sys/net differ
-        between namespaces.
+        """The text of a file as read inside this namespace: files under /proc/net and /proc/sys/net
+        differ between namespaces.
         """
         with self.inside():
             return Path(path).read_text(errors="replace")
@@ -208,7 +206,7 @@ class Namespace:
             tool(program(self.family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
 
     def iptables_command(self, *arguments: str) -> str:
-        """Runs iptables itself, for what iptables-restore cannot say: listing, deleting."""
+        """Runs iptables itself, for what iptables-restore cannot do: list and delete."""
         self._tables.add(arguments[arguments.index("-t") + 1] if "-t" in arguments else "filter")
         with self.inside():
             return tool(program(self.family, self.frontend), *arguments)
@@ -259,7 +257,7 @@ class Namespace:
     # Flows
 
     def flows(self) -> list[Flow]:
-        """Every flow in the table, ordered by tuple. Reading evicts what has expired."""
+        """Every flow in the table, ordered by tuple. Reading evicts expired flows."""
         found = self.conntrack.flows()
         self.journal.table(found)
         return found
@@ -287,13 +285,13 @@ class Namespace:
             return Events()
 
     def queue(self, number: int = 0) -> Queue:
-        """The program behind an NFQUEUE number."""
+        """A listener on an NFQUEUE number."""
         with self.inside():
             return Queue(number)
 
     def statistics(self, since: dict[str, int] | None = None) -> dict[str, int]:
-        """The statistics of the table summed over CPUs, as the difference to an earlier reading if
-        one is given.
+        """The statistics of the table summed over CPUs; with `since`, as the difference to that
+        earlier reading.
         """
         now = self.conntrack.statistics()
         return {name: value - (since or {}).get(name, 0) for name, value in now.items()}

@@ -1,4 +1,4 @@
-"""nft's library: a rule set costs milliseconds, where starting the program costs a tenth of a
+"""Runs nft's library: a rule set costs milliseconds, while starting the program costs a tenth of a
 second in an emulated guest.
 
 Source: libnftables(3).
@@ -25,21 +25,20 @@ def load() -> ctypes.CDLL:
 
 
 def attempt(script: str) -> tuple[str, str]:
-    """Runs a script in nft's language in the process's network namespace: what it printed, and its
-    first error without where that is.
+    """Runs a script in nft's language in the process's network namespace; returns the output and
+    the first error, without its position.
 
-    Both may be empty. The caller judges: nothing is raised for a script that the kernel, or nft
-    itself, refuses.
+    Both may be empty. Nothing is raised for a script that the kernel, or nft itself, refuses.
     """
     printed, error = _run(script)
     return printed, error.splitlines()[0].rpartition("Error: ")[2] if error else ""
 
 
 def run(script: str, *, json: bool = False) -> str:
-    """Runs a script in nft's language in the process's network namespace, and gives what it prints,
-    as JSON if wished.
+    """Runs a script in nft's language in the process's network namespace; returns its output, with
+    `json` as JSON.
 
-    Raises Unsupported with nft's words where they blame the kernel, ToolFailed otherwise.
+    Raises Unsupported with nft's message if that blames the kernel, else ToolFailed.
     """
     printed, error = _run(script, _JSON if json else 0)
     if error:

@@ -15,7 +15,7 @@ Packet = Any  # scapy's, whose fields have no static types
 
 
 def split(endpoint: str) -> tuple[str, int]:
-    """Address and port of an endpoint; the port is 0 where none is written."""
+    """Address and port of an endpoint; the port is 0 if the endpoint has none."""
     if endpoint.startswith("["):
         address, _, port = endpoint[1:].partition("]")
         return address, int(port[1:] or 0)
@@ -110,7 +110,7 @@ def protocol(source: str, destination: str, number: int, data: bytes = b"") -> P
 
 
 def parse(data: bytes) -> Packet:
-    """The packet in bytes read from a tun."""
+    """The scapy packet in bytes that were read from a tun."""
     if data[0] >> 4 == 6:
         from scapy.layers.inet6 import IPv6
 

@@ -1,4 +1,4 @@
-"""NFQUEUE from the program's side: packets wait here until a verdict is given.
+"""An NFQUEUE listener: packets wait in the kernel until the listener sends a verdict.
 
 Source: include/uapi/linux/netfilter/nfnetlink_queue.h.
 """
@@ -20,14 +20,14 @@ _ACCEPT = 1
 
 @dataclass(frozen=True)
 class Waiting:
-    """A packet that waits for its verdict."""
+    """A packet that waits for a verdict."""
 
     id: int
     data: bytes
 
 
 class Queue:
-    """Queue `number` of the current network namespace."""
+    """Queue `number` of the network namespace in which this is made."""
 
     def __init__(self, number: int) -> None:
         self._netlink = Netlink(netlink.NETFILTER, receive_buffer=1 << 20)
@@ -51,13 +51,15 @@ class Queue:
         return found
 
     def accept(self, packet: Waiting, data: bytes = b"") -> None:
-        """Lets a packet go on, with other bytes if some are given."""
+        """Accepts a packet; with `data`, the kernel goes on with these bytes instead of the
+        packet's.
+        """
         verdict = attribute(_VERDICT_HEADER, struct.pack(">II", _ACCEPT, packet.id))
         payload = attribute(_PAYLOAD, data) if data else b""
         self._netlink.ask(_VERDICT, self._header + verdict + payload)
 
     def close(self) -> None:
-        """Gives the queue up; the kernel drops what still waits."""
+        """Closes the queue; the kernel drops packets still waiting."""
         self._netlink.close()
 
     def _configure(self, body: bytes) -> None:

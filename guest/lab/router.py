@@ -1,6 +1,4 @@
-"""A router whose both ends are crafted, and TCP conversations through it written as short
-scripts.
-"""
+"""A forwarding kernel between two tuns, and TCP conversations through it as short scripts."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ _TABLE = "states"
 def state_rules(family: Family) -> str:
     """An nft table that counts each forwarded packet under its conntrack state.
 
-    Not written into the packet, which would save the reading: an ordinary user may not change
-    packets on every kernel.
+    Writing the state into the packet would save reading the counters, but on some kernels an
+    ordinary user may not change packets.
     """
     counters = "; ".join(f"counter {state} {{ }}" for state in STATES)
     rules = "; ".join(f"ct state {state.lower()} counter name {state}" for state in STATES)
@@ -40,8 +38,8 @@ class Router:
     """Two tuns with a forwarding kernel between them, a client behind one and a server behind the
     other.
 
-    After each packet `out` holds what left on the other side, and `back` what the kernel sent back
-    to where the packet came from. Without `counters` states are empty.
+    After each packet `out` holds the packets that left on the other side, and `back` those that the
+    kernel sent back to the sender. Without `counters` every state is empty.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class Router:
         return self._pass(packet, self.server, self.client)
 
     def udp(self, sport: int = 40000, dport: int = 53) -> tuple[Packet, Packet]:
-        """A UDP question of the client's and the server's answer to it."""
+        """A UDP packet from client to server, and the answer to it."""
         client, server = (
             packets.endpoint(self.client_address, sport),
             packets.endpoint(self.server_address, dport),
@@ -81,7 +79,7 @@ class Router:
     def tcp(
         self, sport: int = 40000, dport: int = 80, *, seq: int = 1000, server_seq: int = 5000
     ) -> tuple[Peer, Peer]:
-        """A TCP conversation that has not begun: its client and its server."""
+        """Client and server of a TCP conversation that has not started."""
         return self.tcp_between(
             packets.endpoint(self.client_address, sport),
             packets.endpoint(self.server_address, dport),
@@ -92,14 +90,14 @@ class Router:
     def tcp_between(
         self, client: str, server: str, *, seq: int = 1000, server_seq: int = 5000
     ) -> tuple[Peer, Peer]:
-        """A TCP conversation between two endpoints of one's choice."""
+        """Client and server of a TCP conversation between any two endpoints."""
         one = Peer(self.from_client, client, server, seq)
         other = Peer(self.from_server, server, client, server_seq)
         one.peer, other.peer = other, one
         return one, other
 
     def handshake(self, sport: int = 40000, dport: int = 80, **how: Any) -> tuple[Peer, Peer]:
-        """A TCP conversation whose three-way handshake has gone through."""
+        """Client and server of a TCP conversation after its three-way handshake."""
         client, server = self.tcp(sport, dport)
         client.syn(**how)
         server.synack(**how)
@@ -107,8 +105,8 @@ class Router:
         return client, server
 
     def late(self, side: Tun) -> str:
-        """What has come out of a side by now, for packets that were held on the way: their
-        conntrack state, or `lost`.
+        """The conntrack state of packets that were held on the way and have left by `side` since,
+        or `lost`.
         """
         return self._look(self.client if side is self.server else self.server, side)
 
@@ -116,7 +114,7 @@ class Router:
         near.read()
         far.read()
         if self._handed != near.handed + far.handed:
-            # Somebody sent past us; what that counted is not this packet's.
+            # Packets were sent directly through a tun: skip their counts before sending this one.
             self._moved()
         near.send(packet)
         return self._look(near, far)
@@ -141,7 +139,8 @@ class Peer:
     `seq` is the sequence number of its next segment. Each segment acknowledges all that `peer`, the
     other end, has sent, unless `seq` or `ack` say differently.
 
-    Every verb returns the conntrack state with which the segment was forwarded, or `lost`.
+    Every method that sends returns the conntrack state with which the segment was forwarded, or
+    `lost`.
     """
 
     forward: Callable[[Packet], str]
@@ -156,7 +155,7 @@ class Peer:
         window: int | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> str:  # fmt: skip
-        """Sends any segment, its payload given as bytes or as their number.
+        """Sends a segment with a payload of these bytes, or of that many.
 
         An explicit `seq` does not advance the peer's sequence number.
         """
@@ -185,7 +184,7 @@ class Peer:
         return self.send("A", **how)
 
     def data(self, payload: int | bytes, **how: Any) -> str:
-        """PSH+ACK with some bytes, or with that many."""
+        """Sends PSH+ACK with these bytes, or with that many."""
         return self.send("PA", payload, **how)
 
     def fin(self, **how: Any) -> str:

@@ -1,4 +1,4 @@
-"""The programs that load and list firewall rules."""
+"""Runs the programs that load and list firewall rules."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from guest.errors import ToolFailed, Unsupported
 from guest.family import Family
 
 _TOOL_SECONDS = 20
-# The words of programs whose kernel lacks something. Anything else they complain of is a mistake of
-# the experiment.
+# What programs print if the kernel lacks something. Every other error is a mistake of the
+# experiment.
 _KERNEL_LACKS = re.compile(
     r"(table|chain)\b.{0,40}does not exist|can't initialize|missing kernel module|not supported|No such file"
     r" or directory|"
@@ -23,9 +23,9 @@ _KERNEL_LACKS = re.compile(
 
 
 def tool(*command: str, text: str = "") -> str:
-    """Runs a program and gives its output.
+    """Runs a program and returns its output.
 
-    Raises Unsupported with its words where they blame the kernel, ToolFailed otherwise.
+    Raises Unsupported with its message if that blames the kernel, else ToolFailed.
     """
     done = subprocess.run(
         command,
@@ -42,14 +42,14 @@ def tool(*command: str, text: str = "") -> str:
 
 
 def failure(name: str, words: str, asked: str) -> Unsupported | ToolFailed:
-    """The exception for what a program said when it failed at what it was asked."""
+    """The exception for a program's error message; `asked` is what the program was to do."""
     if _KERNEL_LACKS.search(words):
         return Unsupported(f"{name}: {words}")
     return ToolFailed(f"{name}: {words}\n{asked}")
 
 
 def restore_text(rules: str) -> str:
-    """Rules as iptables-restore wants them: unindented, each table committed."""
+    """Rules as iptables-restore reads them: without indent, each table with its COMMIT."""
     lines = [line for line in textwrap.dedent(rules).strip().splitlines() if line.strip()]
     tables: list[list[str]] = []
     for line in lines:
@@ -67,7 +67,7 @@ def program(family: Family, frontend: str, verb: str = "") -> str:
 
 
 def lock_file() -> None:
-    """Gives iptables-legacy a lock file that this user may write, each user namespace its own; the
-    usual one in /run is root's.
+    """Names a lock file for iptables-legacy that this user may write, one per user namespace; the
+    usual one in /run belongs to root.
     """
     os.environ["XTABLES_LOCKFILE"] = f"/tmp/xtables.{Path('/proc/self/ns/user').stat().st_ino}.lock"

@@ -1,5 +1,5 @@
-"""A tun or tap device whose wire is in our hands: what is sent here the kernel receives, and what
-it sends can be read here.
+"""A tun or tap device: the kernel receives the packets sent here, and those that it sends are read
+here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x1, 0x2, 0x1000
 
 
-def _kernel_s_own(data: bytes) -> bool:
-    """Whether it is a multicast listener report, which an IPv6 kernel sends when it likes: nothing
-    else here has a hop-by-hop header.
+def _is_mld_report(data: bytes) -> bool:
+    """Whether a packet is a multicast listener report, which an IPv6 kernel sends unasked: no other
+    packet here has a hop-by-hop header.
     """
     return data[0] >> 4 == 6 and data[6] == 0
 
@@ -28,8 +28,8 @@ def _kernel_s_own(data: bytes) -> bool:
 class Tun:
     """One device.
 
-    The kernel handles a packet within the write that hands it over, so an answer can be read right
-    after.
+    The kernel handles a packet within the write that hands it over, so that an answer can be read
+    right after it.
     """
 
     def __init__(self, name: str, record: Callable[[Captured], None], *, tap: bool = False) -> None:
@@ -44,10 +44,10 @@ class Tun:
         self.index = socket.if_nametoindex(name)
         self._record = record
         self.handed = 0
-        """How many packets the kernel was given."""
+        """How many packets were handed to the kernel."""
 
     def send(self, *packets: SupportsBytes) -> None:
-        """Lets the kernel receive packets: scapy's or bytes."""
+        """Hands packets to the kernel, as scapy packets or bytes."""
         for packet in packets:
             data = bytes(packet)
             self._record(Captured(time.time(), self.index, True, data, self.tap))
@@ -55,16 +55,16 @@ class Tun:
         self.handed += len(packets)
 
     def flood(self, packets: list[bytes]) -> None:
-        """Lets the kernel receive many packets as fast as it can. They do not enter the capture."""
+        """Hands many packets to the kernel as fast as possible. They are not in the capture."""
         write, fd = os.write, self._fd
         for data in packets:
             write(fd, data)
         self.handed += len(packets)
 
     def read(self) -> list[bytes]:
-        """What the kernel has sent since the last call, oldest first.
+        """The packets that the kernel has sent since the last call, oldest first.
 
-        A tun leaves out what IPv6 sends by itself; the capture has it.
+        From a tun, multicast listener reports are left out; the capture has them.
         """
         found: list[bytes] = []
         while True:
@@ -73,9 +73,9 @@ class Tun:
             except BlockingIOError:
                 return found
             self._record(Captured(time.time(), self.index, False, data, self.tap))
-            if self.tap or not _kernel_s_own(data):
+            if self.tap or not _is_mld_report(data):
                 found.append(data)
 
     def close(self) -> None:
-        """Takes the device away."""
+        """Removes the device."""
         os.close(self._fd)

@@ -1,1 +1,1 @@
-"""Reads what a kernel did, from its machine interfaces."""
+"""Readers of what a kernel did: its table, counters, log and captures."""

@@ -1,5 +1,4 @@
-"""Connection tracking as the kernel itself tells it, over ctnetlink: flows, statistics, deletion
-and events.
+"""Connection tracking over ctnetlink: flows, statistics, deletion and events.
 
 Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h and nf_conntrack_common.h.
 """
@@ -93,13 +92,13 @@ class Flow:
 
     @property
     def assured(self) -> bool:
-        """Whether early drop spares it."""
+        """Whether the entry is ASSURED and thus exempt from early drop."""
         return "ASSURED" in self.status
 
     @property
     def lifetime(self) -> str:
-        """The rung of the usual timeouts that the entry stands on, as `120 s`: a class that a slow
-        machine does not change.
+        """The remaining timeout rounded up to the next default timeout, for example `120 s`: a slow
+        machine does not change it.
         """
         return f"{next((rung for rung in _RUNGS if self.timeout <= rung), _RUNGS[-1])} s"
 
@@ -137,7 +136,7 @@ class _Gone(Flow):
 
 
 GONE: Flow = _Gone(Tuple("", "", 0), Tuple("", "", 0), state="gone", helper="gone", mark=-1)
-"""What a search without a result gives: false, `gone` as state, lifetime and helper, mark -1."""
+"""The result of a search that finds none: false, `gone` as state, lifetime and helper, mark -1."""
 
 
 def states(flows: Iterable[Flow]) -> dict[str, int]:
@@ -190,7 +189,7 @@ def parse_tuple(data: bytes) -> Tuple:
 
 
 def _address(packed: bytes) -> str:
-    # ipaddress takes five times as long, and tables hold thousands of flows.
+    # ipaddress needs five times as long, and tables hold thousands of flows.
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
@@ -229,7 +228,7 @@ def pack_tuple(kind: int, value: Tuple) -> bytes:
 
 
 class Conntrack:
-    """The table of the namespace in which this is made."""
+    """The conntrack table of the namespace in which this is made."""
 
     def __init__(self) -> None:
         self._netlink = Netlink(netlink.NETFILTER, receive_buffer=4 << 20)
@@ -241,9 +240,9 @@ class Conntrack:
     def request(
         self, kind: int, *body: bytes, family: int = 0, flags: int = netlink.ACK, subsystem: int = _CONNTRACK
     ) -> list[bytes]:
-        """One raw request; gives the payloads of the answer.
+        """Sends one raw request and returns the payloads of the answer.
 
-        For questions the methods below do not ask.
+        For requests that no method below makes.
         """
         header = struct.pack(">BBH", family, 0, 0)
         return [
@@ -254,7 +253,7 @@ class Conntrack:
     def flows(self, *body: bytes, family: int = 0, kind: int = GET) -> list[Flow]:
         """Every flow, ordered by its tuples.
 
-        `body` may hold what the kernel filters a dump by (mark, zone, CTA_FILTER).
+        `body` may hold attributes by which the kernel filters (mark, zone, CTA_FILTER).
         """
         found = [
             parse_flow(payload) for payload in self.request(kind, *body, family=family, flags=netlink.DUMP)
@@ -271,12 +270,14 @@ class Conntrack:
         )
 
     def count(self) -> int:
-        """How many entries the namespace counts. Unlike a dump this evicts nothing."""
+        """The number of entries that the namespace counts. Unlike a dump, reading it evicts
+        nothing.
+        """
         return int.from_bytes(attributes(self.request(GET_STATS)[0][4:])[1], "big")
 
     def statistics(self) -> dict[str, int]:
-        """The statistics of the table, summed over CPUs; a name the kernel does not report is
-        absent.
+        """The statistics of the table, summed over CPUs; without names that the kernel does not
+        report.
         """
         total: Counter[str] = Counter()
         for payload in self.request(GET_STATS_CPU, flags=netlink.DUMP):
@@ -301,7 +302,7 @@ class Conntrack:
 
 
 class Events:
-    """A listener for flow events; hears what happens after it was made."""
+    """A listener for flow events; receives events from its creation on."""
 
     GROUPS = 0x1 | 0x2 | 0x4  # new, update, destroy
 
@@ -309,7 +310,7 @@ class Events:
         self._netlink = Netlink(netlink.NETFILTER, groups=self.GROUPS, receive_buffer=4 << 20)
 
     def heard(self, seconds: float = 0.0) -> Iterator[tuple[str, Flow]]:
-        """NEW, UPDATE or DESTROY and the flow, until nothing comes for `seconds`."""
+        """Events as NEW, UPDATE or DESTROY and the flow, until none comes for `seconds`."""
         for message in self._netlink.events(seconds):
             if message.type == _CONNTRACK << 8 | NEW:
                 yield "NEW" if message.flags & netlink.CREATE else "UPDATE", parse_flow(message.payload)

@@ -1,4 +1,6 @@
-"""The kernel's log since a moment, read from /dev/kmsg; root of the initial user namespace only."""
+"""Reads the kernel's log from a moment on, from /dev/kmsg; only root of the initial user namespace
+may.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import os
 
 
 class Log:
-    """Opened at a moment; gives what the kernel has logged since."""
+    """The kernel's log from the moment on at which this is made."""
 
     def __init__(self, path: str = "/dev/kmsg") -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -14,22 +16,22 @@ class Log:
         self._lines: list[str] = []
 
     def lines(self) -> list[str]:
-        """Every line since the beginning of this log, oldest first, without stamps; lines that the
-        ring buffer overran are missing.
+        """Every line logged since this was made, oldest first, without timestamps; lines that the
+        ring buffer has overwritten are missing.
         """
         while True:
             try:
                 record = os.read(self._fd, 8192)
             except BlockingIOError:
                 return list(self._lines)
-            except BrokenPipeError:  # the ring buffer overran us; the next read goes on behind the gap
+            except BrokenPipeError:  # lines were overwritten unread; the next read is after the gap
                 continue
             if not record:
                 return list(self._lines)
             self._lines.append(message(record.decode(errors="replace")))
 
     def close(self) -> None:
-        """Stops listening."""
+        """Closes the log."""
         os.close(self._fd)
 
 

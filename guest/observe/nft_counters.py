@@ -1,5 +1,5 @@
-"""The named counters of an nft table over netlink: what `nft list counters` tells, without starting
-a program.
+"""Reads the named counters of an nft table over netlink: what `nft list counters` prints, without
+starting a program.
 
 Source: include/uapi/linux/netfilter/nf_tables.h.
 """

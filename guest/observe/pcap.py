@@ -1,4 +1,4 @@
-"""Captures as files that Wireshark and tcpdump open.
+"""Writes captures that Wireshark and tcpdump open.
 
 Linux cooked capture v2 (LINKTYPE_LINUX_SLL2) frames each packet with the interface it passed and
 its direction; raw IP would lose both. Source:

@@ -1,4 +1,4 @@
-"""Tables under /proc that have no netlink counterpart."""
+"""Parses tables under /proc that have no netlink counterpart."""
 
 from __future__ import annotations
 
