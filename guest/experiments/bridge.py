@@ -35,7 +35,7 @@ def _frame(packet: Any, source: str, destination: str) -> bytes:
 
 
 def _ours(place: Namespace) -> int:
-    # The kernel sends IGMP by itself; that is not what was asked.
+    # Not the IGMP that the kernel sends unasked.
     return sum(flow.orig.source.startswith("10.0.0.") for flow in place.flows())
 
 
@@ -48,7 +48,7 @@ def _exchange(client: Tun, server: Tun) -> tuple[int, int]:
 
 
 def _segments(frames: list[bytes]) -> int:
-    # Ports also send what the kernel says by itself, whenever it likes.
+    # Ports also send packets of the kernel itself, at any time.
     return sum(frame[12:14] == b"\x08\x00" and frame[23] == 6 for frame in frames)
 
 
@@ -129,7 +129,7 @@ def br_netfilter(lab: Lab) -> FactDict:
 
 @experiment(
     facts=[
-        Fact("answered", dict, "per packet that a bridge rule rejects: 1 if the sender was told so, else 0"),
+        Fact("answered", dict, "per packet that a bridge rule rejects: 1 if the sender was answered, else 0"),
         Fact("forwarded", int, "how many of them reached the other port nevertheless"),
     ],
     invariants=[

@@ -20,8 +20,8 @@ _HOSTS = (2, *range(100, 100 + _SOURCES))
 def _limit(place: Namespace, chain: str, interface: str, sources: Iterable[str]) -> None:
     """Drops what comes in from a source with more than three connections."""
     if place.frontend == "native":
-        # A rule per source and no dynamic set: a set's garbage collection, at times of its own,
-        # would have a hand in what is counted.
+        # A rule per source and no dynamic set: the garbage collection of a set, at times that it
+        # chooses, would influence what is counted.
         over = f"ct count over {_LIMIT} drop"
         rules = [f"iifname {interface} ip saddr {source} {over}" for source in sources]
         place.chain(f"{chain} filter", *rules)
@@ -90,7 +90,7 @@ def connlimit_train(lab: Lab) -> FactDict:
     `-m connlimit --connlimit-above 3 -j DROP` (nft: a rule with `ct count over 3` for each source)
     in FORWARD, without any match on the state, as many rule sets have it. A flow that counts more
     than once reaches the limit alone and loses packets. Twenty sources send ten packets each, one
-    after the other; each step has a namespace of its own.
+    after the other; each step has a fresh namespace.
     """
 
     def train(source: str) -> list[bytes]:
@@ -133,8 +133,8 @@ def _connect(lab: Lab, router: Router, source: str) -> None:
 
 
 def _pause(lab: Lab) -> None:
-    """Lets some ticks of the kernel's clock (of 4 ms) pass: what was counted is looked through at
-    most once per tick.
+    """Waits for some ticks of the kernel's clock (4 ms): the kernel checks its list of connections
+    at most once per tick.
     """
     end = time.monotonic() + 0.04
     lab.until("some clock ticks to pass", lambda: time.monotonic() > end, 1)
@@ -178,8 +178,8 @@ def ct_count_syn(lab: Lab) -> FactDict:
     """Do the connections that were let in under a limit stay in when their SYNs are sent again?
 
     Eight SYNs from eight ports against a limit of three, and the same eight twice more, some ticks
-    of the clock apart. The three connections that the router knows should go on, the other five
-    should not.
+    of the clock apart. SYNs of the three connections that the router knows should pass, the other
+    five should not.
     """
     router = _limited(lab)
     syns = with_ports(tcp("10.0.1.2:1", "10.0.2.2:80"), range(40000, 40008))

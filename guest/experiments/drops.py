@@ -1,4 +1,4 @@
-"""Packets that are dropped: do they leave entries, and does the sender learn of it?"""
+"""Packets that are dropped: do they leave entries, and is the sender informed?"""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def input_drop_no_entry(lab: Lab) -> FactDict:
         place.iptables(rules)
         router.from_client(udp("10.0.1.2:40000", "10.0.1.1:53"))
         router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53"))
-        # Not a dump: the router's own answers do not matter, the entries of our two packets do.
+        # The two packets' entries only: the router's own answers do not matter.
         flows[name] = sum(flow.orig.sport == 40000 for flow in place.flows())
         router.client.close()
         router.server.close()
@@ -92,8 +92,8 @@ def input_drop_no_entry(lab: Lab) -> FactDict:
         Fact("after", str, "what sendto says to the new UDP flow once there is room again"),
     ],
     invariants=[
-        Invariant("a known flow goes on", lambda facts, variant: facts["known_flow"] == "ok"),
-        Invariant("once there is room everything works again", lambda facts, variant: facts["after"] == "ok"),
+        Invariant("packets of a known flow still pass", lambda facts, variant: facts["known_flow"] == "ok"),
+        Invariant("once there is room a new flow can be sent", lambda facts, variant: facts["after"] == "ok"),
     ],
     variants={"scope": SCOPES},
 )

@@ -1,4 +1,4 @@
-"""Time: how long entries live, and when they really go."""
+"""Time: lifetimes of entries, and when they really go."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def gc_latency(lab: Lab) -> FactDict:
     variants={"family": FAMILIES},
 )
 def udp_timeouts_assured(lab: Lab) -> FactDict:
-    """When does a UDP flow get the long timeout of a stream, and when is it spared by early drop?
+    """When does a UDP flow get the long timeout of a stream, and when is it exempt from early drop?
 
     A question, its answer, more of both at once, and again after two seconds. Timeouts are set to
     30 s, and 120 s for streams. DNS-like exchanges that are over at once should not occupy the
@@ -119,8 +119,8 @@ def one_way_udp_stale_dnat(lab: Lab) -> FactDict:
     """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
 
     DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and
-    the client goes on from the same port, more often than the timeout of 3 s, and gets no answer.
-    Syslog and DNS clients of a restarted pod do this.
+    the client keeps sending from the same port, more often than the timeout of 3 s, and gets no
+    answer. Syslog and DNS clients of a restarted pod do this.
     """
     old = lab.server
     service, new = neighbour(old, 100), neighbour(old, 3)
@@ -196,14 +196,14 @@ def timewait_reuse(lab: Lab) -> FactDict:
         Fact(
             "ladder",
             dict,
-            "per step of a connection: the entry's timeout in seconds, rounded up to the usual rungs",
+            "per step of a connection: the entry's timeout in seconds, rounded up to the usual timeouts",
         ),
         Fact("states", list, "per step: the entry's state"),
     ],
     variants={"family": FAMILIES},
 )
 def tcp_timeouts(lab: Lab) -> FactDict:
-    """How long does an entry live in each state of a TCP connection?
+    """What is the lifetime of an entry in each state of a TCP connection?
 
     One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each
     segment. Defaults as the kernel has them.
@@ -240,7 +240,7 @@ def tcp_timeouts(lab: Lab) -> FactDict:
     variants={"family": FAMILIES},
 )
 def syn_retransmit_no_renew(lab: Lab) -> FactDict:
-    """Does a retransmitted SYN renew the entry of a connection nobody answers?
+    """Does a retransmitted SYN renew the entry of an unanswered connection?
 
     Five identical SYNs, the last four after two seconds. If each renewed the entry, a client that
     retries would hold its place for ever.
@@ -263,14 +263,14 @@ def syn_retransmit_no_renew(lab: Lab) -> FactDict:
         Fact(
             "lifetimes",
             dict,
-            "per protocol: seconds the entry has left after one packet, rounded up to the usual rungs",
+            "per protocol: seconds the entry has left after one packet, rounded up to the usual timeouts",
         ),
         Fact("answered", dict, "per protocol: the same after one packet each way"),
     ],
     variants={"family": FAMILIES},
 )
 def generic_timeouts(lab: Lab) -> FactDict:
-    """How long do entries of protocols other than TCP live, unanswered and answered?
+    """What is the lifetime of entries of protocols other than TCP, unanswered and answered?
 
     ICMP echo, UDP, GRE (without PPTP), ESP and protocol 253 through a router, defaults as the
     kernel has them.

@@ -42,7 +42,7 @@ class _Fast:
         return "OFFLOAD" in self.lab.flow(source).status
 
     def entry(self, source: str) -> str:
-        """State and timeout of the entry; on the fast path it tells neither."""
+        """State and timeout of the entry, or `offloaded`: on the fast path an entry has neither."""
         flow = self.lab.flow(source)
         if "OFFLOAD" in flow.status:
             return "offloaded"
@@ -59,7 +59,7 @@ class _Fast:
 _FACTS = (
     Fact("offloaded", bool, "whether the entry is on the fast path after data both ways"),
     Fact("past_rules", bool, "whether data then passes without being seen by the forward chain"),
-    Fact("ttl", int, "the TTL of a packet that took the fast path, sent with 64"),
+    Fact("ttl", int, "the TTL of a packet on the fast path, sent with 64"),
 )
 
 

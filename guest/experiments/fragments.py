@@ -102,7 +102,7 @@ def _first_fragment_passes(router: Router, identifier: int) -> bool:
         Fact(
             "before", str, "what becomes of a lone first fragment before there is any rule: forwarded or held"
         ),
-        Fact("during", str, "... while a rule asks for connection tracking"),
+        Fact("during", str, "... while a rule refers to connection tracking"),
         Fact("after", str, "... once that rule is gone again, five seconds at most after it went"),
         Fact("other_namespace", str, "... in another namespace, which never had a rule"),
     ],
@@ -119,16 +119,16 @@ def _first_fragment_passes(router: Router, identifier: int) -> bool:
     variants={"family": FAMILIES, "scope": SCOPES},
 )
 def defrag_sticky(lab: Lab) -> FactDict:
-    """Does defragmentation go away with the last rule that asked for connection tracking?
+    """Does defragmentation end with the last rule that refers to connection tracking?
 
     The first fragment of a datagram, alone, through a router that has no rule, has one (`ct
     state`), and has it no more. A router that holds fragments delays and sometimes loses them.
     """
     router = lab.router(states=False)
-    words = {True: "forwarded", False: "held"}
-    facts: FactDict = {"before": words[_first_fragment_passes(router, 1)]}
+    outcome = {True: "forwarded", False: "held"}
+    facts: FactDict = {"before": outcome[_first_fragment_passes(router, 1)]}
     track = lab.track()
-    facts["during"] = words[_first_fragment_passes(router, 2)]
+    facts["during"] = outcome[_first_fragment_passes(router, 2)]
     track.delete()
     identifiers = iter(range(3, 10_000))
     gone = lab.until(
@@ -136,10 +136,10 @@ def defrag_sticky(lab: Lab) -> FactDict:
         lambda: _first_fragment_passes(router, next(identifiers)),
         5,
     )
-    facts["after"] = words[gone]
+    facts["after"] = outcome[gone]
     other = lab.new_namespace()
     elsewhere = other.router(states=False)
-    return facts | {"other_namespace": words[_first_fragment_passes(elsewhere, 1)]}
+    return facts | {"other_namespace": outcome[_first_fragment_passes(elsewhere, 1)]}
 
 
 @experiment(

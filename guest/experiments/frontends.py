@@ -15,7 +15,7 @@ _TABLES = ("filter", "nat", "mangle", "raw", "security")
 @experiment(
     facts=[
         Fact("tables", list, "tables that can be used"),
-        Fact("missing", list, "tables that cannot, with the frontend's words"),
+        Fact("missing", list, "tables that cannot, with the frontend's message"),
         Fact(
             "counted",
             int,
@@ -34,8 +34,8 @@ def iptables_legacy(lab: Lab) -> FactDict:
     """Can iptables still be used, table by table, in its legacy form and over nf_tables?
 
     Each table is listed once, then a rule is put into the filter table and three SYNs are sent.
-    Distributions have begun to build kernels without the legacy tables; what still calls
-    iptables-legacy fails there.
+    Distributions have started to build kernels without the legacy tables; programs that still call
+    iptables-legacy fail there.
     """
     wire = lab.host()
     tables, missing = [], []
@@ -119,12 +119,12 @@ _NETDEV = {
 
 @experiment(
     facts=[
-        Fact("accepted", list, "features that the kernel takes"),
-        Fact("refused", list, "features that it refuses, with its words"),
+        Fact("accepted", list, "features that the kernel accepts"),
+        Fact("refused", list, "features that it refuses, with its message"),
         Fact(
             "list_hooks",
             str,
-            "what `nft list hooks` tells while there is a chain: lists, nothing, or the kernel's words",
+            "what `nft list hooks` prints while there is a chain: lists, nothing, or the kernel's message",
         ),
     ],
     invariants=[
@@ -136,7 +136,7 @@ _NETDEV = {
     variants={"scope": SCOPES},
 )
 def nft_features(lab: Lab) -> FactDict:
-    """Which of nft's expressions, objects and hooks does this kernel take?
+    """Which of nft's expressions, objects and hooks does this kernel accept?
 
     One small rule set per feature, each in a table that is deleted again, with the same nft on
     every kernel. A rule set is loaded whole or not at all, so that one feature too many leaves a

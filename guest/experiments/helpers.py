@@ -100,7 +100,7 @@ def _control(router: Router) -> tuple[Peer, Peer]:
         Fact("lifetime", str, "the timeout of the expectation"),
         Fact("active", str, "conntrack state of the server's SYN from port 20 to the announced port"),
         Fact("again", str, "conntrack state of a second SYN to that port, from another port of the server's"),
-        Fact("other_port", str, "conntrack state of a SYN to a port nobody announced"),
+        Fact("other_port", str, "conntrack state of a SYN to a port that was not announced"),
         Fact("other_host", str, "conntrack state of a SYN from another host to a newly announced port"),
         Fact(
             "passive",
@@ -162,12 +162,12 @@ def ftp_expectation(lab: Lab) -> FactDict:
     }
     announce(50002)
     facts["other_host"] = syn(router.from_server, third, 20, mine, 50002)
-    words = (
+    line = (
         "229 Entering Extended Passive Mode (|||50003|)"
         if lab.family is Family.IPV6
         else f"227 Entering Passive Mode ({other.replace('.', ',')},195,83)"
     )
-    server.data(words.encode() + b"\r\n")
+    server.data(line.encode() + b"\r\n")
     client.ack()
     facts["passive"] = syn(router.from_client, mine, 40001, other, 50003)
     control = lab.flow(client.endpoint)
@@ -205,7 +205,7 @@ def ftp_expectation(lab: Lab) -> FactDict:
     ],
     invariants=[
         Invariant(
-            "the server is told an address it can reach, and reaches the client there",
+            "the server reads an address that it can reach, and reaches the client there",
             lambda facts, variant: (
                 (facts["announced"], facts["data"], facts["data_state"]) == ("router", "client", "RELATED")
             ),
@@ -217,7 +217,7 @@ def ftp_expectation(lab: Lab) -> FactDict:
 def ftp_nat(lab: Lab) -> FactDict:
     """Does active FTP work through masquerading?
 
-    The helper has to write the router's address and a port of its own choice into the client's PORT
+    The helper has to write the router's address and a port that it chooses into the client's PORT
     (IPv6: EPRT), which can change the segment's length and with it every sequence number after it.
     """
     router = lab.router(_HELPER)
@@ -235,22 +235,22 @@ def ftp_nat(lab: Lab) -> FactDict:
     client.data(
         b"EPRT |2|2001:db8:1::2|51400|\r\n" if lab.family is Family.IPV6 else b"PORT 10,0,1,2,200,200\r\n"
     )
-    words = bytes(parse(router.out[0])["TCP"].payload).decode()
+    line = bytes(parse(router.out[0])["TCP"].payload).decode()
     if lab.family is Family.IPV6:
-        _, _, address, number, _ = words.split("|")
+        _, _, address, number, _ = line.split("|")
         # The kernel writes all its zeros out.
         address, port = str(ipaddress.ip_address(address)), int(number)
     else:
-        numbers = words.removeprefix("PORT ").strip().split(",")
+        numbers = line.removeprefix("PORT ").strip().split(",")
         address, port = ".".join(numbers[:4]), int(numbers[4]) * 256 + int(numbers[5])
     facts: FactDict = {
         "announced": {own: "router", router.client_address: "client"}.get(address, "another"),
         "port_kept": port == 200 * 256 + 200,
     }
-    server.ack(ack=before + len(words))
+    server.ack(ack=before + len(line))
     facts["acknowledged"] = bool(router.out) and parse(router.out[0])["TCP"].ack == client.seq
     client.data(b"LIST\r\n")
-    facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(words)
+    facts["next_sequence"] = bool(router.out) and parse(router.out[0])["TCP"].seq == before + len(line)
     facts["data_state"] = router.from_server(
         tcp(endpoint(router.server_address, 20), endpoint(address, port))
     )

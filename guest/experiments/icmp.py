@@ -34,8 +34,8 @@ def _error(source: str, destination: str, kind: int, code: int, quoted: bytes, *
 _FACTS = [
     Fact("related", list, "errors about a flow that are RELATED"),
     Fact("not_related", list, "errors about a flow that are not, with their state"),
-    Fact("unknown_flow", str, "conntrack state of an error about a flow nobody knows"),
-    Fact("truncated", str, "conntrack state of an error that quotes too little to tell the flow"),
+    Fact("unknown_flow", str, "conntrack state of an error about a flow that is not in the table"),
+    Fact("truncated", str, "conntrack state of an error that quotes too little to identify the flow"),
     Fact("from_third", str, "conntrack state of an error that a router further on sends"),
     Fact("entry", str, "the flow's assurance afterwards: unchanged or changed"),
     Fact("flows", int, "flows afterwards"),
@@ -86,7 +86,7 @@ def icmp_errors(lab: Lab) -> FactDict:
 
     One UDP packet from the client; the server answers with every kind of ICMP error, quoting it.
     Then errors that quote an unknown flow or no more than two bytes of the UDP header, and one from
-    a router behind. Path MTU discovery lives on these passing.
+    a router behind. Path MTU discovery needs these to pass.
     """
     kinds = {
         "port unreachable": (3, 3), "fragmentation needed": (3, 4), "administratively prohibited": (3, 13),
@@ -126,7 +126,7 @@ def icmpv6_errors(lab: Lab) -> FactDict:
     facts=[
         Fact("state", str, "conntrack state of the error as it reaches the client, or lost"),
         Fact("outer", str, "to whom the error is addressed when it leaves: client or router"),
-        Fact("inner", str, "whose address stands in the packet it quotes: client or router"),
+        Fact("inner", str, "whose address is in the packet it quotes: client or router"),
         Fact("inner_port", str, "the source port in the packet it quotes: the client's or another"),
         Fact(
             "inner_checksum",
@@ -205,7 +205,7 @@ def icmpv6_untracked(lab: Lab) -> FactDict:
 
     One packet of each type to ff02::1: echo request (128), multicast listener (130-132, 143),
     neighbour and router discovery (133-137), secure neighbour discovery (148, 149), multicast
-    router discovery (151-153), and one nobody knows (200). A firewall that drops INVALID drops
+    router discovery (151-153), and an unassigned one (200). A firewall that drops INVALID drops
     those that are neither exempt nor known.
     """
     from scapy.layers.inet6 import ICMPv6Unknown, IPv6
@@ -231,7 +231,7 @@ def icmpv6_untracked(lab: Lab) -> FactDict:
             list,
             "conntrack state of its reply, of the same reply again, and of one with another sequence number",
         ),
-        Fact("unasked", str, "conntrack state of an echo reply nobody asked for"),
+        Fact("unasked", str, "conntrack state of an echo reply without a request"),
         Fact("other_identifier", str, "conntrack state of a reply with another identifier"),
         Fact("lifetime", str, "the timeout of an answered echo request"),
         Fact("flows", int, "flows after all this"),
@@ -256,8 +256,8 @@ def icmpv6_untracked(lab: Lab) -> FactDict:
 def icmp_echo(lab: Lab) -> FactDict:
     """How are echo requests and other ICMP queries tracked?
 
-    A request, its reply three times, replies that nobody asked for; with IPv4 the other queries of
-    RFC 792 and 1256 and an unknown type.
+    A request, its reply three times, replies without a request; with IPv4 the other queries of RFC
+    792 and 1256 and an unknown type.
     """
     from scapy.layers.inet import ICMP, IP
 

@@ -1,4 +1,4 @@
-"""Packets that are wrong in themselves: which are INVALID, and does the kernel say so?"""
+"""Malformed packets: which are INVALID, and does the kernel log them?"""
 
 from __future__ import annotations
 

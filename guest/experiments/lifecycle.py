@@ -32,8 +32,9 @@ def namespace_teardown(lab: Lab) -> FactDict:
     """Are a namespace's entries freed when the namespace goes?
 
     A namespace with 4,000 flows is abandoned: its tun is closed and nothing refers to it any more.
-    The count of nf_conntrack objects in /proc/slabinfo tells whether the entries are gone; they go
-    in the background, within 30 s. Hosts that start and stop many containers depend on it.
+    The count of nf_conntrack objects in /proc/slabinfo shows whether the entries are gone; the
+    kernel frees them in the background, within 30 s. Hosts that start and stop many containers
+    depend on it.
     """
 
     def objects() -> int:
@@ -69,7 +70,7 @@ def namespace_teardown(lab: Lab) -> FactDict:
             bool,
             "whether retransmissions after each change find their flows instead of making new ones",
         ),
-        Fact("insert_failed", int, "flows that could not be put into the table meanwhile"),
+        Fact("insert_failed", int, "flows that could not be put into the table during that"),
     ],
     invariants=[
         Invariant(
@@ -85,8 +86,8 @@ def hash_resize_under_load(lab: Lab) -> FactDict:
     """Is a flow ever lost or doubled when the hash table is resized while packets arrive?
 
     1,000 UDP flows; then the number of buckets, which belongs to the whole machine, is set to 8192,
-    256 and 4096 while another thread sends every flow's packet again and again. What the size is
-    before and after is the guest's, from its memory.
+    256 and 4096 while another thread sends every flow's packet again and again. The size before and
+    after is the default for the guest's memory.
     """
     wire = lab.host()
     lab.iptables("*raw\n-A PREROUTING -j CT")

@@ -1,4 +1,4 @@
-"""Reading the table: dumps, filters, events, and what one cannot see."""
+"""Reading the table: dumps, filters, events, and what cannot be seen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MANY = 10000
             str,
             "time to read /proc, against the dump: alike (under 8 times), longer, or absent",
         ),
-        Fact("last_bucket", bool, "whether both give each flow once"),
+        Fact("last_bucket", bool, "whether each flow is in either exactly once"),
     ],
     seconds=240,
 )
@@ -37,7 +37,7 @@ def proc_dump(lab: Lab) -> FactDict:
 
     10000 UDP flows; /proc/net/nf_conntrack is read to its end, and the table is dumped over
     netlink. Where reading /proc begins again at the first bucket for each piece, its time grows
-    with the square of the table: monitoring that scrapes it takes minutes. Times are in notes.txt.
+    with the square of the table: monitoring that scrapes it needs minutes. Times are in notes.txt.
     """
     lab.root.sysctl(sysctls.MAX, 100000)
     lab.track()
@@ -91,13 +91,13 @@ def slab_size(lab: Lab) -> FactDict:
     facts=[
         Fact("count", int, "entries counted while two packets wait in a queue"),
         Fact("dump", int, "entries listed by an ordinary dump then"),
-        Fact("unconfirmed", str, "what the list of unconfirmed entries gives: a number, or the errno"),
+        Fact("unconfirmed", str, "what the list of unconfirmed entries returns: a number, or the errno"),
         Fact("after", int, "entries counted once both were let go"),
     ],
     modules=("nft_queue", "nfnetlink_queue"),
 )
 def unconfirmed_list(lab: Lab) -> FactDict:
-    """Can one see entries whose first packet is still on its way?
+    """Are entries visible whose first packet is still on its way?
 
     Two packets of two flows wait in an NFQUEUE in FORWARD, without a verdict: their entries exist
     and count towards the limit, but are not yet in the table.
@@ -131,17 +131,17 @@ _ATTRIBUTES = {
 @experiment(
     facts=[
         Fact("default", str, "nf_conntrack_events in a fresh namespace"),
-        Fact("writes", dict, "per value: 1 if the kernel takes it, else 0"),
+        Fact("writes", dict, "per value: 1 if the kernel accepts it, else 0"),
         Fact("early", list, "per value: events heard of a flow that began after the listener did"),
         Fact("late", list, "per value: events heard of the end of a flow that began before the listener did"),
-        Fact("destroy", list, "what the event of a flow's end tells, beside its tuples"),
+        Fact("destroy", list, "what the event of a flow's end carries, beside its tuples"),
     ],
     variants={"scope": SCOPES},
 )
 def late_event_listener(lab: Lab) -> FactDict:
     """Does a listener hear the end of flows that are older than itself?
 
-    For each value of nf_conntrack_events a namespace of its own: a UDP flow, then a listener for
+    For each value of nf_conntrack_events in a fresh namespace: a UDP flow, then a listener for
     events, a second flow, then both are deleted. With accounting and timestamps on, so that the
     last event could carry the flow's bytes and its times: flow logs depend on it.
     """
@@ -180,7 +180,7 @@ def late_event_listener(lab: Lab) -> FactDict:
 
 @experiment(
     facts=[
-        Fact("dumped", list, "zones of the flows that a dump of zone 1 gives"),
+        Fact("dumped", list, "zones of the flows that a dump of zone 1 lists"),
         Fact("left", list, "zones of the flows left after a flush of zone 1"),
     ],
     invariants=[
@@ -208,9 +208,9 @@ def zone_dump_flush(lab: Lab) -> FactDict:
 
 @experiment(
     facts=[
-        Fact("one", str, "flows that a dump filtered by one source gives, or the errno"),
-        Fact("nobody", str, "flows that a dump filtered by a source without flows gives, or the errno"),
-        Fact("port", str, "flows that a dump filtered by one destination port gives, or the errno"),
+        Fact("one", str, "flows that a dump filtered by one source lists, or the errno"),
+        Fact("nobody", str, "flows that a dump filtered by a source without flows lists, or the errno"),
+        Fact("port", str, "flows that a dump filtered by one destination port lists, or the errno"),
         Fact("flush", str, "flows that a flush filtered by one source leaves, or the errno"),
     ],
     variants={"family": FAMILIES, "scope": SCOPES},
@@ -232,7 +232,7 @@ def dump_filter(lab: Lab) -> FactDict:
         return ctnetlink.pack_tuple(ctnetlink.TUPLE_ORIG, ctnetlink.Tuple(address, address, 17)), 1 << 0
 
     def dumped(packed: bytes, flags: int) -> str:
-        return _told(lambda: len(lab.conntrack.flows(packed, _filter(flags), family=family)))
+        return _count_or_errno(lambda: len(lab.conntrack.flows(packed, _filter(flags), family=family)))
 
     def left(packed: bytes, flags: int) -> int:
         lab.conntrack.flush(packed, _filter(flags), family=family)
@@ -247,7 +247,7 @@ def dump_filter(lab: Lab) -> FactDict:
         "nobody": dumped(*source(neighbour(lab.client, 9))),
         "port": dumped(*to_dns),
     }
-    return facts | {"flush": _told(lambda: left(*source(lab.client)))}
+    return facts | {"flush": _count_or_errno(lambda: left(*source(lab.client)))}
 
 
 def _filter(flags: int) -> bytes:
@@ -256,8 +256,8 @@ def _filter(flags: int) -> bytes:
     return nested(ctnetlink.FILTER, attribute(1, flags), attribute(2, 0))
 
 
-def _told(ask: Callable[[], int]) -> str:
+def _count_or_errno(count: Callable[[], int]) -> str:
     try:
-        return str(ask())
+        return str(count())
     except OSError as error:
         return errno_name(error)

@@ -20,7 +20,7 @@ _IPTABLES = (
         Fact("after_unrelated", int, "masqueraded flows once another address of the interface is gone"),
         Fact("after_address", int, "masqueraded flows once the address they use is gone"),
         Fact("snat_after_address", int, "flows with a fixed SNAT to that same address then"),
-        Fact("after_down", int, "masqueraded flows, of three made anew, once the interface is down"),
+        Fact("after_down", int, "masqueraded flows, of three new ones, once the interface is down"),
         Fact("snat_after_down", int, "flows with a fixed SNAT then"),
     ],
     invariants=[
@@ -39,7 +39,7 @@ def masquerade_address_gone(lab: Lab) -> FactDict:
 
     Three masqueraded flows and one with a fixed SNAT leave through an interface with two addresses.
     The second address is removed, then the one in use, then the interface goes down. A dial-up line
-    with a new address must not go on with old mappings.
+    with a new address must not keep old mappings.
     """
     router = lab.router(states=False)
     lab.links.address("tun1", "10.0.2.77/24")
@@ -53,7 +53,8 @@ def masquerade_address_gone(lab: Lab) -> FactDict:
             router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
 
     def left(port: int, expected: int) -> int:
-        # Entries go in the background: give them time, and those that stay the time to go wrongly.
+        # Entries are removed in the background: wait for them, and as long for those that must
+        # stay.
         count = -1
 
         def same() -> bool:
@@ -101,7 +102,7 @@ def masquerade_route_change(lab: Lab) -> FactDict:
     """What becomes of a translated flow when its route moves to another uplink?
 
     A router with two uplinks. A UDP flow to 198.51.100.1 leaves by the first, masqueraded or with a
-    fixed SNAT per interface; then the route is moved to the second and the flow goes on. Failover
+    fixed SNAT per interface; then the route is moved to the second and the flow continues. Failover
     between two providers: a flow that keeps the old source address is dead for good, because every
     packet keeps its entry alive.
     """

@@ -35,11 +35,11 @@ def dnat_port_range(lab: Lab) -> FactDict:
             continue
         place = lab.new_namespace()
         router = place.router(states=False)
-        words = "" if option == "none" else option
+        suffix = "" if option == "none" else option
         if lab.frontend == "native":
-            place.chain("prerouting nat", f"tcp dport 80 dnat to 10.0.2.2:8000-8003 {words}")
+            place.chain("prerouting nat", f"tcp dport 80 dnat to 10.0.2.2:8000-8003 {suffix}")
         else:
-            flag = f"--{words}" if words else ""
+            flag = f"--{suffix}" if suffix else ""
             place.iptables(
                 f"*nat\n-A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 10.0.2.2:8000-8003 {flag}"
             )
@@ -72,8 +72,7 @@ def _spread(chosen: Counter[int]) -> str:
     variants={"family": FAMILIES},
 )
 def snat_exhaustion(lab: Lab) -> FactDict:
-    """When the range of ports is used up, does a new connection get one that is only waiting to
-    die?
+    """When the range of ports is used up, does a new connection get one whose connection is closed?
 
     SNAT to a range of four ports towards one server. Four connections hold them in SYN_SENT; then,
     in a fresh namespace, four that were closed in good order and are in TIME_WAIT. Clients behind a
@@ -149,8 +148,8 @@ def snat_port_preserve(lab: Lab) -> FactDict:
     chain = lab.chain("postrouting nat", "oif tun1 masquerade")
 
     def port(client: int, sport: int, server: int) -> int:
-        """The source port with which the server, of a number, sees a packet of the client's of a
-        number.
+        """The source port of a packet as the server sees it; `client` and `server` are the last
+        numbers of their addresses.
         """
         source, destination = (
             neighbour(router.client_address, client),

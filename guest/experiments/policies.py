@@ -1,4 +1,4 @@
-"""Policies that rules give to entries: timeouts and expectations of one's own."""
+"""Policies that rules attach to entries: explicit timeouts and expectations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TIMEOUTS = """
     variants={"family": FAMILIES, "scope": SCOPES},
 )
 def ct_timeout_policy(lab: Lab) -> FactDict:
-    """Can a rule give some flows timeouts of their own, also in an unprivileged container?
+    """Can a rule set the timeouts of some flows, also in an unprivileged container?
 
     nft's `ct timeout` objects with 250 s and 280 s where the defaults are at most 120 s, assigned
     in prerouting to port 53 and port 80. TCP's timeouts of more than 300 s would not show before an
@@ -112,8 +112,8 @@ _EXPECT = """
 def ct_expectation_policy(lab: Lab) -> FactDict:
     """Can a rule, without a helper, let a connection back in as RELATED?
 
-    nft's `ct expectation`: who connects to port 80 may be called back on port 9876 within two
-    minutes. For protocols that have no helper.
+    nft's `ct expectation`: a client that connects to port 80 may be called back on port 9876 within
+    two minutes. For protocols that have no helper.
     """
     router = lab.router(_EXPECT.format(ip=lab.ip))
     mine, theirs = lab.client, lab.server

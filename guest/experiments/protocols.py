@@ -1,4 +1,4 @@
-"""Protocols without a tracker of their own, or with one that went."""
+"""Protocols without their own tracker, or with one that was removed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def dccp(lab: Lab) -> FactDict:
 
     A DCCP handshake through the router, a second request from another port, an ack out of nowhere,
     and four bytes that are no DCCP. Where DCCP has no tracker, all of it between two hosts is one
-    flow, and NAT cannot tell two clients apart.
+    flow, and NAT cannot distinguish two clients.
     """
     router = lab.router()
     client, server = lab.client, lab.server
@@ -99,7 +99,7 @@ def udplite(lab: Lab) -> FactDict:
     Datagrams with a right and a wrong checksum through the router; then, with the check off, a
     datagram, its answer, and one from another port. The tracker for UDP-Lite reckons every checksum
     with UDP's number in the pseudo header, and so finds the right ones wrong. Where there is no
-    tracker, all UDP-Lite between two hosts is one flow and checksums are nobody's business.
+    tracker, all UDP-Lite between two hosts is one flow and checksums are not checked.
     """
     router = lab.router()
     client, server = lab.client, lab.server
@@ -144,10 +144,10 @@ def _gre(source: str, destination: str, key: int, call: int = 0) -> Packet:
             " lost",
         ),
     ],
-    invariants=[Invariant("keys do not tell flows apart", lambda facts, variant: facts["flows"] == 1)],
+    invariants=[Invariant("keys do not distinguish flows", lambda facts, variant: facts["flows"] == 1)],
 )
 def gre_generic(lab: Lab) -> FactDict:
-    """Are GRE tunnels between the same two hosts told apart?
+    """Are GRE tunnels between the same two hosts separate flows?
 
     GRE with two keys and PPTP's GRE with two call ids, without a PPTP control connection; then two
     clients masqueraded towards one server.
@@ -190,7 +190,7 @@ def unknown_protocol(lab: Lab) -> FactDict:
 
     ESP (50), AH (51), OSPF (89), PIM (103), L2TP (115) and 253, which is for experiments. Between
     two hosts all packets of such a protocol are one flow; two masqueraded clients that use one with
-    the same server can only be told apart by luck.
+    the same server can only be distinguished by luck.
     """
     router = lab.router()
     lab.chain("postrouting nat", _MASQUERADED)

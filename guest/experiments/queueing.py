@@ -33,7 +33,7 @@ class NfqueueClash(Facts):
 
     forwarded: Annotated[dict[str, int], "per protocol: how many of the two packets came out"]
     flows: Annotated[dict[str, int], "per protocol: flows in the table afterwards"]
-    clash_resolve: Annotated[dict[str, int], "per protocol: clashes that the statistics call resolved"]
+    clash_resolve: Annotated[dict[str, int], "per protocol: clashes that the statistics count as resolved"]
     insert_failed: Annotated[dict[str, int], "per protocol: failed insertions"]
     drop: Annotated[dict[str, int], "per protocol: packets dropped"]
 
@@ -45,8 +45,8 @@ class NfqueueClash(Facts):
 def nfqueue_clash(lab: Lab) -> NfqueueClash:
     """Are two first packets of one flow, released together, both delivered, or is one dropped?
 
-    Two identical packets wait in an NFQUEUE in FORWARD, each with an unconfirmed entry of its own;
-    then both are accepted. The second finds that the first has taken its place in the table. `dnat`
+    Two identical packets wait in an NFQUEUE in FORWARD, each with its own unconfirmed entry; then
+    both are accepted. The second finds that the first has taken its place in the table. `dnat`
     sends the two to different backends before. It is the race of a resolver that asks for A and
     AAAA at once over one socket: the five-second DNS delay.
     """

@@ -20,8 +20,8 @@ _BACKENDS = "udp dport 53 dnat to numgen inc mod 2 map { 0 : 192.0.2.11, 1 : 192
 
 
 def _send_in_step(sockets: list[socket.socket]) -> None:
-    """Two processes, each on a processor of its own, send one datagram over each socket, both over
-    the same at the same time.
+    """Two processes, each on its own processor, send one datagram over each socket, both over the
+    same one at the same time.
     """
     shared = mmap.mmap(-1, 16)
     children = []

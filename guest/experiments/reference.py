@@ -24,7 +24,7 @@ from guest.lab.packets import endpoint, neighbour, udp
 def policy_counters(lab: Lab) -> FactDict:
     """Does a chain's policy counter count while the chain holds no rule?
 
-    mangle PREROUTING, three UDP packets from outside per step, each step in a namespace of its own:
+    mangle PREROUTING, three UDP packets from outside per step, each step in a fresh namespace:
     after `iptables -t mangle -L` only, with a rule in POSTROUTING, with a rule in PREROUTING that
     does not match, and with that rule deleted again. A chain that the frontend does not list at all
     counts as 0.
@@ -137,7 +137,7 @@ _HOOKS = """
     ],
     invariants=[
         Invariant(
-            "what comes through a tun takes a received packet's way: no OUTPUT",
+            "a packet sent through a tun takes the path of a received one: no OUTPUT",
             lambda facts, variant: facts["tun"] == {"output": 0, "prerouting": 3, "new": 3, "input": 3},
         ),
         Invariant(
@@ -148,7 +148,7 @@ _HOOKS = """
     variants={"frontend": IPTABLES},
 )
 def raw_socket_loopback(lab: Lab) -> FactDict:
-    """Do packets injected on loopback take the way of received ones?
+    """Do packets injected on loopback take the path of received packets?
 
     Three UDP packets each: through a tun, through an IP raw socket (`SOCK_RAW`, header included) to
     127.0.0.1, and through a packet socket bound to `lo`. Counted in raw OUTPUT, raw PREROUTING,

@@ -15,9 +15,7 @@ _CLIENT_TAG, _SERVER_TAG = 0x1111, 0x2222
 
 
 class _Association:
-    """Both ends of an SCTP association through the router; every verb returns the conntrack state
-    of its packet and the entry's state.
-    """
+    """Both ends of an SCTP association through the router."""
 
     def __init__(self, lab: Lab, router: Router) -> None:
         self._lab = lab
@@ -184,7 +182,7 @@ def sctp_heartbeat(lab: Lab) -> FactDict:
     ],
     invariants=[
         Invariant(
-            "an association that begins anew is established, and none of its packets INVALID",
+            "an association that starts again is established, and none of its packets INVALID",
             lambda facts, variant: (
                 variant["then"] != "restart"
                 or ({facts["init"], *facts["rest"], facts["entry"].split()[0]} == {"ESTABLISHED"})
@@ -196,9 +194,9 @@ def sctp_heartbeat(lab: Lab) -> FactDict:
 def sctp_init_collision(lab: Lab) -> FactDict:
     """Does an INIT on an established association leave the entry usable?
 
-    An endpoint that restarted sends INIT with a new tag, and the association begins anew; or a
-    stale INIT arrives late and the association goes on as it was. The tags that the router
-    remembers decide which packets are INVALID.
+    An endpoint that restarted sends INIT with a new tag, and the association starts again; or a
+    stale INIT arrives late and the association continues. The tags that the router remembers decide
+    which packets are INVALID.
     """
     from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData
 
@@ -237,8 +235,8 @@ def sctp_stale_init(lab: Lab) -> FactDict:
     """Does a delayed duplicate of the first INIT, and its answer, break an established association?
 
     The server answers the duplicate with an INIT ACK as RFC 9260 (5.2.2) demands, with a tag that
-    nobody will use, for the client drops it. A router that takes over the tag calls all that the
-    client sends from then on INVALID.
+    is never used, since the client drops it. For a router that adopts the tag, all that the client
+    sends from then on is INVALID.
     """
     from scapy.layers.sctp import SCTPChunkData
 
@@ -259,8 +257,8 @@ def sctp_crossing_init(lab: Lab) -> FactDict:
     """Do two INITs that cross each other end in one association whose data pass?
 
     Both ends begin at once (RFC 9260, 5.2.1). The client answers the server's INIT, the cookie goes
-    through, and only then the server's INIT ACK to the client's INIT arrives, with a tag that
-    nobody will use.
+    through, and only then the server's INIT ACK to the client's INIT arrives, with a tag that is
+    never used.
     """
     from scapy.layers.sctp import SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData
 

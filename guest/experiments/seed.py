@@ -52,12 +52,11 @@ def _counted(place: Namespace, wire: Tun) -> FactDict:
 
 
 def _undisturbed(lab: Lab) -> Iterator[Namespace]:
-    """Fresh namespaces to ask again in, as long as the last one was disturbed by early drop.
+    """Fresh namespaces for further tries, as long as early drop disturbed the last one.
 
-    A newcomer to a full table evicts an unassured flow that it finds in the eight buckets next to
-    its own. With seven flows in thousands of buckets that is an accident of the hash, which would
-    make this cell's facts random: such a try is made again. A kernel that always evicts is reported
-    as it is.
+    A new flow that finds the table full evicts an unassured flow in the eight buckets next to its
+    own. With seven flows in thousands of buckets that depends on the hash alone, and would make the
+    cell's facts random: such a try is repeated. A kernel that always evicts is reported as it is.
     """
     for _ in range(_TRIES):
         place = lab.new_namespace()
@@ -72,7 +71,7 @@ def _ten_syns(lab: Lab) -> list[bytes]:
 
 @experiment(variants={"family": FAMILIES, **_VARIANTS})
 def baseline(lab: Lab) -> Counted:
-    """Do ten SYNs to a port nobody listens on make ten flows?
+    """Do ten SYNs to a port without a listener make ten flows?
 
     Ten SYNs from 198.18.0.2 (2001:db8:18::2), source ports 10000 to 10009, arrive for 192.0.2.1:80
     (2001:db8:2::1) through a tun. `raw PREROUTING -j CT` switches connection tracking on; a rule
@@ -114,8 +113,8 @@ def table_full(lab: Lab) -> TableFull:
 
     As `baseline`, with nf_conntrack_max at 7. The limit is set in the guest's initial namespace,
     where it belongs to the whole machine; whether the namespace could have set it is tried first. A
-    newcomer that by accident of the hash finds one of the seven within eight buckets evicts it;
-    such tries are repeated.
+    new flow that by its hash finds one of the seven within eight buckets evicts it; such tries are
+    repeated.
     """
     own = lab.try_sysctl(sysctls.MAX, 7)
     lab.root.sysctl(sysctls.MAX, 7)

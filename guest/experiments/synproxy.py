@@ -49,8 +49,8 @@ def _options(packet: Any) -> list[str]:
 
 
 def _handshake(router: Router, dport: int = 80) -> tuple[Any, Any, Any]:
-    """A client's handshake with the router; gives the router's SYN+ACK, its SYN to the server, and
-    its last ACK to the client's side.
+    """A client's handshake with the router; returns the router's SYN+ACK, its SYN to the server,
+    and the timestamps of the SYN+ACK.
     """
     router.from_client(tcp("10.0.1.2:40000", f"10.0.2.2:{dport}", "S", seq=1000, options=_OPTIONS))
     synack = parse(router.back[0])
@@ -136,8 +136,8 @@ def synproxy_flood(lab: Lab) -> FactDict:
 def synproxy_options(lab: Lab) -> FactDict:
     """How does SYNPROXY rewrite options, sequence numbers and timestamps between client and server?
 
-    A full handshake with MSS, SACK, timestamps and window scale on both sides, the router told
-    other values of its own; then data each way.
+    A full handshake with MSS, SACK, timestamps and window scale on both sides, the router
+    configured with other values; then data each way.
     """
     router = _guarded(lab)
     synack, syn, stamps = _handshake(router)

@@ -1,4 +1,4 @@
-"""The table itself: its size, its limit, and who goes when it is full."""
+"""The table itself: its size, its limit, and which entries are evicted when it is full."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _datagrams(count: int, first: int = 10000) -> list[bytes]:
     variants={"scope": SCOPES},
 )
 def namespace_limit(lab: Lab) -> FactDict:
-    """Can a namespace have a limit of its own, and does one full namespace starve another?
+    """Can a namespace have its own limit, and does one full namespace starve another?
 
     nf_conntrack_max is set to 7 in the initial namespace. A child namespace tries to set its own to
     3. Then ten UDP packets from ten ports each go to two child namespaces, one after the other.
@@ -57,7 +57,7 @@ def namespace_limit(lab: Lab) -> FactDict:
 
 @experiment(
     facts=[
-        Fact("write", dict, "per value written to nf_conntrack_max: 1 if the kernel took it, else 0"),
+        Fact("write", dict, "per value written to nf_conntrack_max: 1 if the kernel accepted it, else 0"),
         Fact("read", dict, "per value: what reads back"),
         Fact("flows", dict, "per value: flows in a fresh namespace after 20 packets"),
     ],
@@ -83,13 +83,14 @@ def max_zero(lab: Lab) -> FactDict:
     facts=[
         Fact("kib_per_bucket", int, "KiB of memory per hash bucket by default, as the nearest power of two"),
         Fact("max_per_bucket", int, "nf_conntrack_max by default, per bucket"),
-        Fact("written", dict, "number of buckets asked for: number that reads back"),
+        Fact("written", dict, "number of buckets requested: number that reads back"),
         Fact("max_follows", bool, "whether nf_conntrack_max changes with the number of buckets"),
         Fact("child_write", str, "what the kernel says when a child namespace sets the number of buckets"),
     ],
 )
 def default_table_size(lab: Lab) -> FactDict:
-    """How big is the table by default, and what becomes of a number of buckets that one asks for?
+    """How big is the table by default, and what does the kernel make of a requested number of
+    buckets?
 
     Read in the initial namespace as booted, then written there: 1, 1000, 5000 and 70000. The
     default depends on memory: the facts hold for a machine below 1 GiB. Above, kernels differ more.
@@ -177,7 +178,8 @@ def chain_toolong(lab: Lab) -> FactDict:
     seconds=60,
 )
 def early_drop(lab: Lab) -> FactDict:
-    """Who is evicted when the table is full: nobody, old half-open connections, or assured ones?
+    """Which entries are evicted when the table is full: none, old half-open connections, or assured
+    ones?
 
     The limit is 200. 400 SYNs from 400 ports arrive: the second half finds no room, unless early
     drop finds an unassured flow within eight buckets of the newcomer's. With 512 buckets it nearly

@@ -19,8 +19,8 @@ _SERVICE = 100
 
 
 def _steps(lab: Lab, source: str, steps: _Steps) -> list[str]:
-    """Takes the steps one by one: for each the conntrack state of the packet and the entry's state
-    after it.
+    """Runs the steps in order; returns for each the conntrack state of its packet and the entry's
+    state after it.
     """
     return [f"{name}: {step()}, {lab.state(source)}" for name, step in steps]
 
@@ -74,7 +74,9 @@ def reuse_while_closing(lab: Lab) -> ReuseWhileClosing:
 
 
 def _answer(router: Router, server: Peer) -> list[str]:
-    """The server speaks: the conntrack state of its segment, and whose address the client sees."""
+    """Lets the server send data; returns the conntrack state of its segment, and whose address the
+    client sees.
+    """
     state = server.data(100)
     names = {
         neighbour(router.server_address, _SERVICE): "the service's",
@@ -109,7 +111,7 @@ def flush_dnat(lab: Lab) -> FlushDnat:
 
     A TCP connection to the service 10.0.2.100 (2001:db8:2::100) on the server 10.0.2.2 (::2) is
     established, then the table is emptied: by `conntrack -F`, or by a failover to a router without
-    the state. Whoever speaks first decides from which address the client is answered.
+    the state. The side that sends first decides from which address the client is answered.
     """
     mine, theirs = lab.client, lab.server
     service = neighbour(theirs, _SERVICE)

@@ -1,4 +1,4 @@
-"""How a TCP entry begins: handshakes that do not go by the book."""
+"""How a TCP entry begins: unusual handshakes."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def stale_synack(lab: Lab) -> StaleSynack:
 
     The client's SYN is answered by a SYN+ACK that acknowledges a SYN of long ago (an old duplicate,
     or a server that still has the former connection). By RFC 9293 the client resets that, and sends
-    its own SYN again, which then is answered properly. What is acknowledged lies 50 000 behind the
-    client's SYN (near), or 200 000 (far), and the stale SYN+ACK's own sequence number below or
-    above that of the proper one: both are drawn at random, so that far, below and above, is what
+    its own SYN again, which then is answered properly. The acknowledged number is 50 000 before the
+    client's SYN (near), or 200 000 (far), and the stale SYN+ACK's sequence number is below or above
+    that of the proper one. Real stacks draw both at random, so that far, below and above, is what
     happens.
     """
     router = lab.router()
@@ -94,7 +94,7 @@ class WindowScaleHandshake(Facts):
 
 @experiment(variants={"handshake": ("plain", "SYN-again", "SYN-again-unscaled", "new-SYN", "early-data")})
 def window_scale_handshake(lab: Lab) -> WindowScaleHandshake:
-    """Does the router remember the window scales when a handshake does not go by the book?
+    """Does the router remember the window scales of an unusual handshake?
 
     Both sides offer a scale of 7, so that their windows are 64240 << 7. The client's SYN is sent
     again (the same, without a scale, or with a new sequence number), or the server sends data
@@ -115,8 +115,7 @@ def window_scale_handshake(lab: Lab) -> WindowScaleHandshake:
     states.append(server.synack(options=scale))
     if variant == "early-data":
         states.append(server.data(100, options=[("NOP", None), ("NOP", None), ("Timestamp", (1, 1))]))
-    # Windows in segments with SYN are not scaled: only what is acknowledged later tells the real
-    # ones.
+    # Windows in segments with SYN are not scaled: the real ones are only in later ACKs.
     states += [client.ack(), client.data(100), server.data(100), client.ack()]
 
     def in_flight(sender: Peer, receiver: Peer) -> str:

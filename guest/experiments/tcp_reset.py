@@ -73,7 +73,7 @@ def inwindow_rst(lab: Lab) -> FactDict:
     An established connection through a router, data acknowledged both ways. The server sends a RST
     at its exact next sequence number, 500 beyond it (inside the window of 64240), or a million
     beyond it. RFC 5961 has the receiver answer the second with a challenge ACK: the connection
-    lives on, and if the router has closed its entry it is cut ten seconds later. The same with
+    remains open, and if the router has closed its entry it is cut ten seconds later. The same with
     nf_conntrack_tcp_timeout_established at 60 s: a reset should not give an entry more time than it
     had.
     """
@@ -238,8 +238,8 @@ def reject_reset(lab: Lab) -> FactDict:
     """Does rejecting with a TCP reset also end the entry of an established connection?
 
     An established connection, 100 bytes acknowledged; then a rule is inserted that rejects with
-    tcp-reset, and the client sends one more segment. If the entry stays established, it takes five
-    days to go.
+    tcp-reset, and the client sends one more segment. If the entry stays established, it expires
+    after five days.
     """
     router = lab.router()
     client, server = router.handshake()
@@ -268,12 +268,14 @@ def reject_reset(lab: Lab) -> FactDict:
     ],
     variants={"family": FAMILIES, "segment": ("fin", "rst", "ack")},
     invariants=[
-        Invariant("the connection can go on", lambda facts, variant: facts["next_data"] == "ESTABLISHED")
+        Invariant(
+            "data of the connection still passes", lambda facts, variant: facts["next_data"] == "ESTABLISHED"
+        )
     ],
 )
 def out_of_window_end(lab: Lab) -> FactDict:
-    """Does an entry still live for days when both sides ended the connection in a way that the
-    router took for INVALID?
+    """Does an entry remain for days when both sides ended the connection with segments that the
+    router found INVALID?
 
     An established connection, data acknowledged. The client sends a FIN+ACK, a RST or (for
     comparison) a bare ACK a million beyond its window, then the server does. A router that missed

@@ -108,12 +108,12 @@ class MaxRetrans(Facts):
 
 @experiment(variants={"family": FAMILIES})
 def max_retrans(lab: Lab) -> MaxRetrans:
-    """Which values does tcp_max_retrans take, and what does it do?
+    """Which values does tcp_max_retrans accept, and what does it do?
 
     The knob is written with 255, 256 and 300; then, at its default of 3, a client sends the same
     unacknowledged segment six times. Once the limit is reached the entry falls from five days to
     tcp_timeout_max_retrans, five minutes. The timeout for unacknowledged data, which is as short,
-    is set to an hour to tell the two apart.
+    is set to an hour to distinguish the two.
     """
     router = lab.router()
     lab.sysctl(_UNACKNOWLEDGED, 3600)

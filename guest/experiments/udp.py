@@ -31,7 +31,7 @@ def flush_during_flow(lab: Lab) -> FactDict:
     Three masqueraded connections with data both ways; then `conntrack -F`. On the first the client
     sends next, on the second (TCP) and the third (UDP) the server. `loose` is
     nf_conntrack_tcp_loose. The server's packets are addressed to the router itself, which no longer
-    knows for whom it took them.
+    knows their client.
     """
     router = lab.router()
     lab.chain("postrouting nat", "oif tun1 masquerade")

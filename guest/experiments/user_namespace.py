@@ -1,4 +1,4 @@
-"""What an ordinary user may do as root of a user namespace of their own."""
+"""What an ordinary user may do as root of their user namespace."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _IPTABLES = {
 
 @experiment(
     facts=[
-        Fact("accepted", list, "rules that the kernel takes"),
-        Fact("refused", list, "rules that it refuses, with its words"),
+        Fact("accepted", list, "rules that the kernel accepts"),
+        Fact("refused", list, "rules that it refuses, with its message"),
     ],
     variants={"frontend": FRONTENDS, "scope": SCOPES},
 )
 def header_rewrite(lab: Lab) -> FactDict:
-    """Which rules that change packets may a user load in a namespace of their own?
+    """Which rules that change packets may an ordinary user load in their namespace?
 
     One rule at a time in mangle FORWARD (nft: a forward chain): DSCP, TTL, TOS, ECN, MSS, addresses
-    and ports, marks, copies, queues. Rootless containers live with what scope=user shows; a rule
-    that used to load and now does not stops a whole rule set.
+    and ports, marks, copies, queues. Rootless containers are limited to what scope=user shows; a
+    rule that used to load and now does not stops a whole rule set.
     """
     accepted, refused = [], []
     for name, words in (_NFT if lab.frontend == "native" else _IPTABLES).items():
@@ -80,7 +80,7 @@ def _iptables(lab: Lab, words: str) -> str:
             "what becomes of a packet that the program just accepts: changed, unchanged, lost, or an errno"
             " for the verdict",
         ),
-        Fact("same", str, "... that it gives back as it was"),
+        Fact("same", str, "... that it returns unchanged"),
         Fact("payload", str, "... with other bytes in the payload"),
         Fact("longer", str, "... with more bytes in the payload"),
         Fact("wrong_length", str, "... with more bytes, but the old lengths in its headers"),
@@ -89,7 +89,7 @@ def _iptables(lab: Lab, words: str) -> str:
     ],
     invariants=[
         Invariant(
-            "a packet that is just accepted goes on as it was",
+            "a packet that is just accepted is forwarded unchanged",
             lambda facts, variant: facts["accepted"] == "unchanged",
         )
     ],

@@ -17,7 +17,7 @@ _ZONED = """
 @experiment(
     facts=[
         Fact("without", int, "flows when both tenants share zone 0"),
-        Fact("zones", list, "the zones of the flows when each tenant has one of its own"),
+        Fact("zones", list, "the zones of the flows when each tenant has its own"),
         Fact(
             "orig_only",
             int,
@@ -96,11 +96,11 @@ def zones_nat(lab: Lab) -> FactDict:
     """
     facts: FactDict = {}
     answers = []
-    for name, words in (("same_zone", "ct zone set"), ("orig_zone", "ct original zone set")):
+    for name, zone in (("same_zone", "ct zone set"), ("orig_zone", "ct original zone set")):
         place = lab.new_namespace()
         router = place.router(states=False)
         other = place.tun("tun2")
-        place.chain("prerouting raw", f"iif tun0 {words} 1", f"iif tun2 {words} 2")
+        place.chain("prerouting raw", f"iif tun0 {zone} 1", f"iif tun2 {zone} 2")
         place.chain("postrouting nat", "oif tun1 masquerade")
         question, _ = router.udp()
         router.from_client(question)
