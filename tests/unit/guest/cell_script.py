@@ -44,11 +44,11 @@ def looks_around(lab: Lab) -> FactDict:
 
 
 def raises(lab: Lab) -> FactDict:
-    raise RuntimeError("a bug of ours")
+    raise RuntimeError("a bug of the experiment")
 
 
 def refused(lab: Lab) -> FactDict:
-    raise Unsupported("the kernel's own words")
+    raise Unsupported("the kernel's message")
 
 
 def dies(lab: Lab) -> FactDict:
@@ -155,7 +155,7 @@ def _in_a_row() -> dict[str, Any]:
         "facts": [answer["facts"] for answer in answers[:3]],
     }
     real = random.seed
-    random.seed = lambda: real(7)  # type: ignore[assignment, misc]  # what a child does of its own accord when it is made goes another way
+    random.seed = lambda: real(7)  # type: ignore[assignment, misc]  # only a child that calls random.seed draws these numbers
     return found | {"drawn": decoded(cells.run(looks, {"scope": "root"}, 20.0))["facts"]["random"]}
 
 

@@ -1,4 +1,4 @@
-"""Uses the lab's words on this machine's kernel and prints what came of it; started by test_lab.py
+"""Uses the lab on the kernel of this machine and prints the results; started by test_lab.py
 in namespaces of its own.
 """
 

@@ -27,15 +27,15 @@ def ask(**request: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "ping"}', b"\xff\xfe", b'"id do"']
 )
-def test_what_is_no_request_is_ignored(line: bytes) -> None:
+def test_a_line_that_is_no_request_has_no_answer(line: bytes) -> None:
     assert agent.answer(line, cell.Cells({})) is None
 
 
-def test_ping() -> None:
+def test_ping_is_answered_with_the_kernels_release() -> None:
     assert ask(do="ping") == {"ready": True, "release": os.uname().release}
 
 
-def test_an_unknown_deed_or_experiment_is_an_error() -> None:
+def test_an_unknown_request_or_experiment_is_an_error() -> None:
     assert ask(do="dance")["outcome"] == "error"
     assert "nosuch" in ask(do="run", experiment="nosuch")["reason"]
 
@@ -46,7 +46,7 @@ def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
     assert "KeyError" in answer["reason"]
 
 
-def test_bytes_of_a_cell_are_sent_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_agent_sends_the_bytes_of_a_cell_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     made = cell.Answer(b"\n{not JSON", "printed", "logged\n", 1.5)
     monkeypatch.setattr(cell.Cells, "run", lambda *_: made)
     answer = agent.answer(
@@ -60,24 +60,24 @@ def test_bytes_of_a_cell_are_sent_as_they_are(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[agent.Port, socket.socket]]:
-    """A port whose other end is ours.
+    """The agent's port, and the host's end of it.
 
     A socket stands in for the virtio device: it too reads b'' when the other end is gone.
     """
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
+    host, device = socket.socketpair()
+    device.setblocking(False)
     real = os.open
     monkeypatch.setattr(
-        os, "open", lambda path, *rest: os.dup(theirs.fileno()) if path == "port" else real(path, *rest)
+        os, "open", lambda path, *rest: os.dup(device.fileno()) if path == "port" else real(path, *rest)
     )
     made = agent.Port("port")
-    theirs.close()
-    yield made, ours
-    ours.close()
+    device.close()
+    yield made, host
+    host.close()
     os.close(made._fd)
 
 
-def test_lines_are_put_together_from_pieces(port: tuple[agent.Port, socket.socket]) -> None:
+def test_a_line_that_arrives_in_pieces_is_joined(port: tuple[agent.Port, socket.socket]) -> None:
     made, host = port
     host.sendall(b'{"id"')
     threading.Timer(0.05, lambda: host.sendall(b": 1}\nnext\n")).start()
@@ -110,7 +110,7 @@ def test_a_long_answer_arrives_whole(port: tuple[agent.Port, socket.socket]) -> 
     assert heard == b"header\n" + b"y" * 3_000_000
 
 
-def test_a_host_that_went_away_does_not_block_the_agent(port: tuple[agent.Port, socket.socket]) -> None:
+def test_a_host_that_closed_its_end_does_not_block_the_agent(port: tuple[agent.Port, socket.socket]) -> None:
     made, host = port
     host.close()
     made.send(b"answer")

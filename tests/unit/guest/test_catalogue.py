@@ -23,7 +23,7 @@ def test_the_catalogue_costs_the_host_no_import_of_scapy() -> None:
 
 
 @pytest.mark.parametrize("found", EXPERIMENTS.values(), ids=lambda found: found.name)
-def test_a_declaration_is_complete(found: catalogue.Experiment) -> None:
+def test_the_declaration_of_an_experiment_is_complete(found: catalogue.Experiment) -> None:
     assert found.question.endswith("?"), "the docstring's first line is the question"
     assert len(found.doc.splitlines()) > 2, "the rest lets a reader judge whether the answer applies to them"
     assert found.facts
@@ -53,13 +53,13 @@ def test_an_invariant_can_fail(found: catalogue.Experiment) -> None:
         assert not all(verdicts), f"{invariant.text}: holds whatever the facts are"
 
 
-def test_combinations_multiply_variants() -> None:
+def test_an_experiment_has_a_cell_for_each_combination_of_its_variants() -> None:
     found = EXPERIMENTS["baseline"]
     assert len(found.combinations()) == 8
     assert found.combinations()[0] == {"family": "ipv4", "frontend": "legacy", "scope": "user"}
 
 
-def test_a_name_belongs_to_one_module() -> None:
+def test_a_second_module_cannot_declare_an_experiment_of_the_same_name() -> None:
     def baseline(lab: object) -> catalogue.FactDict:
         """Is this name taken?"""
         return {}
@@ -152,7 +152,7 @@ def test_an_experiment_without_facts_is_refused() -> None:
         catalogue.experiment()(asks)  # type: ignore[type-var]
 
 
-def test_an_experiment_asks_a_question() -> None:
+def test_an_experiment_without_a_docstring_is_refused() -> None:
     def silent(lab: object) -> catalogue.FactDict:
         return {}
 

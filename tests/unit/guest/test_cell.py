@@ -35,7 +35,7 @@ def cells() -> dict[str, Any]:
     return found
 
 
-def test_prints_do_not_reach_the_answer(cells: dict[str, Any]) -> None:
+def test_prints_of_an_experiment_do_not_reach_its_answer(cells: dict[str, Any]) -> None:
     answer = cells["answers"]
     assert answer["outcome"] == "answered"
     assert answer["facts"]["number"] == 7
@@ -44,14 +44,14 @@ def test_prints_do_not_reach_the_answer(cells: dict[str, Any]) -> None:
     assert answer["schema"] == 1
 
 
-def test_an_experiment_is_the_first_process_of_its_own_namespace(cells: dict[str, Any]) -> None:
+def test_an_experiment_is_the_first_process_of_its_PID_namespace(cells: dict[str, Any]) -> None:
     assert cells["answers"]["facts"]["pid"] == 1
 
 
-def test_a_child_made_ahead_runs_one_cell_as_a_new_one_would(cells: dict[str, Any]) -> None:
+def test_a_child_forked_ahead_runs_one_cell_as_a_new_child_would(cells: dict[str, Any]) -> None:
     first, *others = cells["row"]["facts"]
     assert cells["row"]["ahead"] == 2
-    assert cells["row"]["left"] == 1  # that of the other scope
+    assert cells["row"]["left"] == 1  # the child of the other scope
     assert first["age"] < 1  # its clock begins with the cell
     for other in others:
         assert {name: first[name] for name in ("pid", "ttl", "frontend")} == {
@@ -63,58 +63,58 @@ def test_a_child_made_ahead_runs_one_cell_as_a_new_one_would(cells: dict[str, An
     assert len({each["random"] for each in (first, *others)}) == 3
 
 
-def test_random_numbers_are_drawn_anew_when_the_cell_begins(cells: dict[str, Any]) -> None:
+def test_a_child_seeds_its_random_numbers_when_its_cell_begins(cells: dict[str, Any]) -> None:
     assert cells["row"]["drawn"] == random.Random(7).random()
 
 
-def test_namespaces_are_not_older_than_the_modules_an_experiment_needs(cells: dict[str, Any]) -> None:
+def test_a_cell_whose_module_was_loaded_for_it_gets_a_new_child(cells: dict[str, Any]) -> None:
     assert cells["row"]["after_module"] == cells["row"]["left"]
 
 
-def test_an_exception_is_our_error_with_its_traceback(cells: dict[str, Any]) -> None:
+def test_an_exception_of_an_experiment_is_an_error_with_its_traceback(cells: dict[str, Any]) -> None:
     assert cells["raises"]["outcome"] == "error"
-    assert "RuntimeError: a bug of ours" in cells["raises"]["reason"]
+    assert "RuntimeError: a bug of the experiment" in cells["raises"]["reason"]
 
 
-def test_a_refusal_keeps_the_kernels_words(cells: dict[str, Any]) -> None:
+def test_unsupported_keeps_the_kernels_message(cells: dict[str, Any]) -> None:
     assert (cells["refused"]["outcome"], cells["refused"]["reason"]) == (
         "unsupported",
-        "the kernel's own words",
+        "the kernel's message",
     )
 
 
-def test_a_missing_module_is_unsupported_in_modprobes_words(cells: dict[str, Any]) -> None:
+def test_a_missing_module_is_unsupported_with_modprobes_message(cells: dict[str, Any]) -> None:
     assert cells["missing"]["outcome"] == "unsupported"
     assert "no_such_module" in cells["missing"]["reason"]
 
 
-def test_a_process_that_dies_is_an_error(cells: dict[str, Any]) -> None:
+def test_a_child_that_dies_is_an_error(cells: dict[str, Any]) -> None:
     assert cells["dies"]["outcome"] == "error"
     assert "without an answer" in cells["dies"]["reason"]
 
 
-def test_a_deadline_ends_the_experiment_and_keeps_what_it_printed(cells: dict[str, Any]) -> None:
+def test_a_deadline_ends_an_experiment_and_keeps_what_the_experiment_printed(cells: dict[str, Any]) -> None:
     assert cells["hangs"]["outcome"] == "timeout"
     assert cells["hangs"]["printed"] == "about to hang\n"
     assert cells["hangs"]["seconds"] < 10
 
 
-def test_endless_printing_is_bounded(cells: dict[str, Any]) -> None:
+def test_what_an_experiment_prints_is_bounded(cells: dict[str, Any]) -> None:
     assert cells["prints_for_ever"]["outcome"] == "timeout"
     assert 0 < len(cells["prints_for_ever"]["printed"]) <= 64 << 10
 
 
-def test_an_endless_answer_is_an_error(cells: dict[str, Any]) -> None:
+def test_an_answer_beyond_the_bound_is_an_error(cells: dict[str, Any]) -> None:
     assert cells["answers_too_much"]["outcome"] == "error"
     assert "more than" in cells["answers_too_much"]["reason"]
 
 
-def test_nothing_an_experiment_started_survives_it(cells: dict[str, Any]) -> None:
+def test_no_process_of_an_experiment_survives_its_cell(cells: dict[str, Any]) -> None:
     assert cells["leaves_a_process"]["outcome"] == "answered"
     assert cells["after"]["sleeping"] == []
 
 
-def test_root_writes_reads_and_puts_back(cells: dict[str, Any]) -> None:
+def test_root_restores_a_file_that_a_cell_wrote(cells: dict[str, Any]) -> None:
     assert cells["asks_root"]["facts"] == {"inside": "33", "bad": "EINVAL", "missing": "ENOENT"}
     assert cells["after"]["ttl"] == "64"
 
@@ -128,6 +128,6 @@ def test_a_sysctl_that_root_is_refused_makes_the_cell_unsupported_without_facts(
     assert not answer.get("facts")
 
 
-def test_root_survives_nonsense_from_a_cell(cells: dict[str, Any]) -> None:
+def test_root_refuses_malformed_requests_of_a_cell(cells: dict[str, Any]) -> None:
     refusals = cells["floods_root"]["facts"]["refusals"]
     assert [refusal.split(":")[0] for refusal in refusals] == ["KeyError", "JSONDecodeError", "TypeError"]

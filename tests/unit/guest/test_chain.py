@@ -20,12 +20,12 @@ from guest.lab.chain import Chain, header
         ("postrouting srcnat", "type nat hook postrouting priority 100"),
     ],
 )
-def test_a_place_becomes_type_hook_and_priority(place: str, begins: str) -> None:
+def test_hook_and_priority_become_the_head_of_a_base_chain(place: str, begins: str) -> None:
     assert header(place) == begins
 
 
 @pytest.mark.parametrize("place", ["forward", "forward soon", "forward nat"])
-def test_a_place_that_netfilter_does_not_have_is_refused(place: str) -> None:
+def test_an_unknown_priority_of_a_chain_is_refused(place: str) -> None:
     with pytest.raises((ValueError, KeyError)):
         header(place)
 

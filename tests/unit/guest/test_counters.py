@@ -14,17 +14,17 @@ def test_legacy_counters_by_comment(kernel: dict[str, Any]) -> None:
     assert counters.rules["two words"] == Counter(3, 104)
 
 
-def test_a_comment_used_twice_counts_for_both(kernel: dict[str, Any]) -> None:
+def test_counters_of_two_rules_with_one_comment_are_added(kernel: dict[str, Any]) -> None:
     assert parse_save(kernel["save_legacy"]).packets("twice") == 3
 
 
-def test_policies_belong_to_base_chains_only(kernel: dict[str, Any]) -> None:
+def test_only_base_chains_have_policy_counters(kernel: dict[str, Any]) -> None:
     policies = parse_save(kernel["save_legacy"]).policies
     assert policies["mangle", "PREROUTING"] == Counter(3, 104)
     assert ("filter", "mine") not in policies
 
 
-def test_iptables_over_nf_tables_reads_alike(kernel: dict[str, Any]) -> None:
+def test_iptables_nft_counters_are_read_as_legacy_ones(kernel: dict[str, Any]) -> None:
     assert parse_save(kernel["save_nft"]).packets("nftcounter") == 1
 
 
@@ -35,6 +35,6 @@ def test_nft_counters_by_comment_and_by_name(kernel: dict[str, Any]) -> None:
     assert counters.packets("x") > 0
 
 
-def test_an_unknown_comment_is_a_mistake_and_not_zero() -> None:
+def test_the_counter_of_an_unknown_comment_raises_KeyError() -> None:
     with pytest.raises(KeyError):
         Counters({}, {}).packets("nobody")

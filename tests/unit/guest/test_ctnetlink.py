@@ -47,18 +47,18 @@ def test_flow_reads_as_conntrack_prints_it(kernel: dict[str, Any]) -> None:
     )
 
 
-def test_states_are_counted(kernel: dict[str, Any]) -> None:
+def test_flows_are_counted_by_state(kernel: dict[str, Any]) -> None:
     assert states(flow for flow in flows(kernel).values() if flow.state) == {"ESTABLISHED": 1}
 
 
-def test_packed_tuples_read_back() -> None:
+def test_a_packed_tuple_parses_to_the_same_tuple() -> None:
     ping6 = Tuple("2001:db8:1::2", "2001:db8:2::2", 58, 77, 128 << 8)
     for packed in (HTTP, QUESTION, Tuple("10.0.1.2", "10.0.2.2", 1, 77, 8 << 8), ping6):
         ((kind, value),) = attributes(pack_tuple(ctnetlink.TUPLE_ORIG, packed)).items()
         assert (kind, parse_tuple(value)) == (ctnetlink.TUPLE_ORIG, packed)
 
 
-def test_packed_tuple_is_what_the_kernel_sends(kernel: dict[str, Any]) -> None:
+def test_a_packed_tuple_has_the_bytes_that_the_kernel_sends(kernel: dict[str, Any]) -> None:
     found = {}
     for payload in kernel["dump"]:
         raw = attributes(bytes.fromhex(payload)[4:])[ctnetlink.TUPLE_ORIG]
@@ -66,7 +66,7 @@ def test_packed_tuple_is_what_the_kernel_sends(kernel: dict[str, Any]) -> None:
     assert pack_tuple(ctnetlink.TUPLE_ORIG, HTTP)[4:] == found[HTTP]
 
 
-def test_lifetime_is_a_rung() -> None:
+def test_a_timeout_is_rounded_up_to_the_next_default_timeout() -> None:
     flow = Flow(HTTP, HTTP, timeout=118)
     assert flow.lifetime == "120 s"
     assert Flow(HTTP, HTTP, timeout=431990).lifetime == "432000 s"

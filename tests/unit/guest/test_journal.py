@@ -10,11 +10,11 @@ from guest.observe.pcap import Captured
 FLOW = Flow(Tuple("10.0.1.2", "10.0.2.2", 17, 1, 2), Tuple("10.0.2.2", "10.0.1.2", 17, 2, 1))
 
 
-def test_nothing_seen_leaves_no_file() -> None:
+def test_a_journal_without_entries_leaves_no_file() -> None:
     assert Journal().evidence() == {}
 
 
-def test_each_reading_is_a_section() -> None:
+def test_each_reading_of_the_table_is_a_section_of_its_file() -> None:
     kept = Journal()
     kept.table([FLOW])
     kept.table([])
@@ -33,7 +33,7 @@ def test_packets_become_a_capture() -> None:
     assert base64.b64decode(kept.evidence()["capture.pcap"]["base64"])[:4] == b"\x4d\x3c\xb2\xa1"
 
 
-def test_a_flood_is_bounded() -> None:
+def test_a_journal_keeps_a_bounded_number_of_packets_and_flows() -> None:
     kept = Journal()
     for _ in range(journal._MOST_PACKETS + 10):
         kept.packet(Captured(1.0, 2, True, b"x"))

@@ -12,7 +12,7 @@ from tests.support.project import ROOT
 
 @pytest.fixture(scope="module")
 def lab() -> dict[str, Any]:
-    """What lab_script.py found, run as the root of user and network namespaces of its own."""
+    """The results of lab_script.py, run as root of fresh user and network namespaces."""
     command = [
         "unshare",
         "--user",
@@ -28,20 +28,20 @@ def lab() -> dict[str, Any]:
     return found
 
 
-def test_a_host_answers_on_its_wire(lab: dict[str, Any]) -> None:
+def test_a_host_answers_a_datagram_to_a_closed_port(lab: dict[str, Any]) -> None:
     assert lab["host"]["answer"] == ["192.0.2.1", "198.18.0.2", 3, 3]
 
 
-def test_packets_are_counted_by_the_kernel_and_by_the_wire(lab: dict[str, Any]) -> None:
+def test_kernel_and_tun_count_the_same_packets(lab: dict[str, Any]) -> None:
     assert (lab["host"]["received"], lab["host"]["handed"]) == (6, 6)
 
 
-def test_packets_are_kept_for_the_capture(lab: dict[str, Any]) -> None:
+def test_packets_of_a_tun_are_in_the_capture(lab: dict[str, Any]) -> None:
     assert lab["host"]["captured"]
 
 
 @pytest.mark.parametrize("name", ["router", "router6"])
-def test_a_router_forwards_both_ways_and_tells_when_it_does_not(lab: dict[str, Any], name: str) -> None:
+def test_a_router_forwards_both_ways_and_reports_a_lost_packet(lab: dict[str, Any], name: str) -> None:
     assert lab[name] == {"states": ["", 1, "", 1], "expired": "lost", "told": 1}
 
 
@@ -51,16 +51,16 @@ def test_a_sysctl_belongs_to_its_namespace(lab: dict[str, Any]) -> None:
     assert lab["sysctls"]["names"]
 
 
-def test_a_refusal_is_an_answer_and_a_missing_knob_unsupported(lab: dict[str, Any]) -> None:
+def test_a_refused_value_has_an_errno_and_a_missing_sysctl_is_unsupported(lab: dict[str, Any]) -> None:
     assert lab["sysctls"]["refused"] == "EINVAL"
     assert lab["sysctls"]["missing"] == "writing 1 to net/ipv4/no_such_knob: ENOENT"
 
 
-def test_namespaces_do_not_share_wires(lab: dict[str, Any]) -> None:
+def test_two_namespaces_have_separate_tuns_of_one_name(lab: dict[str, Any]) -> None:
     assert lab["namespaces"] == {"answers": [1, 0], "counts": [1, 0], "links_here": True}
 
 
-def test_waiting_says_what_it_waited_for(lab: dict[str, Any]) -> None:
+def test_a_wait_notes_its_condition_and_whether_it_held(lab: dict[str, Any]) -> None:
     assert (lab["waiting"]["true"], lab["waiting"]["false"]) == (True, False)
     assert "did not happen within 0.05 s: the impossible" in lab["waiting"]["notes"]
     assert "the third look" in lab["waiting"]["notes"]

@@ -54,42 +54,44 @@ def _with(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> FakeLibrary:
     return library
 
 
-def test_what_a_script_prints_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_of_an_nft_script_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     library = _with(monkeypatch, FakeLibrary(0, b"table ip t {\n}\n", b""))
     assert nftables.attempt("list ruleset") == ("table ip t {\n}\n", "")
     assert library.scripts == [b"list ruleset"]
     assert library.freed == 1
 
 
-def test_a_refusal_is_the_kernels_words_without_where_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_an_nft_script_has_no_position(monkeypatch: pytest.MonkeyPatch) -> None:
     library = _with(monkeypatch, FakeLibrary(-1, b"", _ERROR))
     assert nftables.attempt("add rule") == ("", "Could not process rule: Operation not permitted")
     assert library.freed == 1
 
 
-def test_a_warning_of_a_script_that_worked_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_of_an_nft_script_that_worked_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, FakeLibrary(0, b"", b"Warning: deprecated\n"))
     assert nftables.attempt("add rule") == ("", "")
 
 
-def test_a_failure_without_words_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_nft_script_that_fails_without_a_message_has_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, FakeLibrary(-1, b"", b""))
     assert nftables.attempt("add rule") == ("", "failed without a word")
 
 
-def test_a_listing_may_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_nft_listing_can_be_JSON(monkeypatch: pytest.MonkeyPatch) -> None:
     library = _with(monkeypatch, FakeLibrary(0, b'{"nftables": []}', b""))
     assert nftables.run("list ruleset", json=True) == '{"nftables": []}'
     assert library.output == 16
 
 
-def test_a_mistake_in_a_script_is_our_error_and_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_in_an_nft_script_raises_ToolFailed_with_the_script(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     _with(monkeypatch, FakeLibrary(-1, b"", b"/dev/stdin:1:1-3: Error: syntax error, unexpected string"))
     with pytest.raises(ToolFailed, match=r"syntax error(.|\n)*tabel"):
         nftables.run("tabel ip t")
 
 
-def test_what_the_kernel_lacks_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_nft_expression_that_the_kernel_lacks_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     _with(monkeypatch, FakeLibrary(-1, b"", b"Error: Could not process rule: No such file or directory"))
     with pytest.raises(Unsupported, match="No such file"):
         nftables.run("add rule")

@@ -12,15 +12,15 @@ from guest.observe.pcap import Captured, pcap
 from guest.observe.proc import parse_netstat
 
 
-def test_kernel_log_line_loses_its_stamp(kernel: dict[str, Any]) -> None:
+def test_a_line_of_the_kernels_log_is_read_without_its_timestamp(kernel: dict[str, Any]) -> None:
     assert message(kernel["kmsg"]) == "nf_conntrack: table full, dropping packet"
 
 
-def test_continuation_lines_are_dropped() -> None:
+def test_continuation_lines_of_the_kernels_log_are_dropped() -> None:
     assert message("6,1,2,-;tun: one\n SUBSYSTEM=net\n") == "tun: one"
 
 
-def test_log_gives_what_came_since_it_was_opened(tmp_path: Path) -> None:
+def test_the_kernels_log_has_the_lines_since_it_was_opened(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("6,1,1,-;before\n")
     log = Log(str(path))

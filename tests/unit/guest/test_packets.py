@@ -16,7 +16,7 @@ from guest.lab import packets
         ("2001:db8::1", ("2001:db8::1", 0)),
     ],
 )
-def test_endpoints(endpoint: str, parts: tuple[str, int]) -> None:
+def test_an_endpoint_splits_into_address_and_port_and_back(endpoint: str, parts: tuple[str, int]) -> None:
     assert packets.split(endpoint) == parts
     assert packets.split(packets.endpoint(*parts)) == parts
 
@@ -28,7 +28,7 @@ def test_a_neighbour_is_in_the_same_network() -> None:
     )
 
 
-def test_tcp_segment_is_what_was_asked_for() -> None:
+def test_a_TCP_segment_has_the_requested_fields() -> None:
     segment = IP(
         bytes(packets.tcp("10.0.1.2:40000", "10.0.2.2:80", "PA", seq=-1, ack=7, data=b"xyz", window=9))
     )
@@ -66,7 +66,7 @@ def test_many_ports_have_right_checksums(template: packets.Packet) -> None:
         assert bytes(rebuilt) == bytes(template)
 
 
-def test_addresses_choose_the_family() -> None:
+def test_the_family_of_a_packet_is_that_of_its_addresses() -> None:
     assert isinstance(packets.parse(bytes(packets.udp("[2001:db8::1]:5", "[2001:db8::2]:53"))), IPv6)
     assert packets.ports(bytes(packets.udp("[2001:db8::1]:5", "[2001:db8::2]:53"))) == (5, 53)
     assert packets.parse(bytes(packets.protocol("2001:db8::1", "2001:db8::2", 253, b"data"))).nh == 253

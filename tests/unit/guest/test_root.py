@@ -17,12 +17,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return started
 
 
-def test_a_module_that_was_not_there_is_loaded_and_said_to_be_new(asked: list[tuple[str, ...]]) -> None:
+def test_a_module_that_was_not_loaded_is_loaded_and_reported_as_new(asked: list[tuple[str, ...]]) -> None:
     assert Root().modprobe("no-such-module", "size=1")
     assert asked == [("modprobe", "no-such-module", "size=1")]
 
 
-def test_a_module_that_is_there_is_not_loaded_again(asked: list[tuple[str, ...]]) -> None:
+def test_a_loaded_module_is_not_loaded_again(asked: list[tuple[str, ...]]) -> None:
     there = next(path.name for path in Path("/sys/module").iterdir())
     assert not Root().modprobe(there)
     assert asked == []

@@ -40,7 +40,7 @@ def numbers(wire: Wire) -> list[tuple[str, int, int]]:
     return [(str(packet["TCP"].flags), packet["TCP"].seq, packet["TCP"].ack) for packet in wire.sent]
 
 
-def test_a_question_and_its_answer_are_of_one_flow_in_either_family() -> None:
+def test_a_UDP_packet_and_its_answer_belong_to_one_flow_in_either_family() -> None:
     for family, names in (
         (Family.IPV4, ("10.0.1.2", "10.0.2.2")),
         (Family.IPV6, ("2001:db8:1::2", "2001:db8:2::2")),
@@ -53,7 +53,7 @@ def test_a_question_and_its_answer_are_of_one_flow_in_either_family() -> None:
         assert [(answer.src, answer.sport), (answer.dst, answer.dport)] == [(names[1], 53), (names[0], 40000)]
 
 
-def test_a_handshake_is_numbered_as_stacks_do() -> None:
+def test_a_conversation_numbers_its_segments_as_TCP_stacks_do() -> None:
     made, client, server = router()
     one, other = made.handshake()
     one.data(100)
@@ -81,7 +81,7 @@ def test_explicit_seq_does_not_advance_the_peer() -> None:
     assert numbers(client)[-2:] == [("S", 777000, 0), ("R", 1, 0)]
 
 
-def test_a_packet_that_does_not_come_out_is_lost() -> None:
+def test_a_packet_that_does_not_leave_the_router_is_lost() -> None:
     made, _, _ = router()
     assert made.from_client(packets.udp("10.0.1.2:1", "10.0.2.2:2")) == LOST
 
@@ -99,7 +99,7 @@ class Counters:
         return dict(self.counted)
 
 
-def test_the_state_is_what_was_counted_with_the_packet() -> None:
+def test_the_state_of_a_packet_is_that_of_the_counter_that_moved() -> None:
     client, server = Wire(), Wire()
     made = Router(client, server, Family.IPV4, Counters("NEW", "INVALID"))  # type: ignore[arg-type]
     packet = packets.udp("10.0.1.2:1", "10.0.2.2:2")
@@ -109,7 +109,7 @@ def test_the_state_is_what_was_counted_with_the_packet() -> None:
     assert made.from_client(packet) == "", "forwarded past the rules that count"
 
 
-def test_what_was_sent_past_the_router_is_not_taken_for_this_packet() -> None:
+def test_counts_of_packets_sent_directly_through_a_tun_are_skipped() -> None:
     client, server = Wire(), Wire()
     made = Router(client, server, Family.IPV4, Counters("INVALID", "NEW"))  # type: ignore[arg-type]
     packet = packets.udp("10.0.1.2:1", "10.0.2.2:2")
@@ -118,7 +118,7 @@ def test_what_was_sent_past_the_router_is_not_taken_for_this_packet() -> None:
     assert made.from_client(packet) == "NEW"
 
 
-def test_a_packet_that_was_held_is_seen_later() -> None:
+def test_a_held_packet_is_reported_once_it_has_left() -> None:
     client, server = Wire(), Wire()
     made = Router(client, server, Family.IPV4, Counters("NEW"))  # type: ignore[arg-type]
     server.waiting = [b"\x45held"]
@@ -126,11 +126,11 @@ def test_a_packet_that_was_held_is_seen_later() -> None:
     assert made.out == [b"\x45held"]
 
 
-def test_state_counters_are_read_from_the_kernels_own_dump(kernel: dict[str, Any]) -> None:
+def test_a_recorded_dump_of_nft_counters_parses(kernel: dict[str, Any]) -> None:
     assert dict(parse_counter(bytes.fromhex(payload)) for payload in kernel["counters"])["x"] > 0
 
 
-def test_leftovers_of_an_earlier_packet_are_not_taken_for_this_one() -> None:
+def test_packets_left_over_from_an_earlier_one_are_not_taken_for_the_next() -> None:
     made, _, server = router()
     server.waiting = [bytes(packets.udp("10.0.1.2:1", "10.0.2.2:2"))]
     assert made.from_client(packets.udp("10.0.1.2:1", "10.0.2.2:2")) == LOST

@@ -7,7 +7,7 @@ from guest.family import Family
 from guest.lab.rules import program, restore_text, tool
 
 
-def test_each_table_is_committed() -> None:
+def test_restore_text_commits_each_table() -> None:
     text = restore_text("""
         *raw
         -A PREROUTING -j CT
@@ -18,7 +18,7 @@ def test_each_table_is_committed() -> None:
     assert text == "*raw\n-A PREROUTING -j CT\nCOMMIT\n*mangle\n-A PREROUTING\nCOMMIT\n"
 
 
-def test_program_names() -> None:
+def test_iptables_programs_are_named_by_family_frontend_and_verb() -> None:
     assert program(Family.IPV4, "legacy", "restore") == "iptables-legacy-restore"
     assert program(Family.IPV6, "nft") == "ip6tables-nft"
 
@@ -35,17 +35,17 @@ def test_program_names() -> None:
         "/dev/stdin:1:1-2: Error: Could not process rule: Operation not supported",
     ],
 )
-def test_what_the_kernel_lacks_is_unsupported_in_its_own_words(words: str) -> None:
+def test_a_program_whose_kernel_lacks_something_raises_Unsupported_with_its_message(words: str) -> None:
     with pytest.raises(Unsupported, match=words.split()[-1].rstrip("?)")):
         tool("sh", "-c", 'echo "$1" >&2; exit 1', "sh", words)
 
 
-def test_a_mistake_in_the_rules_is_our_error() -> None:
+def test_a_mistake_in_the_rules_raises_ToolFailed() -> None:
     with pytest.raises(ToolFailed, match="syntax error"):
         tool("sh", "-c", "echo 'Error: syntax error, unexpected fwd' >&2; exit 1")
     with pytest.raises(ToolFailed):
         tool("sh", "-c", "echo 'Error: Interface does not exist' >&2; exit 1")
 
 
-def test_a_program_gets_its_text_and_gives_its_output() -> None:
+def test_a_program_receives_its_input_and_its_output_is_returned() -> None:
     assert tool("cat", text="rules") == "rules"

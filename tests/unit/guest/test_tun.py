@@ -29,7 +29,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize(("tap", "read"), [(False, [OURS]), (True, [REPORT, OURS])])
-def test_what_ipv6_sends_by_itself_is_captured_and_not_read(
+def test_multicast_listener_reports_are_captured_and_not_read(
     wire: socket.socket, tap: bool, read: list[bytes]
 ) -> None:
     captured: list[Captured] = []
