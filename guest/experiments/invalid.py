@@ -13,7 +13,7 @@ from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, tcp, udp
 
 _LOG = "net/netfilter/nf_conntrack_log_invalid"
-_LOG_ALL = "/proc/sys/net/netfilter/nf_log_all_netns"
+_LOG_ALL = "net/netfilter/nf_log_all_netns"
 
 
 def _wrong(packet: bytes, place: int) -> bytes:
@@ -156,7 +156,7 @@ def log_invalid(lab: Lab) -> FactDict:
     nf_log_all_netns=1, which is set here. Those who turn the knob on and see nothing conclude that
     there are no INVALID packets.
     """
-    lab.root.write(_LOG_ALL, 1)
+    lab.root.sysctl(_LOG_ALL, 1)
     router = lab.router(states=False)
     lab.track()
     ports = itertools.count(40000)
