@@ -1,6 +1,6 @@
 """How fast packets get into a guest's kernel, and a large table filled and read.
 
-Durations are what is asked here, so they are facts.
+The question is about durations, so they are facts.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Ring:
             self._ring[start + _DATA : start + _DATA + len(frame)] = frame
 
     def flush(self, times: int) -> None:
-        """Sends every frame so many times."""
+        """Sends every frame `times` times."""
         all_of_them = bytes([_SEND_REQUEST]) * _FRAMES
         for _ in range(times):
             # A little-endian word at the start of each: all are handed over by writing their lowest
@@ -155,12 +155,12 @@ class _Ring:
 
 
 def _per_packet(work: Callable[[], object], packets: int = _PACKETS) -> int:
-    begun = time.perf_counter_ns()
+    start = time.perf_counter_ns()
     work()
-    return (time.perf_counter_ns() - begun) // packets
+    return (time.perf_counter_ns() - start) // packets
 
 
 def _milliseconds(work: Callable[[], object]) -> int:
-    begun = time.perf_counter_ns()
+    start = time.perf_counter_ns()
     work()
-    return (time.perf_counter_ns() - begun) // 1_000_000
+    return (time.perf_counter_ns() - start) // 1_000_000
