@@ -16,11 +16,13 @@ KERNEL = "6.12"
 
 def measure() -> list[Figure]:
     """Asks the guest, by its own clock."""
-    speed = facts("injecting")
-    table = facts("large-table")
+    speed, table = facts("injecting"), facts("large-table")
+    return [*_speed(speed, table), *_reading(table)]
+
+
+def _speed(speed: dict[str, int], table: dict[str, int]) -> list[Figure]:
     floor = speed["syscall_ns"] / 1000
     one_syscall = "one write to /dev/null per packet"
-    flows = f"{table['flows']:,} flows"
     return [
         Figure(
             "write_us",
@@ -42,10 +44,16 @@ def measure() -> list[Figure]:
             "fill_seconds",
             table["fill_ms"] / 1000,
             "s",
-            f"filling a table of {flows}",
+            f"filling a table of {table['flows']:,} flows",
             table["flows"] * speed["write_ns"] / 1e9,
             "as many packets that are dropped",
         ),
+    ]
+
+
+def _reading(table: dict[str, int]) -> list[Figure]:
+    flows = f"{table['flows']:,} flows"
+    return [
         Figure(
             "netlink_seconds", table["netlink_ms"] / 1000, "s", f"reading {flows} over netlink, not decoded"
         ),

@@ -105,6 +105,10 @@ def _in_browser(target: Path) -> list[Figure]:
         )
         empty = _frames(page)
         chromium.close()
+    return [*_opening(paints, latencies, floor), *_scrolling(frames, empty)]
+
+
+def _opening(paints: list[dict[str, Any]], latencies: dict[str, float], floor: float) -> list[Figure]:
     slowest = max(latencies, key=lambda query: latencies[query])
     return [
         Figure(
@@ -128,6 +132,11 @@ def _in_browser(target: Path) -> list[Figure]:
             floor_what="two frames in which nothing happens",
             goal="100",
         ),
+    ]
+
+
+def _scrolling(frames: list[float], empty: list[float]) -> list[Figure]:
+    return [
         Figure(
             "scroll_median_ms",
             frames[len(frames) // 2],
