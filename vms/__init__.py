@@ -1,1 +1,1 @@
-"""From the name of a kernel to a guest that answers. Knows nothing of experiments."""
+"""From the name of a kernel to a guest that answers requests. Knows nothing of experiments."""

@@ -1,8 +1,8 @@
-"""Which accelerator really boots a kernel here: KVM or TCG.
+"""Finds out which accelerator boots a kernel on this host: KVM or TCG.
 
 A /dev/kvm that opens, makes a virtual machine and even runs a virtual CPU may still boot no kernel,
 and `accel=kvm:tcg` does not fall back then. Only a kernel that reaches user space within a short
-deadline proves KVM. The verdict is remembered for this boot of this host and this QEMU.
+deadline proves KVM. The verdict is cached for this boot of the host and this QEMU.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from vms.qemu import find_qemu
 from vms.suggest import suggestion
 
 REQUESTS = ("auto", "kvm", "tcg")
-# On some hosts within virtual machines KVM knows registers it cannot set, and `host` aborts where a
-# plain model may run.
+# On some hosts that are virtual machines KVM has registers that it cannot set: QEMU aborts with
+# `host`, and a plain model may run.
 KVM_CPUS = ("host", "qemu64")
-# Without what only some hosts have, so that a guest is the same everywhere; rdrand, so that old
+# No features that only some hosts have, so that a guest is the same everywhere; rdrand, so that old
 # kernels need not wait for entropy. Not `max`: its AVX makes the C library choose code that TCG
-# translates badly; a boot takes a tenth longer. No cx16: once in some thousand guests QEMU 7.2 left
-# the flags register full of an operand's bits after a cmpxchg16b of the slab allocator, and the
-# kernel died of a double fault. Without it kernels take the lock they also have.
+# translates badly; a boot takes a tenth longer. No cx16: in one of some thousand guests, QEMU 7.2
+# put an operand's bits into the flags register after a cmpxchg16b of the slab allocator, and the
+# kernel died of a double fault. Without it kernels use a lock instead.
 TCG_CPU = "qemu64,+rdrand,-cx16"
 PROOF_SECONDS = 4.0
-"""How long a kernel may take with each CPU model; with KVM it takes one."""
+"""Seconds until a kernel must reach user space, with each CPU model; with KVM a boot takes about
+one.
+"""
 _NO_KVM = "KVM did not boot a kernel on this host"
 
 DEVICE = Path("/dev/kvm")
@@ -57,23 +59,22 @@ class Verdict:
 
 
 def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machine]) -> Accelerator:
-    """The accelerator to use; its `why` says what decided.
+    """The accelerator to use; its `why` names the reason.
 
-    `requested` is one of REQUESTS. `machine` gives one that can boot, of whatever accelerator; it
-    is called only if KVM has to be proven. Raises UsageError for another request, HostError if KVM
-    was asked for and does not boot a kernel.
+    `requested` is one of REQUESTS. `machine` returns a machine that can boot, with any accelerator;
+    it is called only if KVM has to be proven. Raises UsageError for another request, HostError if
+    KVM was requested and does not boot a kernel.
     """
     if requested not in REQUESTS:
         raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
     if requested == "tcg":
-        return Accelerator("tcg", TCG_CPU, "it was asked for")
+        return Accelerator("tcg", TCG_CPU, "requested with --accel tcg")
     closed = _closed()
     if closed:
         verdict = Verdict("", closed)
     else:
         recalled = _recalled(cache)
-        # What is remembered against KVM does not bind somebody who asks for it: the host may have
-        # been mended.
+        # If the user requests KVM it is tried again: the host may have been repaired since.
         if recalled and (recalled.cpu or requested == "auto"):
             verdict = recalled
         else:
@@ -87,8 +88,8 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
 
 
 def prove_kvm(machine: Machine) -> Verdict:
-    """Boots the machine's kernel with KVM until it starts the initramfs' first program, with each
-    of KVM_CPUS until one works.
+    """Boots the kernel with KVM until it starts the first program of the initramfs. Tries the
+    KVM_CPUS in order until one works.
     """
     seen = []
     for cpu in KVM_CPUS:
@@ -105,7 +106,9 @@ def prove_kvm(machine: Machine) -> Verdict:
 
 
 def _try(machine: Machine, cpu: str) -> str:
-    """Empty if KVM boots the kernel with this CPU model, else in one line what was seen."""
+    """Returns an empty text if KVM boots the kernel with this CPU model, else one line about what
+    was seen.
+    """
     kvm = Accelerator("kvm", cpu, "to be proven")
     deadline = Deadline(PROOF_SECONDS, "a kernel to reach user space with KVM")
     proof = Machine(kvm, Hardware(), machine.vmlinuz, machine.initramfs, machine.image, machine.modules)
@@ -119,33 +122,33 @@ def _try(machine: Machine, cpu: str) -> str:
 
 
 def _watch(guest: Guest, deadline: Deadline) -> str:
-    """Empty once the kernel has reached user space, else what was seen instead."""
+    """Returns an empty text once the kernel has reached user space, else what was seen instead."""
     while True:
         console = guest.console()
         if _USER_SPACE in console:
             return ""
         last = (
-            f", the last on its console was: {console.splitlines()[-1]}"
+            f", its last console line was: {console.splitlines()[-1]}"
             if console.strip()
-            else ", its console stayed empty"
+            else ", its console was empty"
         )
         if guest.qemu.ended:
             return guest.qemu.epitaph + last
         if deadline.expired:
             if interrupted():
                 raise guest.lost("interrupted")
-            return f"user space was still not reached{last}"
+            return f"user space was not reached{last}"
         time.sleep(_POLL)
 
 
 def _closed() -> str:
-    """Why /dev/kvm cannot even be opened; empty if it can."""
+    """Why /dev/kvm cannot be opened; empty if it can."""
     try:
         os.close(os.open(DEVICE, os.O_RDWR))
     except FileNotFoundError:
         return f"there is no {DEVICE}"
     except PermissionError:
-        return f"{DEVICE} may not be opened by this user; being in the group kvm usually helps"
+        return f"{DEVICE} may not be opened by this user; add the user to the group kvm"
     except OSError as error:
         return f"{DEVICE} cannot be opened: {error.strerror}"
     return ""

@@ -1,9 +1,9 @@
-"""The user's cache: content-addressed, shared between checkouts, safe under several runs at once.
+"""The user's cache: content-addressed, shared between checkouts, safe for several runs at once.
 
 An entry is `<kind>/<key>`, a directory that is built under a temporary name and published by one
-rename, so an entry that exists is whole, and a published key never changes its content. Beside it
-lies `<key>.lock`: an exclusive flock while it is built or removed, a shared one from its first use
-to the end of the process. Such locks die with their holder.
+rename, so an entry that exists is complete, and a published key never changes its content. Beside
+it is `<key>.lock`: locked exclusively (flock) while the entry is built or removed, shared from its
+first use to the end of the process. Such locks end with the process that holds them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from vms.errors import HostError
 from vms.files import disk_errors
 
 _POLL = 0.05
-# The entries this process uses, by their lock file, with the open file that holds the lock.
+# The entries that this process uses: for each lock file the open file that holds the lock.
 _in_use: dict[Path, IO[str]] = {}
 
 
 class Cache:
     """The cache under one root directory.
 
-    Everything in it can be deleted at any time and is made anew.
+    Everything in it can be deleted at any time and is rebuilt when it is needed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -45,7 +45,7 @@ class Cache:
         return cls(Path(base).expanduser() / "conntrack-matrix")
 
     def path(self, kind: str, key: str) -> Path:
-        """Where the entry lies or would lie."""
+        """The entry's path, whether it exists or not."""
         return self.root / kind / key
 
     def ensure(
@@ -56,13 +56,13 @@ class Cache:
         deadline: Deadline,
         whole: Callable[[Path], bool] | None = None,
     ) -> Path:
-        """The entry's directory, built first if it is not there, and in use by this process from
-        now on.
+        """Returns the entry's directory, built first if it does not exist. From now on this process
+        uses it.
 
         `build` gets an empty directory on the cache's file system; what it leaves there is
-        published. If it raises, nothing is. An entry that `whole` denies is damaged, and built
-        anew. Raises HostError when another process holds the entry beyond the deadline, or nothing
-        can be written because the disk is full or it is not ours.
+        published. If it raises, nothing is published. If `whole` returns False the entry is damaged
+        and is rebuilt. Raises HostError when another process holds the entry beyond the deadline,
+        or the disk is full or may not be written.
         """
         with disk_errors(f"{deadline.what} (in the cache {self.root})"):
             final = self._ensure(kind, key, build, deadline)
@@ -71,16 +71,16 @@ class Cache:
                 final = self._ensure(kind, key, build, deadline)
                 if not whole(final):
                     raise HostError(
-                        f"{deadline.what}: {final} was damaged right after it was made; is the disk sound?"
+                        f"{deadline.what}: {final} was damaged right after it was built; check the disk"
                     )
         return final
 
     def _ensure(self, kind: str, key: str, build: Callable[[Path], None], deadline: Deadline) -> Path:
         final, lock = self.path(kind, key), self._lock_path(kind, key)
-        # Once it is marked as in use nobody removes it; before that somebody may.
+        # An entry that is marked as in use is not removed; until then another process may do so.
         while not self._use(kind, key, deadline):
-            # Whoever else builds it goes on to use it, so what is waited for is the entry, not its
-            # lock.
+            # Another process that builds the entry then uses it and keeps the lock, so this waits
+            # for the entry, not for its lock.
             handle = _try(lock, fcntl.LOCK_EX)
             if handle:
                 with handle:
@@ -92,9 +92,9 @@ class Cache:
         return final
 
     def discard(self, kind: str, key: str, unwanted: Callable[[Path], bool], deadline: Deadline) -> None:
-        """Removes the entry if it is there and `unwanted` says so once no other process uses it.
+        """Removes the entry if it exists and `unwanted` returns True once no other process uses it.
 
-        Ours must not use it any more.
+        The calling process must have stopped using the entry.
         """
         used = _in_use.pop(self._lock_path(kind, key), None)
         if used:
@@ -102,16 +102,15 @@ class Cache:
         final = self.path(kind, key)
         with self.lock(kind, key, deadline):
             if final.is_dir() and unwanted(final):
-                # Renamed first, so that what a crash on the way leaves is never taken for a whole
-                # entry.
+                # Renamed first, so that after a crash no half entry is taken for a complete one.
                 shutil.rmtree(final.rename(final.with_name(f".{final.name}-removed")))
 
     def _use(self, kind: str, key: str, deadline: Deadline) -> bool:
-        """Marks the entry as in use; False if it is not there."""
+        """Marks the entry as in use; returns False if it does not exist."""
         final, path = self.path(kind, key), self._lock_path(kind, key)
         if path not in _in_use and final.is_dir():
             handle = _locked(path, fcntl.LOCK_SH, deadline)
-            if _in_use.setdefault(path, handle) is not handle:  # another thread was faster
+            if _in_use.setdefault(path, handle) is not handle:  # another thread did it first
                 handle.close()
         if final.is_dir():
             return True
@@ -120,7 +119,7 @@ class Cache:
         return False
 
     def _build(self, final: Path, build: Callable[[Path], None]) -> None:
-        for left in final.parent.glob(f".{final.name}-*"):  # by a process that was killed
+        for left in final.parent.glob(f".{final.name}-*"):  # left by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
         try:
@@ -132,10 +131,9 @@ class Cache:
 
     @contextmanager
     def lock(self, kind: str, key: str, deadline: Deadline) -> Iterator[None]:
-        """Holds the entry's lock alone.
+        """Holds the entry's exclusive lock for the context.
 
-        The entry need not exist yet. Raises HostError if what is done then finds no room on the
-        disk.
+        The entry need not exist. Raises HostError if the body finds the disk full or may not write.
         """
         with (
             disk_errors(f"using the cache {self.root}"),
@@ -148,7 +146,7 @@ class Cache:
 
 
 def _locked(path: Path, how: int, deadline: Deadline) -> IO[str]:
-    """The open lock file; closing it gives the lock back."""
+    """Locks the file and returns it open; closing it releases the lock."""
     while True:
         handle = _try(path, how)
         if handle:
@@ -161,8 +159,8 @@ def _try(path: Path, how: int) -> IO[str] | None:
     handle = path.open("a")
     try:
         fcntl.flock(handle, how | fcntl.LOCK_NB)
-        # Whoever removes an entry removes its lock file as well; then this would be a lock on
-        # nothing.
+        # A process that removes an entry also removes its lock file; a lock on a removed file
+        # protects nothing.
         if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
             return handle
     except (BlockingIOError, FileNotFoundError):

@@ -1,7 +1,7 @@
-"""What this machine can bear: how many processors we may use, and how much memory is free for
-another guest right now.
+"""How many guests this machine can run: the processors this process may use, and the memory that is
+free for another guest now.
 
-Both are less than the machine's where a control group says so, as in a container: cgroups(7),
+Both are less than the machine's if a control group limits them, as in a container: cgroups(7),
 Documentation/admin-guide/cgroup-v2.rst in the kernel's source.
 """
 
@@ -20,7 +20,7 @@ GUEST = 704 << 20
 
 def processors() -> int:
     """How many guests can compute at the same time: the processors this process may run on, or
-    fewer if its time is limited.
+    fewer if its CPU time is limited.
     """
     usable = len(os.sched_getaffinity(0))
     for group in _groups():
@@ -31,14 +31,14 @@ def processors() -> int:
 
 
 def guests() -> int:
-    """How many guests can run at the same time: as many as can compute, fewer if there is no memory
-    for so many, at least one.
+    """How many guests can run at the same time: as many as can compute, fewer if memory is short,
+    at least one.
     """
     return max(1, min(processors(), free_memory() // GUEST))
 
 
 def free_memory() -> int:
-    """Bytes that can be used without pushing anything out that is in use."""
+    """Bytes of memory that are available without swapping or dropping caches in use."""
     fields = dict(line.split(":", 1) for line in (PROC / "meminfo").read_text().splitlines())
     free = int(fields["MemAvailable"].split()[0]) * 1024
     for group in _groups():
@@ -51,10 +51,10 @@ def free_memory() -> int:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has for itself alone; what it merely shares with a file, as a
-    clone with its template, is not counted.
+    """Bytes of memory that a process does not share with a file; a clone shares what it has not
+    changed with its template.
 
-    0 once it has ended.
+    0 once the process has ended.
     """
     for line in _read(PROC / str(pid) / "status").splitlines():
         if line.startswith("RssAnon:"):
@@ -63,12 +63,12 @@ def resident(pid: int) -> int:
 
 
 def children() -> list[int]:
-    """The processes that this one has started and that have not been waited for."""
+    """The ids of the processes that this process has started and not yet waited for."""
     return [int(pid) for thread in (PROC / "self/task").glob("*/children") for pid in _read(thread).split()]
 
 
 def _groups() -> Iterator[Path]:
-    """Our control group and those it lies in; none without the unified hierarchy."""
+    """The control group of this process and those above it; none without the unified hierarchy."""
     for line in _read(PROC / "self" / "cgroup").splitlines():
         if line.startswith("0::"):
             group = CGROUPS / line[3:].lstrip("/")

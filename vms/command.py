@@ -1,4 +1,4 @@
-"""The command line of QEMU, in groups, each with its reason: qemu(1)."""
+"""The command line of QEMU (qemu(1)), in groups, each with its reason."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from vms.qemu import Binary
 # One line per reason; Documentation/admin-guide/kernel-parameters.txt in the kernel's source.
 KERNEL_PARAMETERS = (
     "console=ttyS0",
-    # with -no-reboot below, a kernel that crashes ends QEMU at once instead of being waited for
+    # with -no-reboot below, a kernel that crashes ends QEMU at once, long before the deadline
     "oops=panic panic=-1",
-    "mitigations=off",  # nobody attacks a guest from inside, and under TCG a retpoline costs like ten jumps
-    # on a busy host the few milliseconds 5.10 waits for timer interrupts pass without one, and it
-    # panics
+    "mitigations=off",  # guests run no hostile code, and under TCG a retpoline costs as much as ten jumps
+    # 5.10 panics if no timer interrupt comes within a few milliseconds, as on a busy host
     "no_timer_check",
-    "tsc=reliable",  # on a busy host the clock's watchdog would blame the guest's clock for the host's pauses
-    # on a busy host a kernel reckons the TSC's rate wrong, up to nine times: this clock's rate is
-    # fixed
+    "tsc=reliable",  # on a busy host the watchdog of clocks would mark the guest's clock as unstable
+    # this clock has a fixed rate; on a busy host kernels mismeasured that of the TSC up to ninefold
     "clocksource=acpi_pm",
 )
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a guest has: memory in MiB, virtual CPUs.
+    """The hardware of a guest: memory in MiB, virtual CPUs.
 
-    One CPU unless the experiment is about races: under TCG 5.11-5.13 hang while calibrating further
-    ones.
+    One CPU unless the experiment is about races: under TCG, kernels 5.11 to 5.13 hang while they
+    calibrate further CPUs.
     """
 
     memory: int = 512
@@ -38,8 +36,8 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What executes the guest's instructions (`tcg` or `kvm`), the CPU model that goes with it, and
-    why it was chosen.
+    """What executes the guest's instructions (`tcg` or `kvm`), its CPU model, and why it was
+    chosen.
     """
 
     name: str
@@ -51,7 +49,7 @@ class Accelerator:
 class Memory:
     """The file that is the guest's memory.
 
-    A template is made in it (`shared`); its clones see it and keep their writes to themselves.
+    A template writes to it (`shared`); clones map it copy-on-write.
     """
 
     path: Path
@@ -60,7 +58,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Machine:
-    """All that determines a guest before it runs.
+    """Everything that determines a guest before it runs.
 
     `memory_file` is None for a guest that is neither a template nor a clone.
     """
@@ -75,37 +73,37 @@ class Machine:
 
     @property
     def clone(self) -> bool:
-        """Whether it goes on from a template's memory instead of booting."""
+        """Whether the guest resumes from a template's memory instead of booting."""
         return self.memory_file is not None and not self.memory_file.shared
 
 
 @dataclass(frozen=True)
 class Group:
-    """Words of a command line that belong together, and why they are there."""
+    """Words of a command line that belong together, and the reason for them."""
 
     reason: str
     words: tuple[str, ...]
 
 
 def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group, ...]:
-    """The whole command line.
+    """The complete command line.
 
-    `directory` is the guest's own, private one, which will hold its sockets and console log.
+    `directory` is the private directory for the guest's sockets and console log.
     """
     accelerator, hardware = machine.accelerator, machine.hardware
     return (
         Group(
-            "nothing that this list does not name: no network card, no display,"
-            " no configuration of the host's",
+            "no devices but the ones below: no network card, no display,"
+            " and no QEMU configuration of the host",
             (qemu.path, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
         ),
         Group(
-            f"the least machine, without devices that nobody uses; accelerator: {accelerator.why}",
+            f"a machine without unused devices; accelerator: {accelerator.why}",
             (
                 "-machine",
                 ",".join(("q35,memory-backend=memory,hpet=off", *qemu.left_out)),
                 "-accel",
-                # what a hostile guest may have translated is bounded, else it is 1 GiB
+                # bounds the code that a hostile guest can have translated; the default is 1 GiB
                 "tcg,tb-size=128" if accelerator.name == "tcg" else accelerator.name,
                 "-cpu",
                 accelerator.cpu,
@@ -133,7 +131,7 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
         ),
         Group("entropy before the first key is drawn", ("-device", "virtio-rng-pci")),
         Group(
-            "two ports to the host: SSH and the agent; only who may enter the directory can reach them",
+            "two ports to the host, SSH and agent, whose sockets are in a private directory",
             ("-device", "virtio-serial-pci", *_port("ssh", directory), *_port("agent", directory)),
         ),
         Group(
@@ -146,7 +144,7 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
             ),
         ),
         Group(
-            "our control of QEMU",
+            "how the host controls QEMU",
             (
                 "-chardev",
                 f"socket,id=qmp,path={_escaped(directory / 'qmp')},server=on,wait=off",
@@ -155,7 +153,7 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
             ),
         ),
         Group(
-            "a guest that breaks out of QEMU can start nothing",
+            "a guest that breaks out of QEMU can start no program",
             ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         ),
         *(
@@ -189,7 +187,7 @@ def _memory(machine: Machine) -> str:
 
 
 def _disk(name: str, path: Path) -> tuple[str, ...]:
-    # No locks: every guest reads the same file, and nobody writes it.
+    # No locks: all guests read the same file and none writes it.
     return (
         "-blockdev",
         f"driver=raw,node-name={name},read-only=on,file.driver=file,file.locking=off,file.filename={_escaped(path)}",

@@ -1,4 +1,4 @@
-"""One deadline, handed down and never re-made, that names what it waits for."""
+"""A deadline that is made once, handed down, and names what is awaited."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vms.interrupt import interrupted
 
 
 class Deadline:
-    """A point in monotonic time and the words for what is awaited until then.
+    """A point in monotonic time, and what is awaited until then.
 
     >>> boot = Deadline(60, "6.12.117 to boot")
     >>> with_socket.settimeout(boot.remaining)
@@ -25,17 +25,17 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, never negative; none once all is interrupted."""
+        """Seconds left, never negative; 0 after an interrupt."""
         if interrupted():
             return 0.0
         return max(0.0, self._end - time.monotonic())
 
     @property
     def expired(self) -> bool:
-        """Whether nothing is left."""
+        """Whether no time is left."""
         return self.remaining == 0.0
 
     def check(self) -> None:
-        """Raises HostError if nothing is left, for loops that never wait."""
+        """Raises HostError if no time is left: for loops that do not wait."""
         if self.expired:
-            raise HostError(f"{self.what} was not done after {self.seconds:g} s")
+            raise HostError(f"{self.what} did not finish within {self.seconds:g} s")

@@ -1,4 +1,4 @@
-"""What this host has, what is missing, and what to do about it."""
+"""Checks what this host has and lacks for a run, and what to do about it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROOMY_DISK = 5_000_000_000  # bytes: image, and the default matrix' kernels and
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `advice` says what to do where it is not `good`."""
+    """The result of one check. `advice` says what to do unless it is `good`."""
 
     what: str
     good: bool
@@ -32,9 +32,9 @@ class Finding:
 
 
 def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
-    """Looks at everything a run needs but the accelerator.
+    """Checks everything that a run needs except the accelerator.
 
-    `packages` lists Debian packages, one a line: its name, and `-` if a run needs it.
+    `packages` lists Debian packages, one per line: its name, and `-` if runs need it.
     """
     yield _packages(packages)
     yield _qemu()
@@ -48,7 +48,7 @@ def _packages(listing: Path) -> Finding:
         line.split() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")
     ]
     wanted = [words[0] for words in lines if words[1] == "-"]
-    # Packages that are not known at all are not in its output, and make its exit status 1.
+    # dpkg-query omits unknown packages and then exits with 1.
     command = [
         "sh",
         "-c",
@@ -84,7 +84,10 @@ def _memory() -> Finding:
     available = free_memory() >> 20
     found = f"{available} MiB available, {processors()} processors"
     return Finding(
-        "memory", available >= GUEST_MEMORY, found, f"a guest takes up to {GUEST_MEMORY} MiB; free some"
+        "memory",
+        available >= GUEST_MEMORY,
+        found,
+        f"a guest needs up to {GUEST_MEMORY} MiB; end other programs",
     )
 
 
@@ -93,14 +96,14 @@ def _disk(cache: Cache) -> Finding:
     free = shutil.disk_usage(there).free
     if not os.access(there, os.W_OK):
         return Finding(
-            "cache", False, f"{cache.root} cannot be written", "set XDG_CACHE_HOME to a directory that can"
+            "cache", False, f"{cache.root} cannot be written", "set XDG_CACHE_HOME to a writable directory"
         )
     found = f"{cache.root}, {free / 1e9:.1f} GB free"
     return Finding(
         "cache",
         free >= _ROOMY_DISK,
         found,
-        "the default matrix takes about 5 GB; `./invoke prune` frees what was not used for long",
+        "the default matrix needs about 5 GB; `./invoke prune` removes the least recently used entries",
     )
 
 

@@ -1,35 +1,33 @@
-"""What can go wrong outside an experiment.
+"""The errors outside experiments.
 
-    MatrixError              one message for the user, never a traceback; exit code 3 unless said
-    +-- UsageError           what the user asked for does not exist or is malformed; exit code 2
+    MatrixError              one message for the user, never a traceback; exit code 3 by default
+    +-- UsageError           the user requested something unknown or malformed; exit code 2
     +-- HostError            this machine cannot do it (tools, disk, network, QEMU)
-        +-- FetchError       a kernel or package could not be had, or is not what it claims
+        +-- FetchError       a kernel or package cannot be fetched or verified
             +-- Vanished     its archive answers that it does not have it
         +-- Unbootable       a kernel lacks what a guest's boot needs
         +-- LostGuest        a guest did not boot, did not answer in time or went away
 
-A lost guest is never a kernel's verdict: the run retries it and then records `error`.
+A lost guest says nothing about its kernel: the run retries the cell and then records `error`.
 """
 
 from __future__ import annotations
 
 
 class MatrixError(Exception):
-    """Anything this project reports in one message: what was being done, what was found, what to
-    do.
-    """
+    """An error that the user reads as one message: what was tried, what was found, what to do."""
 
     exit_code = 3
 
 
 class UsageError(MatrixError):
-    """The user asked for something that does not exist or is malformed."""
+    """The user requested something that does not exist or is malformed."""
 
     exit_code = 2
 
 
 class HostError(MatrixError):
-    """This machine cannot do what is asked: a tool, disk space, the network or QEMU is missing."""
+    """This machine cannot do it: a tool, disk space, the network or QEMU is missing."""
 
 
 class FetchError(HostError):
@@ -37,19 +35,19 @@ class FetchError(HostError):
 
 
 class Vanished(FetchError):
-    """The archive answers that it does not have what its own lists name, as happens to a build once
-    a newer one is out.
+    """The archive no longer has what its lists name, as happens to a build when a newer one is
+    published.
     """
 
 
 class Unbootable(HostError):
-    """A kernel lacks what a guest's boot needs. Trying again will not help."""
+    """A kernel lacks what the boot of a guest needs. Retrying does not help."""
 
 
 class LostGuest(HostError):
-    """A guest did not boot, did not answer in time, or went away.
+    """A guest did not boot, did not answer in time, or ended.
 
-    `console` holds the last lines its console printed; they are part of the message.
+    `console` has the last lines of its console; they are part of the message.
     """
 
     def __init__(self, message: str, console: str = "") -> None:

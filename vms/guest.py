@@ -1,6 +1,4 @@
-"""A running guest: asked over its agent port, reached over SSH, watched on its console, and ended
-with its context.
-"""
+"""A running guest: requests to its agent, SSH, its console, and its end with the context."""
 
 from __future__ import annotations
 
@@ -32,10 +30,10 @@ _LONGEST_HEADER = 2 << 20
 _LONGEST_CONSOLE = 1 << 20
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
-_END_SECONDS = 1.0  # from the moment that its sockets close
+_END_SECONDS = 1.0  # after its sockets closed
 _LENGTH = re.compile(rb"[0-9]{1,9}")
-# What the kernel prints when it is at an end, or when a sanitizer found that it should be. A lockup
-# or stall may be a busy host's fault.
+# What the kernel prints when it crashes or a sanitizer finds an error. Lockups and stalls are not
+# among them: a busy host can cause them.
 _CRASH = re.compile(
     r"^.*(Kernel panic - not syncing|Oops: |Oops \[|kernel BUG at|BUG: (?!soft lockup|workqueue lockup)"
     r"|general protection fault|stack-protector: |Unable to handle kernel).*$",
@@ -47,10 +45,10 @@ _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n\t\x20-\x7e\u00a0-\U0010f
 
 @dataclass(frozen=True)
 class Agent:
-    """What answers requests inside a guest: a Python package, pushed as it is, and the module in it
-    that is started.
+    """The program that answers requests inside a guest: a Python package, which is pushed, and the
+    module in it that is started.
 
-    `own` is a directory of the user's that is pushed beside the package, under that name.
+    `own` is a directory of the user's that is pushed beside the package, with that name.
     """
 
     directory: Path
@@ -59,7 +57,7 @@ class Agent:
 
     @cached_property
     def digest(self) -> str:
-        """Changes with any byte or name in the package."""
+        """A digest that changes with any byte or name in the package."""
         digest = hashlib.sha256(self.module.encode())
         tops = {self.directory.name: self.directory} | ({"own": self.own} if self.own else {})
         for name, top in tops.items():
@@ -71,7 +69,7 @@ class Agent:
 
 
 class Guest:
-    """One running guest. Made by `running`."""
+    """One running guest, made by `running`."""
 
     def __init__(self, qemu: Qemu, what: str, intact: Callable[[], bool]) -> None:
         self.qemu = qemu
@@ -82,23 +80,23 @@ class Guest:
 
     @property
     def crashed(self) -> str | None:
-        """The kernel's words from its first sign of a crash on, if there is one."""
+        """The kernel's messages from the first sign of a crash on, None without a crash."""
         console = self.console()
         found = _CRASH.search(console)
         return "\n".join(console[found.start() :].splitlines()[:_CRASH_LINES]) if found else None
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that its QEMU has for itself; what a clone shares with its template is
-        not among them.
+        """Bytes of memory that its QEMU does not share; what a clone shares with its template is
+        not counted.
         """
         return self.qemu.resident
 
     def console(self) -> str:
-        """What its console printed, the last MiB of it, without control characters.
+        """What its console printed: the last MiB, without control characters.
 
-        A clone's begins where the template's ended. After 8 MiB nothing more is kept, and the last
-        line says so.
+        The console of a clone begins where the template's ended. After 8 MiB nothing more is
+        stored, and the last line says so.
         """
         path = self.qemu.directory / "console"
         text = _UNPRINTABLE.sub("", tail(path, _LONGEST_CONSOLE).decode(errors="replace"))
@@ -107,7 +105,7 @@ class Guest:
         return text
 
     def attach(self, deadline: Deadline) -> None:
-        """Connects to both ports, so that whoever waits on them inside is woken by the first
+        """Connects to both ports, so that what waits on them in the guest is woken by the first
         byte.
         """
         for name in ("ssh", "agent"):
@@ -138,7 +136,7 @@ class Guest:
         except Spent as spent:
             raise self.lost(str(spent)) from None
         except OSError:
-            pass  # its end of the socket is closed, as when there is nothing more to read
+            pass  # QEMU closed its end of the socket
         self.qemu.wait(Deadline(_END_SECONDS, "QEMU to end"))
         raise self.lost(f"went away ({deadline.what})")
 
@@ -160,7 +158,7 @@ class Guest:
         self.ping(deadline)
 
     def ping(self, deadline: Deadline) -> None:
-        """Waits until the agent says it is ready."""
+        """Waits until the agent reports that it is ready."""
         fields = {
             "id": secrets.token_hex(8),
             "do": "ping",
@@ -186,23 +184,21 @@ class Guest:
             session.close()
 
     def lost(self, what_happened: str) -> LostGuest:
-        """The error for a guest of which no more can be had, with what there is to say about it."""
+        """The error for a guest that cannot be used any more, with what is known about it."""
         ended = f"; {self.qemu.epitaph}" if self.qemu.ended else ""
         return LostGuest(
             f"{self.what}: {what_happened}{ended}", "\n".join(self.console().splitlines()[-_TAIL_LINES:])
         )
 
     def close(self) -> None:
-        """Lets go of the ports."""
+        """Closes the ports."""
         for port in self._ports.values():
             port.close()
         self._ports.clear()
 
     def _check_origin(self) -> None:
         if not self._intact():
-            raise self.lost(
-                "the template it was cloned from was changed while it ran, so its answer means nothing"
-            )
+            raise self.lost("the template it was cloned from was changed while it ran, so its answer is void")
 
     def _port(self, name: str, deadline: Deadline) -> socket.socket:
         if name not in self._ports:
@@ -271,11 +267,10 @@ def _header(line: bytes) -> _Header | None:
 
 @contextmanager
 def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: True) -> Iterator[Guest]:
-    """A guest whose QEMU was just started; it is ended, and all that was its own removed, with the
-    context.
+    """Starts QEMU for a guest; the context ends it and removes its directory.
 
-    `intact` says whether the file its memory comes from is still what it was. A LostGuest on its
-    way out gets the last console lines added.
+    `intact` returns whether the file of its memory is unchanged. A LostGuest that leaves the
+    context gets the last console lines added.
     """
     with private_directory() as directory:
         qemu = Qemu(words(command_line(find_qemu(), machine, directory)), directory, what)

@@ -1,12 +1,12 @@
-"""The image: the userland every guest shares, byte for byte, whatever its kernel.
+"""The image: the userland that all guests share, byte for byte, whatever their kernel.
 
-One read-only squashfs, made by mmdebstrap from Debian stable. It holds packages only: what boots a
-guest and what talks to the host comes with the initramfs, so that a change there does not cost a
-new image.
+It is one read-only squashfs, made by mmdebstrap from Debian stable. It holds packages only: what
+boots a guest and what talks to the host is in the initramfs, so that a change there needs no new
+image.
 
-An image is made once for its recipe and stays until it is pruned, so that a new package in Debian
-does not change what a table was measured with from one run to the next. Its digest and the versions
-of its packages belong to every result.
+An image is built once for its recipe and stays until it is pruned, so that a new package in Debian
+does not change what runs measure. Its digest and the versions of its packages are part of every
+result.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ PACKAGES = (
     "tcpdump",
     "util-linux",
 )
-# Nobody reads manuals in a guest; without them the image is a third smaller.
+# Without manuals, which guests do not need, the image is a third smaller.
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-# lz4: a guest without KVM unpacks every page it reads in emulation, and lz4 is the cheapest to
-# unpack. Files keep their times: Python trusts compiled bytecode by its source's time.
+# lz4 is the cheapest to unpack: without KVM, a guest unpacks every page in emulation. Files keep
+# their times, since Python compares compiled bytecode with its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
 _STATUS = "./var/lib/dpkg/status"
 MMDEBSTRAP = "mmdebstrap"
-# mmdebstrap ends in order, with all it started, when its whole process group is told to; that is
-# what happens when we are killed.
+# mmdebstrap ends in order, with all it started, when its whole process group gets SIGTERM; this
+# shell sends it when this process is killed.
 ENDED_WITH_US = (
     *("setpriv", "--pdeathsig", "TERM", "--"),
     *("sh", "-c", 'trap \'trap "" TERM; kill -TERM 0; wait\' TERM; "$@" & wait $!', "sh"),
@@ -67,7 +67,7 @@ _BUSYBOX = "./usr/bin/busybox"
 
 @dataclass(frozen=True)
 class Image:
-    """The built image: its squashfs, the static busybox in it, that squashfs' digest, and the
+    """The built image: its squashfs, the static busybox in it, the digest of the squashfs, and the
     version of each Debian package in it.
     """
 
@@ -80,7 +80,7 @@ class Image:
 def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
     """The image, from the cache or built now.
 
-    Raises FetchError if packages cannot be had, HostError if this host cannot build it.
+    Raises FetchError if packages cannot be fetched, HostError if this host cannot build it.
     """
     return image_at(
         cache.ensure(
@@ -90,19 +90,19 @@ def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
 
 
 def held_image(cache: Cache) -> Image | None:
-    """The image if it was built on this machine before."""
+    """The cached image, None if this machine has not built one."""
     entry = cache.path("images", image_key())
     return image_at(entry) if whole(entry) else None
 
 
 def image_at(entry: Path) -> Image:
-    """The image that lies in this directory."""
+    """The image in this directory."""
     about = json.loads((entry / "image.json").read_text())
     return Image(entry / "root.squashfs", entry / "busybox", about["sha256"], about["packages"])
 
 
 def image_key() -> str:
-    """The key of the image in the cache: a digest of all that decides what it holds."""
+    """The key of the image in the cache: a digest of all that determines its content."""
     recipe = json.dumps([SUITE, PACKAGES, _EXCLUDED, _SQUASHFS])
     return hashlib.sha256(recipe.encode()).hexdigest()[:32]
 
@@ -123,9 +123,8 @@ def _build(staging: Path, debian: Debian, deadline: Deadline) -> None:
 
 
 def whole(entry: Path) -> bool:
-    """Whether the image in this directory is the one that was put there."""
-    # A squashfs packed with lz4 has no checksums: a guest would read a damaged program without
-    # noticing.
+    """Whether the image in this directory is unchanged since it was built."""
+    # A squashfs packed with lz4 has no checksums: a guest would run a damaged program.
     try:
         return bool(
             json.loads((entry / "image.json").read_text())["sha256"] == sha256_of(entry / "root.squashfs")
@@ -136,7 +135,7 @@ def whole(entry: Path) -> bool:
 
 def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
     suite = next((suite for suite in debian.suites if suite.suite == SUITE), Suite(SUITE))
-    # As root mmdebstrap uses chroot, as anybody else a user namespace.
+    # mmdebstrap uses chroot as root, and a user namespace as any other user.
     command = [
         *ENDED_WITH_US,
         MMDEBSTRAP,
@@ -151,11 +150,10 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
     ]
     if shutil.which(MMDEBSTRAP) is None:
         raise HostError(
-            f"{deadline.what}: the program {MMDEBSTRAP} is missing on this host; `./invoke` installs what is"
-            " needed"
+            f"{deadline.what}: the program {MMDEBSTRAP} is missing on this host; `./invoke` installs it"
         )
-    # Not in the cache: in a user namespace mmdebstrap works as another user, whom a home directory
-    # need not let pass. This one lets that user pass, and nobody see what is in it.
+    # Not in the cache: in a user namespace mmdebstrap works as another user, who may not be allowed
+    # to pass through a home directory. That user may pass through this directory, not list it.
     with private_directory("image-", _remove) as scratch:
         scratch.chmod(0o711)
         try:
@@ -172,9 +170,9 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
 def _remove(scratch: Path) -> None:
     remove_tree(scratch)
     if scratch.is_dir():
-        # A build that was killed leaves files of the users in its namespace; only in such a
-        # namespace can they be removed. This goes on when all else is interrupted, so it has no
-        # deadline to ask but a limit of its own.
+        # A build that was killed leaves files of other users of its namespace, which can only be
+        # removed in such a namespace. After an interrupt every deadline has expired, so this has
+        # its own limit.
         for left in scratch.iterdir():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 subprocess.run(
@@ -188,5 +186,5 @@ def _remove(scratch: Path) -> None:
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(name)
     if file is None:
-        raise HostError(f"building the guests' image: {name} in it is not a file")
+        raise HostError(f"building the guests' image: {name} in the image is not a file")
     return file.read()

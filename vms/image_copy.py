@@ -1,4 +1,4 @@
-"""An image on its way to another machine, so that guests there have the same userland, byte for
+"""Copies an image to another machine, so that guests there have the same userland, byte for
 byte.
 """
 
@@ -17,19 +17,19 @@ _SECONDS = 300
 
 @dataclass(frozen=True)
 class ImageCopy:
-    """All of an image's files by their names. `sha256` is the image's."""
+    """All files of an image by their names. `sha256` is the digest of the image."""
 
     sha256: str
     files: dict[str, bytes] = field(repr=False)
 
 
 def copy_image(image: Image) -> ImageCopy:
-    """Reads the image: some 80 MB."""
+    """Reads the files of the image into memory: some 80 MB."""
     return ImageCopy(image.sha256, {name: (image.squashfs.parent / name).read_bytes() for name in _FILES})
 
 
 def receive_image(copy: ImageCopy, cache: Cache) -> Image:
-    """The image, put into the cache unless it is there.
+    """Stores the image in the cache unless it is there, and returns it.
 
     Raises HostError if the copy is damaged or the disk is full.
     """

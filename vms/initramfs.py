@@ -1,5 +1,5 @@
-"""What boots a kernel into the image: an initramfs with busybox and the modules the boot needs, and
-a disk with all the others.
+"""Builds the initramfs and the modules disk that boot a kernel into the image: busybox with the
+modules that the boot needs, and all other modules.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from vms.image import Image
 from vms.kernels.digest import sha256_of
 from vms.kernels.kernel import BootFiles
 
-_FORM = 1  # raised when what lies in an entry changes its meaning
+_FORM = 1  # increased when the content of an entry changes its meaning
 _INITRAMFS, _MODULES = _FILES = ("initramfs", "modules.squashfs")
 USERLAND = Path(__file__).parent / "userland"
-# squashfs, overlay: the root. virtio_*: the disks, the two ports to the host, and entropy before
-# the first key is drawn.
+# squashfs and overlay for the root; virtio_* for the disks, the two ports to the host, and entropy
+# before the first key is drawn.
 NEEDED = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "squashfs", "overlay")
 _SQUASHFS = (
     "-comp",
@@ -44,7 +44,7 @@ _SQUASHFS = (
 
 @dataclass(frozen=True)
 class Bootable:
-    """A kernel with all that boots it: initramfs and modules disk.
+    """A kernel with its initramfs and modules disk.
 
     `key` changes when any of their bytes could.
     """
@@ -79,8 +79,8 @@ def _userland_digest() -> str:
 
 
 def needed_modules(modules: Path) -> list[Path]:
-    """The files of NEEDED and all they depend on, relative to `modules`, in loading order; those
-    built in are left out.
+    """The files of NEEDED and of what they depend on, relative to `modules`, in loading order;
+    built-in ones are omitted.
     """
     dependencies = {}
     for line in (modules / "modules.dep").read_text().splitlines():
@@ -94,9 +94,9 @@ def needed_modules(modules: Path) -> list[Path]:
             continue
         if name not in by_name:
             raise Unbootable(
-                f"{modules.name} cannot boot a guest: {name} is neither built in nor a module of it"
+                f"{modules.name} cannot boot a guest: {name} is neither built in nor among its modules"
             )
-        # modules.dep lists what a module needs nearest first; loading starts from the far end.
+        # modules.dep lists the dependencies of a module nearest first; the last is loaded first.
         for path in (*reversed(dependencies[by_name[name]]), by_name[name]):
             if Path(path) not in order:
                 order.append(Path(path))
@@ -133,7 +133,7 @@ def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) ->
     (root / "modules" / "order").write_text("".join(f"{name}\n" for name in order))
     for path in root.rglob("*"):
         os.utime(path, (0, 0))
-    # The same bytes whoever builds it, and whenever.
+    # The same bytes for every builder, at any time.
     pack = (
         "find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0"
         ' --reproducible --quiet >"$1"'

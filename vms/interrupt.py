@@ -1,8 +1,8 @@
-"""Ends all that is under way, at once: for Ctrl-C, SIGTERM and SIGHUP.
+"""Ends everything this process does, within a second: for Ctrl-C, SIGTERM and SIGHUP.
 
-Threads cannot be interrupted, but all they ever wait for is a deadline or a child process. So every
-deadline expires and every child is killed; the threads see that, clean up behind them as after any
-failure, and end.
+Threads cannot be interrupted, but they only ever wait for a deadline or a child process. So every
+deadline expires and every child is killed; the threads notice, clean up as after any failure, and
+end.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _interrupted = threading.Event()
 
 
 def interrupt() -> None:
-    """Expires every deadline, those made later as well, and kills every child process with its
-    process group.
+    """Expires all deadlines, present and future, and kills every child process with its process
+    group.
     """
     _interrupted.set()
     for listing in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+        with contextlib.suppress(OSError):  # the thread ended in between
             for pid in map(int, listing.read_text().split()):
                 _kill(pid)
 
@@ -34,7 +34,7 @@ def interrupted() -> bool:
 
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        # A tool leads a group of its own, with helpers in it.
+        # A tool leads its own process group, which includes its helpers.
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
         else:

@@ -1,4 +1,4 @@
-"""What the cache holds, and making it smaller by what was used longest ago."""
+"""Lists the entries of the cache, and removes the least recently used ones."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 MADE_HERE = ("templates", "initramfs")
-"""Kinds of entries that are made on this machine within seconds, without asking any archive."""
+"""Kinds of entries that this machine makes within seconds, without asking any archive."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """One entry of the cache. `what` says what it is, `size` is the bytes it takes on disk, `used`
-    when it was last used (seconds since the epoch), `in_use` whether a process uses it now.
+    """One entry of the cache. `what` describes it, `size` is its size on disk in bytes, `used` the
+    time of its last use (seconds since the epoch), `in_use` whether a process uses it now.
     """
 
     kind: str
@@ -38,14 +38,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed, and what is still held, each with the longest unused first."""
+    """The removed entries and the ones left, each with the least recently used first."""
 
     removed: tuple[Held, ...]
     held: tuple[Held, ...]
 
 
 def held(cache: Cache) -> tuple[Held, ...]:
-    """All entries of the cache, the longest unused first.
+    """All entries of the cache, the least recently used first.
 
     What killed processes left half made is listed as `left over`.
     """
@@ -58,11 +58,11 @@ def held(cache: Cache) -> tuple[Held, ...]:
 
 
 def prune(cache: Cache, keep: int, kinds: Container[str] | None = None) -> Pruned:
-    """Removes what was used longest ago until at most `keep` bytes are held, and whatever killed
-    processes left half made.
+    """Removes the least recently used entries until at most `keep` bytes are left, and whatever
+    killed processes left half made.
 
-    Only entries of these `kinds` are removed, by default of all. What a process uses never is, so
-    more than `keep` may remain.
+    Only entries of these `kinds` are removed, by default of all. An entry that a process uses is
+    never removed, so more than `keep` may remain.
     """
     before = held(cache)
     total = sum(entry.size for entry in before)
@@ -80,7 +80,7 @@ def prune(cache: Cache, keep: int, kinds: Container[str] | None = None) -> Prune
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `20GB`, `1.5T`, `500 MB` or `0`; units are powers of 1000.
+    """The bytes in `20GB`, `1.5T`, `500 MB` or `0`; units are powers of 1000.
 
     Raises UsageError for anything else.
     """
@@ -104,7 +104,7 @@ def _held(path: Path) -> Held | None:
             path.stat().st_mtime,
             _used_by_another(_lock(path)),
         )
-    except FileNotFoundError:  # it was finished or removed while we looked
+    except FileNotFoundError:  # it was published or removed in between
         return None
 
 
@@ -119,8 +119,8 @@ def _what(path: Path) -> str:
 
 
 def _size(path: str | Path) -> int:
-    # At the end of every run, and a kernel has thousands of files: with Path objects it takes twice
-    # as long and more.
+    # This runs at the end of every run, and a kernel has thousands of files: with Path objects it
+    # takes more than twice as long.
     status = os.lstat(path)
     size = status.st_blocks * 512
     if stat.S_ISDIR(status.st_mode):
@@ -130,7 +130,7 @@ def _size(path: str | Path) -> int:
 
 
 def _lock(path: Path) -> Path:
-    """The lock of an entry; of `.KEY-xxxxxxxx`, half made, that of the entry it was to be."""
+    """The lock file of an entry; for the half-made `.KEY-xxxxxxxx` that of the entry KEY."""
     key = path.name[1:].rpartition("-")[0] if path.name.startswith(".") else path.name
     return path.with_name(f"{key}.lock")
 
@@ -149,7 +149,7 @@ def _used_by_another(lock: Path) -> bool:
 def _remove(path: Path) -> bool:
     """Removes an entry and its lock file unless it is in use.
 
-    A crash on the way leaves a left over, never half an entry.
+    A crash in between leaves a left-over, never half an entry.
     """
     lock = _lock(path)
     with lock.open("a") as handle:

@@ -1,4 +1,4 @@
-"""One QEMU process: started, spoken to over QMP, and never left behind."""
+"""One QEMU process: starts it, talks to it over QMP, and always ends it."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ from vms.errors import HostError, LostGuest
 from vms.wire import Spent, Wire
 
 BINARY = "qemu-system-x86_64"
-OLDEST = (7, 2)  # what this project is tested with; x-ignore-shared itself came with 4.0
+OLDEST = (7, 2)  # the oldest version tested; x-ignore-shared came with 4.0
 LARGEST_FILE = 8 << 20
-"""Bytes of each file that QEMU writes (console, standard error); what comes after is lost."""
+"""The largest size in bytes of a file that QEMU writes (console, standard error); what follows is
+lost.
+"""
 _UNUSED_DEVICES = ("sata", "usb", "smbus", "vmport", "i8042")
 _PRINT_SECONDS = 20
 _POLL = 0.002
 _CHUNK = 1 << 20
 _EPITAPH = 2000
-_MOST_STATE = 64 << 20  # bytes of the state of devices and CPUs, of which a guest has one or two MiB
+_MOST_STATE = 64 << 20  # bytes of the state of devices and CPUs; a guest has one or two MiB
 _OPEN_FILES = 1024
 _CAP_SETPCAP = 1 << 8  # capabilities(7): without it a process cannot give up others for good
 _OOM_FIRST = "1000"  # proc(5), oom_score_adj: such a process is killed before all others
-# What goes wrong is raised; without a handler of its own the library would print it as well.
+# Errors are raised; without a handler the library would also print them.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 _lock = Lock()
-_launchers: dict[int, ThreadPoolExecutor] = {}  # by process: a fork makes its own
+_launchers: dict[int, ThreadPoolExecutor] = {}  # by process id: a forked process starts its own
 
 
 @dataclass(frozen=True)
 class Binary:
-    """The QEMU of this host. `identity` changes whenever the program could; `left_out` are the
-    options by which its machine does without a device that no guest of ours uses.
+    """The QEMU of this host. `identity` changes whenever the program could have changed; `left_out`
+    has the options that remove devices which no guest uses from its machine.
     """
 
     path: str
@@ -59,30 +61,29 @@ class Binary:
 
 
 def find_qemu() -> Binary:
-    """The QEMU on the PATH, the same for as long as this process lives.
+    """The QEMU on the PATH, the same one for the life of this process.
 
-    Raises HostError if there is none, or it does not run, or is too old, and once it was replaced:
-    what one QEMU saved another must not load, and a run says which QEMU it had.
+    Raises HostError if there is none, it does not run, is too old, or was replaced since the first
+    call: another QEMU must not load what one QEMU saved, and a run reports one QEMU.
     """
     found, stamp = first_found()
     if _stamp(found.path) != stamp:
         raise HostError(
-            f"{found.path} was QEMU {found.version} and has been replaced meanwhile; start again with the one"
-            " there is now"
+            f"{found.path} was upgraded during the run (was QEMU {found.version}); start the run again"
         )
     return found
 
 
 @functools.cache
 def first_found() -> tuple[Binary, tuple[int, ...]]:
-    """The QEMU that the first call in this process found, and the stamp of its file."""
+    """The QEMU that the first call in this process found, and a stamp of its file."""
     path = shutil.which(BINARY)
     if path is None or not (stamp := _stamp(path)):
         raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")
     done = _printed([path, "--version"])
     match = re.search(r"version ((\d+)\.(\d+)[^\n]*)", done.stdout)
     if done.returncode != 0 or not match:
-        said = (done.stderr or done.stdout).strip()[-500:] or "it said nothing"
+        said = (done.stderr or done.stdout).strip()[-500:] or "it printed nothing"
         raise HostError(f"{path} --version ended with status {done.returncode}: {said}")
     if (int(match[2]), int(match[3])) < OLDEST:
         raise HostError(f"{path} is QEMU {match[1]}; at least {'.'.join(map(str, OLDEST))} is needed")
@@ -107,11 +108,11 @@ def _printed(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise HostError(f"{' '.join(command)}: {error}; is QEMU installed whole?") from error
+        raise HostError(f"{' '.join(command)}: {error}; is the QEMU installation complete?") from error
 
 
 def _stamp(path: str) -> tuple[int, ...]:
-    """Changes when the file is replaced or written to; empty if it is gone."""
+    """A stamp that changes when the file is replaced or written to; empty if it does not exist."""
     try:
         status = Path(path).stat()
     except FileNotFoundError:
@@ -120,7 +121,7 @@ def _stamp(path: str) -> tuple[int, ...]:
 
 
 class Qemu:
-    """A started QEMU. `directory` is the private directory its sockets and logs lie in."""
+    """A QEMU that was started. `directory` is the private directory of its sockets and logs."""
 
     def __init__(self, command: Sequence[str], directory: Path, what: str) -> None:
         self.directory = directory
@@ -130,9 +131,9 @@ class Qemu:
         self._process = _launch(command, directory / "stderr")
 
     def connect(self, name: str, deadline: Deadline) -> socket.socket:
-        """A connection to one of its sockets, as soon as it listens.
+        """Connects to one of its sockets as soon as QEMU listens there.
 
-        Raises LostGuest with QEMU's own words if it ends before.
+        Raises LostGuest, with what QEMU printed, if it ends before.
         """
         connection = socket.socket(socket.AF_UNIX)
         try:
@@ -154,9 +155,9 @@ class Qemu:
             raise
 
     def execute(self, command: str, deadline: Deadline, **arguments: object) -> object:
-        """What QEMU returns for a QMP command.
+        """Runs a QMP command and returns its result.
 
-        Raises HostError if it refuses, LostGuest if it is gone or silent.
+        Raises HostError if QEMU refuses it, LostGuest if QEMU is gone or does not answer.
         """
         try:
             return self._run(self._execute(command, arguments, deadline), deadline, command)
@@ -186,7 +187,7 @@ class Qemu:
         while (status := self._migration(deadline)) in ("active", "device", "setup", "wait-unplug"):
             if deadline.expired:
                 raise LostGuest(
-                    f"{self.what}: saving its state was still {status!r} after {deadline.seconds:g} s"
+                    f"{self.what}: saving the state was still {status!r} after {deadline.seconds:g} s"
                     f" ({deadline.what})"
                 )
             time.sleep(_POLL)
@@ -195,9 +196,7 @@ class Qemu:
         return state
 
     def load(self, state: bytes, deadline: Deadline) -> None:
-        """Makes a QEMU started with `-incoming defer` go on from where `save` stopped another
-        one.
-        """
+        """Makes a QEMU started with `-incoming defer` resume where `save` stopped another one."""
         self._leave_memory_out(deadline)
         self.execute("migrate-incoming", deadline, uri=f"unix:{self.directory / 'state'}")
         with self.connect("state", deadline) as connection:
@@ -206,17 +205,17 @@ class Qemu:
                 connection.sendall(state)
             except OSError as error:
                 raise LostGuest(
-                    f"{self.what}: QEMU did not take the saved state: {error or type(error).__name__}"
+                    f"{self.what}: QEMU could not load the saved state: {error or type(error).__name__}"
                 ) from error
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     @property
     def epitaph(self) -> str:
-        """How it ended, with the last it wrote to standard error."""
+        """How the process ended, with the end of its standard error."""
         status = self._process.wait()
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
         said = tail(self.directory / "stderr", _EPITAPH).decode(errors="replace").strip()
@@ -224,16 +223,16 @@ class Qemu:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The id of its process."""
         return self._process.pid
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that the process has for itself alone."""
+        """Bytes of memory that the process does not share."""
         return resident(self._process.pid)
 
     def wait(self, deadline: Deadline) -> bool:
-        """Whether it ended by itself before the deadline."""
+        """Waits until the process ends by itself; returns whether it did so before the deadline."""
         try:
             self._process.wait(deadline.remaining)
         except subprocess.TimeoutExpired:
@@ -241,7 +240,7 @@ class Qemu:
         return True
 
     def close(self) -> None:
-        """Ends the process and our connection to it. May be called again."""
+        """Ends the process and closes the QMP connection. May be called again."""
         self._process.kill()
         self._process.wait()
         if not self._loop.is_closed():
@@ -264,7 +263,7 @@ class Qemu:
         return await self._qmp.execute(command, arguments)
 
     async def _disconnect(self) -> None:
-        # It is dead: that its end of the socket is gone is no news.
+        # QEMU has ended, so a closed socket is expected.
         with contextlib.suppress(QMPError, OSError, EOFError):
             await self._qmp.disconnect()
 
@@ -283,12 +282,12 @@ class Qemu:
 
 
 def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
-    # setpriv makes the kernel kill QEMU when we die, however we die. "We" is the thread that forked
-    # (prctl(2), PR_SET_PDEATHSIG), so all are started from one thread that lives as long as the
-    # process. In a session of its own Ctrl-C reaches us alone, and we end QEMU in order.
-    # Beyond its largest file QEMU gets an error and drops what the guest prints: Python ignores
-    # SIGXFSZ, which would end QEMU, and so does what inherits that (restore_signals). A memory file
-    # has its size already, and writing to its mapping is not limited.
+    # setpriv makes the kernel kill QEMU when its parent dies for any reason. The parent is the
+    # thread that forked (prctl(2), PR_SET_PDEATHSIG), so all are started from one thread that lives
+    # as long as the process. In its own session QEMU does not get Ctrl-C; this process ends it.
+    # At the size limit QEMU gets an error and drops what the guest prints: SIGXFSZ, which would end
+    # QEMU, is ignored, as Python ignores it and restore_signals keeps that. A memory file has its
+    # size already, and writes to its mapping are not limited.
     with _lock:
         launcher = _launchers.setdefault(os.getpid(), ThreadPoolExecutor(1, "qemu"))
     try:
@@ -304,7 +303,7 @@ def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
             ).result()
     except FileNotFoundError as error:
         raise HostError("cannot run prlimit; install the package util-linux") from error
-    with contextlib.suppress(OSError):  # it has ended already
+    with contextlib.suppress(OSError):  # QEMU has ended already
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_FIRST)
     return process
 
@@ -319,8 +318,8 @@ def _limits() -> list[str]:
 
 
 def _fewer_capabilities() -> list[str]:
-    """Flags of setpriv that take root's capabilities from QEMU, but for the one to read: under sudo
-    a user's cache may lie where only that user may pass.
+    """Flags of setpriv that drop root's capabilities, except the one to read all files: under sudo
+    the cache may be in a directory that only its user may pass.
     """
     status = Path("/proc/self/status").read_text()
     effective = int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
@@ -330,7 +329,7 @@ def _fewer_capabilities() -> list[str]:
 
 
 def tail(path: Path, most: int) -> bytes:
-    """The last bytes of a file, at most so many; none of a file that does not exist."""
+    """The last bytes of a file, at most `most`; empty if it does not exist."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))

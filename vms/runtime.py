@@ -1,5 +1,5 @@
-"""Private directories for what lives only as long as a guest (its sockets, its console log) or the
-build of the guests' image.
+"""Private directories for a guest (its sockets, its console log) and for the build of the guests'
+image.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from pathlib import Path
 from vms.errors import HostError
 
 _PREFIX = "conntrack-matrix-"
-_LONGEST_SOCKET_PATH = 107  # sun_path less its final NUL: unix(7)
+_LONGEST_SOCKET_PATH = 107  # sun_path without its final NUL: unix(7)
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a directory with all that this user may remove in it; never follows a link."""
+    """Removes a directory with everything in it that this user may remove; never follows a link."""
     shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def private_directory(kind: str = "", remove: Callable[[Path], None] = remove_tree) -> Iterator[Path]:
-    """An empty directory with an unforeseeable name that only this user can enter, removed at the
-    end.
+    """Yields an empty directory with an unforeseeable name that only this user can enter, and
+    removes it at the end.
 
-    Its process holds it locked, so the next one can tell which directories of this `kind` were left
-    by a process that was killed, and removes those. Raises HostError where none can be made.
+    This process holds a lock on it. Without that lock, another process knows that a directory of
+    this `kind` was left by a process that was killed, and removes it. Raises HostError if none can
+    be made.
     """
     base = _base()
     sweep(base, kind, remove)
@@ -56,24 +57,26 @@ def _locked_directory(base: Path, kind: str) -> tuple[Path, int]:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX + kind, dir=base))
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists():  # else another process swept it away before it was locked
+        if path.exists():  # another process may have removed it before it was locked
             return path, descriptor
         os.close(descriptor)
 
 
 @functools.cache
 def sweep(base: Path, kind: str, remove: Callable[[Path], None]) -> None:
-    """Removes, once per process, directories of this kind in `base` whose processes are gone."""
+    """Removes, once per process, the directories of this kind in `base` whose processes are
+    gone.
+    """
     for left in base.glob(f"{_PREFIX}{kind}????????"):
         try:
             descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
         except OSError:
-            continue  # another user's, a link, or gone
+            continue  # another user's, a link, or removed in between
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_uid == os.getuid():
                 remove(left)
         except BlockingIOError:
-            pass  # a running process'
+            pass  # of a running process
         finally:
             os.close(descriptor)

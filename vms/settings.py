@@ -1,4 +1,4 @@
-"""Where kernels come from, as the user's `matrix.toml` says it."""
+"""Where kernels come from: the part of `matrix.toml` about Debian."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 class Suite:
     """One suite of a Debian archive.
 
-    `archive` is `debian` or `debian-security` (then the mirror is the host's own or
-    `Debian.mirror`), or a whole URL. `keyring` is a path to the archive's public keys; empty means
-    Debian's own keyring package. `check_valid_until`: whether a Release file past its Valid-Until
-    date is an error. Unset, it is, except that for the host's own mirror the host's apt
-    configuration decides. False is for archives that stand still, like Debian's snapshots.
+    `archive` is `debian` or `debian-security` (then the mirror is the host's or `Debian.mirror`),
+    or a complete URL. `keyring` is a path to the archive's public keys; empty means those of the
+    package debian-archive-keyring. `check_valid_until` is whether a Release file past its
+    Valid-Until date is an error: by default it is, except that for the host's own mirror the host's
+    apt configuration decides. False is for snapshot archives, which do not change.
     """
 
     suite: str
@@ -38,7 +38,7 @@ DEFAULT_SUITES = (
 
 @dataclass(frozen=True)
 class Debian:
-    """The Debian archives. An empty mirror means: the one this host's apt is configured with."""
+    """The Debian archives. An empty mirror means the one in this host's apt configuration."""
 
     mirror: str = ""
     security_mirror: str = ""

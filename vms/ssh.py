@@ -1,8 +1,8 @@
-"""SSH into a guest, over a virtio serial port instead of a network.
+"""SSH into a guest over a virtio serial port instead of a network.
 
-QEMU's end of the port is a socket in a private directory, the guest's end a relay that starts an
-sshd for us (userland/.../relay.py). The keys are ours: one for this run, and a host key made for
-each session and pinned.
+QEMU's end of the port is a socket in a private directory; at the guest's end a relay starts an sshd
+(userland/.../relay.py). This process makes the keys: one for the run, and a pinned host key for
+each session.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.wire import Spent, Wire
 
-# What goes wrong is raised; without a handler of its own the library would print it as well.
+# Errors are raised; without a handler the library would also print them.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
 _PIECE = 0.01  # seconds to wait for the rest of a line
-_AGAIN = 0.5  # seconds after which the relay is spoken to again
-_NO_STATUS = -1  # what paramiko says when the other end is gone
+_AGAIN = 0.5  # seconds after which the keys are sent to the relay again
+_NO_STATUS = -1  # paramiko's message when the other end is gone
 _CHUNK = 65536
 _MOST_RECEIVED = 64 << 20  # bytes of a session; starting an agent takes some kB
 _MOST_OUTPUT = 16 << 20  # bytes of a command
@@ -47,14 +47,14 @@ class _Key:
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended: its exit status, and its output and errors together."""
+    """A command that ended: its exit status, and its output and errors interleaved."""
 
     status: int
     output: str
 
 
 class Ssh:
-    """A session as the guest's root."""
+    """A session as root in the guest."""
 
     def __init__(self, connection: socket.socket, what: str, deadline: Deadline) -> None:
         """Opens the session on a connection to the guest's `ssh` port, which it takes over.
@@ -67,7 +67,7 @@ class Ssh:
         host_key = _make_key()
         _greet(self._wire, what, host_key)
         self._transport = paramiko.Transport(self._wire)  # type: ignore[arg-type]
-        # Its own limits are made for idle machines; the deadline is the only one.
+        # paramiko's own limits are too short for busy machines; the deadline replaces them.
         self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
         try:
             self._transport.start_client(timeout=deadline.remaining)
@@ -78,7 +78,7 @@ class Ssh:
         except LostGuest:
             self.close()
             raise
-        except Exception as error:  # paramiko raises many kinds, as its reader meets the guest's bytes
+        except Exception as error:  # paramiko raises many kinds of errors for unexpected bytes
             self.close()
             raise LostGuest(f"{what}: SSH: {self._why(error)} ({deadline.what})") from error
         except BaseException:
@@ -87,12 +87,12 @@ class Ssh:
 
     def _check(self, host_key: _Key) -> None:
         if self._transport.get_remote_server_key().get_base64().encode() != host_key.public.split()[1]:
-            raise LostGuest(f"{self._what}: another host key than the one we gave it answers over SSH")
+            raise LostGuest(f"{self._what}: the guest answers over SSH with a host key that it was not given")
 
     def run(self, command: str, deadline: Deadline) -> Finished:
-        """Runs a command of the guest's shell to its end.
+        """Runs a shell command in the guest to its end.
 
-        Raises LostGuest if that does not come in time, or the command prints more than 16 MiB.
+        Raises LostGuest if it does not end in time or prints more than 16 MiB.
         """
         self._wire.deadline = deadline
         output = bytearray()
@@ -121,11 +121,11 @@ class Ssh:
         return Finished(status, output.decode(errors="replace"))
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
-        """Copies a directory with all below it, except compiled bytecode, to the directory
-        `target`, which is made.
+        """Copies a directory, without compiled bytecode, to the directory `target`, which is
+        created.
 
-        It goes as one file over SFTP: for a hundred files, a message to and fro for each would cost
-        seconds under TCG.
+        It is sent as one file over SFTP: with a hundred files, a message and its answer for each
+        would take seconds under TCG.
         """
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -157,14 +157,14 @@ class Ssh:
         self._transport.close()
 
     def _why(self, error: Exception) -> str:
-        """Why a call failed: paramiko's own words only where the wire is not spent."""
+        """Why a call failed: paramiko's message, unless the wire is spent."""
         return self._wire.spent or str(error) or type(error).__name__
 
 
 def _greet(wire: Wire, what: str, host_key: _Key) -> None:
-    """Gives the relay the keys and waits until it is ready to start sshd.
+    """Sends the keys to the relay and waits until it is ready to start sshd.
 
-    It is told again and again: the first words may end in an earlier session's sshd if the guest
+    They are sent repeatedly: the first ones may reach the sshd of an earlier session, if the guest
     has not noticed yet that its host hung up.
     """
     session = secrets.token_hex(8).encode()
@@ -191,10 +191,9 @@ def _greet(wire: Wire, what: str, host_key: _Key) -> None:
 
 
 def _skip_to_banner(wire: Wire) -> None:
-    """Drops what comes before sshd's first line: the answer to each further hello.
+    """Drops what arrives before sshd's first line: answers to repeated hellos.
 
-    paramiko would take those for lines of a banner, and give sshd only two seconds for the next
-    one.
+    paramiko would take them for lines of a banner, and wait only two seconds for sshd's next one.
     """
     while not (waiting := _some(wire.peek(_CHUNK))).startswith(b"SSH-"):
         line, end, _ = waiting.partition(b"\n")

@@ -2,11 +2,11 @@
 
 The guest's memory is a file. While the template boots, QEMU maps it shared; then the state of CPUs
 and devices (0.4 MB) is saved beside it. A clone maps the same file copy-on-write, loads that state
-and goes on where the template stopped. Clones share all pages they do not write.
+and resumes where the template stopped. Clones share all pages they do not write.
 
-A template lies in the cache under everything that could change it. It is published once a clone of
-it has answered, and its bytes are verified once per process and again whenever its files were
-touched; one that is damaged is made anew.
+A template's cache key covers everything that could change it. It is published once a clone of it
+has answered. Its bytes are verified once per process and again whenever its files were touched; a
+damaged template is rebuilt.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from vms.qemu import find_qemu
 
 BOOT_SECONDS = 120.0
 CLONE_SECONDS = 30.0
-_MAKE_SECONDS = 2 * BOOT_SECONDS + CLONE_SECONDS  # another process may be making it and fail
+_MAKE_SECONDS = 2 * BOOT_SECONDS + CLONE_SECONDS  # another process may be making it, and fail
 _KIND = "templates"
-_FORM = 2  # raised when what lies in an entry changes its meaning
-# A clone boots nothing, but QEMU has the devices that `-kernel` makes only if it gets one, and
-# reads all of it into memory that no other clone shares: 12 MB, 10 ms. The beginning of a bzImage,
+_FORM = 2  # increased when the content of an entry changes its meaning
+# A clone does not boot its kernel, but only with `-kernel` has QEMU the same devices. It reads the
+# whole file into memory that clones do not share: 12 MB, 10 ms. The beginning of a bzImage,
 # its header and setup code (Documentation/arch/x86/boot.rst), is enough.
 _KERNEL_BEGINNING = 1 << 16
 _MIB = 1 << 20
 _ZEROS = bytes(_MIB)
 _NEARLY_FULL = 16 * _MIB
 # Without KVM a boot begins with a burst (kernel and initramfs are read and unpacked, all code is
-# translated for the first time). Boots that begin a little apart do not all do that at once.
+# translated for the first time). Staggered boots do not all peak at once.
 _BOOTS_APART = 0.3
 
 
 @dataclass(frozen=True)
 class _Saved:
-    """A verified template: where it lies, what its files looked like when they were verified, and
+    """A verified template: its directory, the signature of its files when they were verified, and
     its state.
     """
 
@@ -62,7 +62,7 @@ class _Saved:
 
 
 class Turns:
-    """Spaces callers out: each waits until `seconds` after the one before it."""
+    """Spaces callers out: each waits until `seconds` after the previous one."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -82,14 +82,14 @@ boot_turns = Turns(_BOOTS_APART)
 
 
 class _CannotClone(Exception):
-    """The guest booted, but saving it or cloning it failed. Says why."""
+    """The guest booted, but it could not be saved or cloned. The message says why."""
 
 
 class Template:
-    """A kernel of which guests can be started, each in the same pristine state.
+    """A kernel whose guests all start in the same state.
 
-    `cold` is empty, or says why cloning does not work here, so that each guest is booted. `path` is
-    its place in the cache.
+    `cold` is empty, or says why cloning does not work here, so that every guest is booted. `path`
+    is its directory in the cache.
     """
 
     def __init__(self, name: str, machine: Machine, agent: Agent, cache: Cache, key: str) -> None:
@@ -105,10 +105,10 @@ class Template:
 
     @contextmanager
     def start(self) -> Iterator[Guest]:
-        """A guest whose agent is ready, ended with the context: a clone, or booted now where
-        cloning does not work.
+        """Starts a guest, waits until its agent is ready, and ends it with the context. The guest
+        is a clone, or booted now if cloning does not work.
 
-        Raises LostGuest, and HostError if a damaged template cannot be made anew.
+        Raises LostGuest, and HostError if a damaged template cannot be rebuilt.
         """
         saved = None if self.cold else self._saved()
         if saved is None:
@@ -119,9 +119,7 @@ class Template:
                 yield guest
 
     def make(self) -> None:
-        """Makes the template unless the cache holds it whole, and finds out whether cloning
-        works.
-        """
+        """Makes the template unless the cache has it, and finds out whether cloning works."""
         try:
             if not self.cold:
                 self._saved()
@@ -145,7 +143,7 @@ class Template:
         try:
             self._boot_and_save(staging)
         except (LostGuest, _CannotClone) as error:
-            # A write to a memory file for which there is no room ends QEMU with SIGBUS.
+            # On a full disk a write to the memory file ends QEMU with SIGBUS.
             free = os.statvfs(staging)
             if "SIGBUS" in str(error) or free.f_bavail * free.f_frsize < _NEARLY_FULL:
                 raise HostError(
@@ -213,7 +211,7 @@ def _key(machine: Machine, bootable: str, agent: Agent) -> str:
         words(command_line(replace(find_qemu(), path="qemu"), anywhere, Path("directory"))),
     ]
     if machine.accelerator.name != "tcg":
-        # What such a guest knows of its CPU is the host's, and so is part of its state.
+        # With KVM the guest's CPU features are the host's, and part of its state.
         parts.append([Path("/etc/machine-id").read_text(), platform.release(), _host_cpu()])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
@@ -241,23 +239,22 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
 
     with running(clone_of(machine, saved.path), name, intact) as guest:
         deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start")
-        # Connected before it runs, the clone sees the host where the template saw it, and is woken
-        # by the first byte.
+        # Connected before it runs: the clone finds the host connected, as the template did, and the
+        # first byte wakes it.
         guest.attach(deadline)
-        # raises if what has just been executed may be another QEMU than the one that saved the
-        # state
+        # raises HostError if the QEMU just started may not be the one that saved the state
         find_qemu()
         guest.qemu.load(saved.state, deadline)
         yield guest
 
 
 def clone_of(machine: Machine, path: Path) -> Machine:
-    """What the machine is when it goes on from the template that lies at `path`."""
+    """The machine that resumes from the template at `path`."""
     return replace(machine, vmlinuz=path / "kernel", memory_file=Memory(path / "memory", shared=False))
 
 
 def _verify(path: Path) -> _Saved | None:
-    """The template that lies there if each of its bytes is what was saved, else None."""
+    """The template in this directory if each of its bytes is what was saved, else None."""
     signature = _signature(path)
     try:
         about = json.loads((path / "template.json").read_bytes())
@@ -265,13 +262,13 @@ def _verify(path: Path) -> _Saved | None:
         whole = about["sha256"] == _digests(path, state)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    # Whatever was changed while it was being read has changed the signature.
+    # A change while the files were read has changed the signature.
     return _Saved(path, signature, state) if whole and _signature(path) == signature else None
 
 
 def _signature(path: Path) -> tuple[tuple[int, ...], ...]:
-    """Changes whenever somebody writes to the template's files or replaces them; empty if one is
-    missing.
+    """A value that changes whenever the template's files are written to or replaced; empty if one
+    is missing.
     """
     try:
         found = [(path / name).stat() for name in ("memory", "state", "kernel")]
@@ -289,7 +286,7 @@ def _digests(path: Path, state: bytes) -> dict[str, str]:
 
 
 def memory_digest(path: Path) -> str:
-    """The sha256 of the size and of each MiB that holds anything, with its number.
+    """The sha256 of the size and of each MiB that is not empty, with its number.
 
     Most of a guest's memory was never written.
     """

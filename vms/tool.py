@@ -1,5 +1,5 @@
-"""Runs the system's own programs (apt, dpkg-deb, depmod, ...) so that none outlives its deadline or
-us.
+"""Runs programs of the system (apt, dpkg-deb, depmod, ...); none outlives its deadline or this
+process.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from vms.files import DISK_FULL
 _POLL = 0.02
 _MOST_ERRORS = 64 << 10
 _PADDING = 64 << 10
-# An ordinary user's PATH on Debian has no sbin, where depmod lives.
+# An ordinary user's PATH on Debian lacks sbin, where depmod is.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
 
 
 class ToolFailed(HostError):
-    """A program ended with an error. `output` is all it said."""
+    """A program exited with an error. `output` is all it printed."""
 
     def __init__(self, command: Sequence[str], status: int, output: str, doing: str) -> None:
         self.output = output
         last = "\n".join(output.strip().splitlines()[-5:])
         super().__init__(
-            f"{doing}: {Path(command[0]).name} ended with status {status}: {last or 'it said nothing'}"
+            f"{doing}: {Path(command[0]).name} ended with status {status}: {last or 'it printed nothing'}"
         )
 
 
@@ -46,11 +46,11 @@ def run(
     cwd: Path | None = None,
     enough: Callable[[], bool] | None = None,
 ) -> str:
-    """What the program prints, output and errors interleaved; its messages are in English.
+    """Runs the program and returns what it prints, output and errors interleaved, in English.
 
-    `deadline.what` says what it is run for. As soon as `enough` says so it is ended, and what it
-    printed is not told. Raises HostError if it is missing, not done in time or out of disk space,
-    ToolFailed if it fails.
+    `deadline.what` names the purpose. As soon as `enough` returns True the program is ended and its
+    output discarded. Raises HostError if the program is missing, exceeds the deadline or finds the
+    disk full, ToolFailed if it fails.
     """
     process = _start(command, deadline, subprocess.STDOUT, environment, cwd)
     try:
@@ -61,7 +61,7 @@ def run(
         output, _ = process.communicate(timeout=deadline.remaining)
     except subprocess.TimeoutExpired:
         raise HostError(
-            f"{deadline.what}: {Path(command[0]).name} was not done after {deadline.seconds:g} s"
+            f"{deadline.what}: {Path(command[0]).name} did not finish within {deadline.seconds:g} s"
         ) from None
     finally:
         if process.returncode is None:
@@ -77,10 +77,11 @@ def run(
 
 @contextlib.contextmanager
 def output_of(command: Sequence[str], deadline: Deadline) -> Iterator[IO[bytes]]:
-    """What the program prints, as a stream that ends when the deadline does, whatever it prints.
+    """Runs the program and returns what it prints as a stream, which ends with the deadline
+    whatever the program prints.
 
-    Once the caller has read to the end, raises HostError if the program is missing or was not done
-    in time, ToolFailed if it fails. A caller that raises or stops reading ends the program.
+    Once the caller has read to the end, raises HostError if the program is missing or exceeded the
+    deadline, ToolFailed if it failed. A caller that raises or stops reading ends the program.
     """
     with tempfile.TemporaryFile() as errors:
         process = _start(command, deadline, errors)
@@ -115,10 +116,9 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     if shutil.which(command[0], path=SEARCH_PATH) is None:
         raise HostError(
-            f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs what is"
-            " needed"
+            f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs it"
         )
-    # It dies with us even if we are killed; the session of its own makes its helpers die with it.
+    # setpriv ends it when this process dies, even by SIGKILL; its own session ends its helpers too.
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", "--", *command],
         stdin=subprocess.DEVNULL,

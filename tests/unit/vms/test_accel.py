@@ -76,10 +76,7 @@ def test_a_kernel_that_says_nothing_proves_that_kvm_does_not_work(
     assert (chosen.name, chosen.cpu) == ("tcg", accel.TCG_CPU)
     assert "with -cpu host" in chosen.why
     assert "with -cpu qemu64" in chosen.why
-    assert (
-        "user space was still not reached, the last on its console was: [    0.0] Linux version 6.1"
-        in chosen.why
-    )
+    assert "user space was not reached, its last console line was: [    0.0] Linux version 6.1" in chosen.why
     assert "\n" not in chosen.why
 
 

@@ -103,7 +103,7 @@ def test_a_kernel_without_a_needed_module_is_refused_by_its_name(modules: Path, 
             "".join(line for line in lines if name not in line.partition(":")[0].replace("-", "_"))
         )
     with pytest.raises(
-        Unbootable, match=f"6.1.0-cloud cannot boot a guest: {name} is neither built in nor a module of it"
+        Unbootable, match=f"6.1.0-cloud cannot boot a guest: {name} is neither built in nor among its modules"
     ):
         needed_modules(modules)
 

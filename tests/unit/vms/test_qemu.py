@@ -65,13 +65,13 @@ def test_a_qemu_that_is_replaced_is_not_used_any_more(fake_qemu: Fake, tmp_path:
     assert find_qemu() == find_qemu()
     replace_qemu(tmp_path)
     with pytest.raises(
-        HostError, match=r"was QEMU 7\.2\.22 \(fake 1\) and has been replaced meanwhile; start again"
+        HostError, match=r"was upgraded during the run \(was QEMU 7\.2\.22 \(fake 1\)\); start the run again"
     ):
         find_qemu()
     fake_qemu("")  # as another process finds it
     assert find_qemu() == find_qemu()
     (tmp_path / "bin" / "qemu-system-x86_64").unlink()
-    with pytest.raises(HostError, match="has been replaced meanwhile"):
+    with pytest.raises(HostError, match="was upgraded during the run"):
         find_qemu()
 
 

@@ -138,7 +138,7 @@ def test_what_one_qemu_saved_no_other_loads(
     old = make(cache, agent)
     assert answers(old)
     upgrade(tmp_path)
-    with pytest.raises(HostError, match="has been replaced meanwhile"):
+    with pytest.raises(HostError, match="was upgraded during the run"):
         answers(old)
     fake_qemu("")  # as another process finds it
     new = make(cache, agent)
@@ -159,7 +159,7 @@ def test_a_qemu_replaced_while_it_is_executed_is_given_no_state(
 
     monkeypatch.setattr(Guest, "attach", attached)
     monkeypatch.setattr("vms.qemu.Qemu.load", lambda *_: pytest.fail("it was given the state"))
-    with pytest.raises(HostError, match="has been replaced meanwhile"):
+    with pytest.raises(HostError, match="was upgraded during the run"):
         answers(template)
 
 

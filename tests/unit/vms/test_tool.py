@@ -63,7 +63,7 @@ def test_a_tool_that_fails_on_a_full_disk_is_reported_as_such() -> None:
 
 def test_a_tool_does_not_outlive_its_deadline() -> None:
     start = time.monotonic()
-    with pytest.raises(HostError, match=r"trying it: sh was not done after 0\.3 s"):
+    with pytest.raises(HostError, match=r"trying it: sh did not finish within 0\.3 s"):
         tool.run(["sh", "-c", "sleep 60 & sleep 60"], Deadline(0.3, "trying it"))
     assert time.monotonic() - start < 50
 
@@ -116,5 +116,5 @@ def test_a_tool_that_ends_before_it_has_done_enough_returns_its_output() -> None
     assert tool.run(["echo", "said"], soon(), enough=lambda: False) == "said\n"
     with pytest.raises(tool.ToolFailed):
         tool.run(["false"], soon(), enough=lambda: False)
-    with pytest.raises(HostError, match=r"was not done after 0\.1 s"):
+    with pytest.raises(HostError, match=r"did not finish within 0\.1 s"):
         tool.run(["sleep", "60"], Deadline(0.1, "trying it"), enough=lambda: False)
