@@ -1,9 +1,9 @@
-"""An apt of our own: its lists, its downloads and its sources lie in the cache, and nothing of the
-host's is touched.
+"""A separate apt root: its lists, downloads and sources are in the cache, and nothing of the host's
+apt is touched.
 
-apt verifies what it fetches: Release files against the archive's keyring, package lists against the
-Release file, packages against the sha256 in those lists. It works as any user. From the host's
-configuration only the mirror and the way there are taken, so it behaves the same everywhere:
+apt verifies what it fetches: Release files with the archive's keyring, package lists with the
+Release file, packages with the sha256 in those lists. It runs as any user. Of the host's
+configuration it uses only the mirror and how to reach it, so it behaves the same on every host:
 apt.conf(5), sources.list(5).
 """
 
@@ -35,11 +35,10 @@ _KEYRINGS = (
 )
 _UPDATE_SECONDS = 300
 _ANSWER_SECONDS = 60
-SILENCE_SECONDS = 20  # a mirror that sends nothing for so long, twice, is given up
-_SLOWEST_MIRROR = 100_000  # bytes per second; a slower download is given up and gone on with the next time
-# The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be had an
-# error instead of a warning. Only we read what is downloaded, and the sandbox user could not write
-# to the cache.
+SILENCE_SECONDS = 20  # a mirror that twice sends nothing for this long has failed
+_SLOWEST_MIRROR = 100_000  # bytes per second; a slower download ends, and the next attempt resumes it
+# The same on every host, whatever its apt.conf says. `any` makes a suite that cannot be fetched an
+# error instead of a warning. There is no sandbox user, since it could not write to the cache.
 _OPTIONS = f"""\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -57,34 +56,34 @@ Acquire::Retries "1";
 Acquire::http::Timeout "%(timeout)d";
 Acquire::https::Timeout "%(timeout)d";
 """
-# 404 Not Found, 410 Gone (RFC 9110, section 15.5); apt says the same of a file that a `file:`
+# 404 Not Found, 410 Gone (RFC 9110, section 15.5), and apt's message about a file that a `file:`
 # archive lacks.
 _NOT_THERE = re.compile(r"(?<!\S)(?:404|410)(?!\S)|File not found")
-# What apt's words mean for the user, the more telling first.
+# What apt's messages mean for the user, the most specific first.
 _MEANINGS = (
     ("No space left", DISK_FULL),
-    ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or somebody replays "
-     "old lists. For an archive that stands still on purpose set `check_valid_until = false` on its suite"),
-    ("is not valid yet", "a Release file is from the future: is this host's clock right?"),
+    ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or old lists are "
+     "replayed. For a snapshot archive set `check_valid_until = false` on its suite"),
+    ("is not valid yet", "a Release file is from the future: check this host's clock"),
     ("BADSIG", "a Release file is not what was signed"),
     ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
     ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
-    ("Clearsigned file isn't valid", "a Release file is damaged, or something else answers in the "
-     "mirror's place"),
+    ("Clearsigned file isn't valid", "a Release file is damaged, or another server answers instead of "
+     "the mirror"),
     ("does not have a Release file", "the mirror does not have one of the suites that matrix.toml names"),
     ("mismatch", "what the mirror sent is not what was signed"),
     ("unexpected size", "what the mirror sent is not what was signed"),
-    ("Connection failed", "the mirror does not answer; `--offline` uses what is held"),
-    ("timed out", "the mirror does not answer; `--offline` uses what is held"),
-    ("imeout", "the mirror does not answer; `--offline` uses what is held"),
-    ("resolv", "the mirror's name cannot be resolved; without network, `--offline` uses what is held"),
-    ("onnect", "the mirror cannot be reached; without network, `--offline` uses what is held"),
+    ("Connection failed", "the mirror does not answer; `--offline` uses what is in the cache"),
+    ("timed out", "the mirror does not answer; `--offline` uses what is in the cache"),
+    ("imeout", "the mirror does not answer; `--offline` uses what is in the cache"),
+    ("resolv", "the mirror's name cannot be resolved; `--offline` uses what is in the cache"),
+    ("onnect", "the mirror cannot be reached; `--offline` uses what is in the cache"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PackageList:
-    """One verified list of packages: the file on this machine, the archive's URL, the suite."""
+    """A verified list of packages: the file on this machine, the archive's URL, the suite."""
 
     path: Path
     archive: str
@@ -94,7 +93,7 @@ class PackageList:
 class Apt:
     """The apt root for one choice of suites.
 
-    Roots for other choices lie beside it. `sources` is its sources.list(5).
+    Other choices have other roots. `sources` is its sources.list(5).
     """
 
     def __init__(self, settings: Debian, cache: Cache) -> None:
@@ -104,7 +103,9 @@ class Apt:
 
     @property
     def updated(self) -> float:
-        """When the lists were last brought up to date, in seconds since the epoch; 0 if never."""
+        """The time of the last update of the lists, in seconds since the epoch; 0 if there was
+        none.
+        """
         try:
             return (self.root / "updated").stat().st_mtime
         except FileNotFoundError:
@@ -115,11 +116,11 @@ class Apt:
         return not 0 <= time.time() - self.updated <= max_age
 
     def update(self) -> None:
-        """Brings the lists of all suites up to date.
+        """Updates the lists of all suites.
 
-        Raises FetchError, and keeps what it had, if one cannot be had or verified.
+        If one cannot be fetched or verified, raises FetchError and keeps the previous lists.
         """
-        deadline = Deadline(_UPDATE_SECONDS, "bringing the package lists up to date")
+        deadline = Deadline(_UPDATE_SECONDS, "updating the package lists")
         partial = self.root / "lists" / "partial"
         partial.mkdir(parents=True, exist_ok=True)
         (self.root / "sources.list").write_text(self.sources)
@@ -133,7 +134,7 @@ class Apt:
         (self.root / "updated").touch()
 
     def package_lists(self) -> tuple[PackageList, ...]:
-        """The lists that are here."""
+        """The lists in this root."""
         fields = "$(CREATED_BY)\t$(FILENAME)\t$(REPO_URI)\t$(RELEASE)"
         output = self._apt_get(
             ["indextargets", "--format", fields], Deadline(30, "finding the package lists")
@@ -155,11 +156,10 @@ class Apt:
 
 
 def download(package: Package, target: Path) -> None:
-    """Downloads the package to `target`, going on where an earlier attempt stopped, and checks its
-    sha256.
+    """Downloads the package to `target`, resuming an earlier attempt, and checks its sha256.
 
-    Raises FetchError if it cannot be had or is not what its source signed; then `target` holds
-    nothing or an honest beginning of it.
+    Raises FetchError if it cannot be fetched or is not what its source signed; then `target` is
+    missing or holds a correct beginning.
     """
     deadline = Deadline(60 + package.size / _SLOWEST_MIRROR, f"downloading {package.name} {package.version}")
     begun = target.exists()
@@ -171,7 +171,7 @@ def download(package: Package, target: Path) -> None:
         if re.search("mismatch|unexpected size", error.output):
             for wrong in (target, target.with_name(f"{target.name}.FAILED")):
                 wrong.unlink(missing_ok=True)
-            if begun:  # what lay there may have been the wrong beginning
+            if begun:  # the earlier attempt may have left a wrong beginning
                 return download(package, target)
         raise failure_of(error, f"{deadline.what} from {package.url}") from error
     with target.open("rb") as file:
@@ -185,10 +185,10 @@ def download(package: Package, target: Path) -> None:
 
 
 def vanished(package: Package) -> bool:
-    """Whether the archive answers that it does not have the package: a download is begun, and ended
-    with its first bytes.
+    """Whether the archive answers that it does not have the package. A download is started, and
+    ended when the first bytes arrive.
 
-    Raises FetchError if it does not answer that.
+    Raises FetchError if the archive gives no such answer.
     """
     deadline = Deadline(_ANSWER_SECONDS, f"asking the archive for {package.name} {package.version}")
     with tempfile.TemporaryDirectory() as directory:
@@ -214,7 +214,7 @@ def _holds_anything(path: Path) -> bool:
 def _with_options(
     command: Sequence[str], deadline: Deadline, enough: Callable[[], bool] | None = None
 ) -> str:
-    # APT_CONFIG is read first, and its Dir::Etc keeps apt from reading the host's configuration.
+    # apt reads APT_CONFIG first; its Dir::Etc keeps apt from reading the host's configuration.
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(
             _OPTIONS % {"timeout": SILENCE_SECONDS} + "".join(f"{line}\n" for line in host_apt().connection)
@@ -226,13 +226,13 @@ def _with_options(
 def source_line(settings: Debian, suite: Suite) -> str:
     """The suite as a line of sources.list(5).
 
-    Raises UsageError for a suite that cannot be one, HostError without a mirror or keyring.
+    Raises UsageError for an invalid suite, HostError if there is no mirror or keyring.
     """
     words = [_archive(settings, suite), suite.suite, *suite.components]
     keyring = suite.keyring or _debian_keyring()
     for word in (*words, keyring):
         if not word or re.search(r"[\s\[\]]", word):
-            raise UsageError(f"suite {suite.suite!r}: {word!r} cannot stand in a list of apt sources")
+            raise UsageError(f"suite {suite.suite!r}: {word!r} is not allowed in a list of apt sources")
     if not Path(keyring).is_file():
         raise UsageError(f"suite {suite.suite!r}: there is no keyring {keyring}")
     lenient = "" if _checks_valid_until(suite) else " check-valid-until=no check-date=no"
@@ -246,13 +246,13 @@ def _archive(settings: Debian, suite: Suite) -> str:
         found, setting = settings.security_mirror or host_apt().security_mirror, "security_mirror"
         main = settings.mirror or host_apt().mirror
         if not found and main.endswith("debian"):
-            found = f"{main}-security"  # mirrors that hold both keep them side by side
+            found = f"{main}-security"  # mirrors of both archives have them side by side
     else:
         found, setting = suite.archive, "archive"
     if not found:
         raise HostError(
-            f"this host's apt names no mirror that has suite {suite.suite}; set `{setting}` under [debian] in"
-            " matrix.toml"
+            f"this host's apt configuration has no mirror for the suite {suite.suite}; set `{setting}` under"
+            " [debian] in matrix.toml"
         )
     return found
 
@@ -260,7 +260,7 @@ def _archive(settings: Debian, suite: Suite) -> str:
 def _checks_valid_until(suite: Suite) -> bool:
     if suite.check_valid_until is not None:
         return suite.check_valid_until
-    # Whether the host's own mirror may lag behind is for the host's administrator to say.
+    # The host's administrator decides whether the host's own mirror may lag behind.
     return suite.archive not in ("debian", "debian-security") or host_apt().check_valid_until
 
 

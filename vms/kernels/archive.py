@@ -1,8 +1,8 @@
-"""Takes a kernel's files out of package files, .deb or .rpm, which may hold anything.
+"""Unpacks the files of a kernel from package files, .deb or .rpm, whose content is not trusted.
 
-A system program turns a package into a tar stream and writes nothing; the files are written here,
-under names that are looked at one by one. Only plain files of a kernel are: no link is ever made,
-and nothing outside the target can be touched, whatever the package holds.
+A system program turns a package into a tar stream and writes nothing; this module writes the files,
+after checking each name. It writes only plain files of a kernel and never a link, so nothing
+outside the target can be touched, whatever the package holds.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def extract(package: Path, target: Path) -> None:
     """Writes the kernel's files of a package below `target`: `boot/vmlinuz*`, `boot/config-*` and
     `lib/modules/VERSION/...`, wherever the package has them.
 
-    Raises FetchError if the package is damaged, holds a link where a directory must be, or more
-    than a kernel can need; HostError if it takes too long or the disk is full.
+    Raises FetchError if the package is damaged, has a link where a directory must be, or more than
+    a kernel can need; HostError if it takes too long or the disk is full.
     """
     with package.open("rb") as file:
         is_deb = file.read(len(_DEB)) == _DEB
-    # libarchive bounds headers and names, and writes the holes of sparse files as the zeros that
-    # they are read as; tarfile does neither. A .deb file is an archive whose member data.tar.* is
+    # libarchive bounds headers and names, and writes the holes of sparse files as zeros; tarfile
+    # does neither. A .deb file is an archive whose member data.tar.* is
     # the archive of its files.
     convert = ["bsdtar", "--create", "--format", "gnutar", "--file", "-"]
     if is_deb:

@@ -1,9 +1,9 @@
-"""All kernel builds that the configured suites hold, newest last.
+"""All kernel builds in the configured suites, newest last.
 
 Up to 6.18 a Debian build is one package, `linux-image-ABI-FLAVOUR`. From 6.19 on it is three:
-`linux-binary-` (vmlinuz), `linux-modules-` and `linux-base-` (configuration and symbols), and
-`linux-image-` only depends on them. The archive drops them at different times, so a build whose
-parts are not all there cannot be booted; those are remembered to say so.
+`linux-binary-` (vmlinuz), `linux-modules-` and `linux-base-` (configuration and symbols);
+`linux-image-` only depends on them. The archive drops them at different times, and a build without
+all its parts cannot be booted; the catalogue lists those separately, for messages.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from vms.kernels.order import build_key, release_of_version, series_of, version_
 from vms.settings import Debian
 
 HOURS = 3600.0
-_FORM = 2  # of catalogue.json; raised when what is written there changes its meaning
+_FORM = 2  # of catalogue.json; increased when its content changes its meaning
 _STANZA = re.compile(rb"^Package: (linux-(?:image|binary|modules|base)-\d[^\n]*-amd64)\n", re.MULTILINE)
 _NAME = re.compile(
     r"linux-(?P<part>image|binary|modules|base)-(?P<abi>\d.*?)-(?P<flavour>cloud-amd64|rt-amd64|amd64)"
 )
 _FLAVOURS = {"cloud-amd64": "cloud", "amd64": "generic", "rt-amd64": "rt"}
-_SMALLEST_KERNEL = 1_000_000  # bytes; smaller `linux-image-` packages hold no kernel but depend on one
+_SMALLEST_KERNEL = 1_000_000  # bytes; smaller `linux-image-` packages only depend on one that holds a kernel
 
 
 @dataclass(frozen=True)
 class Incomplete:
-    """A build of which a part has vanished from the suites, so that it cannot be booted.
+    """A build that lacks a part in the suites, so that it cannot be booted.
 
     `missing` names the packages.
     """
@@ -48,11 +48,11 @@ class Incomplete:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The kernels of all suites in kernel order. `updated` is when the lists were fetched (seconds
-    since the epoch).
+    """The kernels of all suites in kernel order. `updated` is the time when the lists were fetched
+    (seconds since the epoch).
 
-    `gone` has the ids of builds that these lists name and that their archive does not have any
-    more, as far as anybody asked.
+    `gone` has the ids of builds that the lists name but their archive no longer has, as far as it
+    was asked.
     """
 
     kernels: tuple[Kernel, ...]
@@ -64,14 +64,14 @@ class Catalogue:
     def load(
         cls, settings: Debian, cache: Cache, *, offline: bool = False, max_age: float = 6 * HOURS
     ) -> Catalogue:
-        """The catalogue of these suites; package lists older than `max_age` seconds are brought up
-        to date first.
+        """The catalogue of these suites; package lists older than `max_age` seconds are updated
+        first.
 
-        `max_age=0` always does so, `offline` never. Raises FetchError if lists cannot be had or
-        verified, or if offline there are none.
+        `max_age=0` always updates them, `offline` never. Raises FetchError if lists cannot be
+        fetched or verified, or if offline there are none.
         """
         apt = Apt(settings, cache)
-        with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
+        with cache.lock("apt", apt.key, Deadline(600, "another run to update the package lists")):
             if offline and not apt.updated:
                 raise FetchError(
                     "there are no package lists for these suites in the cache yet; run once without --offline"
@@ -105,17 +105,17 @@ class _Gone(msgspec.Struct):
 
 
 def remember_gone(settings: Debian, cache: Cache, ids: Iterable[str]) -> None:
-    """Makes `Catalogue.load` say that these builds are gone, until the lists change."""
+    """Records that these builds are gone; `Catalogue.load` returns that until the lists change."""
     apt = Apt(settings, cache)
-    with cache.lock("apt", apt.key, Deadline(600, "another run to bring the package lists up to date")):
+    with cache.lock("apt", apt.key, Deadline(600, "another run to update the package lists")):
         stamp = _stamp(apt)
         stored = _Gone(stamp, sorted(_gone(apt, stamp).union(ids)))
         write_whole(apt.root / "gone.json", msgspec.json.encode(stored))
 
 
 def _read(apt: Apt) -> Catalogue:
-    """Reads the lists, or what was read from the same lists before: they are 180 MB, the catalogue
-    0.3.
+    """Reads the lists, or the result of reading the same lists before: the lists have 180 MB, the
+    result 0.3.
     """
     stamp = _stamp(apt)
     gone = _gone(apt, stamp)
@@ -132,7 +132,7 @@ def _read(apt: Apt) -> Catalogue:
 
 
 def _stamp(apt: Apt) -> _Stamp:
-    """Changes whenever the lists do."""
+    """A value that changes whenever the lists do."""
     lists = sorted((apt.root / "lists").glob("*_Packages"))
     return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in lists]
 
@@ -170,9 +170,9 @@ def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
 
 
 def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list[Incomplete]]:
-    """Puts packages together to builds.
+    """Combines packages into builds.
 
-    A build that lies in several suites is listed once, under the first.
+    A build in several suites is listed once, under the first suite.
     """
     parts: dict[tuple[str, str, str], dict[str, Package]] = {}
     suites: dict[tuple[str, str, str], str] = {}

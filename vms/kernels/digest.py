@@ -1,4 +1,4 @@
-"""What names the content of files: sha256, over one file or over a directory of modules."""
+"""Digests of content: the sha256 of a file or of a directory of modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sha256_of(path: Path) -> str:
 
 
 def digest_of(files: Iterable[tuple[str, Path]]) -> tuple[str, int]:
-    """A sha256 over the names and contents of files, whatever their order, and their size together
+    """A sha256 of the names and contents of files, independent of their order, and their total size
     in bytes.
     """
     size, lines = 0, []
@@ -28,8 +28,8 @@ def digest_of(files: Iterable[tuple[str, Path]]) -> tuple[str, int]:
 
 
 def module_files(modules: Path) -> Iterator[tuple[str, Path]]:
-    """The files that make an installed directory of modules; links, and what depmod writes there,
-    do not count.
+    """The files of an installed directory of modules, without links and what depmod writes
+    there.
     """
     for path in modules.rglob("*"):
         if _MODULE.fullmatch(path.name) and path.is_file() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""From a kernel to its verified files on this machine."""
+"""Fetches a kernel: from its description to verified files on this machine."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from vms.kernels.kernel import BootFiles, Kernel, Package
 from vms.kernels.resolve import nearest
 
 KIND = "kernels"
-"""The cache's kind of entry: one per kernel, as `unpack` lays it out, with `kernel.json`."""
+"""The kind of cache entry: one per kernel, in the layout of `unpack`, with `kernel.json`."""
 
-_LAYOUT = 1  # of such an entry; raised when what is written there changes
+_LAYOUT = 1  # of such an entry; increased when its content changes
 _WAIT_SECONDS = 1800  # for another process that downloads the same kernel on a slow line
 
 
 def fetch(
     kernel: Kernel, cache: Cache, *, offline: bool = False, catalogue: Catalogue | None = None
 ) -> BootFiles:
-    """The kernel's boot files: from the cache, else fetched, verified against what its source
-    signed, and unpacked.
+    """The kernel's boot files: from the cache, else fetched, verified and unpacked.
 
-    Raises FetchError if that fails, or if `offline` and it is not held. With a `catalogue`, the
-    message about a package that has vanished from its archive names the nearest builds that exist.
+    Raises FetchError if that fails, or if `offline` and the cache does not have it. With a
+    `catalogue`, the message about a package that is gone from its archive names the closest builds
+    that are available.
     """
     key = cache_key(kernel)
     if offline and kernel.scheme == "debian" and not cached(kernel, cache):
@@ -67,14 +67,14 @@ def fetch(
 
 
 def cached(kernel: Kernel, cache: Cache) -> bool:
-    """Whether the kernel's files are held."""
+    """Whether the cache has the kernel's files."""
     return cache.path(KIND, cache_key(kernel)).is_dir()
 
 
 def cache_key(kernel: Kernel) -> str:
-    """Names the kernel's cache entry.
+    """The key of the kernel's cache entry.
 
-    Made of its packages' digests, so the same name always means the same bytes.
+    It is made of the digests of its packages, so the same key always means the same bytes.
     """
     digests = sorted(package.sha256 for package in kernel.packages)
     return hashlib.sha256(f"{_LAYOUT} {kernel.scheme} {' '.join(digests)}".encode()).hexdigest()[:32]
@@ -113,9 +113,10 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
 
 @contextmanager
 def _downloaded(package: Package, cache: Cache) -> Iterator[Path]:
-    """The verified package file; it is thrown away after use, since what was unpacked is held.
+    """Yields the verified package file and removes it at the end, since the unpacked files are
+    cached.
 
-    A failed download is kept to go on with.
+    The beginning of a failed download is kept, to be resumed.
     """
     with cache.lock(
         "downloads", package.sha256, Deadline(_WAIT_SECONDS, f"another run to download {package.name}")
@@ -130,6 +131,6 @@ def _expect(package: Package, sha256: str) -> None:
     if sha256 != package.sha256:
         place = package.url.removeprefix("file:")
         raise FetchError(
-            f"{place} changed while it was being read (sha256 {sha256}, expected {package.sha256}); run again"
-            " when it is at rest"
+            f"{place} changed while it was read (sha256 {sha256}, expected {package.sha256}); run again"
+            " when nothing writes to it"
         )

@@ -1,8 +1,8 @@
-"""Which builds the package lists still name although their archive does not have them any more.
+"""Finds builds that the package lists still name but their archive no longer has.
 
 An archive drops builds before its lists do. A build that the user names is an error when it is
 fetched; a range means the builds that are available, so for ranges the archives are asked before
-anything is planned. Their answers are remembered until the lists change.
+anything is planned. Their answers are valid until the lists change.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _AT_A_TIME = 8
 def find_gone(
     kernels: Sequence[Kernel], catalogue: Catalogue, settings: Debian, cache: Cache
 ) -> frozenset[str]:
-    """The ids of all builds known to be gone, after asking the archives about these of Debian's.
-    Builds in the cache are not asked about, and count as there.
+    """The ids of all builds known to be gone, after asking the archives about those of these
+    kernels that are Debian's.
 
-    So do builds whose archive does not answer: fetching them says what is wrong.
+    Builds in the cache are not asked about and count as available. So do builds whose archive does
+    not answer: fetching them reports what is wrong.
     """
     held = {kernel.id for kernel in kernels if cached(kernel, cache)}
     asked = [

@@ -1,5 +1,5 @@
-"""What this host's apt is configured with: the mirrors of the Debian archives, the proxies, how
-strict it is about old lists.
+"""Reads this host's apt configuration: the mirrors of the Debian archives, the proxies, how strict
+it is about old lists.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _LENIENT = re.compile(
 
 @dataclass(frozen=True)
 class HostApt:
-    """The host's apt configuration, as far as it matters here.
+    """The host's apt configuration, as far as this project uses it.
 
-    `mirror` and `security_mirror` are URLs without a final slash, empty where none is configured.
-    `check_valid_until` is whether it refuses Release files past their Valid-Until date.
-    `connection` holds its proxy and certificate options as lines of apt.conf(5).
+    `mirror` and `security_mirror` are URLs without a final slash, empty if none is configured.
+    `check_valid_until` is whether apt refuses Release files past their Valid-Until date.
+    `connection` has its proxy and certificate options as lines of apt.conf(5).
     """
 
     mirror: str
@@ -37,11 +37,11 @@ class HostApt:
 
 @functools.cache
 def host_apt() -> HostApt:
-    """Asks apt itself, so that one-line and deb822 sources, and all places options can stand in,
-    are read as apt reads them.
+    """Asks apt itself, so that one-line and deb822 sources, and options in any place, are read as
+    apt reads them.
     """
     deadline = Deadline(30, "reading this host's apt configuration")
-    # Without this host's lists it takes 0.01 s instead of 0.4.
+    # Without the host's lists this takes 0.01 s instead of 0.4.
     without_lists = [
         "-oDir::State::lists=/nonexistent/",
         "-oDir::State::status=/dev/null",

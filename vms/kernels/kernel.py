@@ -1,7 +1,7 @@
-"""What a kernel is: one bootable build and the files that boot it.
+"""A kernel: one bootable build, and the files that boot it.
 
-Its names come from packages, mirrors, lock files and run directories of strangers, and some become
-paths. So every kernel and package checks its own fields when it is made.
+Its names come from packages, mirrors, lock files and run directories that are not trusted, and some
+become paths. So every kernel and package checks its fields when it is made.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ _PATTERNS = {
 
 
 class BadName(UsageError, ValueError):
-    """A name, digest or size from outside that cannot be one."""
+    """A name, digest or size from outside is invalid."""
 
 
 def check_names(what: str, **fields: str) -> None:
-    """Raises BadName, naming field and value, for one that its pattern does not allow.
+    """Raises BadName, naming field and value, for a value that the pattern of its field does not
+    allow.
 
-    `what` says whose fields they are. A field must be one of name, version, release, series,
-    flavour, suite and sha256.
+    `what` names the owner of the fields. A field is one of name, version, release, series, flavour,
+    suite and sha256.
     """
     for field, value in fields.items():
         if len(value) > _MOST_CHARACTERS or not _PATTERNS[field].fullmatch(value) or ".." in value:
@@ -45,7 +46,7 @@ def check_names(what: str, **fields: str) -> None:
 
 
 def check_size(what: str, size: int) -> None:
-    """Raises BadName for a number of bytes that no package of a kernel has."""
+    """Raises BadName for a size in bytes that no package of a kernel has."""
     if not 0 <= size <= _MOST_BYTES:
         raise BadName(f"{what}: size cannot be {size}")
 
@@ -57,12 +58,10 @@ def shortened(value: str) -> str:
 
 @dataclass(frozen=True)
 class Package:
-    """One thing that a kernel is made of: a package file, or a vmlinuz or a directory of modules on
-    this machine.
+    """One part of a kernel: a package file, or a vmlinuz or a directory of modules on this machine.
 
-    `sha256` is what its signed source says it must be; for what lies on this machine, what it was
-    when the kernel was resolved. `url` is where it comes from, `file:` for this machine. `size` is
-    in bytes.
+    `sha256` is the digest that its source signed; for a file on this machine, its digest when the
+    kernel was resolved. `url` is where it comes from, `file:` for this machine. `size` is in bytes.
     """
 
     name: str
@@ -79,12 +78,12 @@ class Package:
 
 @dataclass(frozen=True)
 class Build:
-    """What names one build of a kernel, now and in every record of it.
+    """The names of one build of a kernel, in plans and in every record of it.
 
-    `name` is what tables and directories show and is unique within a run: the release for Debian's
-    cloud flavour (`6.12.117`), the release and more where that is not enough, or the user's own
-    name. `id` says everything: `debian:6.12.117+deb13-cloud-amd64=6.12.117-1`. `suite` is empty for
-    a kernel that is in no archive.
+    `name` is its name in tables and directories, unique within a run: the release for Debian's
+    cloud flavour (`6.12.117`), more if that is ambiguous, or the user's own name. `id` identifies
+    the build: `debian:6.12.117+deb13-cloud-amd64=6.12.117-1`. `suite` is empty for a kernel from no
+    archive.
     """
 
     name: str
@@ -110,18 +109,18 @@ class Build:
 
 @dataclass(frozen=True)
 class Kernel(Build):
-    """One bootable build, and what it is made of."""
+    """One bootable build with its parts."""
 
     packages: tuple[Package, ...] = ()
 
     @property
     def scheme(self) -> str:
-        """Which kind of source it comes from: `debian`, `deb`, `rpm`, `tree`, `image` or `host`."""
+        """The kind of its source: `debian`, `deb`, `rpm`, `tree`, `image` or `host`."""
         return self.id.partition(":")[0]
 
     @property
     def size(self) -> int:
-        """Bytes to fetch."""
+        """The bytes to fetch."""
         return sum(package.size for package in self.packages)
 
 
@@ -129,9 +128,9 @@ class Kernel(Build):
 class BootFiles:
     """The verified files of a kernel on this machine.
 
-    `version` is what `uname -r` says in the guest. `modules` is the directory that holds
-    `modules.dep` (lib/modules/VERSION); a kernel without modules has an empty one. `config` is its
-    .config where the source ships one. `sha256` maps `vmlinuz` and each package to its digest, for
+    `version` is the output of `uname -r` in the guest. `modules` is the directory with
+    `modules.dep` (lib/modules/VERSION); it is empty for a kernel without modules. `config` is its
+    .config if the source has one. `sha256` has the digests of `vmlinuz` and of each package, for
     the manifest.
     """
 

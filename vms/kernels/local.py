@@ -1,4 +1,4 @@
-"""Kernels that lie on this machine: package files, a built tree, an image, the host's own."""
+"""Kernels on this machine: package files, a built tree, an image, the host's own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vms.kernels.spec import Local
 BZIMAGE = Path("arch/x86/boot/bzImage")
 RELEASE = Path("include/config/kernel.release")
 HOST = Path("/")
-"""Where the running kernel's files lie."""
+"""The root of the running kernel's files."""
 
 
 def kernel(what: Local, base: Path) -> Kernel:
     """The kernel at those paths, relative to `base`.
 
-    Raises UsageError, naming the path, if it cannot be used.
+    Raises UsageError, with the path, if it cannot be used.
     """
     paths = [(base / Path(path).expanduser()).resolve() for path in what.paths]
     try:
@@ -52,12 +52,12 @@ def kernel(what: Local, base: Path) -> Kernel:
 
 
 def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
-    """The modules of a built tree by their place in it, as its `modules.order` lists them, and its
-    lists of what is built in.
+    """The modules of a built tree by their path in it, as its `modules.order` lists them, and its
+    lists of built-in modules.
     """
     order = tree / "modules.order"
     for line in order.read_text().splitlines() if order.exists() else ():
-        # Listed as the object it is linked from since 6.3, as the .ko before.
+        # Since 6.3 it lists the object that a module is linked from, before that the .ko.
         place = Path(line).with_suffix(".ko")
         yield f"kernel/{place}", tree / place
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
@@ -66,8 +66,7 @@ def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _packaged(scheme: str, packages: list[Package]) -> Kernel:
-    # The one that holds the kernel says which it is; the modules' package may be the first on the
-    # command line.
+    # The package with the kernel has its version; the modules' package may come first in the spec.
     main = next(
         (
             p
@@ -92,7 +91,7 @@ def _packaged(scheme: str, packages: list[Package]) -> Kernel:
 
 def _deb(path: Path) -> Package:
     with path.open("rb"):
-        pass  # for the plain reason if it cannot be opened
+        pass  # fails with the reason if it cannot be opened
     try:
         fields = tool.run(
             ["dpkg-deb", "--show", "--showformat=${Package}\t${Version}", str(path)],
@@ -112,13 +111,15 @@ def _rpm(path: Path) -> Package:
 def _tree(tree: Path) -> Kernel:
     image = tree / BZIMAGE
     if not image.exists():
-        what = "" if (tree / "Kbuild").exists() or (tree / ".config").exists() else "; that is no kernel tree"
+        what = (
+            "" if (tree / "Kbuild").exists() or (tree / ".config").exists() else "; this is not a kernel tree"
+        )
         raise UsageError(f"tree: there is no {image}{what}; build it first: make bzImage modules")
     missing = [path for _, path in tree_modules(tree) if not path.exists()]
     if missing:
         raise UsageError(
             f"tree: {missing[0]} and {len(missing) - 1} other modules are not built; run `make modules`, or"
-            " turn them off"
+            " disable them in .config"
         )
     version = (tree / RELEASE).read_text().strip()
     return _own("tree", tree, version, image, tree_modules(tree))
@@ -173,8 +174,8 @@ def _own(
 
 
 def _release(version: str) -> str:
-    """The upstream release in what `uname -r` says: `6.12.117` in `6.12.117+deb13-amd64`, `7.4~rc1`
-    in `7.4.0-rc1-00012-g0123abcd`.
+    """The upstream release in the output of `uname -r`: `6.12.117` in `6.12.117+deb13-amd64`,
+    `7.4~rc1` in `7.4.0-rc1-00012-g0123abcd`.
     """
     match = re.match(r"\d+\.\d+(\.\d+)?(~rc\d+)?", normal_release(version))
     return match[0] if match else version

@@ -1,7 +1,7 @@
-"""`matrix.lock`: for every spec of the matrix the exact packages it meant when the lock was made,
-with their sha256.
+"""`matrix.lock`: for every spec of the matrix the exact packages, with sha256, that it meant when
+the lock was made.
 
-The file is JSON, to be committed. Whoever runs from it boots the same bytes, or is told why not.
+The file is JSON, to be committed. A run with it boots the same bytes, or reports why it cannot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from vms.kernels.resolve import resolve, unique
 from vms.kernels.spec import Spec
 
 FORM = 1
-"""Version of the file's form; raised when a reader of the old one would misread the new one."""
+"""Version of the form of the file; increased when a reader of the old form would misread the new
+one.
+"""
 
 
 class _Form(msgspec.Struct):
@@ -29,7 +31,7 @@ class _Form(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Locked:
-    """What one spec meant, oldest kernel first."""
+    """The kernels that one spec meant, oldest first."""
 
     spec: str
     kernels: tuple[Kernel, ...]
@@ -37,14 +39,14 @@ class Locked:
 
 @dataclass(frozen=True)
 class Lock:
-    """A whole lock file, in the order in which the matrix names its kernels."""
+    """The content of a lock file, in the order of the matrix's specs."""
 
     locked: tuple[Locked, ...]
     form: int = FORM
 
     @property
     def specs(self) -> frozenset[str]:
-        """The specs that it answers."""
+        """The specs in it."""
         return frozenset(locked.spec for locked in self.locked)
 
     @property
@@ -54,8 +56,8 @@ class Lock:
 
 
 def make(specs: Sequence[Spec], catalogue: Catalogue, base: Path, old: Lock | None = None) -> Lock:
-    """A lock for these specs. What `old` says about a spec is kept: pass none to move everything to
-    what is newest now.
+    """Makes a lock for these specs. Specs in `old` keep their kernels; without `old` all are locked
+    to the newest builds.
 
     Raises UsageError as `resolve` does.
     """
@@ -74,9 +76,9 @@ def kernels(
     """The kernels that these specs mean according to the lock, in kernel order and with unique
     names.
 
-    Packages that the `catalogue` knows by the same sha256 are fetched from its mirror, the others
-    from where the lock's maker had them. Raises UsageError for a spec that is not in the lock,
-    FetchError for files on this machine that are no longer what was locked.
+    Packages that the `catalogue` has with the same sha256 are fetched from its mirror, others from
+    the URL in the lock. Raises UsageError for a spec that is not in the lock, FetchError for files
+    on this machine that have changed since it was made.
     """
     known = {locked.spec: locked for locked in lock.locked}
     here = (
@@ -103,19 +105,19 @@ def kernels(
 
 
 def new_since(lock: Lock, now: Iterable[Kernel]) -> tuple[Kernel, ...]:
-    """Those of the kernels `now` that the lock does not hold."""
+    """The kernels of `now` that are not in the lock."""
     return tuple(kernel for kernel in now if kernel.id not in lock.ids)
 
 
 def read(path: Path) -> Lock:
-    """The lock in that file.
+    """Reads a lock file.
 
-    Raises UsageError, naming the field, if there is none, it is malformed or of another form.
+    Raises UsageError, with the field, if there is none, or it is malformed or of another form.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; `./invoke lock` makes it") from error
+        raise UsageError(f"{path}: {error.strerror}; `./invoke lock` creates it") from error
     try:
         form = msgspec.json.decode(content, type=_Form).form
         if form == FORM:
@@ -133,7 +135,7 @@ def read(path: Path) -> Lock:
 
 
 def write(lock: Lock, path: Path) -> None:
-    """Writes the lock file, whole or not at all."""
+    """Writes the lock file in one step."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(lock), indent=2) + b"\n")
 
 
@@ -142,7 +144,7 @@ def _unchanged(kernel: Kernel, spec: Spec, base: Path) -> Kernel:
     for locked, found in zip(kernel.packages, now.packages, strict=False):
         if locked.sha256 != found.sha256:
             raise FetchError(
-                f"{spec.text!r}: {found.name} is no longer what was locked (sha256 {found.sha256}, locked"
-                f" {locked.sha256}); `./invoke lock --upgrade` locks it as it is"
+                f"{spec.text!r}: {found.name} has changed since it was locked (sha256 {found.sha256}, locked"
+                f" {locked.sha256}); `./invoke lock --upgrade` locks its present state"
             )
     return now

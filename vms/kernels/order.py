@@ -1,8 +1,8 @@
 """The order of kernels: 7.3~rc7 before 7.3, 6.12.9 before 6.12.10, distribution revisions within a
 release.
 
-Debian's comparison of version numbers (deb-version(7)) is exactly that once a kernel's own spelling
-of a release candidate, `7.3-rc7`, is written as Debian does.
+This is Debian's order of version numbers (deb-version(7)), once a release candidate in the kernel's
+own spelling, `7.3-rc7`, is written as Debian does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from debian.debian_support import version_compare
 from vms.kernels.kernel import Build
 
 _key = cmp_to_key(version_compare)
-# Debian's flavours in the order in which tables show them, then everything else.
+# Debian's flavours in the order of tables; other flavours follow.
 _FLAVOURS = ("cloud", "generic", "rt")
 
 

@@ -1,7 +1,7 @@
-"""Whether a kernel can boot a guest at all, told from its configuration and modules before a guest
-is started.
+"""Checks from a kernel's configuration and modules, before a guest is started, whether it can boot
+a guest.
 
-What an experiment needs beyond that is the experiment's to find out: a kernel without it answers
+What an experiment needs beyond that is not checked here: a kernel that lacks it answers
 `unsupported`.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from vms.errors import Unbootable
 from vms.kernels.kernel import BootFiles
 
-# What each option is needed for, and the module it makes where it may be one.
+# For each option its purpose, and the module it can be built as.
 OPTIONS = {
     "64BIT": ("the image is built for x86-64", None),
     "BINFMT_ELF": ("running programs", None),
@@ -22,14 +22,14 @@ OPTIONS = {
     "FUTEX": ("running Python", None),
     "EPOLL": ("running the SSH server and the agent", None),
     "UNIX98_PTYS": ("shells over SSH", None),
-    "SERIAL_8250_CONSOLE": ("the console that is watched", None),
+    "SERIAL_8250_CONSOLE": ("the console, which is logged", None),
     "BLK_DEV_INITRD": ("the initramfs", None),
     "DEVTMPFS": ("device files", None),
     "PROC_FS": ("/proc", None),
     "SYSFS": ("/sys", None),
     "TMPFS": ("the writable half of the root file system", None),
     "NET_NS": ("a network namespace for each experiment", None),
-    "INET": ("any experiment at all", None),
+    "INET": ("every experiment", None),
     "PCI": ("virtio devices", None),
     "UNIX": ("the SSH server", "unix"),
     "VIRTIO_PCI": ("virtio devices", "virtio_pci"),
@@ -43,8 +43,8 @@ OPTIONS = {
 
 
 def check(files: BootFiles) -> None:
-    """Raises Unbootable, naming every option that is missing and what it is needed for, if the
-    kernel cannot boot a guest.
+    """Raises Unbootable if the kernel cannot boot a guest, with every option it lacks and its
+    purpose.
     """
     lacking = missing(files)
     if lacking:
@@ -55,11 +55,10 @@ def check(files: BootFiles) -> None:
 
 
 def missing(files: BootFiles) -> tuple[str, ...]:
-    """What a guest's boot needs and the kernel lacks, one line for each; empty if it can boot.
+    """What the boot of a guest needs and the kernel lacks, one line each; empty if it can boot.
 
-    Without a configuration only what can be a module is known: it must be one or be listed as built
-    in. A kernel that has neither a configuration nor modules cannot be judged, and nothing is
-    reported.
+    Without a configuration only options that can be modules are checked: each must be a module or
+    be listed as built in. For a kernel without configuration and modules nothing is reported.
     """
     modules = _modules(files.modules)
     if files.config:
@@ -76,7 +75,7 @@ def missing(files: BootFiles) -> tuple[str, ...]:
     if not modules:
         return ()
     return tuple(
-        f"CONFIG_{option}, for {use}: {module} is neither a module of it nor listed as built in"
+        f"CONFIG_{option}, for {use}: {module} is neither among its modules nor listed as built in"
         for option, (use, module) in OPTIONS.items()
         if module and module != "unix" and module not in modules
     )

@@ -1,4 +1,4 @@
-"""From one parsed spec to the kernels it means."""
+"""Resolves one parsed spec to the kernels it means."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word
 LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
 """The series that kernel.org maintains as longterm (https://www.kernel.org/category/releases.html)."""
 
-_NEAR = 2  # neighbours named on each side of a kernel that does not exist
+_NEAR = 2  # builds suggested on each side of a kernel that does not exist
 
 
 def resolve(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
@@ -49,7 +49,7 @@ def resolve(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
 
 
 def is_range(what: Builds | Word | Exact | Local) -> bool:
-    """Whether it means whatever builds there are between two points."""
+    """Whether it means all builds between two points."""
     match what:
         case Builds():
             return what.low != what.high or what.low.every
@@ -61,9 +61,9 @@ def is_range(what: Builds | Word | Exact | Local) -> bool:
 def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
     """The kernels, each once, in kernel order, with unique names.
 
-    A name of the user's own wins over ours; two builds of the same release show their package
-    version, and whatever still is the same is numbered. Raises UsageError if the user gave the same
-    name to different kernels.
+    A name that the user gave wins over a generated one; several builds of one release show their
+    package version, and names that are still equal are numbered. Raises UsageError if the user gave
+    one name to different kernels.
     """
     chosen: dict[str, Kernel] = {}
     for kernel in kernels:
@@ -112,8 +112,8 @@ def _versions(kernels: Iterable[Kernel]) -> str:
 
 
 def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
-    """What a kernel is called unless the user named it: a Debian build by its release, and its
-    flavour unless that is `cloud`; the running kernel `host`; any other by its version.
+    """The generated name of a kernel: of a Debian build its release, and its flavour unless that is
+    `cloud`; of the running kernel `host`; of any other its version.
     """
     if kernel.scheme == "debian":
         return (kernel.version if with_version else kernel.release) + (
@@ -125,7 +125,7 @@ def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
 
 
 def nearest(release: str, catalogue: Catalogue, flavour: str = "cloud") -> tuple[Kernel, ...]:
-    """The newest builds of the releases next to one that does not exist: up to two older and two
+    """The newest builds of the releases closest to one that does not exist: up to two older and two
     newer.
     """
     return _neighbours(
@@ -234,7 +234,7 @@ def _vanished(text: str, flavour: str, catalogue: Catalogue) -> str:
             build.release == text or build.release.startswith(f"{text}.") or text in build.missing
         ):
             return (
-                f" that can be installed ({build.missing} was removed from the archive when a newer build"
-                f" than {build.version} was published)"
+                f" that can be installed (the archive removed {build.missing} when a newer build than"
+                f" {build.version} was published)"
             )
     return ""

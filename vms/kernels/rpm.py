@@ -1,5 +1,5 @@
-"""What an .rpm file says about itself: the lead, two headers, then the payload (the file format of
-rpm 4).
+"""Reads the name and version of an .rpm file: the lead, two headers, then the payload (the file
+format of rpm 4).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def identify(path: Path) -> tuple[str, str, str]:
 
 
 def _header(file: BinaryIO) -> dict[int, str]:
-    """Reads one header; its plain strings by their tag."""
+    """Reads one header; returns its plain strings by tag."""
     magic, count, size = struct.unpack(">8sII", file.read(16))
     if magic[:3] != _HEADER_MAGIC or count * 16 + size > _MOST:
         raise ValueError

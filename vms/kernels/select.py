@@ -1,4 +1,4 @@
-"""From parsed specs to the kernels of a run."""
+"""Selects the kernels of a run from parsed specs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def select_existing(specs: Sequence[Spec], catalogue: Catalogue, base: Path) -> 
 
 
 def _within_ranges(specs: Sequence[Spec], catalogue: Catalogue) -> tuple[Kernel, ...]:
-    """The builds of all specs that are ranges, gone or not."""
+    """The builds of all specs that are ranges, including those that are gone."""
     whole = replace(catalogue, gone=frozenset())
     return unique(
         replace(kernel, name=own_name(kernel))

@@ -1,4 +1,4 @@
-"""The language in which users name kernels: parsed here and nowhere else.
+"""Parses kernel specs, the language in which users name kernels.
 
     6.12                newest build of the series
     6.12.117            newest build of that release
@@ -8,11 +8,11 @@
     5.10.*..6.12.90     every build between
     lts newest all      newest of each longterm series, newest of all, every build
     host                the kernel that this machine runs
-    debian:6.12.117+deb13-cloud-amd64[=6.12.117-1]    that very package
+    debian:6.12.117+deb13-cloud-amd64[=6.12.117-1]    that exact package
     deb:FILE[,FILE...]  rpm:FILE[,FILE...]  tree:DIRECTORY  image:VMLINUZ[,modules=DIRECTORY]
 
 A flavour may follow the specs of the first seven lines: `6.12-rt`, `all-generic`; without it they
-mean Debian's cloud flavour. `mine=SPEC` gives the kernel a name of one's own.
+mean Debian's cloud flavour. `mine=SPEC` gives the kernel a name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Point:
 
     @property
     def is_series(self) -> bool:
-        """Whether it names a series rather than a release or build."""
+        """Whether it is a series rather than a release or build."""
         return re.fullmatch(r"\d+\.\d+", self.text) is not None
 
 
@@ -74,7 +74,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Exact:
-    """A Debian package by its name without `linux-image-`; `version` is empty if any will do."""
+    """A Debian package by its name without `linux-image-`; `version` is empty for any version."""
 
     package: str
     version: str
@@ -84,7 +84,7 @@ class Exact:
 class Local:
     """A kernel on this machine: `host`, or a scheme and its paths as written.
 
-    `modules` belongs to `image:` alone.
+    `modules` is only used with `image:`.
     """
 
     scheme: str
@@ -120,7 +120,7 @@ class _Parser:
                 f"{self.source}: a kernel is missing; give for example 6.12, or see `./invoke kernels`"
             )
         if bad := re.search(r"[\x00-\x1f\x7f]|^\s|\s$", self.text):
-            self.fail("a space or a control character does not belong here", bad.start())
+            self.fail("a space or a control character is not allowed here", bad.start())
         name = self._name()
         return Spec(self.text, name, self._what())
 
@@ -143,7 +143,7 @@ class _Parser:
         end = match.end() if match else 0
         if end < len(name):
             self.fail(
-                f"{name[end]!r} cannot stand in a kernel's name; letters, digits and . _ + ~ - can", end
+                f"{name[end]!r} is not allowed in a kernel's name; letters, digits and . _ + ~ - are", end
             )
         self.at = len(name) + 1
         return name

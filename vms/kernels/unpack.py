@@ -1,9 +1,9 @@
-"""From a kernel's packages or files to one layout: `vmlinuz`, `config` and `lib/modules/VERSION`
-with `modules.dep`.
+"""Unpacks a kernel's packages or files into one layout: `vmlinuz`, `config` and
+`lib/modules/VERSION` with `modules.dep`.
 
-Distributions differ: vmlinuz lies in boot/ or beside the modules, those under lib/ or usr/lib/,
-packed or not, in one package or several. Links in packages are dropped: they lead to headers and
-sources that are not here.
+Distributions differ: vmlinuz is in boot/ or beside the modules, modules are under lib/ or usr/lib/,
+compressed or not, in one package or several. Links in packages are dropped: they lead to headers
+and sources that are not needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BATCH = 500  # files on one command line
 
 
 def packages(paths: Iterable[Path], entry: Path) -> None:
-    """Lays out the kernel that .deb or .rpm files hold between them."""
+    """Unpacks a kernel from its .deb or .rpm files."""
     root = entry / "unpacked"
     root.mkdir()
     for path in paths:
@@ -34,10 +34,10 @@ def packages(paths: Iterable[Path], entry: Path) -> None:
 
 
 def tree(path: Path, entry: Path) -> str:
-    """Lays out a built kernel tree as `make modules_install` would; the digest of the modules as
-    they were read.
+    """Copies the modules of a built kernel tree as `make modules_install` would; returns the digest
+    of the modules as they were read.
 
-    Debugging information, a hundred times the code where it is on, is left behind.
+    Debugging information, up to a hundred times the size of the code, is stripped.
     """
     vmlinuz = entry / "vmlinuz"
     shutil.copyfile(path / BZIMAGE, vmlinuz)
@@ -56,7 +56,7 @@ def tree(path: Path, entry: Path) -> str:
 
 
 def image(vmlinuz: Path, modules: Path | None, entry: Path) -> str:
-    """Lays out a vmlinuz and its installed modules, and the configuration that lies with either;
+    """Copies a vmlinuz, its installed modules and the configuration found beside either; returns
     the digest of the modules.
     """
     shutil.copyfile(vmlinuz, entry / "vmlinuz")
@@ -77,7 +77,7 @@ def _from_root(root: Path, entry: Path) -> None:
     releases = sorted(path.name for path in root.glob("lib/modules/*"))
     if len(releases) > 1:
         raise FetchError(
-            f"these packages hold modules of several kernels: {', '.join(releases)}; name those of one"
+            f"these packages hold modules of several kernels: {', '.join(releases)}; give those of one"
         )
     candidates = [*root.glob("lib/modules/*/vmlinuz"), *sorted(root.glob("boot/vmlinuz*"))]
     if not candidates:

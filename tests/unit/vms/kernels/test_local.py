@@ -118,7 +118,7 @@ class TestDeb:
         deb = image_deb(tmp_path, "6.12.117+deb13", "6.12.117-1")
         kernel = one(f"deb:{deb}", tmp_path)
         deb.write_bytes(deb.read_bytes() + b"x")
-        with pytest.raises(FetchError, match="changed while it was being read"):
+        with pytest.raises(FetchError, match="changed while it was read"):
             fetch(kernel, cache)
 
     @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ class TestTree:
         )
         after = one(f"tree:{tree}", tmp_path)
         assert before.id != after.id
-        with pytest.raises(FetchError, match="changed while it was being read"):
+        with pytest.raises(FetchError, match="changed while it was read"):
             fetch(before, cache)
 
     def test_a_tree_that_is_not_built(self, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_build_that_lost_a_part_says_so() -> None:
         (Incomplete("6.19.14", "cloud", "linux-modules-6.19.14+deb13-cloud-amd64", "6.19.14-1"),),
     )
     for spec in ("6.19", "6.19.14", "debian:6.19.14+deb13-cloud-amd64"):
-        with pytest.raises(UsageError, match=r"linux-modules-6\.19\.14.*was removed"):
+        with pytest.raises(UsageError, match=r"removed linux-modules-6\.19\.14"):
             kernels_of([spec], catalogue)
 
 

@@ -136,7 +136,7 @@ def test_no_network(published: Repository, cache: Cache) -> None:
             published.suite().__class__("stable", "http://127.0.0.1:9", keyring=str(published.key.public)),
         )
     )
-    with pytest.raises(FetchError, match="the mirror cannot be reached; without network, `--offline`"):
+    with pytest.raises(FetchError, match="the mirror cannot be reached; `--offline`"):
         Catalogue.load(unreachable, cache)
 
 

@@ -69,9 +69,9 @@ def test_a_name_of_ones_own() -> None:
         ("image:a,b", 8, "expected modules=DIRECTORY"),
         ("image:a,modules=b,c", 17, "unexpected ','"),
         ("=6.1", 0, "a name is missing"),
-        ("m/x=6.1", 1, "cannot stand in a kernel's name"),
+        ("m/x=6.1", 1, "is not allowed in a kernel's name"),
         ("x=", 2, "a kernel is missing"),
-        ("6.12 ", 4, "does not belong here"),
+        ("6.12 ", 4, "is not allowed here"),
     ],
 )
 def test_an_error_points_at_the_character(text: str, place: int, message: str) -> None:
