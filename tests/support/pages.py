@@ -46,3 +46,19 @@ def until(page: Page, expression: str) -> None:
 def no_violations(page: Page) -> None:
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
+
+
+CHANGED = "tcp-overshoot-close-1"
+
+
+def shown_rows(page: Page) -> list[str]:
+    return page.locator("tr.r:visible .name b").all_inner_texts()
+
+
+def shown_kernels(page: Page) -> list[str]:
+    return page.locator(".kernels th:not(.corner):visible > span").all_inner_texts()
+
+
+def cell(page: Page, experiment: str, column: int) -> str:
+    """The selector of a cell, columns counted from 0."""
+    return f"tr.r:has(b:text-is('{experiment}')) > td:nth-child({column + 2})"

@@ -1,0 +1,109 @@
+"""An SSH server at the guest's end of a socket pair."""
+
+from __future__ import annotations
+
+import base64
+import io
+import socket
+import threading
+import time
+
+import paramiko
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+from vms.deadline import Deadline
+from vms.ssh import Ssh
+
+
+class Shell(paramiko.ServerInterface):
+    """Lets our key in and runs nothing: each command prints itself and ends with status 3, except
+    `sleep`, which never ends.
+    """
+
+    def __init__(self, authorized: bytes) -> None:
+        self.authorized = authorized
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = username == "root" and key.get_base64().encode() == self.authorized.split()[1]
+        return AUTH_SUCCESSFUL if known else AUTH_FAILED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        def answer() -> None:
+            if command == b"sleep":
+                return
+            channel.sendall(b"out:" + command)
+            channel.sendall_stderr(b" err\xff")
+            channel.send_exit_status(3)
+            channel.close()
+
+        threading.Timer(0.05, answer).start()
+        return True
+
+
+class Relay:
+    """The guest's end of the port.
+
+    `before` is sent ahead of its answer; `host_key` replaces the key it is given; sshd takes
+    `seconds`.
+    """
+
+    def __init__(
+        self,
+        port: socket.socket,
+        before: bytes = b"",
+        host_key: paramiko.PKey | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        self.port = port
+        self.before = before
+        self.host_key = host_key
+        self.seconds = seconds
+        self.hello: list[bytes] = []
+        self.transport: paramiko.Transport | None = None
+
+    def serve(self) -> None:
+        self.hello = self.line().split()
+        self.port.sendall(self.before + b"ready " + self.hello[1] + b"\n")
+        while (line := self.line()).startswith(b"hello "):
+            assert line.split() == self.hello  # it is repeated until it hears the answer
+            self.port.sendall(b"ready " + self.hello[1] + b"\n")
+        assert line.split() == [b"go", self.hello[1]]
+        given, authorized = (base64.b64decode(word) for word in self.hello[4:])
+        time.sleep(self.seconds)
+        self.transport = paramiko.Transport(self.port)
+        self.transport.add_server_key(
+            self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode()))
+        )
+        self.transport.start_server(event=threading.Event(), server=Shell(authorized))
+
+    def line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self.port.recv(1)
+        return line
+
+
+def soon(seconds: float = 10) -> Deadline:
+    return Deadline(seconds, "it to boot")
+
+
+def connect(ours: socket.socket, relay: Relay, first: threading.Thread | None = None) -> Ssh:
+    def serve() -> None:
+        if first:
+            first.join()
+        relay.serve()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        return Ssh(ours, "6.1.0", soon())
+    finally:
+        thread.join(10)
+        if relay.transport:
+            threading.Timer(1, relay.transport.close).start()
