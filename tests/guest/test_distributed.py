@@ -82,6 +82,9 @@ class Killing(Seen):
                 self.doomed.kill()
 
 
+@pytest.mark.fault(
+    phase="workers", fault="worker killed", outcome="the same facts as on one undisturbed machine"
+)
 def test_a_worker_dies_and_the_same_facts_come_out(plan: Plan, tmp_path: Path) -> None:
     with ExitStack() as held:
         site = Site(held)

@@ -168,6 +168,7 @@ def test_a_whole_directory_is_pushed(ssh: Ssh, tmp_path: Path) -> None:
     assert ssh.run("sha256sum /run/target/deep/er/data", soon()).output.split()[0] == digest
 
 
+@pytest.mark.fault(phase="cell", fault="guest crashes", outcome="noticed at once, in the kernel's words")
 def test_a_kernel_that_crashes_is_noticed_at_once_and_quoted(guest: Guest) -> None:
     with guest.ssh(soon()) as session, pytest.raises(LostGuest):
         session.run("echo c >/proc/sysrq-trigger; sleep 60", soon())
@@ -179,12 +180,18 @@ def test_a_kernel_that_crashes_is_noticed_at_once_and_quoted(guest: Guest) -> No
     assert "sysrq triggered crash" in guest.crashed
 
 
+@pytest.mark.fault(phase="cell", fault="guest silent", outcome="lost at the deadline")
 def test_an_agent_that_does_not_answer_costs_its_deadline_only(guest: Guest) -> None:
     with pytest.raises(LostGuest, match=r"did not answer within 0\.5 s"):
         guest.ask(b'{"id": "1", "do": "sleep"}', Deadline(0.5, "an answer"))
     assert guest.crashed is None
 
 
+@pytest.mark.fault(
+    phase="cell",
+    fault="guest floods its console",
+    outcome="the console is cut at its limit, and the guest goes on",
+)
 def test_a_guest_whose_console_is_cut_goes_on(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vms.qemu.LARGEST_FILE", 64 << 10)
     monkeypatch.setattr("vms.guest.LARGEST_FILE", 64 << 10)
@@ -196,6 +203,7 @@ def test_a_guest_whose_console_is_cut_goes_on(template: Template, monkeypatch: p
         clone.ping(soon())
 
 
+@pytest.mark.fault(phase="cell", fault="guest ends", outcome="no process, socket or directory is left")
 def test_nothing_is_left_of_a_guest(template: Template) -> None:
     with template.start() as clone:
         directory = clone.qemu.directory
@@ -212,6 +220,7 @@ def test_cold_boot_says_what_the_console_said(machine: Machine) -> None:
         assert guest.crashed is None
 
 
+@pytest.mark.fault(phase="boot", fault="image damaged", outcome="an error with the console")
 def test_a_root_that_cannot_be_mounted_is_our_error_with_the_console(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -224,6 +233,7 @@ def test_a_root_that_cannot_be_mounted_is_our_error_with_the_console(
         guest.ping(Deadline(60, "it to boot"))
 
 
+@pytest.mark.fault(phase="boot", fault="tool killed", outcome="QEMU dies with it")
 def test_when_we_are_killed_nothing_keeps_running(machine: Machine) -> None:
     code = f"""
 import time
@@ -249,6 +259,11 @@ with running({machine!r}, "cold") as guest:
         pytest.fail("QEMU is still running")
 
 
+@pytest.mark.fault(
+    phase="boot",
+    fault="disk full",
+    outcome="one message that names `./invoke prune`; nothing is left; with room it is made",
+)
 def test_a_disk_without_room_is_named_and_nothing_is_left_and_once_there_is_room_the_template_is_made(
     machine: Machine, bootable: Bootable, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_without_a_check_a_changed_memory_would_answer_wrongly(
 @pytest.mark.parametrize(
     "damage", [change_memory, flip_state, truncate_memory, truncate_state, delete_memory]
 )
+@pytest.mark.fault(phase="boot", fault="entry damaged", outcome="it is made anew")
 def test_one_that_was_damaged_between_runs_is_made_anew(
     whole: Template, entry: Path, bootable: Bootable, damage: Damage
 ) -> None:
@@ -145,6 +146,9 @@ def test_one_that_was_damaged_between_runs_is_made_anew(
 
 
 @pytest.mark.parametrize("damage", [change_memory, truncate_memory, delete_all])
+@pytest.mark.fault(
+    phase="cell", fault="entry damaged", outcome="that clone gives no answer; the template is made anew"
+)
 def test_one_that_is_damaged_while_a_clone_runs_costs_that_clone_and_is_made_anew(
     whole: Template, entry: Path, bootable: Bootable, damage: Damage
 ) -> None:
@@ -180,6 +184,7 @@ def upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     qemu.first_found.cache_clear()
 
 
+@pytest.mark.fault(phase="boot", fault="QEMU replaced", outcome="a new template is made")
 def test_another_qemu_does_not_load_what_the_old_one_saved(
     upgrade: Callable[[], None], bootable: Bootable, image: Image, tmp_path: Path
 ) -> None:

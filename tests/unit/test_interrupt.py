@@ -4,7 +4,12 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
 
+
+@pytest.mark.fault(
+    phase="cell", fault="tool interrupted", outcome="every child is killed and every deadline expires"
+)
 def test_interrupt_ends_children_with_their_groups_and_every_deadline() -> None:
     # In a process of its own: an interrupt is for good.
     program = textwrap.dedent("""

@@ -54,6 +54,7 @@ def test_an_error_is_one_message_and_an_exit_code(
 
 
 @pytest.mark.parametrize(("stuck", "cleaned"), [(0.0, "cleaned up"), (60.0, "")])
+@pytest.mark.fault(phase="cell", fault="tool interrupted", outcome="the process ends within a second")
 def test_an_interrupt_ends_the_process_and_cleans_up_unless_a_thread_is_stuck(
     stuck: float, cleaned: str
 ) -> None:

@@ -36,6 +36,7 @@ def test_an_entry_is_built_once(cache: Cache) -> None:
     assert len(built) == 1
 
 
+@pytest.mark.fault(phase="cache", fault="building fails", outcome="nothing is published")
 def test_nothing_is_published_when_building_fails(cache: Cache) -> None:
     def build(entry: Path) -> None:
         (entry / "half").write_text("x")
@@ -46,6 +47,7 @@ def test_nothing_is_published_when_building_fails(cache: Cache) -> None:
     assert [path.name for path in (cache.root / "kind").iterdir()] == ["key.lock"]
 
 
+@pytest.mark.fault(phase="cache", fault="disk full", outcome="one message that names the cache")
 def test_a_full_disk_while_building_an_entry_is_reported_as_such(cache: Cache) -> None:
     def build(entry: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -57,6 +59,7 @@ def test_a_full_disk_while_building_an_entry_is_reported_as_such(cache: Cache) -
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+@pytest.mark.fault(phase="cache", fault="disk read-only", outcome="one message that names the directory")
 def test_a_cache_that_cannot_be_written_is_named(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -73,6 +76,7 @@ def test_a_cache_that_cannot_be_written_is_named(
         pass
 
 
+@pytest.mark.fault(phase="cache", fault="two at once", outcome="one builds, the others wait")
 def test_threads_build_an_entry_once(cache: Cache) -> None:
     built = []
 
@@ -88,6 +92,9 @@ def test_threads_build_an_entry_once(cache: Cache) -> None:
     assert len(built) == 1
 
 
+@pytest.mark.fault(
+    phase="cache", fault="two at once", outcome="one builds, the other waits until its deadline"
+)
 def test_another_process_that_builds_is_waited_for(cache: Cache) -> None:
     process = holder(cache.root, "build")
     try:
@@ -107,6 +114,9 @@ def test_an_entry_that_another_process_uses_can_be_used(cache: Cache) -> None:
         end(process)
 
 
+@pytest.mark.fault(
+    phase="cache", fault="tool killed", outcome="the next run removes what is half built and builds anew"
+)
 def test_a_half_built_entry_of_a_killed_process_is_removed(cache: Cache) -> None:
     end(holder(cache.root, "build"))
     assert list((cache.root / "kind").glob(".key-*"))
@@ -115,6 +125,7 @@ def test_a_half_built_entry_of_a_killed_process_is_removed(cache: Cache) -> None
     assert list((cache.root / "kind").glob(".key-*")) == []
 
 
+@pytest.mark.fault(phase="cache", fault="entry deleted", outcome="it is built again")
 def test_a_deleted_entry_is_built_again(cache: Cache) -> None:
     for _ in range(2):
         entry = cache.ensure("kind", "key", lambda entry: None, soon())

@@ -33,6 +33,7 @@ def test_an_answer(fake_qemu: Fake, machine: Machine) -> None:
             assert json.loads(answer.whole)["asked"] == identifier
 
 
+@pytest.mark.fault(phase="cell", fault="guest answers garbage", outcome="it is skipped")
 def test_lines_and_answers_for_another_request_are_skipped(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("stale")
     with running(machine, "6.1.0") as guest:
@@ -40,6 +41,7 @@ def test_lines_and_answers_for_another_request_are_skipped(fake_qemu: Fake, mach
 
 
 @pytest.mark.parametrize("lie", ["huge", "negative", "word", "true", "none"])
+@pytest.mark.fault(phase="cell", fault="guest answers garbage", outcome="the guest counts as lost")
 def test_a_header_without_a_possible_length_loses_the_guest(
     fake_qemu: Fake, machine: Machine, lie: str
 ) -> None:
@@ -53,6 +55,9 @@ def test_a_header_without_a_possible_length_loses_the_guest(
         guest.ask(PING, soon())
 
 
+@pytest.mark.fault(
+    phase="cell", fault="guest truncates its answer", outcome="the guest counts as lost at the deadline"
+)
 def test_a_header_that_announces_too_much_loses_the_guest_at_the_deadline(
     fake_qemu: Fake, machine: Machine
 ) -> None:
@@ -69,6 +74,11 @@ def test_a_header_that_announces_too_little_cuts_the_answer(fake_qemu: Fake, mac
         assert guest.ask(PING, soon()).whole == b'{"r'
 
 
+@pytest.mark.fault(
+    phase="cell",
+    fault="guest silent",
+    outcome="the guest counts as lost at the deadline; its console is shown",
+)
 def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("hang")
     with running(machine, "6.1.0") as guest:
@@ -79,6 +89,7 @@ def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, m
     assert "Linux version 6.1" in lost.value.console
 
 
+@pytest.mark.fault(phase="cell", fault="guest floods", outcome="its answer is cut")
 def test_an_answer_without_end_is_cut(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("flood")
     with (
@@ -89,6 +100,7 @@ def test_an_answer_without_end_is_cut(fake_qemu: Fake, machine: Machine) -> None
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.fault(phase="cell", fault="guest floods", outcome="asking ends at its deadline or most bytes")
 def test_asking_ends_at_its_deadline_or_its_most_bytes_whatever_arrives(
     fake_qemu: Fake, machine: Machine, way: str
 ) -> None:
@@ -117,6 +129,7 @@ def test_lines_before_an_answer_count_as_part_of_it(
     [b"{", b"[" * 100_000, b'{"ready": 1}', b'{"ready": false}', b"{}", b'{"x": "\xff'],
     ids=["broken", "deep", "another type", "not ready", "empty", "not a text"],
 )
+@pytest.mark.fault(phase="boot", fault="guest silent", outcome="an error that names the agent")
 def test_an_agent_that_does_not_say_that_it_is_ready_is_named(
     fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
@@ -147,6 +160,9 @@ def test_finding_the_answer_among_others_decodes_nothing_else(
             sender.join()
 
 
+@pytest.mark.fault(
+    phase="cell", fault="guest crashes", outcome="the cell ends as `crash` in the kernel's words"
+)
 def test_a_crash_is_the_kernels_and_in_its_words(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("panic")
     with running(machine, "6.1.0") as guest:
@@ -193,6 +209,11 @@ def test_the_console_cannot_command_a_terminal_or_be_endless(fake_qemu: Fake, ma
         assert len(guest.console()) <= 1 << 20
 
 
+@pytest.mark.fault(
+    phase="cell",
+    fault="guest floods its console",
+    outcome="the console is cut at its limit, and the guest goes on",
+)
 def test_a_console_without_end_fills_no_disk_says_so_and_ends_no_guest(
     fake_qemu: Fake, machine: Machine
 ) -> None:
@@ -204,6 +225,7 @@ def test_a_console_without_end_fills_no_disk_says_so_and_ends_no_guest(
         assert guest.crashed is None
 
 
+@pytest.mark.fault(phase="cell", fault="QEMU ends early", outcome="an error, and no crash of the kernel")
 def test_qemus_own_failure_is_our_error_not_a_crash(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("exit")
     with running(machine, "6.1.0") as guest:

@@ -89,6 +89,7 @@ def test_it_is_built_once(bootstrap: Bootstrap, cache: Cache) -> None:
     assert build_image(cache, replace(DEBIAN, mirror="http://elsewhere.invalid/debian"), soon()) == first
 
 
+@pytest.mark.fault(phase="image", fault="entry damaged", outcome="it is built anew")
 def test_a_damaged_one_is_built_anew(bootstrap: Bootstrap, cache: Cache) -> None:
     first = build_image(cache, DEBIAN, soon())
     content = bytearray(first.squashfs.read_bytes())
@@ -128,6 +129,7 @@ def test_mirror_and_keys_are_those_of_the_configuration(
     assert f"--include={','.join(PACKAGES)}" in bootstrap.words
 
 
+@pytest.mark.fault(phase="image", fault="program fails", outcome="an error in its words; nothing is left")
 def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, cache: Cache) -> None:
     bootstrap.does('touch "$TMPDIR/left"; echo "I: working"; echo "E: no key for this mirror"; exit 25')
     with pytest.raises(
@@ -138,6 +140,7 @@ def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, c
     assert [path.suffix for path in (cache.root / "images").iterdir()] == [".lock"]
 
 
+@pytest.mark.fault(phase="image", fault="program missing", outcome="an error that names the program")
 def test_a_missing_mmdebstrap_is_named(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image, "MMDEBSTRAP", "mmdebstrap-that-is-not-there")
     with pytest.raises(HostError, match="mmdebstrap-that-is-not-there is missing on this host"):
@@ -154,6 +157,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@pytest.mark.fault(phase="image", fault="tool killed", outcome="the next build removes what was left")
 def test_what_a_killed_build_left_is_removed_first(
     bootstrap: Bootstrap, cache: Cache, temporary: Path
 ) -> None:
@@ -177,6 +181,7 @@ def test_mmdebstrap_works_where_no_other_user_can_write_or_list(
 
 
 @pytest.mark.parametrize("kind", ["a link", "a foreign directory", "a foreign file"])
+@pytest.mark.fault(phase="image", fault="another user's files", outcome="they stay, and stop no build")
 def test_what_others_put_into_the_temporary_directory_stays_and_stops_no_build(
     bootstrap: Bootstrap,
     cache: Cache,
@@ -207,6 +212,7 @@ def test_what_others_put_into_the_temporary_directory_stays_and_stops_no_build(
     assert (mine / "letter.txt").read_text() == "mine"
 
 
+@pytest.mark.fault(phase="image", fault="tool interrupted", outcome="all that the build started ends")
 def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Path) -> None:
     # Its own child, as dpkg would be one, and itself: both hear of it.
     bootstrap.does(

@@ -44,6 +44,7 @@ def test_an_image_that_this_machine_built_is_not_received_again(cache: Cache, tm
     assert len(list((cache.root / "images").iterdir())) == 1
 
 
+@pytest.mark.fault(phase="workers", fault="image damaged on its way", outcome="it is refused")
 def test_a_damaged_copy_of_an_image_is_refused(cache: Cache, tmp_path: Path) -> None:
     copy = copy_image(built(tmp_path / "built"))
     with pytest.raises(HostError, match="receiving the guests' image"):

@@ -96,6 +96,7 @@ def test_modules_are_loaded_after_those_they_need_and_built_in_ones_are_not_load
 
 
 @pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.fault(phase="initramfs", fault="module missing", outcome="an error that names the module")
 def test_a_kernel_without_a_needed_module_is_refused_by_its_name(modules: Path, name: str) -> None:
     for listing in ("modules.dep", "modules.builtin"):
         lines = (modules / listing).read_text().splitlines(keepends=True)
@@ -154,6 +155,7 @@ def test_another_kernel_or_image_makes_another_initramfs(
 
 
 @pytest.mark.parametrize("name", ["initramfs", "modules.squashfs"])
+@pytest.mark.fault(phase="initramfs", fault="entry damaged", outcome="it is made anew")
 def test_a_damaged_initramfs_is_made_again(files: BootFiles, image: Image, tmp_path: Path, name: str) -> None:
     made = prepare(files, image, Cache(tmp_path / "cache"), soon())
     path = made.initramfs.with_name(name)

@@ -57,6 +57,7 @@ def test_prune_to_zero_leaves_no_entry_and_no_lock(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("doing", ["use", "build"])
+@pytest.mark.fault(phase="cache", fault="two at once", outcome="an entry in use is never removed")
 def test_prune_keeps_entries_that_another_process_uses_or_builds(cache: Cache, doing: str) -> None:
     process = holder(cache.root, doing)
     try:
@@ -76,6 +77,7 @@ def test_prune_keeps_entries_that_this_process_uses(cache: Cache) -> None:
     assert entry.is_dir()
 
 
+@pytest.mark.fault(phase="cache", fault="tool killed", outcome="prune removes what is half built")
 def test_prune_removes_half_built_entries_even_if_there_is_room(cache: Cache) -> None:
     end(holder(cache.root, "build"))
     (left,) = prune(cache, 10**9).removed

@@ -75,18 +75,21 @@ def test_a_qemu_that_is_replaced_is_not_used_any_more(fake_qemu: Fake, tmp_path:
         find_qemu()
 
 
+@pytest.mark.fault(phase="start", fault="program missing", outcome="an error that names the package")
 def test_no_qemu_says_which_package(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="not on the PATH; install the package qemu-system-x86"):
         find_qemu()
 
 
+@pytest.mark.fault(phase="start", fault="QEMU too old", outcome="an error that names its version")
 def test_an_old_qemu_is_named(fake_qemu: Fake) -> None:
     fake_qemu("old")
     with pytest.raises(HostError, match=r"is QEMU 5\.1\.0 .*at least 7\.2 is needed"):
         find_qemu()
 
 
+@pytest.mark.fault(phase="start", fault="program fails", outcome="an error in its words")
 def test_a_broken_qemu_speaks_for_itself(fake_qemu: Fake) -> None:
     fake_qemu("broken")
     with pytest.raises(HostError, match=r"status 127: error while loading shared libraries: libglib"):
@@ -99,6 +102,7 @@ def test_a_file_that_is_no_program(fake_qemu: Fake, tmp_path: Path) -> None:
         find_qemu()
 
 
+@pytest.mark.fault(phase="boot", fault="QEMU ends early", outcome="an error in its words")
 def test_an_early_exit_is_told_in_qemus_words(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("exit")
     with (
@@ -158,12 +162,14 @@ def test_qemu_started_by_root_can_read_but_has_no_other_capability(fake_qemu: Fa
     assert {capabilities[name] & ~(1 << 2) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
 
 
+@pytest.mark.fault(phase="boot", fault="QEMU silent", outcome="an error within the deadline")
 def test_a_qemu_that_opens_no_socket_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("deaf")
     with pytest.raises(LostGuest, match=r"opened no socket for qmp within 0\.3 s"), started(machine) as qemu:
         qemu.execute("query-status", soon(0.3))
 
 
+@pytest.mark.fault(phase="boot", fault="QEMU silent", outcome="an error within the deadline")
 def test_a_silent_monitor_is_given_up(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("mute")
     with started(machine) as qemu:
@@ -200,6 +206,7 @@ def test_its_death_is_noticed_while_waiting_for_it(fake_qemu: Fake, machine: Mac
         assert time.monotonic() - began < 50
 
 
+@pytest.mark.fault(phase="cell", fault="guest ends", outcome="no process, socket or directory is left")
 def test_nothing_is_left_when_closed(fake_qemu: Fake, machine: Machine) -> None:
     with started(machine) as qemu:
         qemu.execute("query-status", soon())
@@ -208,6 +215,7 @@ def test_nothing_is_left_when_closed(fake_qemu: Fake, machine: Machine) -> None:
     qemu.close()
 
 
+@pytest.mark.fault(phase="boot", fault="tool killed", outcome="QEMU dies with it")
 def test_it_dies_when_we_are_killed(fake_qemu: Fake, machine: Machine, tmp_path: Path) -> None:
     # Started from a thread that has ended, which must not end it; then its process is killed.
     code = f"""

@@ -36,6 +36,9 @@ def test_a_private_directory_is_removed_after_an_error() -> None:
     assert not directory.exists()
 
 
+@pytest.mark.fault(
+    phase="cell", fault="tool killed", outcome="the next guest removes its sockets and directories"
+)
 def test_directories_of_killed_processes_are_removed_and_those_of_living_ones_kept(base: Path) -> None:
     code = f"""
 import tempfile, time

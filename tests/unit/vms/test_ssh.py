@@ -83,6 +83,7 @@ def test_answers_to_further_words_are_not_taken_for_a_banner(
     assert given == [b"SSH-2.0-late\r\n"]
 
 
+@pytest.mark.fault(phase="boot", fault="guest answers with another key", outcome="the session is refused")
 def test_another_host_key_is_refused(pair: tuple[socket.socket, socket.socket]) -> None:
     stranger = paramiko.ECDSAKey.generate()
     with pytest.raises(LostGuest, match="with a host key that it was not given"):
@@ -105,6 +106,7 @@ def test_every_session_has_a_host_key_and_entropy_of_its_own_and_the_time() -> N
     assert first[5] == second[5]  # ours, of this run
 
 
+@pytest.mark.fault(phase="boot", fault="guest silent", outcome="an error within the deadline")
 def test_a_command_that_does_not_end_is_given_up(pair: tuple[socket.socket, socket.socket]) -> None:
     session = connect(pair[0], Relay(pair[1]))
     with pytest.raises(LostGuest, match=r"`sleep` did not end within 0\.4 s"):
@@ -112,17 +114,20 @@ def test_a_command_that_does_not_end_is_given_up(pair: tuple[socket.socket, sock
     session.close()
 
 
+@pytest.mark.fault(phase="boot", fault="guest silent", outcome="an error within the deadline")
 def test_a_port_that_does_not_answer(pair: tuple[socket.socket, socket.socket]) -> None:
     with pytest.raises(LostGuest, match=r"SSH port did not answer within 0\.2 s \(it to boot\)"):
         Ssh(pair[0], "6.1.0", soon(0.2))
 
 
+@pytest.mark.fault(phase="boot", fault="guest ends", outcome="an error at once")
 def test_a_port_that_goes_away(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[1].close()
     with pytest.raises(LostGuest, match=r"6\.1\.0"):
         Ssh(pair[0], "6.1.0", soon())
 
 
+@pytest.mark.fault(phase="boot", fault="guest ends", outcome="an error at once")
 def test_a_session_that_goes_away(pair: tuple[socket.socket, socket.socket]) -> None:
     relay = Relay(pair[1])
     session = connect(pair[0], relay)

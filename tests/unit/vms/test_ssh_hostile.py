@@ -122,6 +122,7 @@ def hostile(port: socket.socket, phase: str, way: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("phase", ["greeting", "banner", "version", "key exchange", "login"])
+@pytest.mark.fault(phase="boot", fault="guest floods", outcome="opening a session ends at its deadline")
 def test_opening_a_session_ends_at_its_deadline_whatever_arrives(
     pair: tuple[socket.socket, socket.socket], phase: str, way: str
 ) -> None:
@@ -130,6 +131,7 @@ def test_opening_a_session_ends_at_its_deadline_whatever_arrives(
 
 
 @pytest.mark.parametrize("phase", ["command", "output"])
+@pytest.mark.fault(phase="boot", fault="guest floods", outcome="a command ends at its deadline or most bytes")
 def test_a_command_ends_at_its_deadline_or_its_most_bytes_whatever_arrives(
     pair: tuple[socket.socket, socket.socket], phase: str, way: str
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_command_ends_at_its_deadline_or_its_most_bytes_whatever_arrives(
         Ssh(pair[0], "6.1.0", soon()).run("true", soon(1))
 
 
+@pytest.mark.fault(phase="boot", fault="guest floods", outcome="pushing ends at its deadline")
 def test_pushing_ends_at_its_deadline_whatever_arrives(
     pair: tuple[socket.socket, socket.socket], way: str, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_clone_does_not_change_the_template(cache: Cache, agent: Agent) -> Non
 @pytest.mark.parametrize("file", ["memory", "state", "kernel"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 @pytest.mark.parametrize("when", ["during a run", "between runs"])
+@pytest.mark.fault(phase="boot", fault="entry damaged", outcome="it is made anew")
 def test_a_damaged_template_is_made_anew(
     cache: Cache, agent: Agent, boots: list[str], file: str, damage: str, when: str
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_damaged_template_is_made_anew(
     assert len(boots) == 2
 
 
+@pytest.mark.fault(phase="boot", fault="entry deleted", outcome="it is made anew")
 def test_a_template_deleted_during_a_run_is_made_anew(cache: Cache, agent: Agent, boots: list[str]) -> None:
     template = make(cache, agent)
     shutil.rmtree(template.path)
@@ -118,6 +120,7 @@ def test_a_template_deleted_during_a_run_is_made_anew(cache: Cache, agent: Agent
     assert len(boots) == 2
 
 
+@pytest.mark.fault(phase="cell", fault="entry damaged", outcome="a clone of it gives no answer")
 def test_a_clone_of_a_template_that_is_touched_gives_no_answer(cache: Cache, agent: Agent) -> None:
     template = make(cache, agent)
     with template.start() as guest:
@@ -132,6 +135,7 @@ def upgrade(directory: Path) -> None:
     program.write_text(program.read_text() + "# upgraded\n")
 
 
+@pytest.mark.fault(phase="boot", fault="QEMU replaced", outcome="a template of the other QEMU is not loaded")
 def test_what_one_qemu_saved_no_other_loads(
     cache: Cache, agent: Agent, boots: list[str], fake_qemu: Fake, tmp_path: Path
 ) -> None:
@@ -147,6 +151,7 @@ def test_what_one_qemu_saved_no_other_loads(
     assert len(boots) == 2
 
 
+@pytest.mark.fault(phase="cell", fault="QEMU replaced", outcome="an error; the state is not loaded")
 def test_a_qemu_replaced_while_it_is_executed_is_given_no_state(
     cache: Cache, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +168,9 @@ def test_a_qemu_replaced_while_it_is_executed_is_given_no_state(
         answers(template)
 
 
+@pytest.mark.fault(
+    phase="boot", fault="QEMU cannot save", outcome="guests are booted instead, and it is said"
+)
 def test_where_saving_is_refused_guests_are_booted_and_it_is_said(
     cache: Cache, agent: Agent, fake_qemu: Fake, boots: list[str]
 ) -> None:
@@ -176,6 +184,9 @@ def test_where_saving_is_refused_guests_are_booted_and_it_is_said(
     assert not template.path.exists()
 
 
+@pytest.mark.fault(
+    phase="boot", fault="QEMU cannot load", outcome="guests are booted instead, and it is said"
+)
 def test_where_the_first_clone_fails_guests_are_booted_and_it_is_said(
     cache: Cache, agent: Agent, fake_qemu: Fake
 ) -> None:
@@ -185,6 +196,7 @@ def test_where_the_first_clone_fails_guests_are_booted_and_it_is_said(
     assert answers(template)
 
 
+@pytest.mark.fault(phase="boot", fault="QEMU ends early", outcome="an error in its words; no template")
 def test_a_kernel_that_does_not_boot_is_no_reason_to_boot_cold(
     cache: Cache, agent: Agent, fake_qemu: Fake
 ) -> None:
@@ -214,6 +226,7 @@ def test_boots_without_kvm_begin_apart(
     assert max(began) - min(began) > 0.9
 
 
+@pytest.mark.fault(phase="boot", fault="disk full", outcome="one message that names `./invoke prune`")
 def test_a_full_disk_is_named(cache: Cache, agent: Agent, fake_qemu: Fake) -> None:
     fake_qemu("sigbus")
     with pytest.raises(HostError, match="no space left on the disk"):

@@ -46,6 +46,7 @@ def test_a_failed_tool_is_reported_with_its_purpose_and_last_output() -> None:
     assert error.value.output == "no such luck\n"
 
 
+@pytest.mark.fault(phase="unpack", fault="program missing", outcome="an error that names the program")
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(HostError, match="trying it: the program no-such-program is missing"):
         tool.run(["no-such-program"], soon())
@@ -56,11 +57,13 @@ def test_programs_of_sbin_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "kmod" in tool.run(["depmod", "--version"], soon())
 
 
+@pytest.mark.fault(phase="unpack", fault="disk full", outcome="one message that names `./invoke prune`")
 def test_a_tool_that_fails_on_a_full_disk_is_reported_as_such() -> None:
     with pytest.raises(HostError, match="trying it: no space left on the disk"):
         tool.run(["sh", "-c", "echo 'write error: No space left on device'; exit 1"], soon())
 
 
+@pytest.mark.fault(phase="unpack", fault="program hangs", outcome="it is killed at its deadline")
 def test_a_tool_does_not_outlive_its_deadline() -> None:
     start = time.monotonic()
     with pytest.raises(HostError, match=r"trying it: sh did not finish within 0\.3 s"):
@@ -68,6 +71,7 @@ def test_a_tool_does_not_outlive_its_deadline() -> None:
     assert time.monotonic() - start < 50
 
 
+@pytest.mark.fault(phase="unpack", fault="tool killed", outcome="the programs that it started end with it")
 def test_a_tool_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c',"
@@ -84,6 +88,9 @@ def test_a_tool_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> 
     assert gone(int(note.read_text()))
 
 
+@pytest.mark.fault(
+    phase="unpack", fault="tool interrupted", outcome="the programs that it started end at once"
+)
 def test_ctrl_c_ends_a_tool_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from vms import tool; from vms.deadline import Deadline; tool.run(['sh', '-c',"

@@ -91,6 +91,7 @@ def test_a_worker_with_other_experiments_that_joins_later_gives_no_answer(
     assert source.asked() == {}
 
 
+@pytest.mark.fault(phase="workers", fault="scheduler silent", outcome="an error within the deadline")
 def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
     source: FakeSource, image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
         pass
 
 
+@pytest.mark.fault(phase="workers", fault="tool interrupted", outcome="workers serve the next run")
 def test_workers_of_an_interrupted_run_serve_the_next_one(
     site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_without_xdg_config_home_the_certificate_is_under_the_users_config(
     assert identity_path() == Path("/somewhere/.config/conntrack-matrix/tls/dask.pem")
 
 
+@pytest.mark.fault(phase="workers", fault="two at once", outcome="they get the same certificate")
 def test_processes_that_start_at_once_get_the_same_certificate() -> None:
     program = "from matrix.dask.identity import identity; print(identity().read_text())"
     started = [

@@ -24,6 +24,7 @@ from vms.image_copy import copy_image
 pytestmark = pytest.mark.slow  # real Dask schedulers and workers
 
 
+@pytest.mark.fault(phase="workers", fault="worker killed", outcome="its unfinished cells run elsewhere")
 def test_only_unfinished_cells_of_a_worker_that_dies_run_again(
     site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
 ) -> None:
@@ -50,6 +51,7 @@ def test_only_unfinished_cells_of_a_worker_that_dies_run_again(
     assert source.asked()[other.pid].total() > len(NAMES) / 2
 
 
+@pytest.mark.fault(phase="workers", fault="worker killed", outcome="new workers continue")
 def test_new_workers_continue_when_all_workers_have_died(
     site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_new_workers_continue_when_all_workers_have_died(
     assert len(source.asked()) == 2
 
 
+@pytest.mark.fault(phase="workers", fault="no worker", outcome="an error after a minute")
 def test_a_run_without_workers_ends_after_a_minute_with_what_to_start(
     site: Site, source: FakeSource, image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_run_without_workers_ends_after_a_minute_with_what_to_start(
         workers.prepare(PLAN.kernels)
 
 
+@pytest.mark.fault(phase="workers", fault="scheduler killed", outcome="an error; finished cells are kept")
 def test_a_run_whose_scheduler_dies_ends_and_keeps_finished_cells(
     site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
 ) -> None:
@@ -99,6 +103,7 @@ def test_a_run_whose_scheduler_dies_ends_and_keeps_finished_cells(
     assert {record.status for record in seen.records} == {Status.PASS}
 
 
+@pytest.mark.fault(phase="workers", fault="scheduler killed", outcome="workers end")
 def test_a_worker_ends_when_its_scheduler_dies(site: Site) -> None:
     worker = site.worker()
     site.scheduler.kill()

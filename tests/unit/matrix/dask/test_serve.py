@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow  # real Dask schedulers and workers
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.fault(phase="workers", fault="worker interrupted", outcome="it ends")
 def test_a_signal_ends_worker_and_scheduler(site: Site, number: int) -> None:
     worker = site.worker()
     for process in (worker, site.scheduler):

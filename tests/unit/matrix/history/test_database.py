@@ -39,6 +39,7 @@ def save(results: Path, run: Manifest, records: list[Record]) -> None:
         write_whole(results / run.run / "cells" / str(number) / "record.json", msgspec.json.encode(one))
 
 
+@pytest.mark.fault(phase="history", fault="record damaged", outcome="a rebuild leaves it out and names it")
 def test_rebuild_records_the_directories_and_names_those_it_cannot_read(url: URL, tmp_path: Path) -> None:
     results = tmp_path / "results"
     save(results, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
@@ -94,6 +95,7 @@ def _write(url: URL, first: int) -> None:
             )
 
 
+@pytest.mark.fault(phase="history", fault="two at once", outcome="both are recorded")
 def test_two_machines_record_at_once_into_an_empty_database(url: URL) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write, args=(url, first)) for first in (1, 11)]
@@ -113,6 +115,7 @@ def _record_in_rounds(directory: Path, day: int, barrier: Barrier) -> None:
             record(engine, "here", manifest(day, "6.1.5"), [cell("6.1.5", flows=day)])
 
 
+@pytest.mark.fault(phase="history", fault="two at once", outcome="all are recorded")
 def test_processes_that_open_an_empty_database_at_once_all_record(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(_AT_ONCE)
@@ -133,6 +136,7 @@ def test_processes_that_open_an_empty_database_at_once_all_record(tmp_path: Path
             assert connection.scalar(select(func.count()).select_from(Run)) == _AT_ONCE
 
 
+@pytest.mark.fault(phase="history", fault="database locked", outcome="an error within the deadline")
 def test_opening_waits_for_another_process_only_so_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +154,7 @@ def test_opening_waits_for_another_process_only_so_long(
         assert fact_names(engine) == ()
 
 
+@pytest.mark.fault(phase="history", fault="database damaged", outcome="an error; a rebuild replaces it")
 def test_a_damaged_file_is_a_clear_error_and_rebuild_replaces_it(tmp_path: Path) -> None:
     url = database_url("", tmp_path)
     (tmp_path / "history.sqlite").write_bytes(b"not a database" * 1000)
@@ -159,6 +164,7 @@ def test_a_damaged_file_is_a_clear_error_and_rebuild_replaces_it(tmp_path: Path)
         assert fact_names(engine) == ()
 
 
+@pytest.mark.fault(phase="history", fault="database gone", outcome="an error without the password")
 def test_an_unreachable_server_is_a_clear_error_without_the_password(tmp_path: Path) -> None:
     url = database_url(f"postgresql://me:secret@/history?host={tmp_path}", tmp_path)
     with pytest.raises(HostError, match="history database postgresql") as caught, open_database(url):

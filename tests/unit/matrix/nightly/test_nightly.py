@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from guest.catalogue import Invariant
 from matrix.baseline.outcome import Night
 from matrix.report.text.night import summary
@@ -142,6 +144,9 @@ def test_a_build_that_differs_from_its_accepted_answer_is_never_explained(house:
     assert "6.1.5 itself" in summary(night)
 
 
+@pytest.mark.fault(
+    phase="night", fault="guest ends", outcome="`error` tonight; it is asked again the next night"
+)
 def test_a_lost_kernel_is_an_error_and_runs_again_the_next_night(house: House) -> None:
     house.night(0)
     house.accept()

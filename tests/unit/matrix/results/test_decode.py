@@ -56,6 +56,7 @@ def test_a_manifest_of_another_schema_names_version_file_and_remedy(
         read(old)
 
 
+@pytest.mark.fault(phase="results", fault="record damaged", outcome="refused with file, field and version")
 def test_a_manifest_that_lacks_a_field_names_field_and_version(old: Path) -> None:
     change(old / "manifest.json", lambda manifest: manifest["surroundings"].pop("image"))
     with pytest.raises(UsageError, match=r"required field `image`.*a version .* that it does not name"):
@@ -65,6 +66,7 @@ def test_a_manifest_that_lacks_a_field_names_field_and_version(old: Path) -> Non
         read_run(old)
 
 
+@pytest.mark.fault(phase="results", fault="record damaged", outcome="refused as damaged")
 def test_a_file_that_this_version_wrote_is_damaged(old: Path) -> None:
     change(old / "manifest.json", lambda manifest: manifest.update(version=VERSION))
     (old / RECORD).write_bytes(b'{"kernel": "\xff"')

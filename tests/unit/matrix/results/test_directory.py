@@ -49,6 +49,7 @@ def test_a_cell_is_a_directory_with_its_record_and_evidence(tmp_path: Path) -> N
     assert json.loads((cell / "record.json").read_bytes())["facts"] == {"flows": 10}
 
 
+@pytest.mark.fault(phase="results", fault="disk full", outcome="no half cell is left")
 def test_a_cell_that_cannot_be_written_completely_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +71,7 @@ def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     assert (tmp_path / "latest").readlink() == Path("20260102-000000")
 
 
+@pytest.mark.fault(phase="results", fault="two at once", outcome="each run has a directory of its own")
 def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
     first, second = open_run(tmp_path, manifest()), open_run(tmp_path, manifest())
     assert first.path != second.path
@@ -88,6 +90,7 @@ def test_an_unfinished_run_of_the_same_plan_is_continued_and_its_errors_run_agai
     assert not list(run.path.glob(".cell-*"))
 
 
+@pytest.mark.fault(phase="results", fault="two at once", outcome="a new run is started")
 def test_a_run_that_another_process_writes_is_not_continued(tmp_path: Path) -> None:
     run = open_run(tmp_path, manifest())
     assert open_run(tmp_path, manifest("20260102-000000")).path != run.path
@@ -100,6 +103,7 @@ def test_a_finished_run_or_one_of_another_plan_is_not_continued(tmp_path: Path) 
     assert open_run(tmp_path, manifest("20260103-000000")).path.name == "20260103-000000"
 
 
+@pytest.mark.fault(phase="results", fault="two at once", outcome="a new run is started")
 def test_a_run_that_another_process_finishes_just_before_it_is_locked_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

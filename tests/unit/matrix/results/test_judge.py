@@ -95,6 +95,7 @@ def test_facts_that_are_not_the_declared_ones_are_an_error(facts: dict[str, Any]
         b'{"schema":1,"outcome":"timeout","reason":"\\ud800"}',
     ],
 )
+@pytest.mark.fault(phase="results", fault="guest answers garbage", outcome="the cell ends as `error`")
 def test_a_malformed_answer_is_an_error(answer: bytes) -> None:
     verdict = judge(CELL, Answer(HEADER, answer))
     assert verdict.record.status is Status.ERROR

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from matrix.plan.plan import make_plan
 from matrix.run.durations import expected_seconds
 from tests.support.fakes import make_experiment, make_kernel
@@ -30,6 +32,7 @@ def test_an_unmeasured_cell_is_expected_to_take_its_limit(tmp_path: Path) -> Non
     assert expected_seconds(tmp_path / "20260103-000000")(UNKNOWN) == UNKNOWN.experiment.seconds
 
 
+@pytest.mark.fault(phase="results", fault="record damaged", outcome="its durations are not used")
 def test_damaged_runs_are_skipped(tmp_path: Path) -> None:
     results(tmp_path, "20260101-000000", 9.0)
     (tmp_path / "20260102-000000").mkdir()

@@ -69,6 +69,7 @@ def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(
     machines.prepare([make_kernel("5.10.1"), make_kernel("6.1.2")])
 
 
+@pytest.mark.fault(phase="download", fault="download fails", outcome="the run tries it again and reports it")
 def test_a_fetch_that_fails_ahead_is_left_to_the_run(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_fetch_that_fails_ahead_is_left_to_the_run(
     assert machines.prepare([make_kernel("6.1.2")]).accelerator == "tcg"
 
 
+@pytest.mark.fault(phase="image", fault="building fails", outcome="fetching ends too")
 def test_when_the_image_cannot_be_built_fetching_ends_as_well(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:

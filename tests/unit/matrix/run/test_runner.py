@@ -104,6 +104,7 @@ def test_experiments_about_races_get_a_template_with_more_cpus(tmp_path: Path) -
     assert sorted(guests.templates) == [("5.10.1", 1), ("5.10.1", 2)]
 
 
+@pytest.mark.fault(phase="cell", fault="guest ends", outcome="the cell is run again")
 def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
     lost: list[str] = []
 
@@ -118,6 +119,7 @@ def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
     assert (record.status, record.attempts) == (Status.PASS, ATTEMPTS)
 
 
+@pytest.mark.fault(phase="cell", fault="guest ends", outcome="after three attempts the cell ends as `error`")
 def test_a_guest_that_is_lost_at_every_attempt_is_an_error(tmp_path: Path) -> None:
     def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         raise LostGuest("no answer within 50 s", "last words")
@@ -128,6 +130,7 @@ def test_a_guest_that_is_lost_at_every_attempt_is_an_error(tmp_path: Path) -> No
     assert "no answer within 50 s" in record.reason
 
 
+@pytest.mark.fault(phase="cell", fault="guest crashes", outcome="twice: the cell ends as `crash`")
 def test_a_panic_that_happens_twice_is_a_crash(tmp_path: Path) -> None:
     def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         raise LostGuest("gone", "Kernel panic - not syncing")
@@ -137,6 +140,7 @@ def test_a_panic_that_happens_twice_is_a_crash(tmp_path: Path) -> None:
     assert (record.status, record.attempts, record.reason) == (Status.CRASH, 2, "Kernel panic - not syncing")
 
 
+@pytest.mark.fault(phase="cell", fault="guest crashes", outcome="once: the cell ends as `unstable`")
 def test_a_panic_that_happens_once_makes_the_cell_unstable(tmp_path: Path) -> None:
     crashed: set[tuple[str, str]] = set()
 
@@ -153,6 +157,9 @@ def test_a_panic_that_happens_once_makes_the_cell_unstable(tmp_path: Path) -> No
     assert "Kernel panic - not syncing" in record.reason
 
 
+@pytest.mark.fault(
+    phase="download", fault="download fails", outcome="only the cells of that kernel end as `error`"
+)
 def test_a_kernel_that_cannot_be_fetched_fails_only_its_own_cells(tmp_path: Path) -> None:
     guests = FakeGuests(fetch_error=lambda kernel: FetchError("404") if kernel == "5.10.1" else None)
     directory, seen = run(guests, tmp_path)
@@ -164,6 +171,9 @@ def test_a_kernel_that_cannot_be_fetched_fails_only_its_own_cells(tmp_path: Path
     assert ("5.10.1", "failed") in seen.phases
 
 
+@pytest.mark.fault(
+    phase="boot", fault="guest silent", outcome="after a second attempt its cells end as `error`"
+)
 def test_a_kernel_that_does_not_boot_is_tried_again_and_then_an_error(tmp_path: Path) -> None:
     guests = FakeGuests(
         boot_error=lambda kernel: LostGuest("nothing", "VFS: cannot") if kernel == "5.10.1" else None
@@ -174,6 +184,7 @@ def test_a_kernel_that_does_not_boot_is_tried_again_and_then_an_error(tmp_path: 
     assert "VFS: cannot" in directory.records["5.10.1", "other", ""].reason
 
 
+@pytest.mark.fault(phase="workers", fault="worker killed", outcome="the kernel is fetched again")
 def test_a_kernel_is_fetched_again_if_the_worker_that_fetched_it_is_gone(tmp_path: Path) -> None:
     gone: list[str] = []
 
@@ -213,12 +224,18 @@ def test_a_kernel_that_lacks_what_a_boot_needs_is_not_tried_again(tmp_path: Path
     assert ("5.10.1", "failed") in seen.phases
 
 
+@pytest.mark.fault(
+    phase="cell", fault="bug in the tool", outcome="the cell ends as `error` with the traceback"
+)
 def test_a_bug_in_this_project_is_an_error_with_its_traceback(tmp_path: Path) -> None:
     guests = FakeGuests(boot_error=lambda _kernel: ZeroDivisionError("oh"))
     directory, _ = run(guests, tmp_path)
     assert "Traceback" in directory.records["5.10.1", "other", ""].reason
 
 
+@pytest.mark.fault(
+    phase="cell", fault="tool interrupted", outcome="finished cells are kept; the next run asks the others"
+)
 def test_an_interrupted_run_stops_and_the_next_one_continues_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

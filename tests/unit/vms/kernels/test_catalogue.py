@@ -109,6 +109,7 @@ def test_the_newest_build_of_a_series_is_found(repository: Repository, cache: Ca
     assert catalogue.newest("6.12", "rt") is None
 
 
+@pytest.mark.fault(phase="package lists", fault="entry damaged", outcome="the lists are read again")
 def test_package_lists_are_read_again_if_the_note_of_them_is_damaged(
     repository: Repository, cache: Cache, tmp_path: Path
 ) -> None:

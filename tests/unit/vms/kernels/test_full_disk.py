@@ -61,6 +61,21 @@ def on_a_disk_of(room: str, make: str, place: Path, *arguments: str | Path) -> t
         *(f"nr_inodes={number}" for number in (2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 18, 19, 24)),
     ],
 )
+@pytest.mark.fault(
+    phase="download",
+    fault="disk full",
+    outcome="one message that names `./invoke prune`; nothing is published; with room it is fetched",
+)
+@pytest.mark.fault(
+    phase="package lists",
+    fault="disk full",
+    outcome="one message that names `./invoke prune`; with room they are fetched",
+)
+@pytest.mark.fault(
+    phase="unpack",
+    fault="disk full",
+    outcome="one message that names `./invoke prune`; nothing is published; with room it is unpacked",
+)
 def test_a_full_disk_while_fetching_a_kernel_is_reported_and_leaves_nothing(
     repository: Repository, tmp_path: Path, room: str
 ) -> None:
@@ -77,6 +92,11 @@ def test_a_full_disk_while_fetching_a_kernel_is_reported_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("size", ["4k", "150k", "300k"])
+@pytest.mark.fault(
+    phase="initramfs",
+    fault="disk full",
+    outcome="one message that names `./invoke prune`; nothing is published; with room it is made",
+)
 def test_a_full_disk_while_making_an_initramfs_is_reported_and_leaves_nothing(
     tmp_path: Path, size: str
 ) -> None:

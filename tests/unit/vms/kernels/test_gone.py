@@ -82,6 +82,7 @@ def test_a_held_build_is_not_asked_for(published: Repository, cache: Cache) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.fault(phase="package lists", fault="mirror silent", outcome="the build is not taken for gone")
 def test_an_archive_that_hangs_or_fails_does_not_say_that_a_build_is_gone(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

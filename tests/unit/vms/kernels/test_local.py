@@ -114,6 +114,9 @@ class TestDeb:
         with pytest.raises(FetchError, match=r"is 7\.3, the modules are for 7\.2"):
             fetch(one(f"deb:{image},{modules}", tmp_path), cache)
 
+    @pytest.mark.fault(
+        phase="unpack", fault="package changes while it is read", outcome="refused with both digests"
+    )
     def test_a_file_that_changes_after_it_was_resolved(self, tmp_path: Path, cache: Cache) -> None:
         deb = image_deb(tmp_path, "6.12.117+deb13", "6.12.117-1")
         kernel = one(f"deb:{deb}", tmp_path)
@@ -169,12 +172,14 @@ class TestRpm:
         assert "kernel/net/x.ko:" in (files.modules / "modules.dep").read_text()
         assert files.config is not None
 
+    @pytest.mark.fault(phase="unpack", fault="package damaged", outcome="refused as damaged; exit code 2")
     def test_a_damaged_header(self, rpm: Path, tmp_path: Path) -> None:
         broken = tmp_path / "broken.rpm"
         broken.write_bytes(rpm.read_bytes()[:200])
         with pytest.raises(UsageError, match=r"is a damaged \.rpm file"):
             one(f"rpm:{broken}", tmp_path)
 
+    @pytest.mark.fault(phase="unpack", fault="package damaged", outcome="refused as damaged")
     def test_a_truncated_payload(self, rpm: Path, tmp_path: Path, cache: Cache) -> None:
         broken = tmp_path / "broken.rpm"
         broken.write_bytes(rpm.read_bytes()[:-1000])

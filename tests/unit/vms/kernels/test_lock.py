@@ -103,6 +103,9 @@ def test_a_kernel_on_this_machine_must_be_what_it_was(tmp_path: Path) -> None:
         ('{"locked": [], "form": 0}', r"has form 0 and was written by an older version"),
     ],
 )
+@pytest.mark.fault(
+    phase="start", fault="lock file damaged", outcome="refused with file and field; exit code 2"
+)
 def test_a_lock_file_that_cannot_be_read(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "matrix.lock").write_text(text)

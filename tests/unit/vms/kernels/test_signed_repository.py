@@ -58,6 +58,9 @@ def test_old_lists_are_brought_up_to_date(published: Repository, cache: Cache, t
     assert Catalogue.load(published.settings, cache, max_age=0).kernels[-1].version == "6.12.118-1"
 
 
+@pytest.mark.fault(
+    phase="package lists", fault="mirror sends garbage", outcome="refused with the reason; nothing is kept"
+)
 def test_a_strangers_signature(published: Repository, cache: Cache, keys: tuple[Key, Key]) -> None:
     published.publish(key=keys[1])
     with pytest.raises(FetchError, match="not signed by a key of its suite's keyring"):
@@ -65,6 +68,9 @@ def test_a_strangers_signature(published: Repository, cache: Cache, keys: tuple[
     assert lists(cache) == []
 
 
+@pytest.mark.fault(
+    phase="package lists", fault="mirror sends garbage", outcome="refused with the reason; nothing is kept"
+)
 def test_a_release_file_changed_after_signing(published: Repository, cache: Cache) -> None:
     release = published.root / "dists/stable/InRelease"
     release.write_text(release.read_text().replace("Origin: Test", "Origin: Evil"))
@@ -73,6 +79,9 @@ def test_a_release_file_changed_after_signing(published: Repository, cache: Cach
     assert lists(cache) == []
 
 
+@pytest.mark.fault(
+    phase="package lists", fault="mirror sends garbage", outcome="refused with the reason; nothing is kept"
+)
 def test_a_package_list_changed_after_signing(published: Repository, cache: Cache) -> None:
     listed = published.root / "dists/stable/main/binary-amd64/Packages"
     listed.write_text(listed.read_text().replace("Version: 6.12.117-1", "Version: 6.12.117-9"))
@@ -81,6 +90,9 @@ def test_a_package_list_changed_after_signing(published: Repository, cache: Cach
     assert [name for name in lists(cache) if "Packages" in name] == []
 
 
+@pytest.mark.fault(
+    phase="package lists", fault="mirror sends garbage", outcome="the lists that were verified before stay"
+)
 def test_lists_that_were_good_stay_when_new_ones_are_not(
     published: Repository, cache: Cache, keys: tuple[Key, Key]
 ) -> None:
@@ -91,6 +103,7 @@ def test_lists_that_were_good_stay_when_new_ones_are_not(
     assert len(Catalogue.load(published.settings, cache, offline=True).kernels) == 2
 
 
+@pytest.mark.fault(phase="package lists", fault="mirror is stale", outcome="refused with the reason")
 def test_an_expired_release_file(published: Repository, cache: Cache) -> None:
     published.publish(valid_for=-DAY)
     with pytest.raises(FetchError, match=r"past its Valid-Until date.*check_valid_until = false"):
@@ -103,12 +116,14 @@ def test_an_archive_that_stands_still_may_be_expired(published: Repository, cach
     assert len(Catalogue.load(settings, cache).kernels) == 2
 
 
+@pytest.mark.fault(phase="package lists", fault="mirror answers 404", outcome="an error that names the suite")
 def test_a_mirror_without_the_suite(published: Repository, cache: Cache) -> None:
     with pytest.raises(FetchError, match=r"does not have one of the suites that matrix.toml names.*forky"):
         Catalogue.load(Debian(suites=(published.suite(), published.suite("forky"))), cache)
 
 
 @pytest.mark.slow
+@pytest.mark.fault(phase="package lists", fault="mirror silent", outcome="an error within the deadline")
 def test_a_mirror_that_hangs(published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apt_module, "SILENCE_SECONDS", 1)
     published.hang = True
@@ -119,6 +134,11 @@ def test_a_mirror_that_hangs(published: Repository, cache: Cache, monkeypatch: p
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    phase="download",
+    fault="mirror silent",
+    outcome="an error within the deadline; nothing is kept",
+)
 def test_a_mirror_that_hangs_during_a_download(
     published: Repository, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +150,7 @@ def test_a_mirror_that_hangs_during_a_download(
     assert packages(cache) == []
 
 
+@pytest.mark.fault(phase="package lists", fault="no network", outcome="an error that names `--offline`")
 def test_no_network(published: Repository, cache: Cache) -> None:
     unreachable = Debian(
         suites=(
@@ -158,6 +179,7 @@ def test_offline_uses_what_is_held_and_says_what_is_not(published: Repository, c
     assert len(published.requests) == asked
 
 
+@pytest.mark.fault(phase="download", fault="mirror sends garbage", outcome="refused; nothing is kept")
 def test_a_package_with_other_bytes(published: Repository, cache: Cache) -> None:
     (kernel,) = kernels_of(["6.12"], Catalogue.load(published.settings, cache))
     deb = published.root / "pool" / kernel.packages[0].url.rpartition("/")[2]
@@ -169,6 +191,7 @@ def test_a_package_with_other_bytes(published: Repository, cache: Cache) -> None
     assert packages(cache) == []
 
 
+@pytest.mark.fault(phase="download", fault="mirror truncates", outcome="refused; nothing is kept")
 def test_a_truncated_package(published: Repository, cache: Cache) -> None:
     (kernel,) = kernels_of(["6.12"], Catalogue.load(published.settings, cache))
     deb = published.root / "pool" / kernel.packages[0].url.rpartition("/")[2]
@@ -178,6 +201,7 @@ def test_a_truncated_package(published: Repository, cache: Cache) -> None:
     assert packages(cache) == []
 
 
+@pytest.mark.fault(phase="download", fault="mirror truncates", outcome="the next attempt resumes")
 def test_a_download_that_broke_off_is_gone_on_with(published: Repository, cache: Cache) -> None:
     (kernel,) = kernels_of(["6.12"], Catalogue.load(published.settings, cache))
     published.cut = 300_000
@@ -190,6 +214,11 @@ def test_a_download_that_broke_off_is_gone_on_with(published: Repository, cache:
     assert [span for _, span in published.requests if span.startswith("bytes=") and span != "bytes=0-"]
 
 
+@pytest.mark.fault(
+    phase="download",
+    fault="mirror sends garbage",
+    outcome="a wrong beginning is discarded and the package fetched whole",
+)
 def test_a_wrong_beginning_is_not_gone_on_with(published: Repository, cache: Cache) -> None:
     (kernel,) = kernels_of(["6.12"], Catalogue.load(published.settings, cache))
     begun = cache.path("downloads", kernel.packages[0].sha256)
@@ -198,6 +227,9 @@ def test_a_wrong_beginning_is_not_gone_on_with(published: Repository, cache: Cac
     assert fetch(kernel, cache).version == "6.12.117+deb13-cloud-amd64"
 
 
+@pytest.mark.fault(
+    phase="download", fault="mirror answers 404", outcome="an error that names the nearest builds"
+)
 def test_a_vanished_package_names_the_nearest(published: Repository, cache: Cache) -> None:
     catalogue = Catalogue.load(published.settings, cache)
     (kernel,) = kernels_of(["6.12.117"], catalogue)
