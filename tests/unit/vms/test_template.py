@@ -219,11 +219,13 @@ def test_boots_without_kvm_begin_apart(
             began.append(time.monotonic())
 
     threads = [Thread(target=start) for _ in range(3)]
+    before = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(began) - min(began) > 0.9
+    # Since before the first turn: a busy machine may note the first one late.
+    assert max(began) - before >= 1.0
 
 
 @pytest.mark.fault(phase="boot", fault="disk full", outcome="one message that names `./invoke prune`")
