@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vms.errors import MatrixError, UsageError
+from vms.text import shown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -23,6 +24,7 @@ BASELINE = ROOT / "matrix.baseline.json"
 JOBS = "guests that compute at a time"
 """What --jobs counts."""
 INTERRUPTED = 130  # as a shell reports SIGINT
+_MESSAGE_CHARACTERS = 10_000
 
 
 def reported(body: Callable[..., int | None]) -> Callable[..., None]:
@@ -132,4 +134,4 @@ def count(flag: str, text: str | None, what: str) -> int:
 
 def complain(text: str) -> None:
     """Prints a message to standard error without ending the task."""
-    print(text, file=sys.stderr)
+    print(shown(text, _MESSAGE_CHARACTERS), file=sys.stderr)

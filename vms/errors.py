@@ -13,11 +13,21 @@ A lost guest says nothing about its kernel: the run retries the cell and then re
 
 from __future__ import annotations
 
+from vms.text import shown
+
+_MESSAGE_CHARACTERS = 10_000
+
 
 class MatrixError(Exception):
-    """An error that the user reads as one message: what was tried, what was found, what to do."""
+    """An error that the user reads as one message: what was tried, what was found, what to do.
+
+    The message may quote a guest, a package or a program: it passes the gate `shown`.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message, _MESSAGE_CHARACTERS))
 
 
 class UsageError(MatrixError):

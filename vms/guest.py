@@ -23,6 +23,7 @@ from vms.errors import HostError, LostGuest
 from vms.qemu import LARGEST_FILE, Qemu, find_qemu, tail
 from vms.runtime import private_directory
 from vms.ssh import Ssh
+from vms.text import shown
 from vms.wire import Spent, Wire
 
 LONGEST_ANSWER = 16 << 20
@@ -40,7 +41,9 @@ _CRASH = re.compile(
     re.MULTILINE,
 )
 _CRASH_LINES = 40
-_UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n\t\x20-\x7e\u00a0-\U0010ffff]")
+_LINE_CHARACTERS = 400
+# What any console holds; everything else that cannot be seen is shown, see vms/text.py.
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Guest:
         """The kernel's messages from the first sign of a crash on, None without a crash."""
         console = self.console()
         found = _CRASH.search(console)
-        return "\n".join(console[found.start() :].splitlines()[:_CRASH_LINES]) if found else None
+        return _lines(console[found.start() :].splitlines()[:_CRASH_LINES]) if found else None
 
     @property
     def resident(self) -> int:
@@ -93,16 +96,21 @@ class Guest:
         return self.qemu.resident
 
     def console(self) -> str:
-        """What its console printed: the last MiB, without control characters.
+        """What its console printed: the last MiB, with control characters made visible.
 
         The console of a clone begins where the template's ended. After 8 MiB nothing more is
         stored, and the last line says so.
         """
         path = self.qemu.directory / "console"
-        text = _UNPRINTABLE.sub("", tail(path, _LONGEST_CONSOLE).decode(errors="replace"))
+        text = _COLOURS.sub("", tail(path, _LONGEST_CONSOLE).decode(errors="replace"))
+        text = shown(text, _LONGEST_CONSOLE)
         if path.exists() and path.stat().st_size >= LARGEST_FILE:
             text += f"\n[cut: the console printed more than {LARGEST_FILE >> 20} MiB]\n"
         return text
+
+    def last_lines(self) -> str:
+        """The last lines of its console, long ones cut: for error messages."""
+        return _lines(self.console().splitlines()[-_TAIL_LINES:])
 
     def attach(self, deadline: Deadline) -> None:
         """Connects to both ports, so that what waits on them in the guest is woken by the first
@@ -186,9 +194,7 @@ class Guest:
     def lost(self, what_happened: str) -> LostGuest:
         """The error for a guest that cannot be used any more, with what is known about it."""
         ended = f"; {self.qemu.epitaph}" if self.qemu.ended else ""
-        return LostGuest(
-            f"{self.what}: {what_happened}{ended}", "\n".join(self.console().splitlines()[-_TAIL_LINES:])
-        )
+        return LostGuest(f"{self.what}: {what_happened}{ended}", self.last_lines())
 
     def close(self) -> None:
         """Closes the ports."""
@@ -243,6 +249,10 @@ class Guest:
         return bool(data)
 
 
+def _lines(lines: list[str]) -> str:
+    return "\n".join(shown(line, _LINE_CHARACTERS) for line in lines)
+
+
 class _Ready(msgspec.Struct):
     ready: bool = False
 
@@ -280,7 +290,7 @@ def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: Tr
         except LostGuest as error:
             if error.console:
                 raise
-            raise LostGuest(str(error), "\n".join(guest.console().splitlines()[-_TAIL_LINES:])) from error
+            raise LostGuest(str(error), guest.last_lines()) from error
         finally:
             guest.close()
             qemu.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from matrix.report.sanitize import shown
+from vms.text import shown
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from matrix.history.fold import Group, fold
 from matrix.history.query import Line, Span
-from matrix.report.sanitize import in_words, shown
+from matrix.report.words import in_words
+from vms.text import shown
 
 if TYPE_CHECKING:
     import altair

@@ -13,15 +13,21 @@ import msgspec
 
 from guest.catalogue import Experiment
 from matrix.plan.plan import Cell
-from matrix.results.record import SCHEMA, FactValue, Record, Status
+from matrix.results.record import (
+    FACT_CHARACTERS,
+    FACT_ITEMS,
+    SCHEMA,
+    FactValue,
+    Record,
+    Status,
+    evidence_name,
+    shown_value,
+)
 from vms.answer import Answer
 
 _EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OURS = {"record.json", "console.log", "printed.txt", "dmesg.txt"}  # not from the experiment
 _MOST_EVIDENCE = 64
-_REASON_CHARACTERS = 20_000
-_FACT_CHARACTERS = 4_000
-_FACT_ITEMS = 1_000
 _LARGEST_INTEGER = 2**64
 
 
@@ -115,8 +121,7 @@ def judge(cell: Cell, answer: Answer) -> Judged:
     try:
         header, decoded = _decode(answer)
         evidence = _evidence(header, decoded)
-        reason = decoded.reason[:_REASON_CHARACTERS]
-        blank = replace(blank, reason=reason, evidence=tuple(sorted(evidence)))
+        blank = replace(blank, reason=decoded.reason, evidence=tuple(sorted(evidence)))
         if decoded.outcome != "answered":
             return Judged(replace(blank, status=Status(decoded.outcome)), evidence)
         facts = _checked_facts(decoded.facts, cell.experiment)
@@ -156,9 +161,10 @@ def _decode(answer: Answer) -> tuple[_Header, _Answer]:
 def _evidence(header: _Header, answer: _Answer) -> dict[str, bytes]:
     files = {}
     for name, item in answer.evidence.items():
-        if not _EVIDENCE_NAME.fullmatch(name) or name in _OURS:
+        file = evidence_name(name)
+        if not _EVIDENCE_NAME.fullmatch(name) or file in _OURS or file in files:
             raise _BadAnswerError(f"evidence cannot be called {name[:64]!r}")
-        files[name] = item.base64 if item.base64 is not None else (item.text or "").encode()
+        files[file] = item.base64 if item.base64 is not None else (item.text or "").encode()
     for name, text in (("dmesg.txt", header.dmesg), ("printed.txt", header.printed)):
         if text:
             files[name] = text.encode()
@@ -180,16 +186,17 @@ def _checked_facts(facts: dict[str, FactValue], experiment: Experiment) -> dict[
             )
         if _too_large(value):
             raise _BadAnswerError(f"the fact {name!r} is too large to be a fact")
-    return {name: facts[name] for name in declared}
+    # Cleaned before invariants see them, so that they hold for what the record says.
+    return {name: shown_value(facts[name], FACT_CHARACTERS, FACT_ITEMS) for name in declared}
 
 
 def _too_large(value: FactValue) -> bool:
     if isinstance(value, int):
         return abs(value) >= _LARGEST_INTEGER
     if isinstance(value, str):
-        return len(value) > _FACT_CHARACTERS
+        return len(value) > FACT_CHARACTERS
     if isinstance(value, dict):
-        return len(value) > _FACT_ITEMS or any(
+        return len(value) > FACT_ITEMS or any(
             _too_large(key) or _too_large(item) for key, item in value.items()
         )
-    return len(value) > _FACT_ITEMS or any(_too_large(item) for item in value)
+    return len(value) > FACT_ITEMS or any(_too_large(item) for item in value)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
+
+from matrix.plan.plan import variant_name
+from vms.errors import UsageError
+from vms.text import MOST_CHARACTERS, shown
 
 SCHEMA = 1
 """Version of the JSON form of records and manifests.
@@ -16,6 +22,29 @@ ANSWERED = "answered"
 
 FactValue = bool | int | str | list[str] | dict[str, int]
 """The types of a fact. A measured duration is reported as a class (`str`) or a count."""
+
+FACT_CHARACTERS = 4_000
+FACT_ITEMS = 1_000
+"""A text in a fact, and a list or dict, of a record is no longer than this."""
+MOST_ITEMS = 100
+"""How many items of a list or dict a report shows."""
+
+_REASON_CHARACTERS = 20_000
+_NAME_CHARACTERS = 200
+_EVIDENCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,70}\.(txt|pcap|json|log)")
+
+T = TypeVar("T")
+
+
+class BadRecord(UsageError, ValueError):
+    """A record names a place outside its run."""
+
+
+def evidence_name(name: str) -> str:
+    """The name of a file of evidence, with `.txt` added unless it ends in .txt, .pcap, .json or
+    .log: a browser shows these as text or not at all, and runs no script that a guest put there.
+    """
+    return name if _EVIDENCE.fullmatch(name) else f"{name}.txt"
 
 
 class Status(StrEnum):
@@ -53,6 +82,8 @@ class Record:
 
     `variant` maps each parameter to its value, in the order of the experiment's declaration.
     `evidence` names files in the cell's directory. `attempts` counts how often the cell was run.
+
+    Texts are bounded, and control and invisible characters in them are written as ␀ or <U+200B>.
     """
 
     kernel: str
@@ -66,8 +97,52 @@ class Record:
     attempts: int = 1
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        """Bounds and cleans the texts: they come from guests, consoles and other people's run
+        directories. Raises BadRecord if a name would lead out of the run.
+        """
+        for name in (self.kernel, self.experiment, variant_name(self.variant)):
+            if name.startswith("/") or ".." in name.split("/"):
+                raise BadRecord(f"a record cannot be of {shown(name, 100)!r}")
+        clean = {
+            "kernel": shown(self.kernel, _NAME_CHARACTERS),
+            "experiment": shown(self.experiment, _NAME_CHARACTERS),
+            "variant": {
+                shown(name, _NAME_CHARACTERS): shown(value, _NAME_CHARACTERS)
+                for name, value in self.variant.items()
+            },
+            "facts": {
+                shown(name, _NAME_CHARACTERS): shown_value(value, FACT_CHARACTERS, FACT_ITEMS)
+                for name, value in self.facts.items()
+            },
+            "reason": shown(self.reason, _REASON_CHARACTERS),
+            "evidence": tuple(name for name in self.evidence if _EVIDENCE.fullmatch(name)),
+        }
+        for field_name, value in clean.items():
+            object.__setattr__(self, field_name, value)
+
     def same_answer(self, other: Record, *, reason: bool) -> bool:
         """Whether status and facts are equal and, if `reason` is set, the reasons too."""
         return (self.status, self.facts) == (other.status, other.facts) and not (
             reason and self.reason != other.reason
         )
+
+
+def shown_value(value: FactValue, characters: int = MOST_CHARACTERS, items: int = MOST_ITEMS) -> FactValue:
+    """The value with every text in it through the gate `shown`, and with at most `items` items, the
+    last of which says how many were cut.
+    """
+    if isinstance(value, str):
+        return shown(value, characters)
+    if isinstance(value, list):
+        kept, left = _kept(value, items)
+        return [shown(item, characters) for item in kept] + ([f"… {left:,} more"] if left else [])
+    if isinstance(value, dict):
+        pairs, left = _kept(list(value.items()), items)
+        return {shown(key, characters): number for key, number in pairs} | ({"… more": left} if left else {})
+    return value
+
+
+def _kept(items: list[T], most: int) -> tuple[list[T], int]:
+    """The items that have room, and how many have none."""
+    return (items, 0) if len(items) <= most else (items[: most - 1], len(items) - most + 1)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench import generate
-from matrix.report.sanitize import in_words
+from matrix.report.words import in_words
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import make_experiment
 from tests.support.pages import (

@@ -6,8 +6,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from matrix.analysis.analysis import Analysis
 from matrix.plan.plan import variant_name
-from matrix.report.sanitize import shown
 from matrix.results.record import Record, Status
+from vms.text import shown
 
 _REASON_CHARACTERS = 10_000
 

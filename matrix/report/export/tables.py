@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from matrix.plan.plan import variant_name
-from matrix.report.sanitize import shown
 from matrix.results.manifest import Manifest
 from matrix.results.record import FactValue, Record
+from vms.text import shown
 
 COLUMNS = (
     "run",

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from matrix.plan.plan import variant_name
-from matrix.report.sanitize import shown, shown_value
-from matrix.results.record import Record, Status
+from matrix.results.record import Record, Status, shown_value
+from vms.text import shown
 
 
 def tap(records: Sequence[Record]) -> str:

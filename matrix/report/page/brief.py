@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from matrix.analysis.fact_value import frozen
 from matrix.analysis.table import Row
-from matrix.report.sanitize import in_words, shown, shown_value
-from matrix.results.record import FactValue, Record
+from matrix.report.words import in_words
+from matrix.results.record import FactValue, Record, shown_value
+from vms.text import shown
 
 _LINES = 5
 _LINES_OF_EQUALS = 3

@@ -15,8 +15,9 @@ from matrix.analysis.ledger.model import Commit
 from matrix.analysis.table import Row, Table
 from matrix.plan.plan import variant_name
 from matrix.report.page.way import Way, ways
-from matrix.report.sanitize import MOST_ITEMS, in_words, shown, shown_value
-from matrix.results.record import FactValue, Record, Status
+from matrix.report.words import in_words
+from matrix.results.record import MOST_ITEMS, FactValue, Record, Status, shown_value
+from vms.text import shown
 
 _VERDICT_TITLES = {
     Verdict.EXPLAINED: "Explained change",

@@ -16,9 +16,9 @@ import msgspec
 
 from matrix.analysis.table import Row
 from matrix.report.page.packets import NotACaptureError, read_packets
-from matrix.report.sanitize import shown
 from matrix.results.directory import cell_path
 from matrix.results.record import Record, Status
+from vms.text import shown
 
 FILE_BYTES = 16_384
 """The page has at most this many bytes of a text file."""
@@ -73,15 +73,13 @@ def _most_telling_first(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
 def _files(directory: Path, record: Record) -> tuple[dict[str, Any], int]:
     files, size = {}, 0
     for name in record.evidence:
-        if Path(name).name != name:
-            continue
         try:
             with (directory / name).open("rb") as file:
                 content = file.read(_CAPTURE_BYTES if name.endswith(".pcap") else FILE_BYTES)
                 whole = (directory / name).stat().st_size
         except OSError:
             continue  # the report of a run that was moved without its cells is still a report
-        files[shown(name, 100)] = made = _file(name, content, whole)
+        files[name] = made = _file(name, content, whole)
         size += len(made.get("text", "")) + 100 * len(made.get("packets", ()))
     return files, size
 

@@ -17,9 +17,9 @@ from matrix.analysis.table import Table
 from matrix.report.page.brief import brief
 from matrix.report.page.embedded import PageRow, embedded
 from matrix.report.page.evidence import pack_evidence
-from matrix.report.sanitize import shown
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
+from vms.text import shown
 
 ROOMY_KERNELS = 12
 """With at most this many kernels, a cell shows some of its facts; with more, only a letter."""

@@ -11,9 +11,9 @@ from matrix.analysis.comparison import Compared, Comparison
 from matrix.analysis.fact_value import delta, item_texts, items
 from matrix.analysis.ledger.explain import Verdict
 from matrix.plan.plan import cell_label
-from matrix.report.sanitize import shown
 from matrix.report.text.grid import fact_text
 from matrix.results.record import FactValue
+from vms.text import shown
 
 _STYLES = {
     Verdict.EXPLAINED: "green",

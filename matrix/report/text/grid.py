@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from matrix.analysis.fact_value import frozen
 from matrix.analysis.table import Row
 from matrix.plan.plan import cell_label
-from matrix.report.sanitize import in_words, shown, shown_value
-from matrix.results.record import FactValue, Record, Status
+from matrix.report.words import in_words
+from matrix.results.record import FactValue, Record, Status, shown_value
+from vms.text import shown
 
 _COUNTS = 4
 _FACT_CHARACTERS = 400

@@ -8,10 +8,10 @@ from matrix.analysis.analysis import Analysis
 from matrix.analysis.table import Row, Table
 from matrix.plan.plan import variant_name
 from matrix.report.escape import plain
-from matrix.report.sanitize import shown
 from matrix.report.text.changes import changes
 from matrix.report.text.grid import Word, lines
 from matrix.results.record import Record, Status
+from vms.text import shown
 
 _FOLD_ROWS = 40
 

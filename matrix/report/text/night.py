@@ -10,8 +10,9 @@ from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
 from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Item, Night
-from matrix.report.sanitize import in_words, shown, shown_value
-from matrix.results.record import FactValue
+from matrix.report.words import in_words
+from matrix.results.record import FactValue, shown_value
+from vms.text import shown
 
 LINES = 10
 WIDTH = 200

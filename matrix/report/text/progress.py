@@ -11,7 +11,9 @@ from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.terminal import headline
 from matrix.results.record import Record, Status
 from matrix.run.progress import KernelProgress, Phase
+from vms.text import shown
 
+_NOTE_CHARACTERS = 4_000
 _GOOD = (Status.PASS, Status.UNSUPPORTED)
 _STYLES = {Phase.WAITING: "dim", Phase.DONE: "green", Phase.FAILED: "bold red"}
 
@@ -34,7 +36,7 @@ class LiveDisplay:
 
     def note(self, text: str) -> None:
         """Prints a line above the table."""
-        self._console.print(Text(text))
+        self._console.print(Text(shown(text, _NOTE_CHARACTERS)))
 
     def changed(self, kernel: KernelProgress) -> None:
         """Keeps the kernel's progress for the next tick."""
@@ -77,7 +79,7 @@ class LineDisplay:
 
     def note(self, text: str) -> None:
         """Prints the line."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(shown(text, _NOTE_CHARACTERS)), soft_wrap=True)
 
     def changed(self, kernel: KernelProgress) -> None:
         """Prints the kernel's new phase, or how the kernel ended."""

@@ -14,9 +14,9 @@ from matrix.analysis.analysis import Analysis
 from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
 from matrix.plan.plan import cell_label
-from matrix.report.sanitize import shown
 from matrix.report.text.grid import Lines, Word, lines
 from matrix.results.record import Status
+from vms.text import shown
 
 STYLES: Mapping[Status, str] = {
     Status.PASS: "green",

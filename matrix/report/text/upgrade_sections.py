@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from matrix.analysis.fact_value import delta, item_texts
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.upgrade import Evidence, Severity, UpgradeItem, UpgradeReport
-from matrix.report.sanitize import in_words, shown, shown_value
 from matrix.report.text.upgrade_headings import IMPACTS, SEVERITIES
+from matrix.report.words import in_words
 from matrix.results.manifest import KernelEntry
-from matrix.results.record import FactValue
+from matrix.results.record import FactValue, shown_value
 from vms.kernels.order import release_key, series_of
+from vms.text import shown
 
 _WORD_CHARACTERS = 300
 _WHOLE_CHARACTERS = 40

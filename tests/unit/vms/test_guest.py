@@ -203,10 +203,19 @@ def test_the_console_cannot_command_a_terminal_or_be_endless(fake_qemu: Fake, ma
     with running(machine, "6.1.0") as guest:
         guest.ask(PING, soon())
         (guest.qemu.directory / "console").write_bytes(
-            b"x" * (3 << 20) + b"\n\x1b[31mred\x1b[0m\x07\x9b\xff\n"
+            b"x" * (3 << 20) + b"\n\x1b[31mred\x1b[0m\x07\x9b\xff\xe2\x80\xae\r\n"
         )
-        assert guest.console().endswith("x\nred\ufffd\ufffd\n")
-        assert len(guest.console()) <= 1 << 20
+        assert guest.console().endswith("x\nred␇\ufffd\ufffd<U+202E>\n")
+        assert len(guest.console()) < 1.01 * (1 << 20)
+
+
+def test_lines_without_end_make_no_endless_reason(fake_qemu: Fake, machine: Machine) -> None:
+    with running(machine, "6.1.0") as guest:
+        guest.ask(PING, soon())
+        (guest.qemu.directory / "console").write_bytes((b"Oops: " + b"x" * 10_000 + b"\n") * 100)
+        assert guest.crashed is not None
+        assert len(guest.crashed) < 20_000
+        assert len(str(guest.lost("gone"))) < 10_000
 
 
 @pytest.mark.fault(

@@ -49,7 +49,7 @@ def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
     values: dict[str, FactValue] = {
         "a": True,
         "b": 7,
-        "c": "x\x1b[31m<b>'; DROP TABLE run; --",
+        "c": "x<b>'; DROP TABLE run; --",
         "d": ["y", "x"],
         "e": {"n": 1},
         "f": 2**64 - 1,

@@ -17,6 +17,7 @@ from matrix.report.export.tap import tap
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError
+from vms.text import shown
 
 KERNEL = KernelEntry("6.1.5", "debian:6.1.5", "6.1", "6.1.5", "cloud", "6.1.5-1", "bookworm")
 SURROUNDINGS = Surroundings("a", "b", "7.2", "tcg", "", "")
@@ -115,7 +116,7 @@ def test_parquet_holds_what_csv_holds_and_the_manifest(tmp_path: Path) -> None:
     assert [None if value is None else json.loads(value) for value in table["value"].to_pylist()] == [
         7,
         2**64 - 1,
-        HOSTILE,
+        shown(HOSTILE, 4_000),
         None,
     ]
     assert table["number"].to_pylist()[0] == 7.0

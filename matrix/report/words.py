@@ -1,0 +1,16 @@
+"""Facts in words."""
+
+from __future__ import annotations
+
+from matrix.results.record import FactValue
+
+
+def in_words(value: FactValue) -> str:
+    """A fact's value on one line: `yes`, `7`, `SYN_SENT 7, UNREPLIED 3`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number}" for key, number in value.items()) or "none"
+    return str(value) if value != "" else "empty"
