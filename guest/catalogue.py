@@ -59,6 +59,10 @@ class Invariant:
 
 
 _KINDS = (bool, int, str, list, dict)
+SPLATS = "splats"
+"""The fact that the host adds to an answer if the kernel reported errors of its own in its log. No
+experiment can declare it.
+"""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -220,13 +224,18 @@ def experiment(
                 f"{function.__module__}: an experiment called {name} is already in {_found[name].module}"
             )
         kind = _returned(function) if facts is None else None
+        declared = kind.declared if kind else tuple(facts or ())
+        if any(fact.name == SPLATS for fact in declared):
+            raise ValueError(
+                f"{place}: the name {SPLATS} is that of a fact which every experiment has already"
+            )
         _found[name] = Experiment(
             name=name,
             topic=topic,
             question=" ".join(doc.split("\n\n")[0].split()),
             doc=doc,
             run=(lambda lab: vars(function(lab))) if kind else function,
-            facts=kind.declared if kind else tuple(facts or ()),
+            facts=declared,
             invariants=tuple(invariants),
             variants={key: tuple(values) for key, values in (variants or {}).items()},
             modules=tuple(modules),

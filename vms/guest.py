@@ -22,6 +22,7 @@ from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.qemu import LARGEST_FILE, Qemu, find_qemu, tail
 from vms.runtime import private_directory
+from vms.splats import find_splats
 from vms.ssh import Ssh
 from vms.text import shown
 from vms.wire import Spent, Wire
@@ -33,14 +34,6 @@ _TAIL_LINES = 15
 _CHUNK = 1 << 18
 _END_SECONDS = 1.0  # after its sockets closed
 _LENGTH = re.compile(rb"[0-9]{1,9}")
-# What the kernel prints when it crashes or a sanitizer finds an error. Lockups and stalls are not
-# among them: a busy host can cause them.
-_CRASH = re.compile(
-    r"^.*(Kernel panic - not syncing|Oops: |Oops \[|kernel BUG at|BUG: (?!soft lockup|workqueue lockup)"
-    r"|general protection fault|stack-protector: |Unable to handle kernel).*$",
-    re.MULTILINE,
-)
-_CRASH_LINES = 40
 _LINE_CHARACTERS = 400
 # What any console holds; everything else that cannot be seen is shown, see vms/text.py.
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -83,10 +76,9 @@ class Guest:
 
     @property
     def crashed(self) -> str | None:
-        """The kernel's messages from the first sign of a crash on, None without a crash."""
-        console = self.console()
-        found = _CRASH.search(console)
-        return _lines(console[found.start() :].splitlines()[:_CRASH_LINES]) if found else None
+        """The line of the console that names why the kernel crashed; None without a crash."""
+        splats = (found.splat for found in find_splats(self.console()))
+        return next((splat.title for splat in splats if splat.fatal), None)
 
     @property
     def resident(self) -> int:

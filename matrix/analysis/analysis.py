@@ -75,7 +75,8 @@ class Analysis:
         counts = self.table.counts
         return exit_code(
             unexplained=bool(self.unexplained),
-            failed=any(number and status.is_unexpected for status, number in counts.items()),
+            failed=any(number and status.is_unexpected for status, number in counts.items())
+            or any(record.compared_splats for record in self.records),
             errors=counts[Status.ERROR] > 0,
         )
 

@@ -30,16 +30,18 @@ def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
     finds no difference between them.
 
     Equal facts have equal numbers from 0, in order of appearance. A cell without facts
-    (unsupported, crashed, timed out) has a number below -1 for its status. -1 is a cell that is not
-    compared.
+    (unsupported, crashed, timed out) has a number below -1 for its status and the splats of its
+    kernel. -1 is a cell that is not compared.
     """
     seen: dict[object, int] = {}
+    reported: dict[object, int] = {(): 0}
 
     def number(record: Record | None) -> int:
         if record is None or not comparable(record):
             return -1
         if not record.facts:
-            return -2 - list(Status).index(record.status)
+            others = reported.setdefault(tuple(record.compared_splats), len(reported))
+            return -2 - list(Status).index(record.status) - others * len(Status)
         return seen.setdefault(frozen_facts(record.facts), len(seen))
 
     return tuple(number(record) for record in records)

@@ -6,11 +6,12 @@ whose repeats disagreed is `unstable`; neither is ever a change.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from guest.catalogue import SPLATS
 from matrix.analysis.fact_value import frozen
 from matrix.results.record import ANSWERED, FactValue, Record, Status
 
@@ -70,17 +71,15 @@ def compare_cells(before: Record | None, after: Record | None) -> tuple[Differen
     if Status.UNSTABLE in (before.status, after.status):
         return _all(before, after, Kind.UNSTABLE)
     if not before.facts and not after.facts:
-        return (
-            Difference(
-                "",
-                Kind.SAME if before.status is after.status else Kind.CHANGED,
-                before.status.value,
-                after.status.value,
-            ),
-        )
+        if before.status is not after.status:
+            return (Difference("", Kind.CHANGED, before.status.value, after.status.value),)
+        if before.compared_splats != after.compared_splats:
+            return (Difference(SPLATS, Kind.CHANGED, before.compared_splats, after.compared_splats),)
+        return (Difference("", Kind.SAME, before.status.value, after.status.value),)
     gone = Kind.UNSUPPORTED if after.status is Status.UNSUPPORTED else Kind.DISAPPEARED
+    one, other = _beside(before, after), _beside(after, before)
     return tuple(
-        Difference(fact, _kind(fact, before, after, gone), before.facts.get(fact), after.facts.get(fact))
+        Difference(fact, _kind(fact, one, other, gone), one.get(fact), other.get(fact))
         for fact in _facts(before, after)
     )
 
@@ -134,10 +133,16 @@ def _all(before: Record | None, after: Record | None, kind: Kind) -> tuple[Diffe
     )
 
 
-def _kind(fact: str, before: Record, after: Record, gone: Kind) -> Kind:
-    if fact not in before.facts:
+def _beside(record: Record, other: Record) -> dict[str, FactValue]:
+    """A cell's facts, with an empty list of splats if it has none and the other cell has some."""
+    empty: dict[str, FactValue] = {SPLATS: []}
+    return empty | record.facts if record.facts and SPLATS in other.facts else record.facts
+
+
+def _kind(fact: str, before: Mapping[str, FactValue], after: Mapping[str, FactValue], gone: Kind) -> Kind:
+    if fact not in before:
         return Kind.APPEARED
-    if fact not in after.facts:
+    if fact not in after:
         return gone
-    one, other = before.facts[fact], after.facts[fact]
+    one, other = before[fact], after[fact]
     return Kind.SAME if type(one) is type(other) and one == other else Kind.CHANGED

@@ -115,7 +115,10 @@ def _variant(line: list[Record | None]) -> Mapping[str, str]:
 
 
 def _answers(line: list[Record | None]) -> Hashable:
-    return tuple(record and (record.status, frozen_facts(record.facts), record.reason) for record in line)
+    return tuple(
+        record and (record.status, frozen_facts(record.facts), record.splats, record.reason)
+        for record in line
+    )
 
 
 def _changed(line: list[Record | None]) -> tuple[frozenset[str], ...]:

@@ -24,6 +24,7 @@ from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
 from vms.files import write_whole
 from vms.kernels.kernel import Build
+from vms.splats import Splat
 
 FORM = 1
 """Version of the file's form; raised when a reader of the old one would misread the new one."""
@@ -67,6 +68,7 @@ class BaselineCell(msgspec.Struct, omit_defaults=True):
     variant: dict[str, str] = {}
     facts: dict[str, FactValue] = {}
     reason: str = ""
+    splats: tuple[Splat, ...] = ()
 
 
 class BaselineFile(msgspec.Struct):
@@ -146,7 +148,13 @@ def read_baseline(path: Path) -> Baseline:
                 " it from version control"
             )
         record = Record(
-            kernels[cell.kernel].name, cell.experiment, cell.variant, cell.status, cell.facts, cell.reason
+            kernels[cell.kernel].name,
+            cell.experiment,
+            cell.variant,
+            cell.status,
+            cell.facts,
+            cell.reason,
+            splats=cell.splats,
         )
         answers[cell.kernel, cell.experiment, variant_name(cell.variant)] = Answer(record, cell.seen)
     return Baseline(LatestAnswers(kernels, answers), tuple(file.acceptances))
@@ -176,7 +184,14 @@ def _lines(items: Sequence[object]) -> str:
 def _cell(key: Key, answer: Answer) -> BaselineCell:
     record = answer.record
     return BaselineCell(
-        key[0], record.experiment, record.status, answer.seen, record.variant, record.facts, record.reason
+        key[0],
+        record.experiment,
+        record.status,
+        answer.seen,
+        record.variant,
+        record.facts,
+        record.reason,
+        record.splats,
     )
 
 

@@ -141,4 +141,4 @@ def _news(earlier: _Seen, kernel: KernelEntry, now: Record) -> Iterator[News]:
 
 
 def _same_question(one: Record, other: Record) -> bool:
-    return not one.facts or not other.facts or one.facts.keys() == other.facts.keys()
+    return not one.facts or not other.facts or one.declared.keys() == other.declared.keys()

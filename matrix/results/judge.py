@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from guest.catalogue import Experiment
+from guest.catalogue import SPLATS, Experiment
 from matrix.plan.plan import Cell
 from matrix.results.record import (
     FACT_CHARACTERS,
@@ -24,9 +24,10 @@ from matrix.results.record import (
     shown_value,
 )
 from vms.answer import Answer
+from vms.splats import Found, find_splats, merged
 
 _EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_OURS = {"record.json", "console.log", "printed.txt", "dmesg.txt"}  # not from the experiment
+_OURS = re.compile(r"record\.json|console\.log|printed\.txt|dmesg\.txt|splat-\d+\.txt")  # not an experiment's
 _MOST_EVIDENCE = 64
 _LARGEST_INTEGER = 2**64
 
@@ -53,8 +54,9 @@ class _Answer(msgspec.Struct):
 class Outcome:
     """The result of one attempt at a cell: an answer, or the reason why there is none.
 
-    `lost` says how the guest was lost, `crashed` holds the kernel's message if it panicked or
-    oopsed. `seconds` is the guest's lifetime, `resident` the bytes of memory that it used.
+    `lost` says how the guest was lost, `crashed` is the kernel's line that names the cause if it
+    panicked or oopsed. `seconds` is the guest's lifetime, `resident` the bytes of memory that it
+    used.
     """
 
     answer: Answer | None = None
@@ -79,8 +81,15 @@ class _BadAnswerError(Exception):
 
 def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
     """The record of one attempt: `crash` if the kernel crashed, `error` if the guest was lost, else
-    the judged answer.
+    the judged answer. The splats of the kernel's log are in the record, and each is a file of
+    evidence.
     """
+    judged = _attempt(cell, outcome, attempts)
+    dmesg = judged.evidence.get("dmesg.txt", b"").decode(errors="replace")
+    return _with_splats(judged, merged(find_splats(outcome.console), find_splats(dmesg)))
+
+
+def _attempt(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
     seconds = round(outcome.seconds, 3)
     blank = Record(
         cell.kernel.name,
@@ -97,6 +106,19 @@ def verdict(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
         return Judged(blank, {})
     judged = judge(cell, outcome.answer)
     return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
+
+
+def _with_splats(judged: Judged, found: tuple[Found, ...]) -> Judged:
+    if not found:
+        return judged
+    files = {f"splat-{number}.txt": one.text.encode() for number, one in enumerate(found, 1)}
+    evidence = judged.evidence | files
+    record = replace(
+        judged.record, splats=tuple(one.splat for one in found), evidence=tuple(sorted(evidence))
+    )
+    if record.facts and record.compared_splats:
+        record = replace(record, facts=record.facts | {SPLATS: record.compared_splats})
+    return Judged(record, evidence)
 
 
 def confirmed(judged: Judged, crashed: Judged | None) -> Judged:
@@ -162,7 +184,7 @@ def _evidence(header: _Header, answer: _Answer) -> dict[str, bytes]:
     files = {}
     for name, item in answer.evidence.items():
         file = evidence_name(name)
-        if not _EVIDENCE_NAME.fullmatch(name) or file in _OURS or file in files:
+        if not _EVIDENCE_NAME.fullmatch(name) or _OURS.fullmatch(file) or file in files:
             raise _BadAnswerError(f"evidence cannot be called {name[:64]!r}")
         files[file] = item.base64 if item.base64 is not None else (item.text or "").encode()
     for name, text in (("dmesg.txt", header.dmesg), ("printed.txt", header.printed)):

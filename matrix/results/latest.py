@@ -68,7 +68,9 @@ class LatestAnswers:
         answer = self.answers.get((cell.kernel.id, cell.experiment.name, variant_name(cell.variant)))
         if answer is None or not answer.record.facts:
             return answer
-        return answer if answer.record.facts.keys() == {fact.name for fact in cell.experiment.facts} else None
+        return (
+            answer if answer.record.declared.keys() == {fact.name for fact in cell.experiment.facts} else None
+        )
 
 
 def read_latest(results: Path, start: LatestAnswers, complain: Callable[[str], None]) -> LatestAnswers:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from guest.catalogue import SPLATS
 from matrix.plan.plan import variant_name
 from vms.errors import UsageError
+from vms.splats import MOST_SPLATS, Splat
 from vms.text import MOST_CHARACTERS, shown
 
 SCHEMA = 1
@@ -82,6 +84,8 @@ class Record:
 
     `variant` maps each parameter to its value, in the order of the experiment's declaration.
     `evidence` names files in the cell's directory. `attempts` counts how often the cell was run.
+    `splats` are the errors that the kernel reported in its log. The fingerprints of those that only
+    the kernel can have caused are also a fact, `splats`, if there are facts.
 
     Texts are bounded, and control and invisible characters in them are written as ␀ or <U+200B>.
     """
@@ -95,6 +99,7 @@ class Record:
     seconds: float = 0.0
     evidence: tuple[str, ...] = ()
     attempts: int = 1
+    splats: tuple[Splat, ...] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -117,15 +122,30 @@ class Record:
             },
             "reason": shown(self.reason, _REASON_CHARACTERS),
             "evidence": tuple(name for name in self.evidence if _EVIDENCE.fullmatch(name)),
+            "splats": self.splats[:MOST_SPLATS],
         }
         for field_name, value in clean.items():
             object.__setattr__(self, field_name, value)
 
+    @property
+    def compared_splats(self) -> list[str]:
+        """The fingerprints of the splats that are compared between kernels, sorted."""
+        return sorted({splat.fingerprint for splat in self.splats if splat.kind.only_kernel})
+
+    @property
+    def declared(self) -> dict[str, FactValue]:
+        """The facts that the experiment declares."""
+        return {name: value for name, value in self.facts.items() if name != SPLATS}
+
     def same_answer(self, other: Record, *, reason: bool) -> bool:
-        """Whether status and facts are equal and, if `reason` is set, the reasons too."""
-        return (self.status, self.facts) == (other.status, other.facts) and not (
-            reason and self.reason != other.reason
-        )
+        """Whether status, facts and compared splats are equal and, if `reason` is set, the reasons
+        too.
+        """
+        return (self.status, self.facts, self.compared_splats) == (
+            other.status,
+            other.facts,
+            other.compared_splats,
+        ) and not (reason and self.reason != other.reason)
 
 
 def shown_value(value: FactValue, characters: int = MOST_CHARACTERS, items: int = MOST_ITEMS) -> FactValue:

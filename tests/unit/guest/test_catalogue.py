@@ -152,6 +152,15 @@ def test_an_experiment_without_facts_is_refused() -> None:
         catalogue.experiment()(asks)  # type: ignore[type-var]
 
 
+def test_no_experiment_can_declare_the_fact_that_the_host_adds() -> None:
+    def asks(lab: object) -> catalogue.FactDict:
+        """Does it?"""
+        return {}
+
+    with pytest.raises(ValueError, match="splats"):
+        catalogue.experiment(facts=[catalogue.Fact("splats", list, "mine")])(asks)
+
+
 def test_an_experiment_without_a_docstring_is_refused() -> None:
     def silent(lab: object) -> catalogue.FactDict:
         return {}

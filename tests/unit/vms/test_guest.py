@@ -170,9 +170,7 @@ def test_a_crash_is_the_kernels_and_in_its_words(fake_qemu: Fake, machine: Machi
         with pytest.raises(LostGuest, match="went away"):
             guest.ask(PING, soon(30))
         assert time.monotonic() - began < 5
-        assert guest.crashed is not None
-        assert guest.crashed.splitlines()[0] == "[   12.5] BUG: kernel NULL pointer dereference"
-        assert "Fatal exception" in guest.crashed
+        assert guest.crashed == "BUG: kernel NULL pointer dereference"
 
 
 @pytest.mark.parametrize(
@@ -182,8 +180,8 @@ def test_a_crash_is_the_kernels_and_in_its_words(fake_qemu: Fake, machine: Machi
         ("BUG: unable to handle page fault for address: 0000", True),
         ("Oops: 0000 [#1] PREEMPT SMP", True),
         ("kernel BUG at net/netfilter/nf_conntrack_core.c:1", True),
-        ("general protection fault, probably for non-canonical address", True),
-        ("BUG: KASAN: slab-use-after-free in nf_ct_delete", True),
+        ("general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP", True),
+        ("BUG: KASAN: slab-use-after-free in nf_ct_delete", False),
         ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s!", False),
         ("BUG: workqueue lockup - pool cpus=0", False),
         ("WARNING: CPU: 0 PID: 1 at net/netfilter/nf_nat_core.c", False),

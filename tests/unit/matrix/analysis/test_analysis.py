@@ -7,6 +7,7 @@ from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.results.record import Record, Status
 from tests.support.sample import CATALOGUE, EMPTY, analysis, manifest
+from vms.splats import Kind, Splat
 
 FIX = Commit("fix", "netfilter: fix it", Confirmed.SOURCE, "It is fixed.", mainline="6.0")
 LEDGER = Ledger({"fix": FIX}, (Change("race", FIX, "n", before=1, after=2),), {"5.10": "5.10.251"})
@@ -50,3 +51,9 @@ def test_every_change_of_the_sample_is_unexplained_without_a_ledger() -> None:
     found = analysis()
     assert {change.verdict for _, change in found.unexplained} == {Verdict.UNEXPLAINED}
     assert len(found.unexplained) == sum(len(changes) for _, changes in found.rows)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(Kind.WARNING, 1), (Kind.LOCKUP, 0)])
+def test_a_splat_that_only_the_kernel_can_have_caused_ends_with_1(kind: Kind, code: int) -> None:
+    marked = Record("6.12.9", "x", {}, Status.PASS, {"n": 1}, splats=(Splat(kind, "title", "fingerprint"),))
+    assert analyse(manifest(), [marked], {}, EMPTY).exit_code == code

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from matrix.analysis.behaviour import COLOURS, behaviours, colour, letter
 from matrix.analysis.compare import comparable, compare_cells
 from matrix.results.record import FactValue, Record, Status
+from vms.splats import Kind, Splat
 
 VALUES: st.SearchStrategy[FactValue] = st.one_of(
     st.booleans(),
@@ -26,8 +27,13 @@ CELLS = st.one_of(
         st.sampled_from([Status.PASS, Status.FAIL]),
     ),
     st.builds(
-        lambda status: Record("k", "e", {}, status),
+        lambda status, splats: Record("k", "e", {}, status, splats=tuple(splats)),
         st.sampled_from([Status.UNSUPPORTED, Status.CRASH, Status.TIMEOUT, Status.ERROR]),
+        st.lists(
+            st.sampled_from(
+                [Splat(Kind.OOPS, "a", "a"), Splat(Kind.BUG, "b", "b"), Splat(Kind.STALL, "c", "c")]
+            )
+        ),
     ),
     st.just(Record("k", "e", {}, Status.UNSTABLE, {"one": 1})),
 )

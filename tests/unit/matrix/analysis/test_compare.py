@@ -6,6 +6,8 @@ import pytest
 
 from matrix.analysis.compare import Difference, Kind, compare_cells, differences, neighbours
 from matrix.results.record import Record, Status
+from vms.splats import Kind as SplatKind
+from vms.splats import Splat
 
 BEFORE = Record("6.1", "x", {}, Status.PASS, {"flows": 10, "raw": 10, "old": 1})
 AFTER = Record("6.12", "x", {}, Status.FAIL, {"flows": 10, "raw": 7, "new": ["2"]})
@@ -79,3 +81,23 @@ def test_two_cells_of_which_one_has_no_facts_have_one_difference(after: Record, 
     assert differences(after, BEFORE) == [Difference("", Kind.APPEARED, after.status.value, "answered")]
     assert [difference.fact for difference in differences(BEFORE, AFTER)] == ["raw", "new", "old"]
     assert differences(BEFORE, ERROR) == []
+
+
+SPLAT = Splat(SplatKind.WARNING, "WARNING: x", "WARNING: x")
+OOPS = Splat(SplatKind.OOPS, "BUG: y", "oops: y", fatal=True)
+MARKED = replace(BEFORE, splats=(SPLAT,), facts={**BEFORE.facts, "splats": ["WARNING: x"]})
+
+
+def test_a_splat_that_only_one_kernel_has_is_a_change_of_a_list() -> None:
+    changes = [Difference("splats", Kind.CHANGED, [], ["WARNING: x"])]
+    assert differences(BEFORE, MARKED) == changes
+    assert differences(MARKED, BEFORE) == [Difference("splats", Kind.CHANGED, ["WARNING: x"], [])]
+    assert differences(MARKED, MARKED) == []
+
+
+def test_two_crashes_differ_if_their_causes_do() -> None:
+    one, other = replace(CRASH, splats=(OOPS,)), replace(CRASH, splats=(SPLAT, OOPS))
+    assert differences(one, one) == []
+    assert differences(one, other) == [
+        Difference("splats", Kind.CHANGED, ["oops: y"], ["WARNING: x", "oops: y"])
+    ]

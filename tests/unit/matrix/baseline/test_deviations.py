@@ -140,3 +140,9 @@ def test_a_build_that_no_longer_supports_an_experiment_is_one_piece_of_news() ->
     baseline = accepted(cell("6.1.5", flows=7, drops=3))
     found = standing(baseline, night(2, cell("6.1.6", Status.UNSUPPORTED), on=baseline))
     assert shown(found) == [("6.1.5", "6.1.6", "", "answered", "unsupported")]
+
+
+def test_a_build_that_reports_an_error_of_its_own_is_news() -> None:
+    baseline = accepted(cell("6.1.5", flows=7), cell("6.12.9", flows=7))
+    found = standing(baseline, night(2, cell("6.1.5", flows=7, splats=["WARNING: x"]), on=baseline))
+    assert shown(found) == [("6.1.5", "6.1.5", "splats", [], ["WARNING: x"])]

@@ -8,7 +8,7 @@ import pytest
 
 from guest.catalogue import Invariant
 from matrix.plan.plan import Cell
-from matrix.results.judge import Judged, judge
+from matrix.results.judge import Judged, Outcome, judge, verdict
 from matrix.results.record import Status
 from tests.support.fakes import make_experiment, make_kernel
 from vms.answer import Answer
@@ -183,3 +183,47 @@ def test_a_huge_reason_is_cut() -> None:
     reason = judged(outcome="error", reason="x" * 10**6).record.reason
     assert len(reason) < 20_100
     assert reason.endswith("x … 980,000 characters more")
+
+
+WARNING = "WARNING: CPU: 0 PID: 7 at net/core/dev.c:1 dev_x+0x1/0x2\n---[ end trace 0 ]---\n"
+HUNG = "INFO: task python3:7 blocked for more than 120 seconds.\n"
+PANIC = "Kernel panic - not syncing: sysrq triggered crash\n"
+
+
+def attempted(console: str, *, header: bytes = HEADER, crashed: str | None = None, **fields: Any) -> Judged:
+    whole = {"schema": 1, "outcome": "answered", "facts": GOOD, **fields}
+    answer = Answer(header, json.dumps(whole).encode())
+    return verdict(CELL, Outcome(answer, console=console, crashed=crashed), 1)
+
+
+def test_a_warning_leaves_the_answer_and_is_a_fact_and_evidence() -> None:
+    found = attempted(WARNING)
+    assert found.record.status is Status.PASS
+    assert found.record.facts == {**GOOD, "splats": ["WARNING: net/core/dev.c dev_x"]}
+    assert [splat.kind for splat in found.record.splats] == ["WARNING"]
+    assert found.evidence["splat-1.txt"] == WARNING.strip().encode()
+    assert "splat-1.txt" in found.record.evidence
+
+
+def test_what_a_busy_host_can_cause_is_recorded_but_no_fact() -> None:
+    found = attempted(HUNG)
+    assert found.record.facts == GOOD
+    assert found.record.splats[0].title == "INFO: task python3 blocked"
+
+
+def test_a_splat_is_found_in_dmesg_where_the_console_has_been_cut() -> None:
+    header = json.dumps({"id": "1", "bytes": 1, "dmesg": WARNING}).encode()
+    assert attempted("", header=header).record.splats == attempted(WARNING).record.splats
+
+
+def test_a_crash_names_its_cause_and_has_its_splat_as_evidence() -> None:
+    found = attempted(WARNING + PANIC + "more\n" * 100, crashed=PANIC.strip())
+    assert (found.record.status, found.record.reason) == (Status.CRASH, PANIC.strip())
+    assert [splat.fatal for splat in found.record.splats] == [False, True]
+    assert found.evidence["splat-2.txt"] == PANIC.strip().encode()
+    assert found.record.facts == {}
+
+
+def test_no_experiment_can_pass_evidence_off_as_a_splat() -> None:
+    found = attempted("", evidence={"splat-1.txt": {"text": "x"}})
+    assert found.record.status is Status.ERROR

@@ -52,6 +52,11 @@ def test_a_rewritten_experiment_has_no_answer_yet() -> None:
         known.answer_to(Cell(kernel, make_experiment("table-full", {"flows": int, "drops": int}), {})) is None
     )
     assert known.answer_to(Cell(kernel, make_experiment("baseline"), {})) is None
+    marked = cell("6.1.5", flows=7, splats=["WARNING: x"])
+    known = known.with_run(replace(run, started="2026-11-02T02:00:00+00:00"), [marked])
+    answer = known.answer_to(Cell(kernel, make_experiment("table-full"), {}))
+    assert answer is not None
+    assert answer.record == marked
 
 
 @pytest.mark.fault(phase="night", fault="record damaged", outcome="that run is left out and named")
