@@ -25,8 +25,10 @@ from commands.shell import (
 )
 
 if TYPE_CHECKING:
+    from matrix.plan.project import Project
     from matrix.run.guests import Guests
     from matrix.run.machines import Machines
+    from vms.kernels.select import Selection
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
@@ -74,16 +76,13 @@ def matrix(
     from matrix.run.machines import Machines
     from vms.capacity import processors
     from vms.errors import UsageError
-    from vms.kernels import lock
 
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     if jobs and scheduler:
         raise UsageError("--jobs with --scheduler: each worker sets its own limit (./invoke worker --slots)")
     project = Project.open(ROOT, offline=offline)
-    choices, specs = project.choices(experiment), project.specs(kernel)
-    selection = project.select_locked(lock.read(LOCK), specs) if locked else project.select(specs)
-    if selection.warning:
-        complain(selection.warning)
+    choices = project.choices(experiment)
+    selection = _selection(project, kernel, locked=locked)
     plan = plan_choices(selection.kernels, choices)
     machines = Machines(project, accel, selection.catalogue)
     if dry_run:
@@ -108,6 +107,17 @@ def matrix(
     tidy(project.config.cache.size)
     print_json(result.analysis.records) if json else print_result(result.analysis, result.page, terminal)
     return result.analysis.exit_code
+
+
+def _selection(project: Project, kernel: list[str], *, locked: bool) -> Selection:
+    """The kernels to be asked, from the lock file or from what can be had now."""
+    from vms.kernels import lock
+
+    specs = project.specs(kernel)
+    selection = project.select_locked(lock.read(LOCK), specs) if locked else project.select(specs)
+    if selection.warning:
+        complain(selection.warning)
+    return selection
 
 
 @contextmanager

@@ -90,6 +90,11 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
 
     `directory` is the private directory for the guest's sockets and console log.
     """
+    return (*_computer(qemu, machine), *_ways_in(directory), *_confinement(machine))
+
+
+def _computer(qemu: Binary, machine: Machine) -> tuple[Group, ...]:
+    """What the guest is made of."""
     accelerator, hardware = machine.accelerator, machine.hardware
     return (
         Group(
@@ -130,6 +135,12 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
             (*_disk("image", machine.image), *_disk("modules", machine.modules)),
         ),
         Group("entropy before the first key is drawn", ("-device", "virtio-rng-pci")),
+    )
+
+
+def _ways_in(directory: Path) -> tuple[Group, ...]:
+    """What connects the guest and QEMU with the host."""
+    return (
         Group(
             "two ports to the host, SSH and agent, whose sockets are in a private directory",
             ("-device", "virtio-serial-pci", *_port("ssh", directory), *_port("agent", directory)),
@@ -152,6 +163,12 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
                 "chardev=qmp,mode=control",
             ),
         ),
+    )
+
+
+def _confinement(machine: Machine) -> tuple[Group, ...]:
+    """What QEMU must not do, and how a clone starts."""
+    return (
         Group(
             "a guest that breaks out of QEMU can start no program",
             ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
