@@ -173,4 +173,6 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
     chosen = [TESTS[kind] for kind in TESTS if kind in only]
     places = list(dict.fromkeys(place for place, _ in chosen))
     marks = ("-m", " or ".join(f"({mark})" for _, mark in chosen)) if chosen else ()
-    return (("pytest", *places, *marks, *(("-k", name) if name else ())),)
+    # These wait as often as they compute, and none of them boots a kernel or opens a browser.
+    beside = ("-n", "auto", "--dist", "worksteal") if set(only) == {"unit"} and name is None else ()
+    return (("pytest", *beside, *places, *marks, *(("-k", name) if name else ())),)

@@ -189,7 +189,9 @@ def test_all_checks_end_with_pytest_so_that_its_summary_is_the_last_line() -> No
 
 
 def test_tests_are_chosen_by_kind_and_name() -> None:
-    assert chosen_checks(["unit"], None) == (("pytest", "tests/unit", "-m", "(not slow)"),)
+    beside = ("-n", "auto", "--dist", "worksteal")
+    assert chosen_checks(["unit"], None) == (("pytest", *beside, "tests/unit", "-m", "(not slow)"),)
+    assert chosen_checks(["guest"], None) == (("pytest", "tests/guest", "-m", "(guest)"),)
     assert chosen_checks(["browser", "slow", "unit"], "deadline") == (
         (
             *("pytest", "tests/unit", "tests/browser"),

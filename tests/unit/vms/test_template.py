@@ -45,7 +45,9 @@ def agent(tmp_path: Path) -> Agent:
 
 @pytest.fixture(autouse=True)
 def boots(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The fake has no SSH, so its agent is there from the start; what boots is counted."""
+    """The fake has no SSH, so its agent is there from the start; what boots is counted. Fakes need
+    not boot apart.
+    """
     booted: list[str] = []
 
     def start_agent(guest: Guest, agent: Agent, deadline: Deadline) -> None:
@@ -53,6 +55,7 @@ def boots(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         guest.ping(deadline)
 
     monkeypatch.setattr(Guest, "start_agent", start_agent)
+    monkeypatch.setattr("vms.template.boot_turns", Turns(0))
     return booted
 
 
