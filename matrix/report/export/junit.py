@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from matrix.analysis.analysis import Analysis
@@ -25,11 +27,24 @@ def junit(analysis: Analysis) -> bytes:
         suite = TestSuite(kernel)
         suite.timestamp = manifest.started
         for record in cells:
-            suite.add_testcase(_case(record))
+            suite.add_testcase(readable(_case(record)))
         xml.add_testsuite(suite)
     xml.update_statistics()
     written: bytes = xml.tostring()
     return written
+
+
+def readable(case: TestCase) -> TestCase:
+    """The case if an XML parser reads it; otherwise an error in its place, so that one cell cannot
+    make the whole file unreadable.
+    """
+    try:
+        ElementTree.fromstring(case.tostring())
+    except (ElementTree.ParseError, ValueError) as error:
+        bad = TestCase(ascii(case.name), classname=ascii(case.classname))
+        bad.result = [Error(f"this cell cannot be written as XML: {error}", Status.ERROR.value)]
+        return bad
+    return case
 
 
 def _case(record: Record) -> TestCase:

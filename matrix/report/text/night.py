@@ -10,6 +10,7 @@ from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
 from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Item, Night
+from matrix.report.export.junit import readable
 from matrix.report.words import in_words
 from matrix.results.record import FactValue, shown_value
 from vms.text import shown
@@ -46,8 +47,9 @@ def junit_with_news(xml: bytes, night: Night) -> bytes:
             case.result = [Failure(_line(_item(item)), str(item.verdict))]
         else:
             case.system_out = _line(_item(item))
-        suite.add_testcase(case)
+        suite.add_testcase(readable(case))
     document.add_testsuite(suite)
+    document.update_statistics()
     written: bytes = document.tostring()
     return written
 

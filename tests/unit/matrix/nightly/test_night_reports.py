@@ -68,6 +68,20 @@ def test_junit_holds_the_changes(house: House) -> None:
     ]
 
 
+def test_a_noncharacter_in_an_answer_costs_no_night(house: House) -> None:
+    house.experiments = [make_experiment("table-full", {"word": str})]
+    house.says = lambda kernel, _: {"word": "x"}
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    house.says = lambda kernel, _: {"word": f"\uffff\0{kernel}"}
+    night = house.night(1)
+    assert "<U+FFFF>␀7.3" in summary(night)
+    report = house.results / night.run / "report" / "junit.xml"
+    assert "<U+FFFF>␀7.3".replace("<", "&lt;").replace(">", "&gt;") in report.read_text()
+    assert JUnitXml.fromstring(report.read_bytes()).failures == len(night.news) > 0
+
+
 def test_variants_with_the_same_news_are_one_item(house: House) -> None:
     house.experiments = [
         make_experiment("table-full", {"flows": int, "drops": int}, variants={"scope": ("root", "user")})

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from matrix.report.export.junit import junit
+from junitparser import TestCase
+
+from matrix.report.export.junit import junit, readable
 from tests.support.sample import analysis
 
 
@@ -31,3 +33,14 @@ def test_characters_that_xml_cannot_hold_are_made_visible() -> None:
     assert b"\x1b" not in xml
     assert b"<script" not in xml
     assert len(xml) < 100_000
+
+
+def test_a_case_that_is_not_xml_is_an_error_in_its_place() -> None:
+    good = TestCase("good")
+    assert readable(good) is good
+    bad = readable(TestCase("bad\uffff", classname="6.1.5"))
+    read = ElementTree.fromstring(bad.tostring())
+    assert "\\uffff" in read.attrib["name"]
+    error = read.find("error")
+    assert error is not None
+    assert error.attrib["message"].startswith("this cell cannot be written as XML")
