@@ -56,6 +56,23 @@ def test_ci_files_run_tasks_that_exist(name: str) -> None:
     assert set(commands) <= set(tasks.__all__)
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_jobs_summary_is_fenced_and_the_exit_code_is_that_of_the_night(tmp_path: Path, code: int) -> None:
+    steps = yaml.safe_load((FILES / "github-actions.yml").read_text())["jobs"]["nightly"]["steps"]
+    (script,) = [step["run"] for step in steps if step.get("name") == "nightly"]
+    said = "conntrack-matrix: nothing unexpected\n  crash: ![](https://evil.example/x.png) @octocat"
+    (tmp_path / "invoke").write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\nexit {code}\n")
+    (tmp_path / "invoke").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
+        check=False,
+    )
+    assert done.returncode == code
+    assert (tmp_path / "summary").read_text() == f"```\n{said}\n```\n"
+
+
 def strings(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for item in value.values() for text in strings(item)]

@@ -45,6 +45,13 @@ def test_a_fact_has_a_line_of_spans_per_build(url: URL) -> None:
     assert found[1].spans[0].first == datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
+def test_a_nul_in_a_reason_is_stored_as_its_picture(url: URL) -> None:
+    with open_database(url) as engine:
+        record(engine, "here", manifest(1, "6.1.5"), [replace(cell("6.1.5"), reason="not\0supported")])
+        with engine.connect() as connection:
+            assert connection.scalars(select(Outcome.reason)).all() == ["not␀supported"]
+
+
 def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
     values: dict[str, FactValue] = {
         "a": True,
