@@ -10,26 +10,31 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vms.errors import MatrixError, UsageError
+from vms.errors import MatrixError, UsageError, plain_error
+from vms.files import write_whole
 from vms.text import shown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 LOCK = ROOT / "matrix.lock"
 BASELINE = ROOT / "matrix.baseline.json"
+TRACEBACK = RESULTS / "traceback.txt"
+"""Where the last error that nobody foresaw came from."""
 JOBS = "guests that compute at a time"
 """What --jobs counts."""
 INTERRUPTED = 130  # as a shell reports SIGINT
 _MESSAGE_CHARACTERS = 10_000
+_TRACEBACK_CHARACTERS = 1 << 20
 
 
 def reported(body: Callable[..., int | None]) -> Callable[..., None]:
     """Wraps a task: errors become one message and an exit code, and signals that stop the process
-    end it as Ctrl-C does.
+    end it as Ctrl-C does. The traceback of an error that nobody foresaw is written to TRACEBACK.
     """
 
     @functools.wraps(body)
@@ -40,7 +45,7 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
             code = body(*arguments, **flags) or 0
             sys.stdout.flush()
         except MatrixError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(f"error: {error}")
             code = error.exit_code
         except KeyboardInterrupt:
             print("interrupted; the next run resumes from here", file=sys.stderr)
@@ -48,11 +53,27 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader closed the pipe, as in `./invoke kernels | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
+        except Exception as error:  # Python's own exit code would be 1, which a kernel has to answer for
+            complain(f"error: {_unforeseen(error)}")
+            code = MatrixError.exit_code
         if code == INTERRUPTED:
             end_soon()
         sys.exit(code)
 
     return run
+
+
+def _unforeseen(error: Exception) -> str:
+    """One message about an error that nobody foresaw, after writing its traceback."""
+    lines = traceback.format_exception(error)
+    traceback.clear_frames(error.__traceback__)  # closes the files that they hold: there may be too many
+    named = isinstance(error, OSError) and error.strerror
+    what = plain_error(error) if named else f"{type(error).__name__}: {error}; this is a bug"
+    try:
+        write_whole(TRACEBACK, shown("".join(lines), _TRACEBACK_CHARACTERS).encode())
+    except (MatrixError, OSError) as second:
+        return f"{what}; its traceback cannot be written: {plain_error(second)}"
+    return f"{what}; its traceback is in {TRACEBACK}"
 
 
 def end_soon() -> None:

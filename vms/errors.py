@@ -16,6 +16,7 @@ from __future__ import annotations
 from vms.text import shown
 
 _MESSAGE_CHARACTERS = 10_000
+_NAME_CHARACTERS = 200
 
 
 class MatrixError(Exception):
@@ -28,6 +29,15 @@ class MatrixError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(shown(message, _MESSAGE_CHARACTERS))
+
+
+def plain_error(error: Exception) -> str:
+    """The error in one phrase without a number: `Too many open files: /dev/null`."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (
+            f": {shown(str(error.filename), _NAME_CHARACTERS)}" if error.filename else ""
+        )
+    return str(error)
 
 
 class UsageError(MatrixError):

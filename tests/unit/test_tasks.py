@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -51,6 +54,67 @@ def test_an_error_is_one_message_and_an_exit_code(
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert (str(error) or "interrupted") in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("6.1\x1b[31m"), "error: KeyError: '6.1\\x1b[31m'; this is a bug; its traceback is in "),
+        (
+            ValueError("\x1b[31m\uffff"),
+            "error: ValueError: ␛[31m<U+FFFF>; this is a bug; its traceback is in ",
+        ),
+        (OSError(24, "Too many open files", "/x"), "error: Too many open files: /x; its traceback is in "),
+        (OSError(36, "File name too long", "x" * 9_999), "error: File name too long: xxx"),
+    ],
+)
+def test_an_unforeseen_error_is_one_message_that_names_a_file_with_its_traceback(
+    error: Exception,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("commands.shell.TRACEBACK", tmp_path / "results" / "traceback.txt")
+    assert ended(raising(error)) == 3
+    shown = capsys.readouterr().err
+    assert shown.startswith(said)
+    assert shown.endswith(f"its traceback is in {tmp_path}/results/traceback.txt\n")
+    assert len(shown.splitlines()) == 1
+    assert len(shown) < 600
+    written = (tmp_path / "results" / "traceback.txt").read_text()
+    assert written.startswith("Traceback (most recent call last):\n")
+    assert "\x1b" not in written
+
+
+def test_with_too_many_open_files_there_is_a_message_and_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.shell.TRACEBACK", tmp_path / "traceback.txt")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def body() -> int:
+        with contextlib.ExitStack() as held:
+            while True:
+                held.enter_context(Path(os.devnull).open())
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        assert ended(body) == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in capsys.readouterr().err
+    assert "held.enter_context" in (tmp_path / "traceback.txt").read_text()
+
+
+def test_a_traceback_that_cannot_be_written_hides_no_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("commands.shell.TRACEBACK", tmp_path / "file" / "traceback.txt")
+    assert ended(raising(KeyError("6.1"))) == 3
+    said = "error: KeyError: '6.1'; this is a bug; its traceback cannot be written: "
+    assert capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize(("stuck", "cleaned"), [(0.0, "cleaned up"), (60.0, "")])
