@@ -18,7 +18,6 @@ from matrix.history.models import Kernel as KernelRow
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
-from vms.errors import UsageError
 
 _Rows = dict[type[Base], dict[object, dict[str, Any]]]
 """The rows to write, by table and key."""
@@ -46,11 +45,6 @@ def _record(connection: Connection, machine: str, manifest: Manifest, records: t
         by_kernel[one.kernel].append(one)
     entries = {entry.name: entry for entry in manifest.kernels}
     for name, cells in by_kernel.items():
-        if name not in entries:
-            raise UsageError(
-                f"the run {manifest.run} holds cells of {name[:64]!r}, a kernel that its manifest does not"
-                " name"
-            )
         kernel = _kernel(rows, entries[name])
         lines = sorted((one.experiment, variant_name(one.variant), _outcome(rows, one)) for one in cells)
         sheet = _digest([kernel, lines])

@@ -44,6 +44,19 @@ def read_record(run: Path, path: Path) -> Record:
     return _read(run, path, Record)
 
 
+def checked(run: Path, manifest: Manifest, records: list[Record]) -> list[Record]:
+    """The records. Raises UsageError if one is of a kernel that the manifest does not name."""
+    named = {entry.name for entry in manifest.kernels}
+    for record in records:
+        if record.kernel not in named:
+            raise _refusal(
+                run,
+                run,
+                f"it has cells of {record.kernel[:64]!r}, a kernel that its manifest does not name",
+            )
+    return records
+
+
 def read_origin(run: Path) -> Origin:
     """Which version wrote a run, and when the run was finished, whatever the schema; empty where
     the manifest does not say.

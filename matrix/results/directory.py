@@ -17,7 +17,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +26,11 @@ import msgspec
 
 from matrix import VERSION
 from matrix.plan.plan import variant_name
-from matrix.results.decode import read_manifest, read_origin, read_record
+from matrix.results.decode import checked, read_manifest, read_origin, read_record
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
-from vms.errors import HostError, UsageError
+from vms.errors import HostError, UsageError, plain_error
 from vms.files import disk_errors, write_whole
 
 Key = tuple[str, str, str]
@@ -51,7 +51,27 @@ class RunDirectory:
         return self.path / "report"
 
     def keep(self, judged: Judged, console: str) -> Record:
-        """Writes one cell and returns its record with the names of all its evidence."""
+        """Writes one cell and returns its record with the names of all its evidence.
+
+        A cell that cannot be written becomes an `error` without evidence, so that the next run runs
+        it again. Raises HostError if no cell could be written: the disk is full or read-only.
+        """
+        try:
+            record = self._write(judged, console)
+        except HostError:
+            raise
+        except Exception as error:
+            record = replace(
+                judged.record,
+                status=Status.ERROR,
+                facts={},
+                evidence=(),
+                reason=f"the answer could not be stored: {plain_error(error)}",
+            )
+        self.records[record_key(record)] = record
+        return record
+
+    def _write(self, judged: Judged, console: str) -> Record:
         files = dict(judged.evidence)
         if console:
             files["console.log"] = console.encode(errors="replace")
@@ -70,7 +90,6 @@ class RunDirectory:
                 staging.rename(target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-        self.records[record_key(record)] = record
         return record
 
     def update(self, manifest: Manifest) -> None:
@@ -93,9 +112,9 @@ def open_run(
 ) -> RunDirectory:
     """Continues the newest unfinished run with the same plan, or else starts a new one.
 
-    Cells that ended in `error` are not among its records, so that they are run again. The link
-    `results/latest` is moved to the run. `note` is called with a message if the last run was not
-    finished and cannot be read.
+    Cells that ended in `error` or whose record is damaged are not among its records, so that they
+    are run again. The link `results/latest` is moved to the run. `note` is called with a message
+    for each damaged record, and if the last run was not finished and cannot be read.
     """
     with disk_errors(f"opening a run under {results}"):
         results.mkdir(parents=True, exist_ok=True)
@@ -114,7 +133,8 @@ def read_run(path: Path) -> tuple[Manifest, list[Record]]:
     Raises UsageError if `path` is no run directory, is damaged, or is of another schema.
     """
     try:
-        return read_manifest(path), _records(path)
+        manifest = read_manifest(path)
+        return manifest, checked(path, manifest, _records(path))
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not a run directory: it has no {Path(error.filename).name}") from error
     except OSError as error:
@@ -162,9 +182,9 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
             os.close(lock)
             continue
         run = RunDirectory(path, manifest, lock)
-        run.records = {
-            record_key(record): record for record in _records(path) if record.status is not Status.ERROR
-        }
+        for record in _readable(path, note):
+            if record.status is not Status.ERROR:
+                run.records[record_key(record)] = record
         return run
     return None
 
@@ -196,4 +216,17 @@ def _locked(path: Path) -> int | None:
 
 
 def _records(path: Path) -> list[Record]:
-    return [read_record(path, file) for file in sorted((path / "cells").rglob("record.json"))]
+    return [read_record(path, file) for file in _record_files(path)]
+
+
+def _readable(path: Path, note: Callable[[str], None]) -> Iterator[Record]:
+    """The records of an unfinished run but those that are damaged, as a power cut leaves them."""
+    for file in _record_files(path):
+        try:
+            yield read_record(path, file)
+        except (OSError, UsageError) as error:
+            note(f"a cell is run again, since its record cannot be used: {plain_error(error)}")
+
+
+def _record_files(path: Path) -> list[Path]:
+    return sorted((path / "cells").rglob("record.json"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matrix.plan.plan import Cell, variant_name
-from matrix.results.decode import read_manifest, read_results
+from matrix.results.decode import checked, read_manifest, read_results
 from matrix.results.directory import read_run
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
@@ -39,18 +39,10 @@ class LatestAnswers:
     answers: Mapping[Key, Answer] = field(default_factory=dict)
 
     def with_run(self, manifest: Manifest, records: Iterable[Record]) -> LatestAnswers:
-        """A copy that has the run's answers where they are newer.
-
-        Raises UsageError if a record names a kernel that the manifest lacks.
-        """
+        """A copy that has the run's answers where they are newer."""
         ids = {entry.name: entry.id for entry in manifest.kernels}
         answers = dict(self.answers)
         for record in records:
-            if record.kernel not in ids:
-                raise UsageError(
-                    f"the run {manifest.run} holds cells of {record.kernel[:64]!r}, a kernel that its"
-                    " manifest does not name"
-                )
             key = (ids[record.kernel], record.experiment, variant_name(record.variant))
             if record.status is not Status.ERROR and (
                 key not in answers or answers[key].seen <= manifest.started
@@ -97,7 +89,7 @@ def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
     try:
         manifest = read_manifest(path)
         if manifest.finished:
-            return manifest, read_results(path)
+            return manifest, checked(path, manifest, read_results(path))
     except OSError:
         pass  # read_run reads the cells' own files, or says what is missing
     except UsageError:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
 from matrix.plan.plan import Plan
 from matrix.results.record import SCHEMA
 from vms.kernels.kernel import Build
+from vms.text import shown
+
+_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,13 @@ class Manifest:
     left_out: tuple[str, ...] = ()
     version: str = ""
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        """Cleans the name, which databases and reports have. Raises ValueError for a time that is
+        none.
+        """
+        object.__setattr__(self, "run", shown(self.run, _NAME_CHARACTERS))
+        datetime.fromisoformat(self.started)
 
 
 def plan_digest(plan: Plan, surroundings: Surroundings) -> str:

@@ -26,7 +26,7 @@ from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
 from matrix.run.jobs import Job, KernelState, Ready
 from matrix.run.progress import Display, KernelProgress, Phase
-from vms.errors import LostGuest, MatrixError, Unbootable
+from vms.errors import LostGuest, MatrixError, Unbootable, plain_error
 from vms.kernels.kernel import BootFiles, Kernel
 
 ATTEMPTS = 3
@@ -235,6 +235,6 @@ def _failure(error: Exception, failed: str) -> str:
 
 def _message(error: Exception) -> str:
     """The error's message, with a traceback if the error is unexpected, a bug."""
-    if isinstance(error, MatrixError):
-        return str(error)
+    if isinstance(error, MatrixError | OSError):
+        return plain_error(error)
     return f"{type(error).__name__}: {error}\n" + "".join(traceback.format_exception(error)).strip()

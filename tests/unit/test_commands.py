@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from commands.__main__ import with_flags
 from commands.shell import ROOT, tidy
 from tests.support.caches import fill
+from tests.support.nights import cell, manifest
 from vms.cache import Cache
 
 
@@ -61,6 +63,16 @@ def test_an_unknown_experiment_is_answered_with_the_nearest_names() -> None:
     assert len(done.stderr.splitlines()) == 1
     assert len(done.stderr) < 200
     assert "`./invoke experiments` lists all 1" in run("matrix", "--offline", "-e", "q9x").stderr
+
+
+@pytest.mark.parametrize("form", ["tap", "csv", "parquet", "json"])
+def test_a_run_with_cells_of_an_unknown_kernel_is_wrong_use(tmp_path: Path, form: str) -> None:
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest(1, "6.1.5")))
+    (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell("6.1.6", flows=7)]))
+    done = run("export", form, "--run", str(tmp_path))
+    assert done.returncode == 2
+    assert "cells of '6.1.6', a kernel that its manifest does not name" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_tasks_are_listed() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vms.errors import UsageError
+from vms.text import shown
 
 RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~-]*")
 """What `uname -r` may be. The kernel bounds it by 64 characters."""
@@ -18,6 +19,7 @@ RELEASE_CHARACTERS = 64
 
 _MOST_CHARACTERS = 100
 _MOST_BYTES = 4 << 30
+_MOST_ID = 8_000  # some ids have paths in them
 _PATTERNS = {
     "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"),
     "version": re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"),
@@ -105,6 +107,8 @@ class Build:
             version=self.version,
             suite=self.suite,
         )
+        if shown(self.id, _MOST_ID) != self.id:
+            raise BadName(f"kernel {self.name}: id cannot be {shortened(self.id)}")
 
 
 @dataclass(frozen=True)

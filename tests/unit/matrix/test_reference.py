@@ -51,7 +51,9 @@ def test_a_cell_that_no_kernel_supports_is_not_lacking() -> None:
 
 
 KERNELS = (KernelEntry("6.1.1", "debian:6.1.1", "6.1", "6.1.1", "cloud", "6.1.1-1", "sid"),)
-FIRST = Manifest("first", "plan", "now", ("matrix",), 2, ("asked", "other"), KERNELS, SURROUNDINGS)
+FIRST = Manifest(
+    "first", "plan", "2026-01-01T00:00:00+00:00", ("matrix",), 2, ("asked", "other"), KERNELS, SURROUNDINGS
+)
 
 
 def test_a_later_run_replaces_the_answers_of_an_earlier_one() -> None:

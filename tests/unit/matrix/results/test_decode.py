@@ -66,6 +66,21 @@ def test_a_manifest_that_lacks_a_field_names_field_and_version(old: Path) -> Non
         read_run(old)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [("started", "yesterday", "Invalid isoformat string"), ("id", "a\0b", "id cannot be 'a.+x00b'")],
+)
+def test_a_manifest_whose_values_no_report_could_use_is_refused(
+    old: Path, field: str, value: str, said: str
+) -> None:
+    change(
+        old / "manifest.json",
+        lambda found: (found if field == "started" else found["kernels"][0]).update({field: value}),
+    )
+    with pytest.raises(UsageError, match=said):
+        read_run(old)
+
+
 @pytest.mark.fault(phase="results", fault="record damaged", outcome="refused as damaged")
 def test_a_file_that_this_version_wrote_is_damaged(old: Path) -> None:
     change(old / "manifest.json", lambda manifest: manifest.update(version=VERSION))

@@ -65,6 +65,42 @@ def test_a_cell_that_cannot_be_written_completely_is_not_there(
     assert not list(run.path.glob(".cell-*"))
 
 
+@pytest.mark.fault(phase="results", fault="too many open files", outcome="that cell is an error, run again")
+def test_a_cell_that_cannot_be_written_is_an_error_and_only_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(tmp_path, manifest())
+
+    def refused(self: Path, data: bytes) -> int:
+        raise OSError(errno.EMFILE, "Too many open files", str(self))
+
+    with monkeypatch.context() as few:
+        few.setattr(Path, "write_bytes", refused)
+        record = keep(run)
+    assert record.status is Status.ERROR
+    assert record.facts == {}
+    assert record.reason.startswith("the answer could not be stored: Too many open files: ")
+    long = keep(run, Record("6.1.2", "other", {"scope": "x" * 199, "family": "y" * 199}, Status.PASS))
+    assert long.reason.startswith("the answer could not be stored: File name too long: ")
+    assert keep(run, Record("6.1.2", "other", {}, Status.PASS)).status is Status.PASS
+    run.close(finished=False)
+    assert list(open_run(tmp_path, manifest("20260102-000000")).records) == [("6.1.2", "other", "")]
+
+
+@pytest.mark.fault(phase="results", fault="record damaged", outcome="an unfinished run runs that cell again")
+def test_a_damaged_record_of_an_unfinished_run_is_run_again(tmp_path: Path) -> None:
+    run = open_run(tmp_path, manifest())
+    keep(run)
+    keep(run, Record("6.1.2", "other", {}, Status.PASS))
+    (run.path / "cells/6.1.2/baseline/scope=root/record.json").write_bytes(b"")  # as after a power cut
+    run.close(finished=False)
+    notes: list[str] = []
+    again = open_run(tmp_path, manifest("20260102-000000"), notes.append)
+    assert list(again.records) == [("6.1.2", "other", "")]
+    assert len(notes) == 1
+    assert "a cell is run again" in notes[0]
+
+
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     for name in ("20260101-000000", "20260102-000000"):
         open_run(tmp_path, manifest(name)).close(finished=True)

@@ -35,9 +35,11 @@ def test_an_error_is_no_answer() -> None:
     assert known.with_run(manifest(2, "6.1.5"), [cell("6.1.5", Status.ERROR)]).answers == known.answers
 
 
-def test_a_kernel_that_the_manifest_does_not_name_is_refused() -> None:
-    with pytest.raises(UsageError, match="does not name"):
-        LatestAnswers().with_run(manifest(1, "6.1.5"), [cell("6.1.6", flows=7)])
+def test_a_kernel_that_the_manifest_does_not_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest(1, "6.1.5")))
+    (tmp_path / "results.json").write_bytes(msgspec.json.encode([cell("6.1.6", flows=7)]))
+    with pytest.raises(UsageError, match="a kernel that its manifest does not name"):
+        read_finished(tmp_path)
 
 
 def test_a_rewritten_experiment_has_no_answer_yet() -> None:
