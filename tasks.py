@@ -4,7 +4,7 @@ from commands.bench import bench
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.nights import accept, nightly
-from commands.project import catalogue, doctor, experiments, reference, test
+from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix
 
@@ -14,6 +14,7 @@ __all__ = [
     "cache",
     "catalogue",
     "compare",
+    "controls",
     "doctor",
     "experiments",
     "export",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
+from matrix.analysis.controls import proofs
 from matrix.analysis.ledger.explain import contradictions
 from matrix.analysis.ledger.read import read_ledger
 from matrix.reference import lacking, reference_page
 from matrix.report.text.catalogue import catalogue_page
+from matrix.report.text.controls import controls_page
 from matrix.results.latest import read_finished
 from matrix.results.record import Status
 
@@ -15,6 +17,13 @@ from matrix.results.record import Status
 def test_the_catalogue_page_is_what_the_experiments_say() -> None:
     assert (ROOT / "docs" / "catalogue.md").read_text() == catalogue_page(load(), read_ledger()), (
         "run ./invoke catalogue"
+    )
+
+
+def test_the_page_of_controls_is_what_the_reference_proves() -> None:
+    _, records = read_finished(RESULTS / "reference")
+    assert (ROOT / "docs" / "controls.md").read_text() == controls_page(proofs(load(), records)), (
+        "run ./invoke controls"
     )
 
 
