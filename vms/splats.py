@@ -74,6 +74,11 @@ class Splat:
         object.__setattr__(self, "title", shown(self.title, _TITLE_CHARACTERS))
         object.__setattr__(self, "fingerprint", shown(self.fingerprint))
 
+    @property
+    def line(self) -> str:
+        """The kind and the title on one line."""
+        return self.title if self.kind.value in self.title else f"{self.kind}: {self.title}"
+
 
 @dataclass(frozen=True)
 class Found:

@@ -15,6 +15,7 @@ from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
 from vms.kernels.order import build_key
+from vms.splats import Splat
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A whole run. `kernels` are in kernel order, `counts` has the number of cells per status."""
+    """A whole run. `kernels` are in kernel order, `counts` has the number of cells per status,
+    `marked` is the number of cells whose kernels reported errors in their logs.
+    """
 
     manifest: Manifest
     kernels: tuple[KernelEntry, ...]
     rows: tuple[Row, ...]
     counts: Mapping[Status, int]
+    marked: int
+
+    @property
+    def splats(self) -> Mapping[Splat, tuple[Record, ...]]:
+        """Each splat of the run, with the first variant of each row's cells that have it."""
+        found: dict[Splat, list[Record]] = {}
+        for record in (record for row in self.rows for record in row.records if record):
+            for splat in record.splats:
+                found.setdefault(splat, []).append(record)
+        return {splat: tuple(records) for splat, records in found.items()}
 
 
 def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping[str, Experiment]) -> Table:
@@ -66,11 +79,13 @@ def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping
     kernels = tuple(sorted(manifest.kernels, key=build_key))
     by_cell: dict[str, dict[str, dict[str, Record]]] = {}
     counts = dict.fromkeys(Status, 0)
+    marked = 0
     for record in records:
         by_cell.setdefault(record.experiment, {}).setdefault(variant_name(record.variant), {})[
             record.kernel
         ] = record
         counts[record.status] += 1
+        marked += bool(record.splats)
     order = {name: number for number, name in enumerate(catalogue)}
     rows: list[Row] = []
     for name in sorted(by_cell, key=lambda name: (order.get(name, len(order)), name)):
@@ -80,7 +95,7 @@ def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping
             experiment,
             [[cells.get(kernel.name) for kernel in kernels] for cells in by_cell[name].values()],
         )
-    return Table(manifest, kernels, tuple(rows), counts)
+    return Table(manifest, kernels, tuple(rows), counts, marked)
 
 
 def _rows(name: str, experiment: Experiment | None, lines: list[list[Record | None]]) -> list[Row]:

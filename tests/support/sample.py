@@ -12,8 +12,10 @@ from matrix.plan.plan import make_plan
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from vms.splats import Kind, Splat
 
 HOSTILE = "\x1b[31mred\x1b[0m <script>alert(1)</script> | `code` \u202eright to left " + "x" * 100_000
+WARNING = Splat(Kind.WARNING, f"WARNING: net/x.c nf_x {HOSTILE}", "WARNING: nf_x < nf_y")
 EMPTY = Ledger({}, (), {})
 KERNELS = ("6.12.9", "5.10.251", "6.12.10", "7.3~rc7")
 CATALOGUE = {
@@ -78,7 +80,17 @@ def records() -> list[Record]:
     found.append(Record("5.10.251", "race", {}, Status.UNSTABLE, {"resolved": 1}, "repeats disagreed"))
     found.append(Record("6.12.9", "race", {}, Status.ERROR, reason="no answer within 50 s"))
     found.append(
-        Record("6.12.10", "race", {}, Status.CRASH, reason="Kernel panic - not syncing: Fatal exception")
+        Record(
+            "6.12.10",
+            "race",
+            {},
+            Status.CRASH,
+            reason="Kernel panic - not syncing: Fatal exception",
+            splats=(
+                WARNING,
+                Splat(Kind.PANIC, "Kernel panic - not syncing: Fatal exception", "panic: x", True),
+            ),
+        )
     )
     found.append(Record("7.3~rc7", "race", {}, Status.TIMEOUT, reason="not done after 30 s"))
     found.append(Record("7.3~rc7", "hostile", {}, Status.FAIL, {"words": HOSTILE}, HOSTILE))

@@ -57,5 +57,7 @@ def _case(record: Record) -> TestCase:
         case.result = [Skipped(reason)]
     elif record.status is not Status.PASS:
         case.result = [Error(reason, record.status.value)]
+    if record.splats:
+        case.system_err = "\n".join(splat.line for splat in record.splats)
     case.system_out = "\n".join(f"{fact} = {shown(str(value))}" for fact, value in record.facts.items())
     return case

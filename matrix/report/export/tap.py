@@ -50,6 +50,9 @@ def _diagnostics(record: Record) -> Iterator[str]:
             f"    {_scalar(shown(name))}: {_scalar(shown_value(value))}"
             for name, value in record.facts.items()
         )
+    if record.splats:
+        yield "  splats:"
+        yield from (f"    - {_scalar(splat.line)}" for splat in record.splats)
     yield "  ..."
 
 

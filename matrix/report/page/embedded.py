@@ -186,7 +186,8 @@ class _Pools:
         )
         if facts not in self.ways and (found := ways(cell.facts)):
             self.ways[facts] = found
-        whole = (cell.status, key, number, cell.reason, cell.evidence, cell.attempts)
+        whole = (cell.status, key, number, cell.reason, cell.evidence, cell.attempts, cell.splats)
+        splats = [splat.line for splat in cell.splats]
 
         def entry() -> dict[str, Any]:
             return {
@@ -198,7 +199,7 @@ class _Pools:
                 "reason": shown(cell.reason, 4_000),
                 "evidence": list(cell.evidence),
                 "attempts": cell.attempts,
-            }
+            } | ({"splats": splats} if splats else {})
 
         return self._place(self.cells, ("cell", whole), entry)
 

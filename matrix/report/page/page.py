@@ -24,6 +24,9 @@ from vms.text import shown
 ROOMY_KERNELS = 12
 """With at most this many kernels, a cell shows some of its facts; with more, only a letter."""
 
+SPLAT_GLYPH = "⚠"
+"""The glyph of a cell whose kernel reported errors in its log."""
+
 VERDICT_GLYPHS = {Verdict.EXPLAINED: "", Verdict.UNEXPLAINED: "?", Verdict.CONTRADICTED: "≠"}
 
 
@@ -152,7 +155,12 @@ def make_page(analysis: Analysis, run: Path) -> Page:
         title=f"conntrack-matrix {manifest.run}",
         heading="What each kernel does with connections",
         summary=_summary(table),
-        counts=(*_differing_count(table), *_status_counts(table), *_change_counts(ordered)),
+        counts=(
+            *_differing_count(table),
+            *_status_counts(table),
+            *_marked_count(table),
+            *_change_counts(ordered),
+        ),
         kernels=_kernels(table.kernels, ordered),
         groups=_groups(table.kernels),
         sections=tuple(
@@ -182,6 +190,10 @@ def _status_counts(table: Table) -> tuple[Count, ...]:
         for status, number in table.counts.items()
         if number
     )
+
+
+def _marked_count(table: Table) -> tuple[Count, ...]:
+    return (Count(table.marked, "with splats", "splats", "splat", SPLAT_GLYPH),) if table.marked else ()
 
 
 def _change_counts(rows: Sequence[PageRow]) -> tuple[Count, ...]:
@@ -225,10 +237,11 @@ def _cell(
 ) -> CellView:
     if record is None:
         return CellView("none", "", ())
-    glyph = GLYPHS[record.status]
+    glyph = GLYPHS[record.status] + (SPLAT_GLYPH if record.splats else "")
     status = str(record.status) if record.status is not Status.PASS else ""
     verdict = change.verdict if change else ""
-    classes = " ".join(filter(None, (colour(number), status, verdict)))
+    splat = "splat" if record.splats else ""
+    classes = " ".join(filter(None, (colour(number), status, splat, verdict)))
     mark = letter(number) + glyph
     if lines and not record.facts:
         return CellView(classes, mark, (Line(str(record.status), False),))
@@ -312,6 +325,7 @@ def _legend() -> tuple[Legend, ...]:
         Legend("unexplained", "?", "differs, not explained yet"),
         Legend("contradicted", "≠", "differs, but not as the ledger predicts"),
         Legend("crash", "†", "the guest's kernel crashed"),
+        Legend("splat", SPLAT_GLYPH, "the kernel reported an error in its log (a splat), such as a WARNING"),
         Legend("timeout", "…", "the experiment did not end in time"),
         Legend("unstable", "≈", "repeats disagreed; not compared"),
         Legend("error", "!", "the tool failed, not the kernel; not compared"),

@@ -50,6 +50,7 @@ const panel = ({ open, step }) => {
 
   const ABOUT = 'About this experiment';
   const CHANGED = 'What changed';
+  const SPLATS = 'What the kernel reported in its log';
   const aboutPart = ({ doc }) => element('pre', { tabindex: '0' }, doc);
 
   function changePart(change) {
@@ -114,6 +115,10 @@ const panel = ({ open, step }) => {
       parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${attempts}`));
       if (cell.reason) {
         parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
+      }
+      if (cell.splats) {
+        const reports = cell.splats.map((text) => element('li', {}, text));
+        parts.push(element('h3', {}, SPLATS), element('ul', {}, reports));
       }
       parts.push(
         ...changeParts(row, column, columns),

@@ -1,6 +1,6 @@
 // The query language: terms joined by `and` (which may be left out), `or`, `not` and parentheses.
 //
-//   differs  changed  explained  unexplained  contradicted
+//   differs  changed  explained  unexplained  contradicted  splats
 //   status:fail  kernel:6.12  kernel>=6.1  topic:tcp  experiment:table-*  frontend:nft
 //   fact:mangle_packets=7  fact:flows<10
 //   all(...)  none(...)  exists(...)
@@ -14,7 +14,7 @@ const query = (() => {
 
   class QueryError extends Error {}
 
-  const MARKS = new Set(['differs', 'changed', ...Object.keys(data.verdicts)]);
+  const MARKS = new Set(['differs', 'changed', 'splats', ...Object.keys(data.verdicts)]);
   const QUANTIFIERS = new Set(['all', 'none', 'exists']);
 
   function split(text) {
@@ -182,6 +182,9 @@ const query = (() => {
 
   function mark(word) {
     if (word === 'differs') return { ofCell: false, test: (row, _, columns) => differs(row, columns) };
+    if (word === 'splats') {
+      return { ofCell: true, test: (row, column) => cellAt(row, column)?.splats !== undefined };
+    }
     if (word === 'changed') {
       return {
         ofCell: true,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from matrix.analysis.analysis import Analysis
@@ -25,6 +26,7 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
     table = analysis.table
     manifest, around = table.manifest, table.manifest.surroundings
     counts = ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
+    counts += f"; {table.marked} with splats" if table.marked else ""
     why = around.why.partition(": ")[0]  # what was tried is in the manifest
     parts = [
         f"# Connection tracking, {len(table.kernels)} kernels",
@@ -63,6 +65,7 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
             "",
             f"Left out, because their archive no longer has them: {plain(', '.join(manifest.left_out))}.",
         ]
+    parts += _splats(table)
     parts += _reasons(table)
     return "\n".join(parts) + "\n"
 
@@ -84,6 +87,15 @@ def _rows(row: Row, evidence: bool) -> list[str]:
         for line in text.differing
     ]
     return found
+
+
+def _splats(table: Table) -> list[str]:
+    parts = [f"- {plain(splat.line)} ({plain(_cells(records))})" for splat, records in table.splats.items()]
+    return ["", "## What kernels reported of themselves", "", *parts] if parts else []
+
+
+def _cells(records: Sequence[Record]) -> str:
+    return ", ".join(dict.fromkeys(f"{record.experiment} on {record.kernel}" for record in records))
 
 
 def _reasons(table: Table) -> list[str]:

@@ -76,6 +76,15 @@ def print_failures(table: Table, console: Console) -> None:
         console.print(Text.assemble((status, STYLES[status]), f" {where}: {reason}"), soft_wrap=True)
 
 
+def print_splats(table: Table, console: Console) -> None:
+    """Prints a line for each error that a kernel reported in its log, and where."""
+    for splat, records in table.splats.items():
+        experiments = dict.fromkeys(record.experiment for record in records)
+        where = f"{', '.join(experiments)} on {', '.join(dict.fromkeys(record.kernel for record in records))}"
+        line = Text.assemble(("splat", "bold red"), f" {where}: {splat.line}")
+        console.print(line, soft_wrap=True)
+
+
 def print_unexplained(analysis: Analysis, console: Console) -> None:
     """Prints a line for each changed fact that the ledger does not explain, or contradicts."""
     kernels = analysis.table.kernels
@@ -94,6 +103,7 @@ def print_result(analysis: Analysis, page: Path, console: Console) -> None:
     """
     print_table(analysis.table, console)
     print_failures(analysis.table, console)
+    print_splats(analysis.table, console)
     print_unexplained(analysis, console)
     console.print(f"{summary(analysis.table)}\n{page}", soft_wrap=True, markup=False)
 
@@ -105,10 +115,12 @@ def headline(reason: str) -> str:
 
 
 def summary(table: Table) -> str:
-    """The number of cells by status: `72 cells: 70 pass, 2 fail`."""
-    return f"{sum(table.counts.values())} cells: " + ", ".join(
-        f"{number} {status}" for status, number in table.counts.items() if number
-    )
+    """The number of cells by status, and of those with splats: `72 cells: 70 pass, 2 fail; 3 with
+    splats`.
+    """
+    counts = ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
+    marked = f"; {table.marked} with splats" if table.marked else ""
+    return f"{sum(table.counts.values())} cells: {counts}{marked}"
 
 
 def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | Text], str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from matrix.report.export.tap import tap
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
 from vms.errors import UsageError
+from vms.splats import Kind, Splat
 from vms.text import shown
 
 KERNEL = KernelEntry("6.1.5", "debian:6.1.5", "6.1", "6.1.5", "cloud", "6.1.5-1", "bookworm")
@@ -144,3 +146,8 @@ def test_each_form_of_a_run_on_disk(form: str, start: bytes, tmp_path: Path) -> 
 def test_exporting_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a run directory"):
         export("tap", tmp_path / "missing")
+
+
+def test_tap_shows_what_the_kernel_reported() -> None:
+    marked = replace(cell(Status.PASS, flows=1), splats=(Splat(Kind.WARNING, "WARNING: net/x.c nf_x", "x"),))
+    assert '    - "WARNING: net/x.c nf_x"' in tap([marked])

@@ -27,6 +27,16 @@ def test_statuses_become_junits_words() -> None:
     assert skipped.get("message") == "modprobe: FATAL: Module ip_tables not found"
 
 
+def test_what_the_kernel_reported_is_the_errors_of_the_case() -> None:
+    root = ElementTree.fromstring(junit(analysis()))
+    (reported,) = [
+        case.findtext("system-err") for case in root.iter("testcase") if case.find("system-err") is not None
+    ]
+    assert reported is not None
+    assert reported.startswith("WARNING: net/x.c nf_x \u241b[31mred")
+    assert reported.endswith("Kernel panic - not syncing: Fatal exception")
+
+
 def test_characters_that_xml_cannot_hold_are_made_visible() -> None:
     xml = junit(analysis())
     ElementTree.fromstring(xml)

@@ -262,3 +262,12 @@ def test_each_kernel_says_in_how_many_rows_it_differs_from_its_neighbour(page: s
     ]
     assert any(differing)
     assert list(map(int, said)) == differing
+
+
+def test_a_cell_whose_kernel_reported_an_error_is_marked_counted_and_says_what(
+    page: str, data: dict[str, Any]
+) -> None:
+    assert page.count("⚠") >= 3  # the cell, the count and the legend
+    assert "with splats" in page
+    (splats,) = [cell["splats"] for cell in data["cells"] if "splats" in cell]
+    assert splats[1] == "Kernel panic - not syncing: Fatal exception"

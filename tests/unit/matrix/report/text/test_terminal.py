@@ -7,7 +7,13 @@ from rich.console import Console
 
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
-from matrix.report.text.terminal import print_failures, print_table, print_unexplained, summary
+from matrix.report.text.terminal import (
+    print_failures,
+    print_splats,
+    print_table,
+    print_unexplained,
+    summary,
+)
 from matrix.results.record import Record, Status
 from tests.support.sample import CATALOGUE, KERNELS, analysis, manifest, table
 
@@ -19,6 +25,7 @@ def printed(width: int, *, terminal: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
     print_table(table(), console)
     print_failures(table(), console)
+    print_splats(table(), console)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
@@ -83,5 +90,5 @@ def test_each_unexplained_change_is_a_line() -> None:
 def test_the_summary_counts() -> None:
     assert (
         summary(table())
-        == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error"
+        == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error; 1 with splats"
     )
