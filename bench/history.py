@@ -23,16 +23,18 @@ from matrix.history.query import fact_names, timeline
 from matrix.history.record import record
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
+from vms.deadline import Deadline
 
 NIGHTS, KERNELS, EXPERIMENTS, VARIANTS, FACTS = 365, 100, 10, 4, 8
 _REPEATS = 5
+_SECONDS = 3600
 
 
 def measure() -> list[Figure]:
     """Records the year into a SQLite file of its own and asks it."""
     with tempfile.TemporaryDirectory(prefix="history-") as directory:
         path = Path(directory)
-        with open_database(database_url("", path)) as engine:
+        with open_database(database_url("", path), Deadline(_SECONDS, "measuring")) as engine:
             started = time.perf_counter()
             fill(engine)
             filling = time.perf_counter() - started

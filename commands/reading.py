@@ -28,39 +28,38 @@ from commands.shell import RESULTS, ROOT, complain, console, print_json, reporte
 @reported
 def history(
     _context: Context, fact: str = "", rebuild: bool = False, database: str = "", json: bool = False
-) -> None:
+) -> int:
     """Show a fact across runs and builds."""
     from matrix.history import rebuild as files
-    from matrix.history.database import database_url, open_database
+    from matrix.history.database import SECONDS, database_url, open_database
     from matrix.history.query import fact_names, timeline
     from matrix.plan.config import read_config
     from matrix.report.history_plot import plot
     from matrix.report.text.history import table
+    from vms.deadline import Deadline
+    from vms.errors import UsageError
     from vms.files import write_whole
 
-    with open_database(
-        database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS), recreate=rebuild
-    ) as engine:
-        if rebuild:
-            done = files.rebuild(engine, RESULTS)
-            print(
-                "\n".join(
-                    [f"recorded {done.runs} runs", *(f"skipped: {reason}" for reason in done.left_out)]
-                ),
-                file=sys.stderr,
-            )
+    url = database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS)
+    code = 0
+    if rebuild:
+        done = files.rebuild(url, RESULTS)
+        complain("\n".join([f"recorded {done.runs} runs", *(f"left out: {why}" for why in done.left_out)]))
+        code = UsageError.exit_code if done.left_out else 0
+    with open_database(url, Deadline(SECONDS, "reading the history")) as engine:
         if not fact:
             names = fact_names(engine)
             print_json(names) if json else print("\n".join(names))
-            return
+            return code
         lines = timeline(engine, fact)
     if json:
         print_json(lines)
-        return
+        return code
     picture = RESULTS / "history" / f"{fact}.svg"
     write_whole(picture, plot(lines).encode())
     console().print(table(lines))
     print(picture)
+    return code
 
 
 @task(

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import socket
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from matrix.history.models import SCHEMA, About, Base
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
 
-_SECONDS_TO_CONNECT = 10
-_SECONDS_TO_WAIT = 60
-"""How long one writer waits for another. Recording a run of 4,000 cells takes a second."""
+SECONDS = 60
+"""How long opening a database and reading it, or recording a run in it, may take. Recording a run
+of 4,000 cells takes a second; the rest is for waiting until other writers are done."""
+# A PostgreSQL that waits for a lock or works too long says so itself, before the deadline.
+_SECONDS_TO_LOCK = 40
+_SECONDS_FOR_A_STATEMENT = 50
+# A server whose machine is gone is noticed after 10 + 3 * 5 s.
+_CONNECT = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _TICK = 0.01
 _WRITER = 0x636F6E6E  # any number that other users of the database are unlikely to lock
 
@@ -50,39 +68,89 @@ def database_url(text: str, results: Path) -> URL:
 
 
 @contextmanager
-def open_database(url: URL, *, recreate: bool = False) -> Iterator[Engine]:
-    """Opens the database, and creates its tables if there are none.
+def open_database(url: URL, deadline: Deadline, *, recreate: bool = False) -> Iterator[Engine]:
+    """Opens the database until the end of the `with`, and creates its tables if there are none.
 
     `recreate` empties it first if the file is damaged or its tables are of another version; the run
     directories hold everything. Raises HostError if the database cannot be reached, is of another
-    version and `recreate` is not set, or refuses anything inside the `with`.
+    version and `recreate` is not set, refuses anything inside the `with`, or is not done with it at
+    the deadline.
     """
     shown = url.render_as_string(hide_password=True)
     try:
-        engine = _engine(url)
+        engine = _engine(url, deadline)
         try:
-            with _opening(url):
-                if recreate:
-                    _remove(url)
-                _make_tables(engine, shown, recreate=recreate)
-            yield engine
+            with _cut_at(deadline, engine):
+                with _opening(url, deadline):
+                    if recreate and not _intact(engine):
+                        engine.dispose()
+                        _remove(url)
+                    _make_tables(engine, shown, recreate=recreate)
+                yield engine
         finally:
             engine.dispose()
     except (SQLAlchemyError, NoSuchModuleError) as error:
+        if deadline.expired:
+            raise HostError(
+                f"history database {shown}: {deadline.what} did not finish within {deadline.seconds:g} s"
+            ) from error
         cause = getattr(error, "orig", None) or error
         raise HostError(f"history database {shown}: {str(cause).strip() or type(cause).__name__}") from error
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, deadline: Deadline) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, connect_args={"connect_timeout": _SECONDS_TO_CONNECT})
-    engine = create_engine(url, connect_args={"timeout": _SECONDS_TO_WAIT})
-    event.listen(engine, "connect", _prepare_sqlite)
+        return create_engine(url, connect_args=_CONNECT)
+    engine = create_engine(url)
+    event.listen(engine, "connect", partial(_prepare_sqlite, deadline))
     return engine
 
 
 @contextmanager
-def _opening(url: URL) -> Iterator[None]:
+def _cut_at(deadline: Deadline, engine: Engine) -> Iterator[None]:
+    """Cuts the connections to a server at the deadline.
+
+    Nothing else ends the wait for a server that is there and says nothing: its timeouts are its own
+    to keep, and its machine answers keepalives.
+    """
+    connections: list[psycopg.Connection[Any]] = []
+
+    def cut() -> None:
+        for connection in connections:
+            with contextlib.suppress(OSError, psycopg.Error), _socket_of(connection) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+
+    if engine.dialect.name == "postgresql":
+        # Before SQLAlchemy's own listeners, which ask the server for its version.
+        event.listen(engine, "connect", lambda new, _record: connections.append(new), insert=True)
+    timer = threading.Timer(deadline.remaining, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _socket_of(connection: psycopg.Connection[Any]) -> socket.socket:
+    return socket.socket(fileno=os.dup(connection.fileno()))
+
+
+def _intact(engine: Engine) -> bool:
+    """Whether a SQLite file can be read as such; a server looks after its own files."""
+    if engine.dialect.name != "sqlite":
+        return True
+    try:
+        with engine.connect() as connection:
+            return connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
+    except OperationalError:  # locked, say: that is for the caller to be told
+        raise
+    except DatabaseError:
+        return False
+
+
+@contextmanager
+def _opening(url: URL, deadline: Deadline) -> Iterator[None]:
     """Keeps other processes from opening the same SQLite file during the `with`.
 
     Of several connections that switch a new file to WAL at once, SQLite refuses all but one with
@@ -92,7 +160,6 @@ def _opening(url: URL) -> Iterator[None]:
         yield
         return
     directory = Path(url.database).parent
-    deadline = Deadline(_SECONDS_TO_WAIT, f"opening {url.database}")
     with _writable(url):
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -101,7 +168,7 @@ def _opening(url: URL) -> Iterator[None]:
             if deadline.expired:
                 raise HostError(
                     f"history database {url.database}: another process has been opening it for"
-                    f" {_SECONDS_TO_WAIT} s; end that process and try again"
+                    f" {deadline.seconds:g} s; end that process and try again"
                 )
             time.sleep(_TICK)
         yield
@@ -133,10 +200,11 @@ def _writable(url: URL) -> Iterator[None]:
         raise HostError(f"history database {url.database}: cannot write there: {error.strerror}") from error
 
 
-def _prepare_sqlite(connection: object, _: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(deadline: Deadline, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     # Readers and a writer at once; foreign keys are off in SQLite unless asked for.
-    for pragma in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on"):
-        connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+    wait = f"busy_timeout={deadline.remaining * 1000:.0f}"
+    for pragma in (wait, "journal_mode=wal", "synchronous=normal", "foreign_keys=on"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _make_tables(engine: Engine, shown: str, *, recreate: bool) -> None:
@@ -176,6 +244,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_SECONDS_TO_LOCK}s'")
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_SECONDS_FOR_A_STATEMENT}s'")
             connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
         else:
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -18,6 +18,7 @@ from matrix.history.models import Kernel as KernelRow
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
+from vms.errors import UsageError
 
 _Rows = dict[type[Base], dict[object, dict[str, Any]]]
 """The rows to write, by table and key."""
@@ -26,17 +27,25 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def record(engine: Engine, machine: str, manifest: Manifest, records: Iterable[Record]) -> None:
-    """Writes one run, whole or not at all. It replaces a run of the same name and machine."""
+    """Writes one run, whole or not at all. It replaces a run of the same name and machine.
+
+    Raises UsageError if it was started at a time that no database holds.
+    """
     with writing(engine) as connection:
         _record(connection, machine, manifest, tuple(records))
 
 
 def _record(connection: Connection, machine: str, manifest: Manifest, records: tuple[Record, ...]) -> None:
-    started = datetime.fromisoformat(manifest.started).astimezone(UTC).replace(tzinfo=None)
+    started = _started(manifest)
     connection.execute(delete(Run).where(Run.machine == machine, Run.name == manifest.run))
     run = connection.scalar(
         insert(Run)
-        .values(machine=machine, name=manifest.run, started=started, cells=len(records))
+        .values(
+            machine=machine,
+            name=manifest.run,
+            started=started,
+            cells=len(records),
+        )
         .returning(Run.id)
     )
     rows: _Rows = defaultdict(dict)
@@ -60,6 +69,13 @@ def _record(connection: Connection, machine: str, manifest: Manifest, records: t
     # Parents before children: foreign keys are checked row by row.
     for table in (KernelRow, Outcome, Fact, Sheet, Entry, RunSheet):
         _insert_new(connection, table, list(rows[table].values()))
+
+
+def _started(manifest: Manifest) -> datetime:
+    try:
+        return datetime.fromisoformat(manifest.started).astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise UsageError(f"the run {manifest.run} was started at {manifest.started}: {error}") from error
 
 
 def _kernel(rows: _Rows, kernel: KernelEntry) -> str:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL
+
+from matrix.history.database import open_database
 from matrix.history.query import Line
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import FactValue, Record, Status
+from vms.deadline import Deadline
+
+
+@contextmanager
+def opened(url: URL, *, recreate: bool = False) -> Iterator[Engine]:
+    """The database, for as long as any test may take."""
+    with open_database(url, Deadline(300, "the test"), recreate=recreate) as engine:
+        yield engine
+
 
 SURROUNDINGS = Surroundings("image", "agent", "7.2", "tcg", "no KVM", "a CPU")
 

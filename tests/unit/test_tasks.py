@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,21 @@ def test_listing_the_tasks_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_rebuild_of_the_history_ends_with_2_only_if_a_run_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.reading.RESULTS", tmp_path)
+    rebuild = partial(tasks.history, Context(), rebuild=True, database=f"sqlite:///{tmp_path}/history")
+    with pytest.raises(SystemExit) as ended_well:
+        rebuild()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{")
+    with pytest.raises(SystemExit) as ended_with_one_left_out:
+        rebuild()
+    assert (ended_well.value.code, ended_with_one_left_out.value.code) == (0, 2)
+    assert "left out: " in capsys.readouterr().err
 
 
 def matrix(capsys: pytest.CaptureFixture[str], **flags: Any) -> tuple[int, str]:

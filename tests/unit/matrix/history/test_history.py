@@ -9,17 +9,16 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
-from matrix.history.database import open_database
 from matrix.history.models import Entry, Outcome, Run, Sheet
 from matrix.history.query import fact_names, timeline
 from matrix.history.record import record
 from matrix.results.record import FactValue, Status
-from tests.support.history_runs import cell, manifest, shown
+from tests.support.history_runs import cell, manifest, opened, shown
 from vms.errors import UsageError
 
 
 def test_a_fact_has_a_line_of_spans_per_build(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         record(
             engine, "here", manifest(1, "6.12.9", "6.1.5"), [cell("6.12.9", flows=7), cell("6.1.5", flows=7)]
         )
@@ -46,7 +45,7 @@ def test_a_fact_has_a_line_of_spans_per_build(url: URL) -> None:
 
 
 def test_a_nul_in_a_reason_is_stored_as_its_picture(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [replace(cell("6.1.5"), reason="not\0supported")])
         with engine.connect() as connection:
             assert connection.scalars(select(Outcome.reason)).all() == ["not␀supported"]
@@ -61,7 +60,7 @@ def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
         "e": {"n": 1},
         "f": 2**64 - 1,
     }
-    with open_database(url) as engine:
+    with opened(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [replace(cell("6.1.5"), facts=values)])
         for name, value in values.items():
             (line,) = timeline(engine, f"table-full.{name}")
@@ -70,7 +69,7 @@ def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
 
 
 def test_nights_without_a_change_add_no_sheets(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         for day in range(1, 21):
             record(
                 engine,
@@ -87,7 +86,7 @@ def test_nights_without_a_change_add_no_sheets(url: URL) -> None:
 
 
 def test_a_night_that_skips_a_cell_does_not_end_its_span(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         both = [cell("6.1.5", flows=7), cell("6.1.5", variant="user", flows=9)]
         record(engine, "here", manifest(1, "6.1.5"), both)
         record(engine, "here", manifest(2, "6.1.5"), both[:1])
@@ -99,7 +98,7 @@ def test_a_night_that_skips_a_cell_does_not_end_its_span(url: URL) -> None:
 
 
 def test_an_error_ends_no_span_and_is_shown_only_if_a_cell_has_nothing_else(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         for day, status in ((1, Status.PASS), (2, Status.ERROR), (3, Status.PASS)):
             facts: dict[str, FactValue] = {"flows": 7} if status is Status.PASS else {}
             lost = cell("6.12.9", Status.ERROR, "lost the guest")
@@ -116,14 +115,14 @@ def test_an_error_ends_no_span_and_is_shown_only_if_a_cell_has_nothing_else(url:
 
 
 def test_recording_a_run_again_replaces_it(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", Status.ERROR, "lost the guest")])
         record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
         assert shown(timeline(engine, "flows")) == [("6.1.5", "scope=root", [("pass", 7, 1, 1, 1)])]
 
 
 def test_builds_that_share_a_name_have_a_line_each(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         record(engine, "here", manifest(1, "6.1.5", build="2"), [cell("6.1.5", flows=8)])
         record(engine, "here", manifest(2, "6.1.5", build="1"), [cell("6.1.5", flows=7)])
         assert [(line.id, line.spans[0].value) for line in timeline(engine, "flows")] == [
@@ -133,7 +132,7 @@ def test_builds_that_share_a_name_have_a_line_each(url: URL) -> None:
 
 
 def test_a_build_with_another_name_in_each_run_is_one_line(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
         other = manifest(2, "6.1.5")
         other = replace(other, kernels=(replace(other.kernels[0], name="6.1.5-1"),))
@@ -142,7 +141,7 @@ def test_a_build_with_another_name_in_each_run_is_one_line(url: URL) -> None:
 
 
 def test_a_misspelt_fact_and_an_empty_history_say_what_to_do(url: URL) -> None:
-    with open_database(url) as engine:
+    with opened(url) as engine:
         with pytest.raises(UsageError, match="no run is recorded yet"):
             timeline(engine, "flows")
         record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
