@@ -117,18 +117,22 @@ def cache(_context: Context, json: bool = False) -> None:
 
 @task(help={"keep": "the size to shrink the cache to, for example 20GB"})
 @reported
-def prune(_context: Context, keep: str = "20GB") -> None:
-    """Remove the least recently used entries from the cache, never one that is in use."""
+def prune(_context: Context, keep: str = "20GB") -> int:
+    """Remove damaged entries from the cache, then the least recently used; never one in use."""
     from vms.cache import Cache
+    from vms.errors import HostError
     from vms.prune import parse_size
     from vms.prune import prune as pruned
 
     done = pruned(Cache.default(), parse_size(keep))
     _print_held(done.removed)
+    for failure in done.failed:
+        complain(failure)
     print(
         f"removed {sum(entry.size for entry in done.removed) / 1e9:.1f} GB,"
         f" {sum(entry.size for entry in done.held) / 1e9:.1f} GB are left"
     )
+    return HostError.exit_code if done.failed else 0
 
 
 def _print_held(entries: Iterable[Held]) -> None:

@@ -122,19 +122,24 @@ def keep(setting: str, run: Path) -> None:
 
 
 def tidy(keep: int) -> None:
-    """Removes the least recently used templates if the cache holds more than `keep` bytes, and
-    reports what it removed.
+    """Removes damaged entries from the cache, and if it holds more than `keep` bytes the least
+    recently used templates, and reports what it removed.
     """
     from vms.cache import Cache
-    from vms.prune import MADE_HERE, prune
+    from vms.prune import DAMAGED, LEFT_OVER, MADE_HERE, prune
 
     cache = Cache.default()
     try:
-        removed = prune(cache, keep, MADE_HERE).removed
+        done = prune(cache, keep, MADE_HERE)
     except OSError as error:
         complain(f"could not prune the cache {cache.root}: {error}")
         return
-    if removed:
+    for failure in done.failed:
+        complain(f"cache: {failure}")
+    for entry in done.removed:
+        if entry.what == DAMAGED:
+            complain(f"cache: removed the damaged {cache.path(entry.kind, entry.key)}")
+    if removed := [entry for entry in done.removed if entry.what not in (DAMAGED, LEFT_OVER)]:
         complain(
             f"cache exceeded {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB of"
             " least recently used entries"

@@ -1,16 +1,22 @@
 """The user's cache: content-addressed, shared between checkouts, safe for several runs at once.
 
 An entry is `<kind>/<key>`, a directory that is built under a temporary name and published by one
-rename, so an entry that exists is complete, and a published key never changes its content. Beside
-it is `<key>.lock`: locked exclusively (flock) while the entry is built or removed, shared from its
-first use to the end of the process. Such locks end with the process that holds them.
+rename, so an entry that exists is complete, and a published key never changes its content. It is on
+the disk before it gets its name, so a power cut leaves all of it or nothing.
+
+Beside it is `<key>.lock`: locked exclusively (flock) while the entry is built or removed, shared
+from its first use to the end of the process. Such locks end with the process that holds them. Only
+the user may enter the cache: it holds the memory of guests, and who can open a lock can hold it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +24,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from vms import tool
 from vms.deadline import Deadline
 from vms.errors import HostError
-from vms.files import disk_errors
+from vms.files import disk_errors, sync_directory
 
 _POLL = 0.05
+_SYNC_SECONDS = 300  # for everything that is to be written to a slow disk, not only for the entry
+_log = logging.getLogger(__name__)
 # The entries that this process uses: for each lock file the open file that holds the lock.
 _in_use: dict[Path, IO[str]] = {}
 
@@ -65,8 +74,10 @@ class Cache:
         or the disk is full or may not be written.
         """
         with disk_errors(f"{deadline.what} (in the cache {self.root})"):
+            self._make_private()
             final = self._ensure(kind, key, build, deadline)
             if whole and not whole(final):
+                _log.warning("%s: the cached %s was damaged; it is made again", deadline.what, final)
                 self.discard(kind, key, lambda path: not whole(path), deadline)
                 final = self._ensure(kind, key, build, deadline)
                 if not whole(final):
@@ -125,7 +136,13 @@ class Cache:
         try:
             build(staging)
             staging.chmod(0o755)
+            # One call for all: a kernel has thousands of files, and to sync each takes 3 s.
+            tool.run(
+                ["sync", "--file-system", str(staging)],
+                Deadline(_SYNC_SECONDS, f"{final} to be written to the disk"),
+            )
             staging.rename(final)
+            sync_directory(final.parent)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -135,11 +152,17 @@ class Cache:
 
         The entry need not exist. Raises HostError if the body finds the disk full or may not write.
         """
-        with (
-            disk_errors(f"using the cache {self.root}"),
-            _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline),
-        ):
-            yield
+        with disk_errors(f"using the cache {self.root}"):
+            self._make_private()
+            with _locked(self._lock_path(kind, key), fcntl.LOCK_EX, deadline):
+                yield
+
+    def _make_private(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        status = self.root.stat()
+        if stat.S_IMODE(status.st_mode) != 0o700 and status.st_uid == os.geteuid():
+            with contextlib.suppress(PermissionError):  # a file system without modes
+                self.root.chmod(0o700)
 
     def _lock_path(self, kind: str, key: str) -> Path:
         return self.root / kind / f"{key}.lock"

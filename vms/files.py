@@ -1,8 +1,8 @@
 """Writes files whole or not at all, and reports a full or read-only disk in one way.
 
-A file is synced before it gets its name: without that, a power cut can leave the new name with no
-content. Only single files are written like this, a few per run, and a sync takes milliseconds. The
-directories of cells and cache entries hold many files and are published by one rename, unsynced.
+A file is synced before it gets its name, and its directory afterwards: without that, a power cut
+can leave the new name with no content, or the old file. That takes milliseconds, and only a few
+files of a run are written like this.
 
 The mode is 0644, whatever the caller's umask: reports, locks and verdicts are no secrets, and a web
 server or another user's run reads them. (A temporary file would keep them at 0600.)
@@ -42,9 +42,19 @@ def write_whole(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)
             Path(name).replace(path)
+            sync_directory(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def sync_directory(path: Path) -> None:
+    """Returns once the names in the directory are on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

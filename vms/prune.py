@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,10 +23,25 @@ MADE_HERE = ("templates", "initramfs")
 """Kinds of entries that this machine makes within seconds, without asking any archive."""
 
 
+_ABOUT = {
+    "images": "image.json",
+    "initramfs": "initramfs.json",
+    "kernels": "kernel.json",
+    "templates": "template.json",
+}
+"""The file that describes an entry, for each kind that has one."""
+
+DAMAGED = "damaged"
+LEFT_OVER = "left over"
+
+
 @dataclass(frozen=True)
 class Held:
     """One entry of the cache. `what` describes it, `size` is its size on disk in bytes, `used` the
     time of its last use (seconds since the epoch), `in_use` whether a process uses it now.
+
+    `what` is `DAMAGED` if the entry cannot be read, `LEFT_OVER` if a killed process left it half
+    made.
     """
 
     kind: str
@@ -38,17 +54,17 @@ class Held:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The removed entries and the ones left, each with the least recently used first."""
+    """The removed entries and the ones left, each with the least recently used first, and why
+    entries could not be removed.
+    """
 
     removed: tuple[Held, ...]
     held: tuple[Held, ...]
+    failed: tuple[str, ...] = ()
 
 
 def held(cache: Cache) -> tuple[Held, ...]:
-    """All entries of the cache, the least recently used first.
-
-    What killed processes left half made is listed as `left over`.
-    """
+    """All entries of the cache, the least recently used first."""
     entries = [
         _held(path) for kind in _directories(cache.root) for path in kind.iterdir() if path.suffix != ".lock"
     ]
@@ -58,25 +74,33 @@ def held(cache: Cache) -> tuple[Held, ...]:
 
 
 def prune(cache: Cache, keep: int, kinds: Container[str] | None = None) -> Pruned:
-    """Removes the least recently used entries until at most `keep` bytes are left, and whatever
-    killed processes left half made.
+    """Removes what is damaged or left over, and then the least recently used entries until at most
+    `keep` bytes are left.
 
-    Only entries of these `kinds` are removed, by default of all. An entry that a process uses is
-    never removed, so more than `keep` may remain.
+    Of whole entries only those of these `kinds` are removed, by default of all. An entry that a
+    process uses is never removed, so more than `keep` may remain.
     """
     before = held(cache)
     total = sum(entry.size for entry in before)
-    removed = []
-    for entry in before:
+    removed, failed = [], []
+    for entry in sorted(before, key=lambda entry: entry.what not in (DAMAGED, LEFT_OVER)):
         wanted = total > keep and (kinds is None or entry.kind in kinds)
-        if (wanted or entry.key.startswith(".")) and _remove(cache.path(entry.kind, entry.key)):
-            total -= entry.size
-            removed.append(entry)
+        if not wanted and entry.what not in (DAMAGED, LEFT_OVER):
+            continue
+        path = cache.path(entry.kind, entry.key)
+        try:
+            if _remove(path):
+                total -= entry.size
+                removed.append(entry)
+        except OSError as error:
+            failed.append(f"{path} cannot be removed: {error}")
     for kind in _directories(cache.root):
         for lock in kind.glob("*.lock"):
-            if not lock.with_suffix("").exists():
-                _remove(lock.with_suffix(""))
-    return Pruned(tuple(removed), tuple(entry for entry in before if entry not in removed))
+            if not os.path.lexists(lock.with_suffix("")):
+                with contextlib.suppress(OSError):  # one that cannot be removed harms nobody
+                    _remove(lock.with_suffix(""))
+    left = tuple(entry for entry in before if entry not in removed)
+    return Pruned(tuple(removed), left, tuple(failed))
 
 
 def parse_size(text: str) -> int:
@@ -96,26 +120,30 @@ def _directories(root: Path) -> list[Path]:
 
 def _held(path: Path) -> Held | None:
     try:
-        return Held(
-            path.parent.name,
-            path.name,
-            _what(path),
-            _size(path),
-            path.stat().st_mtime,
-            _used_by_another(_lock(path)),
-        )
+        used, in_use = path.lstat().st_mtime, _used_by_another(_lock(path))
+        try:
+            what, size = _what(path), _size(path)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError):
+            what, size = DAMAGED, 0
     except FileNotFoundError:  # it was published or removed in between
         return None
+    return Held(path.parent.name, path.name, what, size, used, in_use)
 
 
 def _what(path: Path) -> str:
     if path.name.startswith("."):
-        return "left over"
-    for about, field in (("kernel.json", "kernel"), ("sources.list", None)):
-        if (path / about).is_file():
-            text = (path / about).read_text(errors="replace")
-            return str(json.loads(text)[field]) if field else "package lists"
-    return ""
+        return LEFT_OVER
+    if path.parent.name == "apt":
+        return "package lists"
+    name = _ABOUT.get(path.parent.name)
+    if name is None:
+        return ""
+    if not (path / name).is_file():
+        return DAMAGED
+    about = json.loads((path / name).read_bytes())
+    return str(about.get("kernel", "")) if isinstance(about, dict) else DAMAGED
 
 
 def _size(path: str | Path) -> int:
@@ -139,10 +167,10 @@ def _used_by_another(lock: Path) -> bool:
     try:
         with lock.open("r") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # no lock, or one that no process can hold
+        return False
     return False
 
 
@@ -160,9 +188,9 @@ def _remove(path: Path) -> bool:
         if not lock.exists() or os.fstat(handle.fileno()).st_ino != lock.stat().st_ino:
             return False
         doomed = path
-        if path.is_dir() and not path.name.startswith("."):
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
             doomed = path.rename(path.with_name(f".{path.name}-removed"))
-        if doomed.is_dir():
+        if doomed.is_dir() and not doomed.is_symlink():
             shutil.rmtree(doomed)
         else:
             doomed.unlink(missing_ok=True)

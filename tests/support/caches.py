@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -43,9 +44,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def fill(root: Path, kind: str, key: str, size: int, age: float) -> None:
-    """An entry of that many bytes, last used `age` seconds ago."""
+    """An entry of that many bytes, last used `age` seconds ago. It says what it is where entries
+    of its kind do.
+    """
     entry = root / kind / key
     entry.mkdir(parents=True)
+    about = {"kernels": "kernel.json", "templates": "template.json"}.get(kind)
+    if about:
+        (entry / about).write_text(json.dumps({"kernel": key}))
     (entry / "content").write_bytes(os.urandom(size))
     os.utime(entry, (time.time() - age,) * 2)
 

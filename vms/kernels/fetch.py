@@ -14,7 +14,7 @@ from vms.errors import FetchError, Vanished
 from vms.kernels import unpack
 from vms.kernels.apt import download
 from vms.kernels.catalogue import Catalogue
-from vms.kernels.digest import sha256_of
+from vms.kernels.digest import digest_of, sha256_of
 from vms.kernels.kernel import BootFiles, Kernel, Package
 from vms.kernels.resolve import nearest
 
@@ -24,25 +24,32 @@ KIND = "kernels"
 _LAYOUT = 1  # of such an entry; increased when its content changes
 _WAIT_SECONDS = 1800  # for another process that downloads the same kernel on a slow line
 
+_verified: set[Path] = set()  # entries that this process uses, which nobody removes
+
 
 def fetch(
     kernel: Kernel, cache: Cache, *, offline: bool = False, catalogue: Catalogue | None = None
 ) -> BootFiles:
     """The kernel's boot files: from the cache, else fetched, verified and unpacked.
 
-    Raises FetchError if that fails, or if `offline` and the cache does not have it. With a
+    What is in the cache is verified at its first use in a process, and fetched again if it is
+    damaged. Raises FetchError if that fails, or if `offline` and the cache does not have it. With a
     `catalogue`, the message about a package that is gone from its archive names the closest builds
     that are available.
     """
     key = cache_key(kernel)
-    if offline and kernel.scheme == "debian" and not cached(kernel, cache):
-        raise FetchError(f"{kernel.name} is not in the cache; run once without --offline")
+    if offline and kernel.scheme == "debian":
+        if not cached(kernel, cache):
+            raise FetchError(f"{kernel.name} is not in the cache; run once without --offline")
+        if not _whole(cache.path(KIND, key)):
+            raise FetchError(f"{kernel.name} in the cache is damaged; run once without --offline")
     try:
         entry = cache.ensure(
             KIND,
             key,
             lambda entry: _build(kernel, cache, entry),
             Deadline(_WAIT_SECONDS, f"fetching {kernel.name}"),
+            _whole,
         )
     except Vanished as error:
         if catalogue:
@@ -107,8 +114,34 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
         "kernel": kernel.id,
         "version": modules_directory.name,
         "sha256": {"vmlinuz": sha256_of(entry / "vmlinuz"), **sha256},
+        "content": _content(entry),
     }
     (entry / "kernel.json").write_text(json.dumps(about, indent=1))
+
+
+def _whole(entry: Path) -> bool:
+    """Whether the kernel in this directory is unchanged since it was unpacked."""
+    if entry in _verified:
+        return True
+    try:
+        about = json.loads((entry / "kernel.json").read_bytes())
+        whole = (
+            (entry / "lib" / "modules" / about["version"]).is_dir()
+            and about["sha256"]["vmlinuz"] == sha256_of(entry / "vmlinuz")
+            # Entries of version 0.1.0 have no digest of their other files.
+            and ("content" not in about or about["content"] == _content(entry))
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if whole:
+        _verified.add(entry)
+    return whole
+
+
+def _content(entry: Path) -> str:
+    """A digest of all files of an entry but `kernel.json`, which holds it."""
+    files = ((str(path.relative_to(entry)), path) for path in entry.rglob("*") if path.is_file())
+    return digest_of((name, path) for name, path in files if name != "kernel.json")[0]
 
 
 @contextmanager

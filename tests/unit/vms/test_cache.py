@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(
         HostError,
-        match=rf"the test \(in the cache {cache.root}\): {cache.root}/kind: {os.strerror(number)}; make it",
+        match=rf"the test \(in the cache {cache.root}\): {cache.root}: {os.strerror(number)}; make it",
     ):
         cache.ensure("kind", "key", lambda entry: None, soon())
     with pytest.raises(HostError, match=os.strerror(number)), cache.lock("kind", "key", soon()):
@@ -138,6 +139,77 @@ def test_using_an_entry_updates_its_time(cache: Cache) -> None:
     os.utime(entry, (0, 0))
     cache.ensure("kind", "key", lambda entry: None, soon())
     assert entry.stat().st_mtime > time.time() - 60
+
+
+@pytest.fixture
+def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file to which a `sync` of the test's own writes what it was asked to sync, and what lay
+    beside it.
+    """
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sync").write_text(
+        f'#!/bin/sh\ncat "$2/file" >{tmp_path}/synced; ls "$2/.." >>{tmp_path}/synced\n'
+    )
+    (programs / "sync").chmod(0o755)
+    monkeypatch.setattr("vms.tool.SEARCH_PATH", f"{programs}:{os.environ['PATH']}")
+    return tmp_path / "synced"
+
+
+@pytest.mark.fault(
+    phase="cache", fault="power cut", outcome="an entry is on the disk before it gets its name"
+)
+def test_an_entry_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, synced: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+
+    def build(entry: Path) -> None:
+        (entry / "file").write_text("content\n")
+
+    cache.ensure("kind", "key", build, soon())
+    content, *names = synced.read_text().split()
+    assert content == "content"
+    assert "key" not in names
+
+
+@pytest.mark.fault(phase="cache", fault="disk fails", outcome="an error; nothing is published")
+def test_an_entry_that_cannot_be_written_to_the_disk_is_not_published(tmp_path: Path, synced: Path) -> None:
+    (tmp_path / "programs" / "sync").write_text(
+        "#!/bin/sh\necho sync: error syncing: Input/output error; exit 1\n"
+    )
+    cache = Cache(tmp_path / "cache")
+    with pytest.raises(HostError, match="Input/output error"):
+        cache.ensure("kind", "key", lambda entry: None, soon())
+    assert not cache.path("kind", "key").exists()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, None])
+def test_only_the_user_may_enter_the_cache(tmp_path: Path, mode: int | None) -> None:
+    cache = Cache(tmp_path / "cache")
+    if mode is not None:
+        cache.root.mkdir()
+        cache.root.chmod(mode)
+    cache.ensure("kind", "key", lambda entry: None, soon())
+    assert stat.S_IMODE(cache.root.stat().st_mode) == 0o700
+
+
+def test_a_cache_of_another_user_keeps_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    tmp_path.chmod(0o755)
+    Cache(tmp_path).ensure("kind", "key", lambda entry: None, soon())
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_damaged_entry_is_made_again_and_it_is_said(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    def build(entry: Path) -> None:
+        (entry / "file").write_text("content")
+
+    def ensure() -> Path:
+        return cache.ensure("kind", "key", build, soon(), lambda entry: (entry / "file").exists())
+
+    entry = ensure()
+    (entry / "file").unlink()
+    assert (ensure() / "file").read_text() == "content"
+    assert caplog.messages == [f"the test: the cached {entry} was damaged; it is made again"]
 
 
 def test_the_default_cache_is_in_the_users_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:

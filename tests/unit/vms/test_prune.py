@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from tests.support.caches import end, fill, holder
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import UsageError
-from vms.prune import MADE_HERE, held, parse_size, prune
+from vms.prune import DAMAGED, MADE_HERE, held, parse_size, prune
 
 
 @pytest.fixture
@@ -88,6 +90,75 @@ def test_prune_removes_half_built_entries_even_if_there_is_room(cache: Cache) ->
 def test_prune_of_an_empty_cache_removes_nothing(tmp_path: Path) -> None:
     assert held(Cache(tmp_path / "none")) == ()
     assert prune(Cache(tmp_path / "none"), 0).removed == ()
+
+
+def cut_off(entry: Path) -> None:
+    (entry / "template.json").write_bytes(b"")
+
+
+def replace_by_a_list(entry: Path) -> None:
+    (entry / "template.json").write_bytes(b"[]")
+
+
+def delete_what_describes_it(entry: Path) -> None:
+    (entry / "template.json").unlink()
+
+
+def replace_by_a_directory(entry: Path) -> None:
+    (entry / "template.json").unlink()
+    (entry / "template.json").mkdir()
+
+
+def replace_by_bytes(entry: Path) -> None:
+    (entry / "template.json").write_bytes(b"\xff\x00")
+
+
+def replace_by_a_link(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.symlink_to("nowhere")
+
+
+@pytest.mark.fault(
+    phase="cache", fault="entry damaged", outcome="listed as damaged; prune removes it before any other"
+)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_off,
+        replace_by_a_list,
+        delete_what_describes_it,
+        replace_by_a_directory,
+        replace_by_bytes,
+        replace_by_a_link,
+    ],
+)
+def test_a_damaged_entry_is_listed_as_such_and_removed_first(
+    cache: Cache, damage: Callable[[Path], None]
+) -> None:
+    damage(cache.root / "templates" / "middle")
+    assert {entry.key: entry.what for entry in held(cache)} == {"old": "old", "middle": DAMAGED, "new": "new"}
+    pruned = prune(cache, 10**9, kinds=())
+    assert [entry.key for entry in pruned.removed] == ["middle"]
+    assert keys(cache) == ["old", "new"]
+
+
+@pytest.mark.fault(
+    phase="cache", fault="entry cannot be removed", outcome="it is named, and the others are removed"
+)
+def test_an_entry_that_cannot_be_removed_is_named_and_stops_nothing(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        if "old" in path.name:
+            raise PermissionError(1, "Operation not permitted")
+        remove(path)
+
+    remove = shutil.rmtree
+    monkeypatch.setattr("vms.prune.shutil.rmtree", refuse)
+    pruned = prune(cache, 0)
+    assert [entry.key for entry in pruned.removed] == ["middle", "new"]
+    (reason,) = pruned.failed
+    assert reason.startswith(f"{cache.root}/kernels/old cannot be removed: ")
 
 
 @pytest.mark.parametrize(
