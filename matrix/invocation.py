@@ -25,7 +25,7 @@ class RunRequest:
     that compute at a time, `command` the words after `./invoke`.
 
     `left_out` has the versions of builds that belong to a range of kernels but are gone from their
-    archive.
+    archive. `after` is the largest number of a run that is known from elsewhere.
     """
 
     plan: Plan
@@ -37,6 +37,7 @@ class RunRequest:
     command: tuple[str, ...]
     display: Display
     left_out: tuple[str, ...] = ()
+    after: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def run_matrix(request: RunRequest) -> Result:
         kernel_entries(plan),
         surroundings,
         left_out=request.left_out,
+        number=request.after,
     )
     run = open_run(request.results, manifest, display.note)
     if run.records:

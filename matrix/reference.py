@@ -70,7 +70,8 @@ def together(runs: Sequence[tuple[Manifest, list[Record]]]) -> tuple[Manifest, l
             for name in {r.experiment for r in records}
         }
     names = tuple(dict.fromkeys(name for other, _ in runs for name in other.experiments))
-    whole = replace(manifest, run=" and ".join(other.run for other, _ in runs), experiments=names)
+    # Without a number: where it is read it is older than all runs there.
+    whole = replace(manifest, run=" and ".join(other.run for other, _ in runs), experiments=names, number=0)
     return whole, [record for name in sorted(newest) for record in newest[name]]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.results.directory import cell_path
-from matrix.results.latest import LatestAnswers, read_finished
-from matrix.results.manifest import KernelEntry
+from matrix.results.latest import LatestAnswers, complain_of_future, read_finished
+from matrix.results.manifest import KernelEntry, Order
 from matrix.results.record import Record
 from vms.errors import UsageError
 from vms.kernels.order import build_key
@@ -22,12 +22,12 @@ Seen = tuple[Record, Path | None]
 class Answers:
     """The newest answers of all runs on this machine.
 
-    `runs` maps the start of a run to its directory, relative to the checkout, if that holds the
+    `runs` maps the order of a run to its directory, relative to the checkout, if that holds the
     evidence of its cells.
     """
 
     known: LatestAnswers = field(default_factory=LatestAnswers)
-    runs: Mapping[str, Path] = field(default_factory=dict)
+    runs: Mapping[Order, Path] = field(default_factory=dict)
 
     def pick(self, spec: str) -> KernelEntry:
         """The newest build with answers that has this name, id, release, version or series; of the
@@ -54,7 +54,7 @@ class Answers:
         return {
             (experiment, variant): (
                 answer.record,
-                cell_path(self.runs[answer.seen], answer.record) if answer.seen in self.runs else None,
+                cell_path(self.runs[answer.order], answer.record) if answer.order in self.runs else None,
             )
             for (key, experiment, variant), answer in self.known.answers.items()
             if key == kernel.id
@@ -64,9 +64,9 @@ class Answers:
 def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
     """The newest answer of every cell in any run, `results/reference` included.
 
-    `complain` is called with a message for each run that cannot be read.
+    `complain` is called with a message for each run that cannot be read or is from the future.
     """
-    known, runs = LatestAnswers(), dict[str, Path]()
+    known, runs = LatestAnswers(), dict[Order, Path]()
     for path in sorted(
         path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
     ):
@@ -76,6 +76,7 @@ def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
             complain(f"left out: {error}")
             continue
         known = known.with_run(manifest, records)
+        complain_of_future(manifest, complain)
         if (path / "cells").is_dir():
-            runs[manifest.started] = path.relative_to(results.parent)
+            runs[manifest.order] = path.relative_to(results.parent)
     return Answers(known, runs)

@@ -17,7 +17,7 @@ import msgspec
 from matrix.analysis.compare import comparable
 from matrix.plan.plan import variant_name
 from matrix.results.latest import Answer, Key, LatestAnswers
-from matrix.results.manifest import kernel_entry
+from matrix.results.manifest import Number, kernel_entry
 from matrix.results.record import FactValue, Record, Status
 from vms import tool
 from vms.deadline import Deadline
@@ -58,7 +58,8 @@ class Baseline:
 class BaselineCell(msgspec.Struct, omit_defaults=True):
     """An accepted answer.
 
-    `kernel` is the build's id, `seen` when the run that gave the answer was started.
+    `kernel` is the build's id, `seen` when the run that gave the answer was started, `run` the
+    number of that run.
     """
 
     kernel: str
@@ -69,6 +70,7 @@ class BaselineCell(msgspec.Struct, omit_defaults=True):
     facts: dict[str, FactValue] = {}
     reason: str = ""
     splats: tuple[Splat, ...] = ()
+    run: Number = 0
 
 
 class BaselineFile(msgspec.Struct):
@@ -156,7 +158,8 @@ def read_baseline(path: Path) -> Baseline:
             cell.reason,
             splats=cell.splats,
         )
-        answers[cell.kernel, cell.experiment, variant_name(cell.variant)] = Answer(record, cell.seen)
+        key = (cell.kernel, cell.experiment, variant_name(cell.variant))
+        answers[key] = Answer(record, cell.seen, cell.run)
     return Baseline(LatestAnswers(kernels, answers), tuple(file.acceptances))
 
 
@@ -192,6 +195,7 @@ def _cell(key: Key, answer: Answer) -> BaselineCell:
         record.facts,
         record.reason,
         record.splats,
+        answer.run,
     )
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of these tables; a database of another version is re-created from the run directories."""
 
 Digest = String(32)
@@ -35,7 +35,9 @@ class About(Base):
 
 
 class Run(Base):
-    """One run of one machine. `started` is UTC without a zone, because SQLite keeps none."""
+    """One run of one machine. `number` orders the runs of a machine; `started` is UTC without a
+    zone, because SQLite keeps none.
+    """
 
     __tablename__ = "run"
     __table_args__ = (UniqueConstraint("machine", "name"),)
@@ -43,6 +45,7 @@ class Run(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     machine: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
+    number: Mapped[int] = mapped_column(BigInteger)
     started: Mapped[datetime]
     cells: Mapped[int]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -149,17 +150,30 @@ class _Stretch(NamedTuple):
 
 def _stretches(connection: Connection) -> dict[str, list[_Stretch]]:
     """Each kernel's stretches, in the order of their runs."""
-    rows = connection.execute(
-        select(Sheet.kernel, RunSheet.sheet, Run.started)
-        .join(Sheet, Sheet.digest == RunSheet.sheet)
-        .join(Run, Run.id == RunSheet.run)
-        .order_by(Sheet.kernel, Run.started, Run.id)
-    )
+    runs = _in_order(connection.execute(select(Run.__table__)).all())
+    place = {row.id: at for at, row in enumerate(runs)}
+    found = connection.execute(
+        select(Sheet.kernel, RunSheet.sheet, RunSheet.run).join(Sheet, Sheet.digest == RunSheet.sheet)
+    ).all()
+    rows = sorted(((kernel, place[run], sheet) for kernel, sheet, run in found), key=itemgetter(0, 1))
     stretches: dict[str, list[_Stretch]] = defaultdict(list)
-    for (kernel, sheet), group in groupby(rows, key=lambda row: (row[0], row[1])):
-        started = [row[2].replace(tzinfo=UTC) for row in group]
+    for (kernel, sheet), group in groupby(rows, key=itemgetter(0, 2)):
+        started = [runs[at].started.replace(tzinfo=UTC) for _, at, _ in group]
         stretches[kernel].append(_Stretch(sheet, started[0], started[-1], len(started)))
     return stretches
+
+
+def _in_order(runs: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """The runs from the oldest to the newest: those of a machine by number, and those of several
+    machines by start, where a start counts no later than that of the machine's next run.
+
+    So a clock that was ahead for a while moves no run behind those that followed it.
+    """
+    at: dict[int, datetime] = {}
+    following: dict[str, datetime] = {}
+    for run in sorted(runs, key=lambda run: (run.number, run.started, run.id), reverse=True):
+        at[run.id] = following[run.machine] = min(run.started, following.get(run.machine, run.started))
+    return sorted(runs, key=lambda run: (at[run.id], run.number, run.started, run.id))
 
 
 def _spans(stretches: list[_Stretch], answers: dict[str, _Answer]) -> Iterator[Span]:

@@ -43,6 +43,7 @@ def _record(connection: Connection, machine: str, manifest: Manifest, records: t
         .values(
             machine=machine,
             name=manifest.run,
+            number=manifest.number,
             started=started,
             cells=len(records),
         )

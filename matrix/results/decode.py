@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from matrix import VERSION
-from matrix.results.manifest import Manifest
+from matrix.results.manifest import Manifest, Number
 from matrix.results.record import SCHEMA, Record
 from vms.errors import UsageError
 
@@ -20,6 +20,7 @@ class Origin(msgspec.Struct):
 
     version: str = ""
     finished: str = ""
+    number: Number = 0
 
 
 class _Form(msgspec.Struct):
@@ -58,8 +59,8 @@ def checked(run: Path, manifest: Manifest, records: list[Record]) -> list[Record
 
 
 def read_origin(run: Path) -> Origin:
-    """Which version wrote a run, and when the run was finished, whatever the schema; empty where
-    the manifest does not say.
+    """Which version wrote a run, when the run was finished, and its number, whatever the schema;
+    empty or 0 where the manifest does not say.
     """
     try:
         return msgspec.json.decode((run / "manifest.json").read_bytes(), type=Origin)

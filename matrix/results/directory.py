@@ -17,6 +17,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,10 +31,13 @@ from matrix.results.decode import checked, read_manifest, read_origin, read_reco
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
+from vms.deadline import Deadline
 from vms.errors import HostError, UsageError, plain_error
 from vms.files import disk_errors, write_whole
 
 Key = tuple[str, str, str]
+_SECONDS = 60
+_TICK = 0.01
 
 
 class RunDirectory:
@@ -112,6 +116,7 @@ def open_run(
 ) -> RunDirectory:
     """Continues the newest unfinished run with the same plan, or else starts a new one.
 
+    The number of a new one is one more than the manifest's and than the largest in the directory.
     Cells that ended in `error` or whose record is damaged are not among its records, so that they
     are run again. The link `results/latest` is moved to the run. `note` is called with a message
     for each damaged record, and if the last run was not finished and cannot be read.
@@ -190,8 +195,21 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
 
 
 def _new(results: Path, manifest: Manifest) -> RunDirectory:
-    for number in range(1, 1000):
-        path = results / (manifest.run if number == 1 else f"{manifest.run}-{number}")
+    deadline = Deadline(_SECONDS, f"another process that starts a run under {results}")
+    while (starting := _locked(results)) is None:  # runs that start at once get different numbers
+        deadline.check()
+        time.sleep(_TICK)
+    try:
+        numbers = (read_origin(path.parent).number for path in results.glob("*/manifest.json"))
+        number = max(numbers, default=0)
+        return _make(results, replace(manifest, version=VERSION, number=max(number, manifest.number) + 1))
+    finally:
+        os.close(starting)
+
+
+def _make(results: Path, manifest: Manifest) -> RunDirectory:
+    for attempt in range(1, 1000):
+        path = results / (manifest.run if attempt == 1 else f"{manifest.run}-{attempt}")
         try:
             path.mkdir()
         except FileExistsError:
@@ -199,7 +217,7 @@ def _new(results: Path, manifest: Manifest) -> RunDirectory:
         lock = _locked(path)
         if lock is None:
             continue
-        run = RunDirectory(path, replace(manifest, run=path.name, version=VERSION), lock)
+        run = RunDirectory(path, replace(manifest, run=path.name), lock)
         run.update(run.manifest)
         return run
     raise HostError(f"{results} holds a thousand runs of this second")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from matrix.plan.plan import Cell, variant_name
 from matrix.results.decode import checked, read_manifest, read_results
-from matrix.results.directory import read_run
-from matrix.results.manifest import KernelEntry, Manifest
+from matrix.results.directory import now, read_run
+from matrix.results.manifest import KernelEntry, Manifest, Order
 from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
@@ -25,10 +25,16 @@ Not the kernel's name, which depends on the other kernels of its run.
 
 @dataclass(frozen=True)
 class Answer:
-    """A record, and when its run was started (ISO 8601, UTC)."""
+    """A record, and when its run was started (ISO 8601, UTC), with the number of the run."""
 
     record: Record
     seen: str
+    run: int = 0
+
+    @property
+    def order(self) -> Order:
+        """Sorts answers from the oldest to the newest, as their runs."""
+        return self.run, self.seen
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,9 @@ class LatestAnswers:
         for record in records:
             key = (ids[record.kernel], record.experiment, variant_name(record.variant))
             if record.status is not Status.ERROR and (
-                key not in answers or answers[key].seen <= manifest.started
+                key not in answers or answers[key].order <= manifest.order
             ):
-                answers[key] = Answer(record, manifest.started)
+                answers[key] = Answer(record, manifest.started, manifest.number)
         return replace(
             self, kernels={**self.kernels, **{entry.id: entry for entry in manifest.kernels}}, answers=answers
         )
@@ -68,17 +74,31 @@ class LatestAnswers:
 def read_latest(results: Path, start: LatestAnswers, complain: Callable[[str], None]) -> LatestAnswers:
     """`start`, updated with the answers of every nightly run that has finished.
 
-    A run that cannot be read is left out, and `complain` is called with the reason.
+    `complain` is called with a message for a run that cannot be read, which is left out, and for
+    one from the future.
     """
     known = start
     for marker in sorted(results.glob("*/nightly.json")):
         if marker.parent.is_symlink():
             continue
         try:
-            known = known.with_run(*read_finished(marker.parent))
+            manifest, records = read_finished(marker.parent)
+            known = known.with_run(manifest, records)
         except UsageError as error:
             complain(f"left out {marker.parent}: {error}")
+            continue
+        complain_of_future(manifest, complain)
     return known
+
+
+def complain_of_future(manifest: Manifest, complain: Callable[[str], None]) -> None:
+    """Calls `complain` with a message if the run was started in the future."""
+    if manifest.started > now():
+        complain(
+            f"the run {manifest.run} was started at {manifest.started}, which is in the future: this"
+            " machine's clock was wrong then, or is now. Runs are in the order of their numbers, which"
+            " no clock changes"
+        )
 
 
 def read_finished(path: Path) -> tuple[Manifest, list[Record]]:

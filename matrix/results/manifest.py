@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -15,6 +16,13 @@ from vms.kernels.kernel import Build
 from vms.text import shown
 
 _NAME_CHARACTERS = 200
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""The number of a run; bounded, since other people's manifests are read too."""
+
+Order = tuple[int, str]
+"""The number and the start of a run (ISO 8601, UTC), which counts only between runs of one number.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,9 @@ class Manifest:
 
     `plan` is a digest of its cells and surroundings. Times are ISO 8601 in UTC; `finished` is empty
     until the run is finished. `left_out` has the package versions of builds in the requested ranges
-    that are no longer in their archive. `version` is the conntrack-matrix that started the run,
+    that are no longer in their archive. `number` orders runs whatever the clock says: a run has a
+    larger one than all that were known when it was started; 0 in runs that are older than this
+    field, and in published ones. `version` is the conntrack-matrix that started the run,
     empty in runs that are older than this field.
     """
 
@@ -68,6 +78,7 @@ class Manifest:
     finished: str = ""
     left_out: tuple[str, ...] = ()
     version: str = ""
+    number: Number = 0
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -76,6 +87,11 @@ class Manifest:
         """
         object.__setattr__(self, "run", shown(self.run, _NAME_CHARACTERS))
         datetime.fromisoformat(self.started)
+
+    @property
+    def order(self) -> Order:
+        """Sorts runs from the oldest to the newest."""
+        return self.number, self.started
 
 
 def plan_digest(plan: Plan, surroundings: Surroundings) -> str:

@@ -44,7 +44,8 @@ LEDGER = Ledger(
 class House:
     """One machine over several nights.
 
-    `says` gives the facts of a kernel; `asked` collects what was really run, night by night.
+    `says` gives the facts of a kernel; `asked` collects what was really run and `notes` what was
+    said, night by night.
     """
 
     results: Path
@@ -59,11 +60,13 @@ class House:
     locked: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def night(self, number: int) -> Night:
         today = FIRST + timedelta(days=number)
         self.clock(today)
         self.asked = []
+        self.notes.clear()
 
         def behaviour(kernel: str, request: dict[str, Any]) -> Answer:
             if kernel in self.lost:
@@ -81,7 +84,7 @@ class House:
             self.results,
             1,
             ("nightly",),
-            Seen(),
+            Seen(self.notes),
         )
         return nightly(request, self.baseline, today, since_lock=self.since_lock, locked=self.locked)
 

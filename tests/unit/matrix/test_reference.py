@@ -58,9 +58,10 @@ FIRST = Manifest(
 
 def test_a_later_run_replaces_the_answers_of_an_earlier_one() -> None:
     other = replace(USER, experiment="other")
-    later = replace(FIRST, run="second", experiments=("asked",))
+    later = replace(FIRST, run="second", experiments=("asked",), number=7)
     manifest, records = together([(FIRST, [USER, other]), (later, [replace(USER, facts={"flows": 2})])])
     assert manifest.run == "first and second"
+    assert manifest.number == 0  # older than all runs of whoever reads it
     assert manifest.experiments == ("asked", "other")
     assert {(record.experiment, record.facts["flows"]) for record in records} == {("asked", 2), ("other", 1)}
 

@@ -51,6 +51,19 @@ def test_a_nul_in_a_reason_is_stored_as_its_picture(url: URL) -> None:
             assert connection.scalars(select(Outcome.reason)).all() == ["not␀supported"]
 
 
+@pytest.mark.fault(phase="history", fault="clock ahead", outcome="runs stay in their order")
+def test_runs_of_a_machine_are_in_the_order_of_their_numbers(url: URL) -> None:
+    with opened(url) as engine:
+        for number, (day, flows) in enumerate([(1, 7), (2, 7), (28, 8), (3, 9), (4, 9)], start=1):
+            record(
+                engine, "here", replace(manifest(day, "6.1.5"), number=number), [cell("6.1.5", flows=flows)]
+            )
+        record(engine, "elsewhere", replace(manifest(5, "6.1.5"), number=1), [cell("6.1.5", flows=9)])
+        assert shown(timeline(engine, "flows")) == [
+            ("6.1.5", "scope=root", [("pass", 7, 1, 2, 2), ("pass", 8, 28, 28, 1), ("pass", 9, 3, 5, 3)]),
+        ]
+
+
 def test_values_of_every_type_come_back_as_they_were(url: URL) -> None:
     values: dict[str, FactValue] = {
         "a": True,

@@ -160,6 +160,42 @@ def test_a_lost_kernel_is_an_error_and_runs_again_the_next_night(house: House) -
     assert again.exit_code == 0
 
 
+@pytest.mark.fault(
+    phase="night", fault="clock ahead", outcome="later nights are newer all the same, and the jump is named"
+)
+def test_a_night_with_the_clock_ahead_hides_no_later_change(house: House) -> None:
+    house.kernels = ["6.1.5"]
+    house.night(0)
+    house.accept()
+    house.night(36_500)
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 4}
+    night = house.night(2)
+    assert news(night) == [("", "6.1.5", "drops", 3, 4, "unexplained")]
+    assert [note for note in house.notes if "2126-10-08T02:00:00+00:00, which is in the future" in note]
+
+
+@pytest.mark.fault(phase="night", fault="clock behind", outcome="that night is newer all the same")
+def test_a_night_with_the_clock_behind_hides_no_change(house: House) -> None:
+    house.kernels = ["6.1.5"]
+    house.night(0)
+    house.accept()
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 4}
+    night = house.night(-10_000)
+    assert news(night) == [("", "6.1.5", "drops", 3, 4, "unexplained")]
+    house.accept()
+    assert (house.night(1).news, house.night(1).exit_code) == ((), 0)
+
+
+def test_answers_that_another_machine_gave_are_older_than_those_of_tonight(house: House) -> None:
+    house.kernels = ["6.1.5"]
+    for night in range(3):
+        house.night(night)
+    house.accept()
+    house.results = house.results.with_name("of-another-machine")
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 4}
+    assert news(house.night(3)) == [("", "6.1.5", "drops", 3, 4, "unexplained")]
+
+
 def test_a_failure_keeps_the_exit_code_1_until_it_is_accepted(house: House) -> None:
     never = Invariant("drops stay below 4", lambda facts, _variant: facts["drops"] < 4)
     house.experiments = [make_experiment("table-full", {"flows": int, "drops": int}, (never,))]

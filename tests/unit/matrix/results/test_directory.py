@@ -3,14 +3,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import multiprocessing
+import os
 import tomllib
 from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
 from matrix import VERSION
 from matrix.plan.plan import make_plan
+from matrix.results import directory
 from matrix.results.directory import RunDirectory, open_run, read_run
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
@@ -112,6 +116,49 @@ def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
     first, second = open_run(tmp_path, manifest()), open_run(tmp_path, manifest())
     assert first.path != second.path
     assert second.manifest.run == "20260101-000000-2"
+
+
+def test_runs_are_numbered_one_after_the_other_from_what_is_known_elsewhere(tmp_path: Path) -> None:
+    names = ("20260103-000000", "20260101-000000", "20260102-000000")
+    numbers = []
+    for name in names:
+        run = open_run(tmp_path, manifest(name))
+        numbers.append(run.manifest.number)
+        run.close(finished=True)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text('{"number": -5}')
+    assert numbers == [1, 2, 3]
+    assert open_run(tmp_path, replace(manifest("20260104-000000"), number=9)).manifest.number == 10
+
+
+def _open_run(results: Path, barrier: Barrier) -> None:
+    barrier.wait(60)
+    open_run(results, manifest()).close(finished=True)
+
+
+@pytest.mark.fault(phase="results", fault="two at once", outcome="each run has a number of its own")
+def test_runs_that_start_at_once_get_different_numbers(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    starters = [context.Process(target=_open_run, args=(tmp_path, barrier)) for _ in range(4)]
+    for process in starters:
+        process.start()
+    for process in starters:
+        process.join(120)
+    assert [process.exitcode for process in starters] == [0] * 4
+    numbers = [read_run(path.parent)[0].number for path in tmp_path.glob("2026*/manifest.json")]
+    assert sorted(numbers) == [1, 2, 3, 4]
+
+
+def test_a_process_that_holds_the_directory_is_waited_for_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "_SECONDS", 0.1)
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with pytest.raises(HostError, match="another process that starts a run"):
+        open_run(tmp_path, manifest())
+    os.close(holder)
 
 
 def test_an_unfinished_run_of_the_same_plan_is_continued_and_its_errors_run_again(tmp_path: Path) -> None:

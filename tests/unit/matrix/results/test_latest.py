@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from matrix.plan.plan import Cell
-from matrix.results.latest import LatestAnswers, read_finished, read_latest
+from matrix.results.latest import Answer, LatestAnswers, read_finished, read_latest
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
@@ -28,6 +29,20 @@ def test_the_newest_run_wins_in_any_order_of_reading() -> None:
             known = known.with_run(*run)
         assert known.answers[KEY].record.facts == {"flows": 8}
         assert known.answers[KEY].seen.startswith("2026-11-02")
+
+
+def test_numbers_order_runs_whatever_their_clocks_said_and_unnumbered_runs_are_older() -> None:
+    late = replace(manifest(28, "6.1.5"), number=3)
+    runs = [
+        (manifest(30, "6.1.5"), [cell("6.1.5", flows=1)]),  # of an older version
+        (replace(manifest(29, "6.1.5"), number=2), [cell("6.1.5", flows=2)]),
+        (late, [cell("6.1.5", flows=3)]),
+    ]
+    for order in permutations(runs):
+        known = LatestAnswers()
+        for run in order:
+            known = known.with_run(*run)
+        assert known.answers[KEY] == Answer(runs[2][1][0], late.started, 3)
 
 
 def test_an_error_is_no_answer() -> None:
