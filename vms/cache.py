@@ -30,7 +30,6 @@ from vms.errors import HostError
 from vms.files import disk_errors, sync_directory
 
 _POLL = 0.05
-_SYNC_SECONDS = 300  # for everything that is to be written to a slow disk, not only for the entry
 _log = logging.getLogger(__name__)
 # The entries that this process uses: for each lock file the open file that holds the lock.
 _in_use: dict[Path, IO[str]] = {}
@@ -136,11 +135,7 @@ class Cache:
         try:
             build(staging)
             staging.chmod(0o755)
-            # One call for all: a kernel has thousands of files, and to sync each takes 3 s.
-            tool.run(
-                ["sync", "--file-system", str(staging)],
-                Deadline(_SYNC_SECONDS, f"{final} to be written to the disk"),
-            )
+            tool.sync(staging)
             staging.rename(final)
             sync_directory(final.parent)
         finally:

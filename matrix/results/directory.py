@@ -7,8 +7,10 @@ be continued.
                   report/
     results/latest -> <run>
 
-Each file, and each cell's directory, appears by one rename. A lock on the run directory, which the
-kernel drops when its process ends, keeps two processes from writing one run.
+Each file, and each cell's directory, appears by one rename. Cells are on the disk before the
+manifest says that the run is finished; one that a power cut damaged before that is run again. A
+lock on the run directory, which the kernel drops when its process ends, keeps two processes from
+writing one run.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from matrix.results.record import Record, Status
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError, plain_error
 from vms.files import disk_errors, write_whole
+from vms.tool import sync
 
 Key = tuple[str, str, str]
 _SECONDS = 60
@@ -105,10 +108,14 @@ class RunDirectory:
         """Writes `results.json`, dates the manifest if the run is finished, and unlocks the
         directory.
         """
-        write_whole(self.path / "results.json", json_bytes(sorted(self.records.values(), key=record_key)))
-        if finished:
-            self.update(replace(self.manifest, finished=now()))
-        os.close(self._lock)
+        try:
+            records = sorted(self.records.values(), key=record_key)
+            write_whole(self.path / "results.json", json_bytes(records))
+            if finished:
+                sync(self.path)
+                self.update(replace(self.manifest, finished=now()))
+        finally:
+            os.close(self._lock)
 
 
 def open_run(

@@ -118,6 +118,38 @@ def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
     assert second.manifest.run == "20260101-000000-2"
 
 
+def sync_of_ones_own(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.mkdir()
+    (directory / "sync").write_text(f"#!/bin/sh\n{script}\n")
+    (directory / "sync").chmod(0o755)
+    monkeypatch.setattr("vms.tool.SEARCH_PATH", f"{directory}:{os.environ['PATH']}")
+
+
+@pytest.mark.fault(
+    phase="results", fault="power cut", outcome="a run that counts as finished has all its cells on the disk"
+)
+def test_cells_are_on_the_disk_before_a_run_counts_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_of_ones_own(tmp_path / "programs", f'cp "$2/manifest.json" {tmp_path}/then', monkeypatch)
+    run = open_run(tmp_path / "results", manifest())
+    keep(run)
+    run.close(finished=True)
+    assert json.loads((tmp_path / "then").read_bytes())["finished"] == ""
+    assert read_run(run.path)[0].finished
+
+
+@pytest.mark.fault(phase="results", fault="disk fails", outcome="an error; the next run continues this one")
+def test_a_run_that_cannot_be_written_to_the_disk_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_of_ones_own(tmp_path / "programs", "echo Input/output error; exit 1", monkeypatch)
+    run = open_run(tmp_path / "results", manifest())
+    with pytest.raises(HostError, match="Input/output error"):
+        run.close(finished=True)
+    assert open_run(tmp_path / "results", manifest("20260102-000000")).path == run.path
+
+
 def test_runs_are_numbered_one_after_the_other_from_what_is_known_elsewhere(tmp_path: Path) -> None:
     names = ("20260103-000000", "20260101-000000", "20260102-000000")
     numbers = []
