@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from matrix.dask.identity import check_address, identity_path, security
@@ -44,6 +45,7 @@ SLOTS = "guest"
 ANSWER_SECONDS = 10
 _PREPARE_SECONDS = 600  # each worker receives the image, and may have to boot a kernel to prove KVM
 ALONE_SECONDS = 60  # without any worker
+SILENT_SECONDS = 60  # a scheduler that is busy still answers
 _LOOK_EVERY = 2.0
 _TICK = 0.5
 
@@ -159,8 +161,10 @@ class DaskExecutor:
         """
         while self._sent is None or self._sent.status != "finished":
             self.slots()
-            with contextlib.suppress(OSError):  # the worker went away while the image was sent
-                self._sent = self._client.scatter(self._image, broadcast=True, hash=False)
+            send = partial(self._client.scatter, self._image, broadcast=True, hash=False, asynchronous=True)
+            # The worker went away while the image was sent, or the scheduler is silent.
+            with contextlib.suppress(OSError):
+                self._sent = self._client.sync(send, callback_timeout=_PREPARE_SECONDS)
         return self._sent
 
 
@@ -280,10 +284,13 @@ def slots(client: Client, address: str) -> dict[str, int]:
     try:
         if client.status != "running":
             raise OSError("it closed the connection")  # noqa: TRY301 (one message for both)
-        workers = client.scheduler_info(n_workers=-1)["workers"]
+        # scheduler_info waits for a scheduler that is there and silent for ever.
+        ask = client.scheduler.identity
+        workers = client.sync(ask, n_workers=-1, callback_timeout=SILENT_SECONDS)["workers"]
     except OSError as error:
+        wrong = f"did not answer for {SILENT_SECONDS} s" if isinstance(error, TimeoutError) else error
         raise HostError(
-            f"the Dask scheduler {address} is gone ({error}); start it and run again: finished cells are kept"
+            f"the Dask scheduler {address} is gone ({wrong}); start it and run again: finished cells are kept"
         ) from error
     return {
         address: int(about["resources"][SLOTS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,7 @@ from tests.support.dask_site import Site
 from tests.support.fake_worker import FakeSource
 from tests.support.fakes import Seen
 from vms.errors import HostError, LostGuest
+from vms.image import Image
 from vms.image_copy import copy_image
 
 pytestmark = pytest.mark.slow  # real Dask schedulers and workers
@@ -103,6 +105,46 @@ def test_a_run_whose_scheduler_dies_ends_and_keeps_finished_cells(
     assert {record.status for record in seen.records} == {Status.PASS}
 
 
+@pytest.mark.fault(phase="workers", fault="scheduler silent", outcome="an error; finished cells are kept")
+def test_a_run_whose_scheduler_stops_answering_ends_and_keeps_finished_cells(
+    site: Site, source: FakeSource, image: MakeImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.dask.executor.SILENT_SECONDS", 3)
+    site.worker()
+
+    class Stopping(Seen):
+        def tick(self) -> None:
+            if self.records:
+                site.scheduler.send_signal(signal.SIGSTOP)
+
+    seen = Stopping()
+    with (
+        connected(site.address, FakeSource(source.directory, seconds=0.3), image) as workers,
+        pytest.raises(HostError, match=r"is gone \(did not answer for 3 s"),
+    ):
+        run(workers, tmp_path / "far", seen)
+    assert 0 < len(seen.records) < len(PLAN.cells)
+
+
+@pytest.mark.fault(phase="workers", fault="scheduler silent", outcome="an error; no image is waited for")
+def test_a_scheduler_that_stops_answering_while_the_image_is_sent_is_an_error(
+    site: Site, source: FakeSource, image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.dask.executor.SILENT_SECONDS", 3)
+    monkeypatch.setattr("matrix.dask.executor._PREPARE_SECONDS", 3)
+    site.worker()
+
+    def stop() -> Image:
+        site.scheduler.send_signal(signal.SIGSTOP)
+        return image()
+
+    with (
+        connected(site.address, source, stop) as workers,
+        pytest.raises(HostError, match=r"is gone \(did not answer for 3 s"),
+    ):
+        workers.prepare(PLAN.kernels)
+
+
 @pytest.mark.fault(phase="workers", fault="scheduler killed", outcome="workers end")
 def test_a_worker_ends_when_its_scheduler_dies(site: Site) -> None:
     worker = site.worker()
@@ -116,9 +158,12 @@ class LosesResults:
     status = "running"
 
     def __init__(self) -> None:
-        self.loop = self
+        self.loop = self.scheduler = self
 
-    def scheduler_info(self, **_: object) -> dict[str, object]:
+    def sync(self, ask: Callable[..., object], callback_timeout: float, **named: object) -> object:
+        return ask(**named)
+
+    def identity(self, **_: object) -> dict[str, object]:
         return {"workers": {"tcp://10.0.0.1:1": {"resources": {"guest": 1}}}}
 
     def scatter(self, *_: object, **__: object) -> object:
