@@ -36,6 +36,7 @@ lost.
 _UNUSED_DEVICES = ("sata", "usb", "smbus", "vmport", "i8042")
 _PRINT_SECONDS = 20
 _POLL = 0.002
+_END_SECONDS = 30
 _CHUNK = 1 << 20
 _EPITAPH = 2000
 _MOST_STATE = 64 << 20  # bytes of the state of devices and CPUs; a guest has one or two MiB
@@ -216,7 +217,7 @@ class Qemu:
     @property
     def epitaph(self) -> str:
         """How the process ended, with the end of its standard error."""
-        status = self._process.wait()
+        status = self._reaped()
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
         said = tail(self.directory / "stderr", _EPITAPH).decode(errors="replace").strip()
         return f"QEMU ended with {how}" + (f": {said}" if said else "")
@@ -242,12 +243,22 @@ class Qemu:
     def close(self) -> None:
         """Ends the process and closes the QMP connection. May be called again."""
         self._process.kill()
-        self._process.wait()
-        if not self._loop.is_closed():
-            try:
-                self._loop.run_until_complete(self._disconnect())
-            finally:
-                self._loop.close()
+        try:
+            self._reaped()
+            if not self._loop.is_closed():
+                self._loop.run_until_complete(asyncio.wait_for(self._disconnect(), _END_SECONDS))
+        finally:
+            self._loop.close()
+
+    def _reaped(self) -> int:
+        """The status of the process, which has ended or was killed."""
+        try:
+            return self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise HostError(
+                f"{self.what}: QEMU was killed and has not ended after {_END_SECONDS} s; a disk of this host"
+                " may not answer"
+            ) from None
 
     def _leave_memory_out(self, deadline: Deadline) -> None:
         capabilities = [{"capability": "x-ignore-shared", "state": True}]

@@ -4,6 +4,7 @@ image.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -56,9 +57,11 @@ def _locked_directory(base: Path, kind: str) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX + kind, dir=base))
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists():  # another process may have removed it before it was locked
-            return path, descriptor
+        # Before it is locked a process that sweeps may take it for a left-over, and remove it.
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists():
+                return path, descriptor
         os.close(descriptor)
 
 

@@ -21,6 +21,7 @@ from vms.errors import HostError
 from vms.files import DISK_FULL
 
 _POLL = 0.02
+_END_SECONDS = 5
 _SYNC_SECONDS = 300
 _MOST_ERRORS = 64 << 10
 _PADDING = 64 << 10
@@ -67,7 +68,11 @@ def run(
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            # Not read to its end: a helper that left the group may hold it open.
+            assert process.stdout
+            process.stdout.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # held by a disk that does not answer
+                process.wait(_END_SECONDS)
     text = output.decode(errors="replace")
     if process.returncode != 0:
         if "No space left on device" in text or "Disk quota exceeded" in text:

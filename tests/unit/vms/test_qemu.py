@@ -215,6 +215,28 @@ def test_nothing_is_left_when_closed(fake_qemu: Fake, machine: Machine) -> None:
     qemu.close()
 
 
+class HeldByTheHost:
+    """A process that does not end though it was killed."""
+
+    pid = 0
+
+    def kill(self) -> None:
+        pass
+
+    def wait(self, timeout: float) -> int:
+        raise subprocess.TimeoutExpired("qemu", timeout)
+
+
+@pytest.mark.fault(phase="cell", fault="host's disk silent", outcome="a QEMU that cannot end is an error")
+def test_a_qemu_that_does_not_end_is_waited_for_only_so_long(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with started(machine) as qemu, monkeypatch.context() as held:
+        held.setattr(qemu, "_process", HeldByTheHost())
+        with pytest.raises(HostError, match="was killed and has not ended after 30 s"):
+            qemu.close()
+
+
 @pytest.mark.fault(phase="boot", fault="tool killed", outcome="QEMU dies with it")
 def test_it_dies_when_we_are_killed(fake_qemu: Fake, machine: Machine, tmp_path: Path) -> None:
     # Started from a thread that has ended, which must not end it; then its process is killed.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -34,6 +35,26 @@ def test_a_private_directory_is_removed_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), private_directory() as directory:
         raise ZeroDivisionError
     assert not directory.exists()
+
+
+@pytest.mark.fault(phase="cell", fault="two at once", outcome="nobody is waited for")
+def test_a_directory_that_another_process_sweeps_before_it_is_locked_is_replaced_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sweepers: list[int] = []
+    flock = fcntl.flock
+
+    def sweep_first(handle: int, how: int) -> None:
+        if not sweepers:
+            sweepers.append(os.open(f"/proc/self/fd/{handle}", os.O_RDONLY))
+            flock(sweepers[0], fcntl.LOCK_EX)
+        flock(handle, how)
+
+    with private_directory():  # whose first use sweeps
+        monkeypatch.setattr(fcntl, "flock", sweep_first)
+        with private_directory() as directory:
+            assert not os.path.samestat(directory.stat(), os.fstat(sweepers[0]))
+    os.close(sweepers[0])
 
 
 @pytest.mark.fault(

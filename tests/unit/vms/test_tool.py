@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -69,6 +70,23 @@ def test_a_tool_does_not_outlive_its_deadline() -> None:
     with pytest.raises(HostError, match=r"trying it: sh did not finish within 0\.3 s"):
         tool.run(["sh", "-c", "sleep 60 & sleep 60"], Deadline(0.3, "trying it"))
     assert time.monotonic() - start < 50
+
+
+@pytest.mark.fault(
+    phase="unpack",
+    fault="program leaves a helper",
+    outcome="it is not waited for",
+)
+def test_a_helper_that_left_its_group_is_not_waited_for(tmp_path: Path) -> None:
+    helper = tmp_path / "helper"
+    start = time.monotonic()
+    with pytest.raises(HostError, match=r"did not finish within 0\.3 s"):
+        tool.run(
+            ["sh", "-c", f"setsid sh -c 'echo $$ >{helper}; exec sleep 60' & sleep 60"],
+            Deadline(0.3, "trying it"),
+        )
+    assert time.monotonic() - start < 50
+    os.kill(int(helper.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.fault(phase="unpack", fault="tool killed", outcome="the programs that it started end with it")
