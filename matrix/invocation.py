@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,9 +84,12 @@ def run_matrix(request: RunRequest) -> Result:
     finished = False
     try:
         execute(plan, guests, run, request.jobs, display)
+        records = [run.records[cell.key] for cell in plan.cells]
+        done = replace(run.manifest, finished=now())
+        analysis = analyse(done, records, request.catalogue, request.ledger)
+        page = write_reports(run.path, analysis)
         finished = True
     finally:
+        # Not before its reports are written: a run without them is gone on with, not run again.
         run.close(finished=finished)
-    records = [run.records[cell.key] for cell in plan.cells]
-    analysis = analyse(run.manifest, records, request.catalogue, request.ledger)
-    return Result(run.path, write_reports(run.path, analysis), analysis)
+    return Result(run.path, page, analysis)

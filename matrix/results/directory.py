@@ -21,8 +21,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -40,6 +42,7 @@ from vms.tool import sync
 
 Key = tuple[str, str, str]
 _SECONDS = 60
+_TEMPORARY = ".*-????????"  # what `tempfile` makes of the prefixes here and in `write_whole`
 _TICK = 0.01
 
 
@@ -130,13 +133,37 @@ def open_run(
     """
     with disk_errors(f"opening a run under {results}"):
         results.mkdir(parents=True, exist_ok=True)
-        run = _unfinished(results, manifest.plan, note) or _new(results, manifest)
-        for left in run.path.glob(".cell-*"):  # of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        link = Path(tempfile.mktemp(prefix=".latest-", dir=results))
-        link.symlink_to(run.path.name)
-        link.replace(results / "latest")
+        with _alone(results):
+            run = _unfinished(results, manifest.plan, note) or _new(results, manifest)
+            # Of processes that were killed; nobody else writes these now.
+            for left in chain(
+                results.glob(".latest-*"), run.path.glob(_TEMPORARY), run.report.glob(_TEMPORARY)
+            ):
+                _remove(left)
+            link = Path(tempfile.mktemp(prefix=".latest-", dir=results))
+            link.symlink_to(run.path.name)
+            link.replace(results / "latest")
     return run
+
+
+@contextmanager
+def _alone(results: Path) -> Iterator[None]:
+    """Keeps other processes from opening a run: runs that start at once get different numbers."""
+    deadline = Deadline(_SECONDS, f"another process that opens a run under {results}")
+    while (lock := _locked(results)) is None:
+        deadline.check()
+        time.sleep(_TICK)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def read_run(path: Path) -> tuple[Manifest, list[Record]]:
@@ -202,19 +229,8 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
 
 
 def _new(results: Path, manifest: Manifest) -> RunDirectory:
-    deadline = Deadline(_SECONDS, f"another process that starts a run under {results}")
-    while (starting := _locked(results)) is None:  # runs that start at once get different numbers
-        deadline.check()
-        time.sleep(_TICK)
-    try:
-        numbers = (read_origin(path.parent).number for path in results.glob("*/manifest.json"))
-        number = max(numbers, default=0)
-        return _make(results, replace(manifest, version=VERSION, number=max(number, manifest.number) + 1))
-    finally:
-        os.close(starting)
-
-
-def _make(results: Path, manifest: Manifest) -> RunDirectory:
+    numbers = (read_origin(path.parent).number for path in results.glob("*/manifest.json"))
+    number = max(manifest.number, *numbers, 0) + 1
     for attempt in range(1, 1000):
         path = results / (manifest.run if attempt == 1 else f"{manifest.run}-{attempt}")
         try:
@@ -224,7 +240,7 @@ def _make(results: Path, manifest: Manifest) -> RunDirectory:
         lock = _locked(path)
         if lock is None:
             continue
-        run = RunDirectory(path, replace(manifest, run=path.name), lock)
+        run = RunDirectory(path, replace(manifest, run=path.name, version=VERSION, number=number), lock)
         run.update(run.manifest)
         return run
     raise HostError(f"{results} holds a thousand runs of this second")
