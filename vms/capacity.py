@@ -62,6 +62,16 @@ def resident(pid: int) -> int:
     return 0
 
 
+def starved(pid: int) -> float:
+    """Seconds in which a process was ready to run and waited for a processor: those of the thread
+    that waited longest.
+
+    0 once the process has ended, and on a host whose kernel does not count it.
+    """
+    waits = (_read(path).split() for path in (PROC / str(pid) / "task").glob("*/schedstat"))
+    return max((int(words[1]) for words in waits if len(words) == 3), default=0) / 1e9
+
+
 def children() -> list[int]:
     """The ids of the processes that this process has started and not yet waited for."""
     return [int(pid) for thread in (PROC / "self/task").glob("*/children") for pid in _read(thread).split()]

@@ -33,6 +33,8 @@ _LONGEST_CONSOLE = 1 << 20
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
 _END_SECONDS = 1.0  # after its sockets closed
+_PANIC = b"Kernel panic - not syncing"
+_PANIC_SECONDS = 2.0  # in which a kernel that panicked ends the guest
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _LINE_CHARACTERS = 400
 # What any console holds; everything else that cannot be seen is shown, see vms/text.py.
@@ -65,7 +67,11 @@ class Agent:
 
 
 class Guest:
-    """One running guest, made by `running`."""
+    """One running guest, made by `running`.
+
+    Every deadline of its methods goes by the guest's clock, which stands still while the guest
+    waits for a processor, and is `slowness` times as long.
+    """
 
     def __init__(self, qemu: Qemu, what: str, intact: Callable[[], bool]) -> None:
         self.qemu = qemu
@@ -73,6 +79,9 @@ class Guest:
         self._intact = intact
         self._ports: dict[str, socket.socket] = {}
         self._heard = bytearray()
+        self._looked = 0
+        self._panicked: float | None = None
+        self.slowness = 1.0
 
     @property
     def crashed(self) -> str | None:
@@ -120,7 +129,8 @@ class Guest:
         the template that it was cloned from was changed while it ran.
         """
         wanted = json.loads(request)["id"]
-        wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline)
+        deadline = self._own(deadline)
+        wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline, self._hopeless)
         try:
             wire.sendall(request.rstrip(b"\n") + b"\n")
             while (line := self._line(wire)) is not None:
@@ -144,6 +154,7 @@ class Guest:
         """Waits until the guest has booted, pushes the agent, starts it and waits until it is
         ready.
         """
+        deadline = self._own(deadline)
         with self.ssh(deadline) as ssh:
             target = f"/run/matrix/{agent.digest}"
             ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
@@ -176,6 +187,7 @@ class Guest:
     @contextmanager
     def ssh(self, deadline: Deadline) -> Iterator[Ssh]:
         """A session as root. Waits until the guest has booted."""
+        deadline = self._own(deadline)
         session = Ssh(self._port("ssh", deadline), self.what, deadline)
         del self._ports["ssh"]  # the session closes it
         try:
@@ -193,6 +205,25 @@ class Guest:
         for port in self._ports.values():
             port.close()
         self._ports.clear()
+
+    def _own(self, deadline: Deadline) -> Deadline:
+        """The deadline by the guest's clock, with more time for a guest that is slow."""
+        return deadline.on(self.qemu.clock, self.slowness)
+
+    def _hopeless(self) -> str:
+        """Why no answer can be expected, empty if one can: a kernel that panicked may fail to end
+        the guest. It is given a moment to do that and to print the rest.
+        """
+        console = self.qemu.directory / "console"
+        if self._panicked is None and console.exists():
+            with console.open("rb") as file:
+                file.seek(max(0, self._looked - len(_PANIC)))
+                new = file.read(LARGEST_FILE)
+            self._looked = max(0, self._looked - len(_PANIC)) + len(new)
+            self._panicked = time.monotonic() if _PANIC in new else None
+        if self._panicked is None or time.monotonic() < self._panicked + _PANIC_SECONDS:
+            return ""
+        return "cannot answer: its kernel panicked"
 
     def _check_origin(self) -> None:
         if not self._intact():

@@ -14,15 +14,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from vms.capacity import resident
+from vms.capacity import resident, starved
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.wire import Spent, Wire
@@ -39,6 +40,8 @@ _POLL = 0.002
 _END_SECONDS = 30
 _CHUNK = 1 << 20
 _EPITAPH = 2000
+_MOST_STARVED = 0.9  # of the time since the start
+_SLICE = 0.25  # seconds between two looks at a deadline, which may go by the guest's clock
 _MOST_STATE = 64 << 20  # bytes of the state of devices and CPUs; a guest has one or two MiB
 _OPEN_FILES = 1024
 _CAP_SETPCAP = 1 << 8  # capabilities(7): without it a process cannot give up others for good
@@ -130,6 +133,8 @@ class Qemu:
         self._loop = asyncio.new_event_loop()
         self._qmp = QMPClient(what)
         self._process = _launch(command, directory / "stderr")
+        self._began = time.monotonic()
+        self._starved = 0.0
 
     def connect(self, name: str, deadline: Deadline) -> socket.socket:
         """Connects to one of its sockets as soon as QEMU listens there.
@@ -172,15 +177,14 @@ class Qemu:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.directory / "state"))
             listener.listen(1)
-            listener.settimeout(max(0.001, deadline.remaining))
+            listener.settimeout(_SLICE)
             self._leave_memory_out(deadline)
             self.execute("migrate", deadline, uri=f"unix:{self.directory / 'state'}")
             try:
-                connection, _ = listener.accept()
-                with connection:
+                with _accepted(listener, deadline) as connection:
                     wire = Wire(connection, _MOST_STATE, deadline)
                     state = b"".join(iter(lambda: wire.recv(_CHUNK), b""))
-            except (TimeoutError, Spent):
+            except Spent:
                 raise LostGuest(
                     f"{self.what}: QEMU did not write its state within {deadline.seconds:g} s"
                     f" ({deadline.what})"
@@ -201,13 +205,27 @@ class Qemu:
         self._leave_memory_out(deadline)
         self.execute("migrate-incoming", deadline, uri=f"unix:{self.directory / 'state'}")
         with self.connect("state", deadline) as connection:
-            connection.settimeout(max(0.001, deadline.remaining))
             try:
-                connection.sendall(state)
-            except OSError as error:
+                Wire(connection, 0, deadline).sendall(state)
+            except (OSError, Spent) as error:
                 raise LostGuest(
                     f"{self.what}: QEMU could not load the saved state: {error or type(error).__name__}"
                 ) from error
+
+    def clock(self) -> float:
+        """Monotonic seconds that stand still while the guest waits for a processor, so that a busy
+        host takes nothing from the time that a guest is given. They pass at a tenth of the usual
+        speed at least.
+        """
+        now = time.monotonic()
+        most = (now - self._began) * _MOST_STARVED
+        self._starved = min(most, max(self._starved, starved(self._process.pid)))
+        return now - self._starved
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started, by its clock."""
+        return self.clock() - self._began
 
     @property
     def ended(self) -> bool:
@@ -278,9 +296,9 @@ class Qemu:
         with contextlib.suppress(QMPError, OSError, EOFError):
             await self._qmp.disconnect()
 
-    def _run(self, work: object, deadline: Deadline, command: str) -> object:
+    def _run(self, work: Coroutine[Any, Any, object], deadline: Deadline, command: str) -> object:
         try:
-            return self._loop.run_until_complete(asyncio.wait_for(work, deadline.remaining))  # type: ignore[arg-type]
+            return self._loop.run_until_complete(_in_time(work, deadline))
         except TimeoutError:
             raise LostGuest(
                 f"{self.what}: QEMU did not answer {command} within {deadline.seconds:g} s ({deadline.what})"
@@ -290,6 +308,26 @@ class Qemu:
         except (QMPError, OSError, EOFError) as error:
             self._process.kill()
             raise LostGuest(f"{self.what}: QMP {command}: {error}; {self.epitaph}") from error
+
+
+async def _in_time(work: Coroutine[Any, Any, object], deadline: Deadline) -> object:
+    """The result of the work. Raises TimeoutError at the deadline."""
+    task = asyncio.ensure_future(work)
+    while not task.done() and not deadline.expired:
+        await asyncio.wait({task}, timeout=min(_SLICE, deadline.remaining))
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.wait({task})
+    raise TimeoutError
+
+
+def _accepted(listener: socket.socket, deadline: Deadline) -> socket.socket:
+    """The first connection to a socket that has a timeout. Raises Spent at the deadline."""
+    while not deadline.expired:
+        with contextlib.suppress(TimeoutError):
+            return listener.accept()[0]
+    raise Spent
 
 
 def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:

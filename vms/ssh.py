@@ -33,6 +33,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
 _PIECE = 0.01  # seconds to wait for the rest of a line
 _AGAIN = 0.5  # seconds after which the keys are sent to the relay again
+_NO_LIMIT = 86_400.0  # seconds
 _NO_STATUS = -1  # paramiko's message when the other end is gone
 _CHUNK = 65536
 _MOST_RECEIVED = 64 << 20  # bytes of a session; starting an agent takes some kB
@@ -67,13 +68,13 @@ class Ssh:
         host_key = _make_key()
         _greet(self._wire, what, host_key)
         self._transport = paramiko.Transport(self._wire)  # type: ignore[arg-type]
-        # paramiko's own limits are too short for busy machines; the deadline replaces them.
-        self._transport.banner_timeout = self._transport.handshake_timeout = deadline.remaining
+        # paramiko's own limits are too short for busy machines; the wire ends at the deadline.
+        self._transport.banner_timeout = self._transport.handshake_timeout = _NO_LIMIT
         try:
-            self._transport.start_client(timeout=deadline.remaining)
+            self._transport.start_client(timeout=_NO_LIMIT)
             self._check(host_key)
             private = paramiko.Ed25519Key.from_private_key(io.StringIO(_run_key().private.decode()))
-            self._transport.auth_timeout = deadline.remaining
+            self._transport.auth_timeout = _NO_LIMIT
             self._transport.auth_publickey(_USER, private)
         except LostGuest:
             self.close()
@@ -97,7 +98,7 @@ class Ssh:
         self._wire.deadline = deadline
         output = bytearray()
         try:
-            with self._transport.open_session(timeout=deadline.remaining) as channel:
+            with self._transport.open_session(timeout=_NO_LIMIT) as channel:
                 channel.set_combine_stderr(True)
                 channel.exec_command(command)
                 # Waits at most until the wire is spent: then paramiko closes the channel.

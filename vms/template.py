@@ -37,11 +37,15 @@ BOOT_SECONDS = 120.0
 CLONE_SECONDS = 30.0
 _MAKE_SECONDS = 2 * BOOT_SECONDS + CLONE_SECONDS  # another process may be making it, and fail
 _KIND = "templates"
-_FORM = 2  # increased when the content of an entry changes its meaning
+_FORM = 3  # increased when the content of an entry changes its meaning
 # A clone does not boot its kernel, but only with `-kernel` has QEMU the same devices. It reads the
 # whole file into memory that clones do not share: 12 MB, 10 ms. The beginning of a bzImage,
 # its header and setup code (Documentation/arch/x86/boot.rst), is enough.
 _KERNEL_BEGINNING = 1 << 16
+# Seconds of a boot under TCG on a machine of 2020. A machine or kernel that takes longer gets more
+# seconds for all that a guest does, by the same factor.
+_USUAL_BOOT = 20.0
+_SLOWEST = 30.0
 _MIB = 1 << 20
 _ZEROS = bytes(_MIB)
 _NEARLY_FULL = 16 * _MIB
@@ -52,13 +56,14 @@ _BOOTS_APART = 0.3
 
 @dataclass(frozen=True)
 class _Saved:
-    """A verified template: its directory, the signature of its files when they were verified, and
-    its state.
+    """A verified template: its directory, the signature of its files when they were verified, its
+    state, and how many times as long as usual its boot took.
     """
 
     path: Path
     signature: tuple[tuple[int, ...], ...]
     state: bytes
+    slowness: float = 1.0
 
 
 class Turns:
@@ -160,16 +165,21 @@ class Template:
         with _booted(
             replace(self.machine, memory_file=Memory(memory, shared=True)), self._agent, self.name
         ) as guest:
+            slowness = min(_SLOWEST, max(1.0, guest.qemu.age / _USUAL_BOOT))
+            waits = Deadline(CLONE_SECONDS, f"the state of {self.name} to be saved")
             try:
-                state = guest.qemu.save(Deadline(CLONE_SECONDS, f"the state of {self.name} to be saved"))
+                state = guest.qemu.save(waits.on(guest.qemu.clock, slowness))
             except HostError as error:
                 raise _CannotClone(str(error)) from error
         (staging / "state").write_bytes(state)
         (staging / "template.json").write_text(
-            json.dumps({"kernel": self.name, "sha256": _digests(staging, state)}, indent=1)
+            json.dumps(
+                {"kernel": self.name, "slowness": slowness, "sha256": _digests(staging, state)}, indent=1
+            )
         )
+        saved = _Saved(staging, _signature(staging), state, slowness)
         try:
-            with _cloned(self.machine, _Saved(staging, _signature(staging), state), self.name) as clone:
+            with _cloned(self.machine, saved, self.name) as clone:
                 clone.ping(Deadline(CLONE_SECONDS, f"the first clone of {self.name} to answer"))
         except HostError as error:
             if interrupted():
@@ -238,7 +248,8 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
         return _signature(saved.path) == saved.signature
 
     with running(clone_of(machine, saved.path), name, intact) as guest:
-        deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start")
+        guest.slowness = saved.slowness
+        deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start").on(guest.qemu.clock, saved.slowness)
         # Connected before it runs: the clone finds the host connected, as the template did, and the
         # first byte wakes it.
         guest.attach(deadline)
@@ -260,10 +271,11 @@ def _verify(path: Path) -> _Saved | None:
         about = json.loads((path / "template.json").read_bytes())
         state = (path / "state").read_bytes()
         whole = about["sha256"] == _digests(path, state)
+        slowness = min(_SLOWEST, max(1.0, float(about["slowness"])))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     # A change while the files were read has changed the signature.
-    return _Saved(path, signature, state) if whole and _signature(path) == signature else None
+    return _Saved(path, signature, state, slowness) if whole and _signature(path) == signature else None
 
 
 def _signature(path: Path) -> tuple[tuple[int, ...], ...]:

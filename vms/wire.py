@@ -30,13 +30,21 @@ class Wire:
     """A socket of which at most `most` bytes are read, and nothing after its deadline.
 
     paramiko takes it as its socket. `deadline` may be replaced while another thread reads. Once
-    the wire is spent, `spent` says why and every further call raises Spent.
+    the wire is spent, `spent` says why and every further call raises Spent. So it is once `broken`
+    says why nothing more can be expected, which it is asked a few times a second.
     """
 
-    def __init__(self, connection: socket.socket, most: int, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        most: int,
+        deadline: Deadline,
+        broken: Callable[[], str] = lambda: "",
+    ) -> None:
         self._connection = connection
         self._most = self._left = most
         self._timeout: float | None = None
+        self._broken = broken
         self.deadline = deadline
         self.spent = ""
 
@@ -94,6 +102,8 @@ class Wire:
             try:
                 return call()
             except TimeoutError:
+                if broken := self._broken():
+                    self._end(broken)
                 if end is not None and time.monotonic() >= end:
                     raise
 

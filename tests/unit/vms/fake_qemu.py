@@ -10,6 +10,7 @@ refuse      refuses to migrate
 noclone     a clone ends as soon as it gets its state
 panic       its kernel panics at the first request, and it ends
 babble      the console prints 9 MiB
+wedged      its kernel panics at the first request, and nothing more happens
 hang        the agent never answers
 flood       the agent answers without end
 stale       the agent says other things first
@@ -93,7 +94,9 @@ def agent(listener: socket.socket) -> None:
                     " Fatal exception\n"
                 )
                 os._exit(0)
-            if "hang" in MODES:
+            if "wedged" in MODES:
+                console("[   12.6] Kernel panic - not syncing: Fatal exception\n")
+            if MODES & {"hang", "wedged"}:
                 continue
             if "flood" in MODES:
                 while True:

@@ -290,3 +290,35 @@ def test_what_is_the_users_own_is_told_from_what_is_ours(tmp_path: Path) -> None
     first = digest()
     (tmp_path / "guest" / "a.py").rename(tmp_path / "mine" / "a.py")
     assert digest() != first
+
+
+def test_a_kernel_that_panicked_without_ending_the_guest_costs_seconds_not_the_deadline(
+    fake_qemu: Fake, machine: Machine
+) -> None:
+    fake_qemu("wedged")
+    with running(machine, "6.1.0") as guest:
+        began = time.monotonic()
+        with pytest.raises(LostGuest, match=r"6\.1\.0: cannot answer: its kernel panicked"):
+            guest.ask(PING, soon(300))
+        assert time.monotonic() - began < 100
+        assert guest.crashed == "Kernel panic - not syncing: Fatal exception"
+
+
+def test_the_time_that_a_guest_waits_for_a_processor_is_not_the_guests(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = 0.0
+    monkeypatch.setattr("vms.qemu.starved", lambda _pid: waited)
+    with running(machine, "6.1.0") as guest:
+        before, clock, after = time.monotonic(), guest.qemu.clock(), time.monotonic()
+        assert before <= clock <= after
+        deadline = Deadline(5.0, "an answer").on(guest.qemu.clock, 2)
+        assert deadline.seconds == 10
+        assert deadline.on(guest.qemu.clock, 2) is deadline
+        left = deadline.remaining
+        waited = 1e9  # longer than the guest runs: a tenth of that time is the guest's at least
+        before, age, after = time.monotonic(), guest.qemu.age, time.monotonic()
+        began = guest.qemu._began
+        assert 0.1 * (before - began) <= age * 1.001
+        assert age <= 0.1 * (after - began) * 1.001
+        assert deadline.remaining > left - 0.1 * (time.monotonic() - began)

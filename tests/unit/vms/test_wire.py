@@ -80,3 +80,13 @@ def test_a_spent_wire_stays_spent_with_a_new_deadline(pair: Pair) -> None:
     pair[1].sendall(b"x")
     with pytest.raises(Spent, match="the first"):
         wire.recv(1)
+
+
+def test_a_wire_ends_early_once_nothing_more_can_be_expected() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire = Wire(ours, 10, Deadline(60, "an answer"), lambda: "cannot answer")
+        began = time.monotonic()
+        with pytest.raises(Spent, match=r"cannot answer \(an answer\)"):
+            wire.recv(10)
+        assert time.monotonic() - began < 30
