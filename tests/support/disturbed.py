@@ -92,7 +92,8 @@ def main(results: Path, where: str) -> int:
             patches.enter_context(mock.patch(target, waiting(target, number)))
         result = run_matrix(request)
         complaint = keep("", results, result.run)
-    assert not complaint, complaint
+    if complaint:
+        raise HostError(complaint)
     facts = {f"{r.kernel} {r.experiment}": r.facts for r in result.analysis.records}
     print(json.dumps({"asked": asked, "facts": facts, "run": result.run.name}))
     return 0

@@ -1,22 +1,25 @@
-"""Run by `test_full_disk.py` in a mount namespace of its own: fills the disk that the cache lies
+"""Run by `disks` in a mount namespace of its own: fills the disk that the cache lies
 on, and then makes it large enough.
 
 argv: where to mount it, how large (`size=1m`, `nr_inodes=9`: see tmpfs(5)), what is made there
-(`kernel`, `initramfs`), and what that needs. Prints a JSON list: what came of it while the disk was
-full, what was published then, and what came of it once there was room.
+(`kernel`, `initramfs`, `run`), and what that needs. Prints a JSON list: what came of it while the
+disk was full, what was published then, and what came of it once there was room.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.support import disturbed
 from tests.support.specs import kernels_of
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.errors import MatrixError
+from vms.errors import HostError, MatrixError
 from vms.image import Image
 from vms.initramfs import prepare
 from vms.kernels.catalogue import Catalogue
@@ -46,9 +49,25 @@ def initramfs(cache: Cache, modules: str, busybox: str) -> None:
     )
 
 
+def run(cache: Cache) -> None:
+    # In a process of its own: what ends a run ends every later wait of its process.
+    done = subprocess.run(
+        [sys.executable, "-m", disturbed.__name__, str(cache.root.with_name("results"))],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise HostError(f"{done.returncode}: {done.stderr}")
+
+
+_MAKERS: dict[str, Callable[..., None]] = {"kernel": kernel, "initramfs": initramfs, "run": run}
+
+
 def outcome(make: str, cache: Cache, arguments: list[str]) -> str:
     try:
-        {"kernel": kernel, "initramfs": initramfs}[make](cache, *arguments)
+        _MAKERS[make](cache, *arguments)
     except MatrixError as error:
         return f"{type(error).__name__}: {error}"
     return "made"

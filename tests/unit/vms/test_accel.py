@@ -60,6 +60,7 @@ def test_kvm_is_used_once_a_kernel_reached_user_space(fake_qemu: Fake, cache: Ca
     assert "reached user space with -accel kvm -cpu host" in chosen.why
 
 
+@pytest.mark.fault(phase="start", fault="KVM boots no kernel", outcome="guests are emulated; it is said why")
 def test_a_kernel_that_says_nothing_proves_that_kvm_does_not_work(
     fake_qemu: Fake, cache: Cache, proofs: Proofs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_the_verdict_is_remembered_for_this_boot_and_this_qemu(
     assert proofs.count == 3
 
 
+@pytest.mark.fault(phase="start", fault="entry damaged", outcome="KVM is tried again")
 def test_a_damaged_verdict_is_found_anew(fake_qemu: Fake, cache: Cache, proofs: Proofs) -> None:
     fake_qemu("exit")
     choose_accelerator("auto", cache, proofs)
@@ -134,6 +136,20 @@ def test_tcg_needs_no_proof(cache: Cache, proofs: Proofs) -> None:
     assert proofs.count == 0
 
 
+@pytest.mark.fault(phase="start", fault="/dev/kvm vanishes", outcome="the next run emulates, and says why")
+def test_a_device_that_vanishes_after_it_was_proved_is_not_used(
+    fake_qemu: Fake, cache: Cache, proofs: Proofs, device: Path
+) -> None:
+    fake_qemu("userspace")
+    assert choose_accelerator("auto", cache, proofs).name == "kvm"
+    device.unlink()
+    chosen = choose_accelerator("auto", cache, proofs)
+    assert (chosen.name, chosen.why) == (
+        "tcg",
+        f"KVM did not boot a kernel on this host: there is no {device}",
+    )
+
+
 def test_without_a_device_nothing_is_booted(
     fake_qemu: Fake, cache: Cache, proofs: Proofs, device: Path
 ) -> None:
@@ -145,6 +161,9 @@ def test_without_a_device_nothing_is_booted(
     assert proofs.count == 0
 
 
+@pytest.mark.fault(
+    phase="start", fault="/dev/kvm does not open", outcome="guests are emulated; it is said why"
+)
 @pytest.mark.parametrize(
     ("number", "said"), [(errno.EACCES, "may not be opened by this user"), (errno.ENODEV, "No such device")]
 )

@@ -1,16 +1,18 @@
-"""A mirror that sends more than the archive signed."""
+"""A mirror that sends more than the archive signed, or so slowly that it never ends."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vms.errors import FetchError
+from vms.deadline import Deadline
+from vms.errors import FetchError, HostError
 from vms.kernels.apt import download
 from vms.kernels.host_apt import HostApt
 from vms.kernels.kernel import Package
@@ -38,34 +40,68 @@ class Mirror:
                 with contextlib.suppress(OSError), client:
                     client.recv(4096)
                     client.sendall(b"HTTP/1.1 200 OK\r\n" + self.headers + b"Connection: close\r\n\r\n")
-                    for _ in range(_SENT):
-                        client.sendall(self.piece)
-                        self.sent += _MIB
+                    self.send(client)
+
+    def send(self, client: socket.socket) -> None:
+        for _ in range(_SENT):
+            client.sendall(self.piece)
+            self.sent += _MIB
 
 
-@pytest.fixture(
-    params=[b"Transfer-Encoding: chunked\r\n", b"Content-Length: 900000000000\r\n"],
-    ids=["chunks", "a huge length"],
-)
-def mirror(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+class SlowMirror(Mirror):
+    """One that sends a byte now and then, which no timeout for silence ends."""
+
+    def send(self, client: socket.socket) -> None:
+        while True:
+            client.sendall(b"x")
+            self.sent += 1
+            time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt asks without the host's proxy."""
     monkeypatch.setattr("vms.kernels.apt.host_apt", lambda: HostApt("", "", True, ()))
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    made = Mirror(request.param)
-    thread = threading.Thread(target=made.serve, daemon=True)
+
+
+@contextlib.contextmanager
+def serving(mirror: Mirror) -> Iterator[Mirror]:
+    thread = threading.Thread(target=mirror.serve, daemon=True)
     thread.start()
-    yield made
-    made.listener.shutdown(socket.SHUT_RDWR)
-    made.listener.close()
+    yield mirror
+    mirror.listener.shutdown(socket.SHUT_RDWR)
+    mirror.listener.close()
     thread.join()
+
+
+def package_of(mirror: Mirror, size: int) -> Package:
+    return Package("linux-image-x", "1", "0" * 64, size, f"http://127.0.0.1:{mirror.port}/x.deb")
 
 
 @pytest.mark.fault(
     phase="download", fault="mirror sends without end", outcome="ends after the signed size; nothing is kept"
 )
-def test_no_more_is_taken_than_was_signed_and_nothing_is_kept(mirror: Mirror, tmp_path: Path) -> None:
-    package = Package("linux-image-x", "1", "0" * 64, 1000, f"http://127.0.0.1:{mirror.port}/x.deb")
-    with pytest.raises(FetchError, match="what the mirror sent is not what was signed"):
-        download(package, tmp_path / "package")
-    assert mirror.sent < _IN_FLIGHT
+@pytest.mark.parametrize(
+    "headers",
+    [b"Transfer-Encoding: chunked\r\n", b"Content-Length: 900000000000\r\n"],
+    ids=["chunks", "a huge length"],
+)
+def test_no_more_is_taken_than_was_signed_and_nothing_is_kept(headers: bytes, tmp_path: Path) -> None:
+    with serving(Mirror(headers)) as mirror:
+        with pytest.raises(FetchError, match="what the mirror sent is not what was signed"):
+            download(package_of(mirror, 1000), tmp_path / "package")
+        assert mirror.sent < _IN_FLIGHT
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size] == []
+
+
+@pytest.mark.fault(phase="download", fault="mirror slow", outcome="an error at the deadline")
+def test_a_mirror_that_never_ends_is_given_up_at_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vms.kernels.apt.Deadline", lambda _seconds, what: Deadline(2, what))
+    with serving(SlowMirror(b"Content-Length: 1000\r\n")) as mirror:
+        with pytest.raises(HostError, match="did not finish within 2 s"):
+            download(package_of(mirror, 1000), tmp_path / "package")
+        assert mirror.sent

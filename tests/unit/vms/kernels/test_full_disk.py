@@ -4,51 +4,18 @@ to clean up before it goes on.
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import full_disk
+from tests.support.disks import ALLOWED, on_a_disk_of
 from tests.support.packages import Repository, image_deb
 from vms.initramfs import NEEDED
 
-_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "--"]
-_ALLOWED = subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
-
 pytestmark = pytest.mark.skipif(
-    not _ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted"
+    not ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted"
 )
-
-
-def on_a_disk_of(room: str, make: str, place: Path, *arguments: str | Path) -> tuple[str, list[str], str]:
-    """What came of it, what was published, and what came of it once there was room."""
-    place.mkdir()
-    command = [
-        *_NAMESPACE,
-        sys.executable,
-        "-m",
-        full_disk.__name__,
-        str(place),
-        room,
-        make,
-        *map(str, arguments),
-    ]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=600,  # however busy the machine is
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )
-    assert done.returncode == 0, done.stderr
-    full, published, then = json.loads(done.stdout)
-    return full, published, then
 
 
 # On its way a kernel needs room for the package lists, apt's cache of them, the package (1.1 MB),
