@@ -25,6 +25,7 @@ MOST_CHARACTERS = 16 << 10
 
 _MOST_LINES = 200  # of one splat
 _MOST_BEFORE = 5  # lines between a "cut here" and the line that says what failed
+_RULE_LINES = 12  # of a splat of lockdep without a call trace
 _LINE_CHARACTERS = 400
 _TITLE_CHARACTERS = 200
 _FRAMES = 3  # of the call trace, in a fingerprint
@@ -159,7 +160,7 @@ _NOT_THE_CAUSE = re.compile(
     r"|report_bug|handle_bug|exc_\w+|asm_\w+|do_error_trap|do_trap\w*|invalid_op|do_invalid_op|page_fault\w*"
     r"|general_protection|die\w*|__die\w*|oops_\w+|no_context|\w*bad_area\w*|page_fault_oops"
     r"|\w*kasan_(?:report|check|save|bug)\w*|kasan_\w*|__asan_\w+|print_report|print_address_description\w*"
-    r"|check_memory_region|__ubsan_\w+|ubsan_\w+|print_\w+|check_\w+|validate_chain|__lock_acquire|lock_acquire"
+    r"|check_memory_region|__ubsan_\w+|ubsan_\w+|print_\w+|check_\w+|do_raw_\w+|\w*queued_spin_lock\w*|validate_chain|__lock_acquire|lock_acquire"
     r"|lockdep_\w+|mark_lock\w*|_raw_\w+|__?schedule\w*|schedule\w*|io_schedule\w*|rcu_\w+|__might_\w+|watchdog\w*"
     r"|__sysvec\w*|sysvec\w*|common_interrupt|ret_from_\w+|entry_\w+"
 )
@@ -167,6 +168,8 @@ _SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv)\b.*")
 # Removed from a title in this order: what differs from boot to boot.
 _CHANGING = (
     (re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[[^\]]*\])?"), ""),
+    (re.compile(r"\.(?:isra|constprop|part|cold)(?:\.\d+)?\b"), ""),
+    (re.compile(r"(: \S{1,60})/\d+/0x[0-9a-f]{8}"), r"\1"),
     (re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: \d+ (?:Comm: \S+ )?(?:at )?"), ""),
     (re.compile(r",? ?(?:on )?CPU#?\d+(?:: \S+)?"), ""),
     (re.compile(r",? ?(?:for |at )?(?:non-canonical |virtual )?addr(?:ess)?:? (?:0x)?[0-9a-f]{6,16}"), ""),
@@ -202,7 +205,8 @@ class _Block:
     def add(self, line: str, plain: str) -> None:
         """Takes one more line, as it is and without its time stamp."""
         if len(self.lines) >= _MOST_LINES:
-            self.ended = True
+            # The line that names the victim follows a list of all processes.
+            self.ended = self.kind is not Kind.OUT_OF_MEMORY
             return
         self.lines.append(line)
         if _END.match(plain) and len(self.lines) > 1:
@@ -219,6 +223,7 @@ class _Block:
     def head(self, line: str, plain: str) -> None:
         """Takes a line that names the cause, or part of it."""
         self.heads.append(plain)
+        del self.lines[_MOST_LINES - 1 :]
         self.add(line, plain)
         self.last = len(self.lines)
         if "ut of memory: " in plain:
@@ -232,6 +237,8 @@ class _Block:
             functions = []  # any process may be the one that finds no memory left
         title = self._title(functions[0] if functions else "")
         fingerprint = f"{self.kind}: {' < '.join(functions)}" if functions else title
+        if self.kind is Kind.LOCKDEP and not self.frames:
+            self.last = min(len(self.lines), _RULE_LINES)
         text = "\n".join([*self.before, *self.lines[: self.last]])
         return Found(Splat(self.kind, title, fingerprint, self.fatal), shown(text, MOST_CHARACTERS))
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vms.splats import MOST_CHARACTERS, MOST_SPLATS, Kind, find_splats, merged
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "splats"
 
 # The first line of each kind of splat in its forms, from the kernel's source, not from a kernel.
 FORMS = [
@@ -70,7 +73,7 @@ WARNING = """\
 def test_every_form_of_a_splat_is_found_under_every_stamp(line: str, kind: Kind, stamp: str) -> None:
     (found,) = find_splats(f"{stamp}booting\n{stamp}{line}\n{stamp}nothing\n")
     assert found.splat.kind is kind
-    assert found.text == f"{stamp}{line}"
+    assert found.text.splitlines()[0] == f"{stamp}{line}"
 
 
 @pytest.mark.parametrize("line", HARMLESS)
@@ -172,3 +175,44 @@ def test_the_time_is_linear_in_the_size_of_the_log(line: str) -> None:
     seconds(100)
     # Ten times the log; quadratic time would be a hundred times as long.
     assert seconds(5000) < 40 * max(seconds(500), 0.002)
+
+
+# Consoles of real kernels: Debian's 6.12, and a 6.1 that was built with KASAN, lockdep and LKDTM
+# (Documentation/fault-injection/provoke-crashes.rst), which was made to crash, hang and warn.
+RECORDED = {
+    "6.12-panic": [
+        "panic: sysrq_handle_crash < __handle_sysrq < write_sysrq_trigger",
+    ],
+    "6.1-bug": ["BUG: lkdtm_BUG < direct_entry < full_proxy_write"],
+    "6.1-hung": ["hung task: direct_entry < full_proxy_write < vfs_write"],
+    "6.1-kasan": ["KASAN: lkdtm_WRITE_AFTER_FREE < direct_entry < full_proxy_write"],
+    "6.1-oops": [
+        "KASAN: lkdtm_EXCEPTION < direct_entry < full_proxy_write",
+        "oops: lkdtm_EXCEPTION < direct_entry < full_proxy_write",
+    ],
+    "6.1-softlockup": ["lockup: lkdtm_SOFTLOCKUP < direct_entry < full_proxy_write"],
+    "6.1-spinlock": [
+        "WARNING: lock held when returning to user space!",
+        "BUG: __fput < task_work_run < exit_to_user_mode_prepare",
+        "BUG: exit_to_user_mode_prepare < syscall_exit_to_user_mode < do_syscall_64",
+        "lockup: direct_entry < full_proxy_write < vfs_write",
+        "RCU stall: kthread < direct_entry < full_proxy_write",
+    ],
+    "6.1-warning": ["WARNING: lkdtm_WARNING_MESSAGE < direct_entry < full_proxy_write"],
+}
+FATAL = {"6.12-panic", "6.1-bug", "6.1-oops"}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_splats_of_real_kernels_are_found(name: str) -> None:
+    found = find_splats((FIXTURES / f"{name}.txt").read_text())
+    assert [one.splat.fingerprint for one in found] == RECORDED[name]
+    assert found[-1].splat.fatal == (name in FATAL)
+    assert all("+0x" not in one.splat.title for one in found)
+
+
+def test_the_victim_is_named_after_a_list_of_a_thousand_processes() -> None:
+    processes = "[    7]     0     7   100\n" * 1000
+    log = f"a invoked oom-killer: gfp_mask=0x1\n{processes}Out of memory: Killed process 7 (b) total-vm:1kB\n"
+    (found,) = find_splats(log)
+    assert found.splat.title == "Out of memory: Killed process (b)"
