@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench import generate
 from tests.support.pages import OpenPage, write_page
 
 CHROMIUM = "/usr/bin/chromium"
+# On a machine that is busy with eight other processes a click on a page of 1 MB took half a minute.
+_MILLISECONDS = 180_000
+expect.set_options(timeout=_MILLISECONDS)
 ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -32,6 +35,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page of which nothing may be asked from the network, and on which no script may fail."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(_MILLISECONDS)
     wrong: list[str] = []
     opened = context.new_page()
     opened.on("pageerror", lambda error: wrong.append(str(error)))
