@@ -10,6 +10,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
@@ -135,8 +136,13 @@ class Repository:
         pool.mkdir(exist_ok=True)
         shutil.move(deb, pool / deb.name)
 
-    def publish(self, key: Key | None = None, valid_for: float = DAY) -> None:
-        """Lists what lies in the pool, and signs it."""
+    def publish(
+        self,
+        key: Key | None = None,
+        valid_for: float = DAY,
+        edit: Callable[[bytes], bytes] = lambda listed: listed,
+    ) -> None:
+        """Lists what lies in the pool, with what `edit` makes of the list, and signs it."""
         directory = self.root / "dists/stable/main/binary-amd64"
         directory.mkdir(parents=True, exist_ok=True)
         stanzas = []
@@ -148,8 +154,8 @@ class Repository:
             stanzas.append(
                 f"{control}Filename: pool/{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n"
             )
-        (directory / "Packages").write_text("\n".join(stanzas))
-        listed = (directory / "Packages").read_bytes()
+        listed = edit("\n".join(stanzas).encode())
+        (directory / "Packages").write_bytes(listed)
         now = time.time()
         release = (
             "Origin: Test\nSuite: stable\nCodename: stable\nArchitectures: amd64\nComponents: main\nDate:"

@@ -19,7 +19,7 @@ from vms.deadline import Deadline
 from vms.errors import FetchError
 from vms.files import write_whole
 from vms.kernels.apt import Apt, PackageList
-from vms.kernels.kernel import Kernel, Package
+from vms.kernels.kernel import Kernel, Package, check_names, shortened
 from vms.kernels.order import build_key, release_of_version, series_of, version_key
 from vms.settings import Debian
 
@@ -148,25 +148,37 @@ def _gone(apt: Apt, stamp: _Stamp) -> frozenset[str]:
 def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
     """The kernel packages of one list with their suite.
 
-    Searching the bytes is 20 times faster than parsing every stanza.
+    Searching the bytes is 20 times faster than parsing every stanza. Raises FetchError if the list
+    says of a kernel package what cannot be: its archive's key only vouches for who wrote it.
     """
     data = source.path.read_bytes()
     for match in _STANZA.finditer(data):
         end = data.find(b"\n\n", match.start())
-        stanza = data[match.start() : end if end >= 0 else len(data)].decode()
+        stanza = data[match.start() : end if end >= 0 else len(data)].decode(errors="replace")
         fields = dict(
             line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" ")
         )
-        yield (
-            source.suite,
-            Package(
+        try:
+            package = Package(
                 name=fields["Package"],
                 version=fields["Version"],
                 sha256=fields["SHA256"],
                 size=int(fields["Size"]),
                 url=f"{source.archive}/{fields['Filename']}",
-            ),
-        )
+            )
+            check_names(package.name, release=release_of_version(package.version))
+        except KeyError as error:
+            raise _unusable(source, fields["Package"], f"it has no {error.args[0]}") from error
+        except ValueError as error:
+            raise _unusable(source, fields["Package"], str(error)) from error
+        yield source.suite, package
+
+
+def _unusable(source: PackageList, package: str, problem: str) -> FetchError:
+    return FetchError(
+        f"{source.archive}, suite {source.suite}: its package list cannot be used: {shortened(package)}:"
+        f" {problem}; tell whoever runs the archive, or remove the suite from matrix.toml"
+    )
 
 
 def _builds(packages: Iterator[tuple[str, Package]]) -> tuple[list[Kernel], list[Incomplete]]:

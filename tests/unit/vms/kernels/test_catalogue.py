@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.packages import Repository, kernel_deb
+from tests.support.packages import Repository, image_deb, kernel_deb
 from vms.cache import Cache
+from vms.errors import FetchError
 from vms.kernels.catalogue import Catalogue
 
 BIG = b"x" * 1_100_000
@@ -37,6 +39,44 @@ def test_a_build_of_one_package_is_listed(repository: Repository, cache: Cache, 
         kernel.packages[0].url
         == f"{repository.url}/pool/linux-image-6.1.0-56-cloud-amd64_6.1.192-2_amd64.deb"
     )
+
+
+@pytest.mark.fault(
+    phase="package lists", fault="list damaged by its archive", outcome="refused, with package and field"
+)
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (rb"SHA256: .*\n", b"", "it has no SHA256"),
+        (rb"SHA256: .*\n", b"SHA256: ../../x\n", "sha256 cannot be '../../x'"),
+        (rb"Size: .*\n", b"Size: many\n", "invalid literal for int"),
+        (rb"Size: .*\n", b"Size: -1\n", "size cannot be -1"),
+        (rb"Filename: .*\n", b"", "it has no Filename"),
+        (rb"Version: .*\n", b"Version: ../../x\n", "version cannot be '../../x'"),
+        (rb"Version: .*\n", b"Version: \xff\xfe\n", "version cannot be"),
+        (rb"Version: .*\n", b"Version: 1:-1\n", "release cannot be ''"),
+    ],
+)
+def test_a_signed_list_that_says_what_cannot_be_is_refused_with_archive_and_package(
+    repository: Repository, cache: Cache, tmp_path: Path, old: bytes, new: bytes, said: str
+) -> None:
+    repository.add(image_deb(tmp_path, "6.1.0-56", "6.1.192-2"))
+    repository.publish(edit=lambda listed: re.sub(old, new, listed))
+    with pytest.raises(FetchError) as caught:
+        Catalogue.load(repository.settings, cache)
+    assert str(caught.value).startswith(
+        f"{repository.url}, suite stable: its package list cannot be used:"
+        " 'linux-image-6.1.0-56-cloud-amd64': "
+    )
+    assert said in str(caught.value)
+
+
+def test_bytes_that_are_no_utf8_elsewhere_in_a_list_do_no_harm(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
+    repository.add(image_deb(tmp_path, "6.1.0-56", "6.1.192-2"))
+    repository.publish(edit=lambda listed: listed.replace(b"Version:", b"Vendor: \xff\nVersion:"))
+    assert [kernel.name for kernel in Catalogue.load(repository.settings, cache).kernels] == ["6.1.192"]
 
 
 def test_a_build_divided_into_packages_is_listed_with_all_of_them(
