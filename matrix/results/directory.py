@@ -20,7 +20,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,7 +41,15 @@ from vms.errors import HostError, UsageError, plain_error
 from vms.files import disk_errors, write_whole
 from vms.tool import sync
 
+MOST_EVIDENCE = 512 << 20
+"""Bytes of evidence of one kernel in a run, a hundred times what usual cells have. A guest that
+fills this takes no room from other kernels.
+"""
+
 Key = tuple[str, str, str]
+_LEFT_OUT = (
+    f"The evidence of this cell is left out: its kernel already has {MOST_EVIDENCE >> 20} MiB in this run.\n"
+)
 _SECONDS = 60
 _TEMPORARY = ".*-????????"  # what `tempfile` makes of the prefixes here and in `write_whole`
 _TICK = 0.01
@@ -54,6 +63,7 @@ class RunDirectory:
         self.manifest = manifest
         self.records: dict[Key, Record] = {}
         self._lock = lock
+        self._evidence: Counter[str] = Counter()
 
     @property
     def report(self) -> Path:
@@ -85,6 +95,9 @@ class RunDirectory:
         files = dict(judged.evidence)
         if console:
             files["console.log"] = console.encode(errors="replace")
+        size = sum(map(len, files.values()))
+        if self._evidence[judged.record.kernel] + size > MOST_EVIDENCE:
+            size, files = 0, {"left-out.txt": _LEFT_OUT.encode()}
         record = replace(judged.record, evidence=tuple(sorted(files)))
         target = cell_path(self.path, record)
         with disk_errors(f"writing a cell of the run {self.path}"):
@@ -100,7 +113,17 @@ class RunDirectory:
                 staging.rename(target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+        self._evidence[record.kernel] += size
         return record
+
+    def resume(self, records: Iterable[Record]) -> None:
+        """Takes over records that an earlier process wrote into this directory."""
+        for record in records:
+            self.records[record_key(record)] = record
+            place = cell_path(self.path, record)
+            self._evidence[record.kernel] += sum(
+                (place / name).stat().st_size for name in record.evidence if (place / name).exists()
+            )
 
     def update(self, manifest: Manifest) -> None:
         """Writes a new manifest."""
@@ -221,9 +244,7 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
             os.close(lock)
             continue
         run = RunDirectory(path, manifest, lock)
-        for record in _readable(path, note):
-            if record.status is not Status.ERROR:
-                run.records[record_key(record)] = record
+        run.resume(record for record in _readable(path, note) if record.status is not Status.ERROR)
         return run
     return None
 

@@ -91,6 +91,27 @@ def test_a_cell_that_cannot_be_written_is_an_error_and_only_that_one(
     assert list(open_run(tmp_path, manifest("20260102-000000")).records) == [("6.1.2", "other", "")]
 
 
+@pytest.mark.fault(phase="results", fault="guest floods", outcome="its kernel's evidence has a limit")
+def test_a_kernel_whose_evidence_fills_its_room_keeps_its_facts_and_the_others_their_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.results.directory.MOST_EVIDENCE", 1_000)
+    run = open_run(tmp_path, manifest())
+
+    def flood(number: int, kernel: str = "6.1.2") -> Record:
+        record = Record(kernel, f"e{number}", {}, Status.PASS, {"flows": 10})
+        return run.keep(Judged(record, {"packets.txt": b"x" * 600}), "")
+
+    assert flood(1).evidence == ("packets.txt",)
+    assert flood(2).evidence == ("left-out.txt",)
+    assert flood(2).facts == {"flows": 10}
+    assert flood(3, "7.3.1").evidence == ("packets.txt",)
+    run.close(finished=False)
+    run = open_run(tmp_path, manifest("20260102-000000"))
+    assert flood(4).evidence == ("left-out.txt",)
+    assert sum(path.stat().st_size for path in run.path.rglob("packets.txt")) == 1_200
+
+
 @pytest.mark.fault(phase="results", fault="record damaged", outcome="an unfinished run runs that cell again")
 def test_a_damaged_record_of_an_unfinished_run_is_run_again(tmp_path: Path) -> None:
     run = open_run(tmp_path, manifest())
