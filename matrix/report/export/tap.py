@@ -11,6 +11,9 @@ from matrix.plan.plan import variant_name
 from matrix.results.record import Record, Status, shown_value
 from vms.text import shown
 
+_KEY_CHARACTERS = 400
+"""YAML reads no key of more than 1,024 characters (YAML 1.2.2, section 7.4.2), quoted."""
+
 
 def tap(records: Sequence[Record]) -> str:
     """One test point per cell, its facts as YAML.
@@ -47,7 +50,7 @@ def _diagnostics(record: Record) -> Iterator[str]:
         yield "  facts:"
         # JSON is YAML, and on one line nothing in a value can end the block.
         yield from (
-            f"    {_scalar(shown(name))}: {_scalar(shown_value(value))}"
+            f"    {_scalar(shown(name, _KEY_CHARACTERS))}: {_scalar(shown_value(value, _KEY_CHARACTERS))}"
             for name, value in record.facts.items()
         )
     if record.splats:
@@ -57,7 +60,8 @@ def _diagnostics(record: Record) -> Iterator[str]:
 
 
 def _scalar(value: object) -> str:
-    return json.dumps(value)
+    # Not escaped as \u: in YAML, unlike JSON, two such escapes are not one character.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

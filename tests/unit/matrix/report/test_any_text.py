@@ -31,7 +31,7 @@ from matrix.report.page.html import html_report
 from matrix.report.text.markdown import markdown
 from matrix.report.text.terminal import print_result
 from matrix.results.directory import cell_path
-from matrix.results.record import Record, Status
+from matrix.results.record import Record, Status, shown_value
 from tests.support import sample
 from tests.support.fakes import make_experiment
 
@@ -70,8 +70,11 @@ def read_tap(analysis: Analysis) -> None:
     lines = tap(analysis.records).splitlines()
     assert lines[:2] == ["TAP version 14", "1..2"]
     assert [line[:8] for line in lines[2:] if not line.startswith("  ")] == ["ok 1 - a", "not ok 2"]
-    for block in re.findall(r"  ---\n(.*?)\n  \.\.\.\n", "\n".join(lines) + "\n", re.DOTALL):
-        assert set(yaml.safe_load(block)) <= {"status", "duration_ms", "message", "facts"}
+    blocks = re.findall(r"  ---\n(.*?)\n  \.\.\.\n", "\n".join(lines) + "\n", re.DOTALL)
+    for block, one in zip(blocks, analysis.records, strict=True):
+        read = yaml.safe_load(block)
+        assert read["facts"]["word"] == shown_value(one.facts["word"], 400)
+        assert set(read) <= {"status", "duration_ms", "message", "facts"}
 
 
 def read_csv(analysis: Analysis) -> None:
@@ -141,6 +144,7 @@ def read_terminal(analysis: Analysis) -> None:
 @example("not supported\uffff")
 @example("not supported\0")
 @example("![](https://evil.example/x.png) [log in](https://evil.example) www.evil.example @octocat #12 !3")
+@example('\u0160🙂"' * 1_000)
 @example("\ud800\r\n  ...\nnot ok 9\n```\n</script><!--]]>")
 def test_any_text_leaves_every_writers_output_readable(tmp_path: Path, text: str) -> None:
     analysis = run_with(text)
