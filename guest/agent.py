@@ -24,7 +24,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from guest import catalogue, cell
+from guest import catalogue, cell, linux
 from guest.lab import nftables
 
 PORT = "/dev/virtio-ports/agent"
@@ -180,6 +180,7 @@ def main() -> None:
     port = Port(PORT)
     _go_to_background()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    linux.outlive_others()
     cells = cell.Cells(experiments)
     gc.collect()
     gc.freeze()  # cells are forks: a collection must not touch, and so copy, pages of old objects

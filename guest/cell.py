@@ -221,6 +221,7 @@ def _live(
 ) -> NoReturn:
     try:
         linux.die_with_parent(signal.SIGKILL)
+        linux.die_before_others()
         os.setsid()
         for fd in (1, 2):
             os.dup2(printed, fd)

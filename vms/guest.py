@@ -32,7 +32,7 @@ _LONGEST_HEADER = 2 << 20
 _LONGEST_CONSOLE = 1 << 20
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
-_END_SECONDS = 1.0  # after its sockets closed
+_END_SECONDS = 0.5  # after its sockets closed
 _PANIC = b"Kernel panic - not syncing"
 _PANIC_SECONDS = 2.0  # in which a kernel that panicked ends the guest
 _LENGTH = re.compile(rb"[0-9]{1,9}")
@@ -197,8 +197,13 @@ class Guest:
 
     def lost(self, what_happened: str) -> LostGuest:
         """The error for a guest that cannot be used any more, with what is known about it."""
-        ended = f"; {self.qemu.epitaph}" if self.qemu.ended else ""
-        return LostGuest(f"{self.what}: {what_happened}{ended}", self.last_lines())
+        return LostGuest(f"{self.what}: {what_happened}{self.end()}", self.last_lines())
+
+    def end(self) -> str:
+        """How the guest ended, for messages: what its kernel named as the cause, and QEMU's end."""
+        crashed = self.crashed
+        cause = f"; its kernel ended: {crashed}" if crashed else ""
+        return cause + (f"; {self.qemu.epitaph}" if self.qemu.ended else "")
 
     def close(self) -> None:
         """Closes the ports."""
@@ -313,7 +318,8 @@ def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: Tr
         except LostGuest as error:
             if error.console:
                 raise
-            raise LostGuest(str(error), guest.last_lines()) from error
+            qemu.wait(Deadline(_END_SECONDS, "QEMU to end"))
+            raise LostGuest(f"{error}{guest.end()}", guest.last_lines()) from error
         finally:
             guest.close()
             qemu.close()
