@@ -31,6 +31,7 @@ from vms.guest import Agent, Guest, running
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.interrupt import interrupted
+from vms.kernels.burden import burden
 from vms.qemu import find_qemu
 
 BOOT_SECONDS = 120.0
@@ -93,11 +94,13 @@ class _CannotClone(Exception):
 class Template:
     """A kernel whose guests all start in the same state.
 
-    `cold` is empty, or says why cloning does not work here, so that every guest is booted. `path`
-    is its directory in the cache.
+    `slowness` is how many times the usual seconds its boot is given. `cold` is empty, or says why
+    cloning does not work here, so that every guest is booted. `path` is its directory in the cache.
     """
 
-    def __init__(self, name: str, machine: Machine, agent: Agent, cache: Cache, key: str) -> None:
+    def __init__(
+        self, name: str, machine: Machine, agent: Agent, cache: Cache, key: str, slowness: float = 1.0
+    ) -> None:
         self.name = name
         self.machine = machine
         self.cold = ""
@@ -105,6 +108,7 @@ class Template:
         self._agent = agent
         self._cache = cache
         self._key = key
+        self._slowness = slowness
         self._lock = Lock()
         self._verified: _Saved | None = None
 
@@ -117,7 +121,7 @@ class Template:
         """
         saved = None if self.cold else self._saved()
         if saved is None:
-            with _booted(self.machine, self._agent, self.name) as guest:
+            with _booted(self.machine, self._agent, self.name, self._slowness) as guest:
                 yield guest
         else:
             with _cloned(self.machine, saved, self.name) as guest:
@@ -133,7 +137,7 @@ class Template:
 
     def _saved(self) -> _Saved:
         with self._lock:
-            deadline = Deadline(_MAKE_SECONDS, f"the template of {self.name}")
+            deadline = Deadline(_MAKE_SECONDS * self._slowness, f"the template of {self.name}")
             if self._verified and _signature(self.path) == self._verified.signature:
                 return self._verified
             self._cache.ensure(_KIND, self._key, self._build, deadline, self._verify)
@@ -163,7 +167,10 @@ class Template:
         with memory.open("wb") as file:
             file.truncate(self.machine.hardware.memory * _MIB)
         with _booted(
-            replace(self.machine, memory_file=Memory(memory, shared=True)), self._agent, self.name
+            replace(self.machine, memory_file=Memory(memory, shared=True)),
+            self._agent,
+            self.name,
+            self._slowness,
         ) as guest:
             slowness = min(_SLOWEST, max(1.0, guest.qemu.age / _USUAL_BOOT))
             waits = Deadline(CLONE_SECONDS, f"the state of {self.name} to be saved")
@@ -199,7 +206,8 @@ def make_template(
     machine = Machine(
         accelerator, hardware, files.vmlinuz, bootable.initramfs, image.squashfs, bootable.modules
     )
-    template = Template(files.kernel.name, machine, agent, cache, _key(machine, bootable.key, agent))
+    key = _key(machine, bootable.key, agent)
+    template = Template(files.kernel.name, machine, agent, cache, key, burden(files).slowness)
     template.make()
     return template
 
@@ -234,11 +242,11 @@ def _host_cpu() -> list[str]:
 
 
 @contextmanager
-def _booted(machine: Machine, agent: Agent, name: str) -> Iterator[Guest]:
+def _booted(machine: Machine, agent: Agent, name: str, slowness: float) -> Iterator[Guest]:
     if machine.accelerator.name == "tcg":
         boot_turns.wait()
     with running(machine, name) as guest:
-        guest.start_agent(agent, Deadline(BOOT_SECONDS, f"{name} to boot"))
+        guest.start_agent(agent, Deadline(BOOT_SECONDS * slowness, f"{name} to boot"))
         yield guest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vms.guest import Agent
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
 from vms.interrupt import interrupt
+from vms.kernels.burden import burden
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel
@@ -115,7 +117,7 @@ class Machines:
             self.accelerator([files.kernel]),
             self._agent,
             self.project.cache,
-            Hardware(cpus=cpus),
+            _hardware(files, cpus),
         )
 
     def command(self, kernel: Kernel, cpus: int) -> str:
@@ -134,7 +136,7 @@ class Machines:
         bootable = self._bootable(files)
         return Machine(
             accelerator,
-            Hardware(cpus=cpus),
+            _hardware(files, cpus),
             files.vmlinuz,
             bootable.initramfs,
             self.image.squashfs,
@@ -157,6 +159,12 @@ class Machines:
             self.project.config.debian,
             Deadline(_IMAGE_SECONDS, "building the guests' image"),
         )
+
+
+def _hardware(files: BootFiles, cpus: int) -> Hardware:
+    """What a guest of the kernel has; more memory if the kernel checks its own."""
+    usual = Hardware(cpus=cpus)
+    return replace(usual, memory=round(usual.memory * burden(files).memory))
 
 
 def _host_cpu() -> str:
