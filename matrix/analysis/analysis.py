@@ -114,6 +114,6 @@ def _changes(row: Row, kernels: Sequence[KernelEntry], ledger: Ledger) -> Mappin
             for difference in differences(before, after)
         )
         commits = dict.fromkeys(commit for fact in facts for commit in fact.explanation.commits)
-        lost = (commit for commit in commits if contains(kernels[right], commit, ledger.surveyed) is False)
+        lost = (commit for commit in commits if contains(kernels[right], commit, ledger.read) is False)
         changes[right] = ExplainedChange(left, right, facts, tuple(lost))
     return changes

@@ -230,7 +230,9 @@ def _breadth(item: UpgradeItem) -> int:
 def _between(
     ledger: Ledger, left: KernelEntry, right: KernelEntry, shown: Iterable[str]
 ) -> tuple[tuple[Commit, ...], tuple[Commit, ...]]:
-    """The commits except `shown` that only the right and that only the left kernel holds."""
+    """The commits except `shown` that only the right and that only the left kernel holds, as far as
+    changelogs say so: no cell does.
+    """
     gained, lost = [], []
     for commit in ledger.commits.values():
         held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)

@@ -129,7 +129,7 @@ def contradictions(ledger: Ledger, record: Record, build: Build) -> tuple[Contra
     found = []
     for (fact, item), entries in groups.items():
         shown = _value(record, fact, item)
-        holds = [(entry, contains(build, entry.commit, ledger.surveyed)) for entry in entries]
+        holds = [(entry, contains(build, entry.commit, ledger.read)) for entry in entries]
         if all(held is not None for _, held in holds) and frozen(shown) not in _expected(holds):
             found += [
                 Contradiction(entry, shown, entry.after if held else entry.before) for entry, held in holds
@@ -141,7 +141,7 @@ def unexercised(ledger: Ledger, builds: Iterable[Build]) -> tuple[str, ...]:
     """The keys of commits that all or none of these builds hold."""
     some = list(builds)
     answers = {
-        key: {contains(build, commit, ledger.surveyed) for build in some}
+        key: {contains(build, commit, ledger.read) for build in some}
         for key, commit in ledger.commits.items()
     }
     return tuple(key for key, seen in answers.items() if not {True, False} <= seen)
@@ -167,7 +167,7 @@ def _path(
 
 def _step(ledger: Ledger, entry: Change, left: Build, right: Build) -> tuple[Value, Value] | None:
     """The entry's values on the left and on the right kernel, if they differ in its commit."""
-    held = contains(left, entry.commit, ledger.surveyed), contains(right, entry.commit, ledger.surveyed)
+    held = contains(left, entry.commit, ledger.read), contains(right, entry.commit, ledger.read)
     if held == (False, True):
         return entry.before, entry.after
     return (entry.after, entry.before) if held == (True, False) else None

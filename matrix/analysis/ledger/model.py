@@ -72,8 +72,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The whole ledger. `surveyed`: by series, the newest release whose commits were all read."""
+    """The whole ledger.
+
+    `surveyed`: by series, the newest release whose commits were all read in changelogs. `seen`: the
+    same for series without published changelogs, of which only compiled modules could be looked at:
+    there, that a commit is missing is known from what cells show, or not at all.
+    """
 
     commits: Mapping[str, Commit]
     changes: tuple[Change, ...]
     surveyed: Mapping[str, str]
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def read(self) -> Mapping[str, str]:
+        """Both, for what a cell's answer confirms."""
+        return {**self.seen, **self.surveyed}

@@ -33,6 +33,7 @@ class _Commit(msgspec.Struct, forbid_unknown_fields=True):
 class _Commits(msgspec.Struct, forbid_unknown_fields=True):
     surveyed: dict[str, str]
     commits: dict[str, _Commit]
+    seen: dict[str, str] = {}
 
 
 class _Change(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +64,7 @@ def read_ledger(directory: Path = HERE) -> Ledger:
         _change(entry, f"{directory / 'changes.toml'}: entry {number}, {entry.experiment}", commits)
         for number, entry in enumerate(_load(directory / "changes.toml", _Changes).change, 1)
     )
-    return Ledger(commits, changes, raw.surveyed)
+    return Ledger(commits, changes, raw.surveyed, raw.seen)
 
 
 def _load(path: Path, kind: Any) -> Any:

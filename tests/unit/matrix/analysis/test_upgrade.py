@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,13 @@ def test_variants_that_an_experiment_no_longer_has_are_not_compared(tmp_path: Pa
         found.compared,
         [evidence.label for item in found.items for evidence in item.evidence],
     ) == (1, [""])
+
+
+def test_of_a_series_without_changelogs_only_a_cell_says_that_it_lacks_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = replace(LEDGER, surveyed={"6.12": "6.12.9"}, seen={"6.1": "6.1.9"})
+    monkeypatch.setattr("tests.support.upgrades.LEDGER", seen)
+    found = report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
+    assert [[commit.key for commit in item.commits] for item in found.items] == [["faster"]]
+    assert found.unseen_gained == ()

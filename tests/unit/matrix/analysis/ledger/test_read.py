@@ -107,7 +107,7 @@ def test_every_build_of_debian_is_known_to_hold_or_to_lack_every_commit() -> Non
         (build.release, key)
         for build in BUILDS
         for key, commit in ledger.commits.items()
-        if contains(build, commit, ledger.surveyed) is None
+        if contains(build, commit, ledger.read) is None
     ]
     assert unknown == []
 
@@ -129,7 +129,5 @@ def test_every_entry_is_about_a_fact_and_a_variant_of_the_catalogue() -> None:
 def test_long_term_kernels_carry_fixes_that_a_newer_stable_lacks() -> None:
     ledger = read_ledger()
     newest = list({build.series: build for build in BUILDS}.values())
-    rows = [
-        [contains(build, commit, ledger.surveyed) for build in newest] for commit in ledger.commits.values()
-    ]
+    rows = [[contains(build, commit, ledger.read) for build in newest] for commit in ledger.commits.values()]
     assert sum((True, False) in itertools.pairwise(row) for row in rows) >= 5
