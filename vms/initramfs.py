@@ -10,8 +10,12 @@ import json
 import lzma
 import os
 import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from vms import tool
 from vms.cache import Cache
@@ -21,6 +25,8 @@ from vms.image import Image
 from vms.kernels.digest import sha256_of
 from vms.kernels.kernel import BootFiles
 
+_MODULE_BYTES = 32 << 20  # of one that boots; with debugging information they have a few MiB
+_CHUNK = 1 << 16
 _FORM = 1  # increased when the content of an entry changes its meaning
 _INITRAMFS, _MODULES = _FILES = ("initramfs", "modules.squashfs")
 USERLAND = Path(__file__).parent / "userland"
@@ -110,14 +116,45 @@ def _name(path: str) -> str:
 def _unpack(module: Path, target: Path, deadline: Deadline) -> None:
     # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without
     # KVM.
-    if module.suffix == ".xz":
-        target.write_bytes(lzma.decompress(module.read_bytes()))
-    elif module.suffix == ".gz":
-        target.write_bytes(gzip.decompress(module.read_bytes()))
-    elif module.suffix == ".zst":
-        tool.run(["zstd", "--decompress", "--quiet", str(module), "-o", str(target)], deadline)
-    else:
-        shutil.copyfile(module, target)
+    with _plain(module, deadline) as source, target.open("wb") as file:
+        size = 0
+        while chunk := source.read(_CHUNK):
+            deadline.check()
+            size += len(chunk)
+            if size > _MODULE_BYTES:
+                raise Unbootable(
+                    f"{module.name} unpacks to more than {_MODULE_BYTES >> 20} MiB, too many for a module"
+                    " that boots a guest"
+                )
+            file.write(chunk)
+
+
+class _Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
+@contextmanager
+def _plain(module: Path, deadline: Deadline) -> Iterator[_Readable]:
+    """A module as a stream of what its file unpacks to."""
+    try:
+        if module.suffix == ".xz":
+            with lzma.open(module) as stream:
+                yield stream
+        elif module.suffix == ".gz":
+            with gzip.open(module) as stream:
+                yield stream
+        elif module.suffix == ".zst":
+            command = ["zstd", "--decompress", "--quiet", "--stdout", str(module)]
+            with tool.output_of(command, deadline) as stream:
+                yield stream
+        else:
+            with module.open("rb") as stream:
+                yield stream
+    except (lzma.LZMAError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise Unbootable(f"{module.name} is damaged: {error}") from error
 
 
 def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import lzma
 import os
 import shutil
@@ -163,3 +164,35 @@ def test_a_damaged_initramfs_is_made_again(files: BootFiles, image: Image, tmp_p
     path.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     assert prepare(files, image, Cache(tmp_path / "cache"), soon()) == made
     assert path.read_bytes() == whole
+
+
+def packed(content: bytes, ending: str) -> bytes:
+    if ending == ".zst":
+        return subprocess.run(["zstd", "-qc"], input=content, capture_output=True, check=True).stdout
+    if ending == ".gz":
+        return gzip.compress(content)
+    return lzma.compress(content) if ending == ".xz" else content
+
+
+@pytest.mark.fault(phase="initramfs", fault="package floods", outcome="an error that names the module")
+@pytest.mark.parametrize("ending", ["", ".gz", ".xz", ".zst"])
+def test_a_module_that_unpacks_to_more_than_a_module_can_have_is_refused(
+    files: BootFiles, image: Image, tmp_path: Path, ending: str
+) -> None:
+    listing = files.modules / "modules.dep"
+    listing.write_text(listing.read_text().replace("virtio_blk.ko:", f"virtio_blk.ko{ending}:"))
+    module = files.modules / f"kernel/drivers/virtio_blk.ko{ending}"
+    cache = Cache(tmp_path / "cache")
+    module.write_bytes(packed(bytes(33 << 20), ending))
+    with pytest.raises(Unbootable, match=r"virtio_blk.*unpacks to more than 32 MiB"):
+        prepare(files, image, cache, soon())
+    module.write_bytes(packed(bytes(1 << 20), ending))
+    assert prepare(files, image, cache, soon()).initramfs.exists()
+
+
+@pytest.mark.fault(phase="initramfs", fault="package damaged", outcome="an error that names the module")
+@pytest.mark.parametrize("content", [b"no xz", lzma.compress(bytes(range(256)) * 99)[:60]])
+def test_a_damaged_module_is_refused(files: BootFiles, image: Image, tmp_path: Path, content: bytes) -> None:
+    (files.modules / "kernel/drivers/virtio_pci.ko.xz").write_bytes(content)
+    with pytest.raises(Unbootable, match=r"virtio_pci.ko.xz is damaged: "):
+        prepare(files, image, Cache(tmp_path / "cache"), soon())
