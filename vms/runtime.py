@@ -56,8 +56,11 @@ def _base() -> Path:
 def _locked_directory(base: Path, kind: str) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX + kind, dir=base))
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         # Before it is locked a process that sweeps may take it for a left-over, and remove it.
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists():

@@ -57,6 +57,24 @@ def test_a_directory_that_another_process_sweeps_before_it_is_locked_is_replaced
     os.close(sweepers[0])
 
 
+@pytest.mark.fault(phase="cell", fault="two at once", outcome="nobody is waited for")
+def test_a_directory_that_is_swept_before_it_is_opened_is_replaced_by_another(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    mkdtemp = tempfile.mkdtemp
+
+    def swept(prefix: str, dir: Path) -> str:  # noqa: A002 (as tempfile calls it)
+        made.append(mkdtemp(prefix=prefix, dir=dir))
+        if len(made) == 1:
+            Path(made[0]).rmdir()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    with private_directory() as directory:
+        assert str(directory) == made[1]
+
+
 @pytest.mark.fault(
     phase="cell", fault="tool killed", outcome="the next guest removes its sockets and directories"
 )
