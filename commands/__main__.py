@@ -101,7 +101,16 @@ def with_flags(words: Sequence[str]) -> list[str]:
     return found
 
 
+def with_help_first(words: Sequence[str]) -> list[str]:
+    """The command line `TASK ... --help` as invoke reads it for any task: `--help TASK`. Otherwise
+    it takes `--help` for an argument that the task requires.
+    """
+    if "--help" in words[1:] and not words[0].startswith("-"):
+        return ["--help", words[0]]
+    return list(words)
+
+
 if __name__ == "__main__":
     Invoke(name="Invoke", binary="./invoke", version=__version__).run(
-        [sys.argv[0], *with_flags(sys.argv[1:])]
+        [sys.argv[0], *with_flags(with_help_first(sys.argv[1:]))]
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json as encoder
 import time
-from pathlib import Path
 
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import complain, console, reported, tidy
+from commands.shell import complain, console, output_file, reported, tidy
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
@@ -36,6 +35,7 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
     if list:
         print("\n".join(names()))
         return 0
+    target = output_file("--json", json) if json else None
     results, code = {}, 0
     for one in chosen(name):
         complain(f"measuring {one}")
@@ -47,8 +47,8 @@ def bench(_context: Context, name: list[str], json: str = "", list: bool = False
             code = error.exit_code
         else:
             complain(f"measured {one} in {time.monotonic() - began:.0f} s")
-    if json:
-        write_whole(Path(json).resolve(), encoder.dumps(as_json(results), indent=1).encode() + b"\n")
+    if target:
+        write_whole(target, encoder.dumps(as_json(results), indent=1).encode() + b"\n")
     tidy(PROJECT.config.cache.size)
     console().print(bench_table(results))
     return code

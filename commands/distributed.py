@@ -24,7 +24,7 @@ def scheduler(
     """Distribute the cells of matrix runs to workers on several machines, until interrupted."""
     from matrix.dask.serve import serve_scheduler
 
-    number = count("--port", port, "the port to listen on")
+    number = count("--port", port, "the port to listen on", most=65_535)
     serve_scheduler(host, number, complain, authenticated=not without_authentication)
 
 

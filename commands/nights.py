@@ -57,9 +57,11 @@ def nightly(
     from matrix.report.text.night import summary
     from matrix.report.text.progress import display
     from matrix.run.machines import Machines
+    from vms.accel import check_request
     from vms.capacity import processors
     from vms.kernels import lock
 
+    check_request(accel)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline, max_age=0)
     choices, specs = project.choices(), project.specs()
@@ -106,12 +108,12 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     """Accept answers as the baseline that nightly runs are compared with."""
     from matrix.baseline.baseline import accept as accepted
     from matrix.baseline.baseline import read_baseline, whoami, write_baseline
-    from matrix.results.directory import now
+    from matrix.results.directory import find_run, now
     from matrix.results.latest import LatestAnswers, read_finished, read_latest
 
     baseline = read_baseline(BASELINE)
     known = (
-        LatestAnswers().with_run(*read_finished(RESULTS / run))
+        LatestAnswers().with_run(*read_finished(find_run(RESULTS, run)))
         if run
         else read_latest(RESULTS, baseline.known, complain)
     )

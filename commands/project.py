@@ -125,10 +125,10 @@ def reference(_context: Context, run: list[str]) -> None:
     """Publish a finished run as results/reference/."""
     from matrix.plan.catalogue import read_catalogue
     from matrix.reference import publish
+    from matrix.results.directory import find_run
 
-    print(
-        publish([RESULTS / name for name in run or ["latest"]], RESULTS / "reference", read_catalogue(None))
-    )
+    runs = [find_run(RESULTS, name) for name in run or ["latest"]]
+    print(publish(runs, RESULTS / "reference", read_catalogue(None)))
 
 
 @task(help={"accel": "auto, kvm or tcg"})
@@ -179,9 +179,10 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
     Raises UsageError for a kind of test that does not exist, and for an empty name.
     """
     from vms.errors import UsageError
+    from vms.suggest import suggestion
 
     if wrong := [kind for kind in only if kind not in TESTS]:
-        raise UsageError(f"--only {wrong[0] or repr('')}: choose one of {', '.join(TESTS)}")
+        raise UsageError(f"--only {wrong[0]!r}: there is no such kind of test; {suggestion(wrong[0], TESTS)}")
     if name is not None and not name.strip():
         raise UsageError("-k: give a part of a test's name, for example -k deadline")
     if not only and name is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from pathlib import Path
 
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import RESULTS, ROOT, complain, console, print_json, reported
+from commands.shell import RESULTS, ROOT, complain, console, output_file, print_json, reported
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
@@ -131,10 +130,12 @@ def upgrade(_context: Context, older: str, newer: str, json: bool = False, markd
 def export(_context: Context, form: str, run: str = "latest", output: str = "") -> None:
     """Write a run for other programs: TAP for CI, CSV or Parquet for analysis, JSON."""
     from matrix.report.export.export import export as exported
+    from matrix.results.directory import find_run
     from vms.files import write_whole
 
-    content = exported(form, RESULTS / run)
-    if output:
-        write_whole(Path(output).resolve(), content)
+    target = output_file("--output", output) if output else None
+    content = exported(form, find_run(RESULTS, run))
+    if target:
+        write_whole(target, content)
     else:
         sys.stdout.buffer.write(content)

@@ -74,9 +74,11 @@ def matrix(
     from matrix.report.text.progress import display
     from matrix.report.text.terminal import print_result
     from matrix.run.machines import Machines
+    from vms.accel import check_request
     from vms.capacity import processors
     from vms.errors import UsageError
 
+    check_request(accel)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     if jobs and scheduler:
         raise UsageError("--jobs with --scheduler: each worker sets its own limit (./invoke worker --slots)")

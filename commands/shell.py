@@ -146,15 +146,23 @@ def tidy(keep: int) -> None:
         )
 
 
-def count(flag: str, text: str | None, what: str) -> int:
+def output_file(flag: str, text: str) -> Path:
+    """The file that the user gave after a flag. Raises UsageError if a directory is there."""
+    path = Path(text).resolve()
+    if path.is_dir():
+        raise UsageError(f"{flag} {text!r}: this is a directory; give the name of a file")
+    return path
+
+
+def count(flag: str, text: str | None, what: str, most: int = 999_999) -> int:
     """The number that the user gave after a flag, 0 without the flag. `what` says what it counts.
 
-    Raises UsageError that names the flag unless it is a number of at least 1.
+    Raises UsageError that names the flag unless it is a number from 1 to `most`.
     """
     if text is None:
         return 0
-    if not re.fullmatch("[0-9]{1,6}", text) or not int(text):
-        raise UsageError(f"{flag} {text!r}: give the number of {what}, at least 1")
+    if not re.fullmatch("[0-9]{1,6}", text) or not 1 <= int(text) <= most:
+        raise UsageError(f"{flag} {text!r}: give the number of {what}, at least 1 and at most {most:,}")
     return int(text)
 
 

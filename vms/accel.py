@@ -58,6 +58,12 @@ class Verdict:
     seen: str
 
 
+def check_request(requested: str) -> None:
+    """Raises UsageError unless this is one of REQUESTS."""
+    if requested not in REQUESTS:
+        raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
+
+
 def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machine]) -> Accelerator:
     """The accelerator to use; its `why` names the reason.
 
@@ -65,8 +71,7 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
     it is called only if KVM has to be proven. Raises UsageError for another request, HostError if
     KVM was requested and does not boot a kernel.
     """
-    if requested not in REQUESTS:
-        raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
+    check_request(requested)
     if requested == "tcg":
         return Accelerator("tcg", TCG_CPU, "requested with --accel tcg")
     closed = _closed()

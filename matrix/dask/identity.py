@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from distributed import Security
 
 FLAG = "--without-authentication"
+PORT = 8786  # Dask's own
+_ADDRESS = re.compile(r"(tls|tcp)://[^\s/]+:[0-9]{1,5}")
 """The flag of scheduler, worker and matrix for Dask without certificates."""
 
 _DAYS = 3650
@@ -56,7 +59,11 @@ def security(*, authenticated: bool) -> Security:
 
 
 def check_address(address: str, *, authenticated: bool) -> None:
-    """Raises UsageError unless the scheduler's address fits the flag `--without-authentication`."""
+    """Raises UsageError unless this is the address of a scheduler that fits the flag
+    `--without-authentication`.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(f"{address} is not the address of a scheduler; write tls://host:{PORT}")
     scheme = address.partition("://")[0]
     if scheme == "tcp" and authenticated:
         raise UsageError(

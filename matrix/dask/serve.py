@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Scheduler, Worker
-from distributed.comm import get_address_host, parse_address
+from distributed.comm import get_address_host
 from distributed.utils import get_ip
 
 from matrix.dask.executor import SLOTS
 from matrix.dask.identity import check_address, identity_path, security
-from vms.errors import HostError, UsageError
+from vms.errors import HostError
 from vms.interrupt import interrupt
 from vms.runtime import private_directory
 
 LOOPBACK = "127.0.0.1"
-PORT = 8786  # Dask's own
 _CONNECT_SECONDS = 20
 _CLOSE_SECONDS = 2.0
 
@@ -54,8 +53,9 @@ def serve_scheduler(host: str, port: int, say: Say, *, authenticated: bool = Tru
             scheduler = await _Scheduler(
                 host=host, port=port, protocol=protocol, security=who, dashboard=False
             )
-        except (OSError, ValueError) as error:
-            raise HostError(f"cannot listen on {host}, port {port}: {error}") from error
+        except (OSError, ValueError, RuntimeError) as error:
+            # Dask raises a RuntimeError from an address that has no such host.
+            raise HostError(f"cannot listen on {host}, port {port}: {error.__cause__ or error}") from error
         say(f"scheduler: {scheduler.address}")
         if authenticated and host != LOOPBACK:
             say(f"scheduler: every other machine needs a copy of {who.tls_ca_file}")
@@ -73,13 +73,12 @@ def serve_worker(address: str, slots: int, say: Say, *, authenticated: bool = Tr
 
     Raises UsageError if the address is malformed, HostError if no scheduler answers there.
     """
+    check_address(address, authenticated=authenticated)
     try:
-        parse_address(address, strict=True)
         # The interface that reaches the scheduler; by default Dask listens on all interfaces.
         host = get_ip(get_address_host(address))
-    except ValueError as error:
-        raise UsageError(f"{address} is not the address of a scheduler; write tls://host:{PORT}") from error
-    check_address(address, authenticated=authenticated)
+    except OSError as error:
+        raise HostError(f"{address}: the scheduler's machine cannot be found: {error}") from error
     who = security(authenticated=authenticated)
 
     async def serve(scratch: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from matrix.results.record import FactValue, Status
 from vms.errors import UsageError
 from vms.kernels.kernel import Build
 from vms.kernels.order import build_key
+from vms.suggest import suggestion
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def _nothing(connection: Connection, fact: str, name: str) -> str:
             " --rebuild` those in results/"
         )
     names = connection.scalars(select(Fact.name).distinct()).all()
-    near = difflib.get_close_matches(name, names, n=3)
-    return f"history: no run has a fact {fact!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    return f"history: no run has a fact {fact!r}; {suggestion(name, names, '`./invoke history` lists all')}"
 
 
 def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterator[Line]:

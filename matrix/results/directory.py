@@ -39,6 +39,7 @@ from matrix.results.record import Record, Status
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError, plain_error
 from vms.files import disk_errors, write_whole
+from vms.suggest import suggestion
 from vms.tool import sync
 
 MOST_EVIDENCE = 512 << 20
@@ -187,6 +188,19 @@ def _remove(left: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     else:
         left.unlink(missing_ok=True)
+
+
+def find_run(results: Path, name: str) -> Path:
+    """The directory of a run, by its name in the results directory or by a path.
+
+    Raises UsageError that names the nearest runs if there is none.
+    """
+    path = results / name
+    if (path / "manifest.json").is_file():
+        return path
+    runs = sorted(found.parent.name for found in results.glob("*/manifest.json"))
+    newest = f"the newest is {runs[-1]}" if runs else ""
+    raise UsageError(f"there is no run {name!r} in {results}; {suggestion(name, runs, newest)}")
 
 
 def read_run(path: Path) -> tuple[Manifest, list[Record]]:

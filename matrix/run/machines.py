@@ -11,10 +11,9 @@ from pathlib import Path
 from matrix.plan.project import Project
 from matrix.results.manifest import Surroundings
 from matrix.run.executor import Executor, LocalExecutor
-from vms.accel import REQUESTS, choose_accelerator
+from vms.accel import check_request, choose_accelerator
 from vms.command import Accelerator, Hardware, Machine, command_line, render
 from vms.deadline import Deadline
-from vms.errors import UsageError
 from vms.guest import Agent
 from vms.image import Image, build_image
 from vms.initramfs import Bootable, prepare
@@ -25,7 +24,6 @@ from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import check
 from vms.qemu import find_qemu
-from vms.suggest import suggestion
 from vms.template import Template, make_template
 
 _AHEAD = 2  # kernels fetched at a time while the image is built
@@ -49,8 +47,7 @@ class Machines:
         catalogue: Catalogue | None = None,
         image: Image | None = None,
     ) -> None:
-        if requested not in REQUESTS:
-            raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
+        check_request(requested)
         self.project = project
         self.requested = requested
         self._catalogue = catalogue

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import tasks
 from commands.__main__ import with_flags
 from commands.shell import ROOT, tidy
 from tests.support.caches import fill
@@ -63,6 +64,14 @@ def test_an_unknown_experiment_is_answered_with_the_nearest_names() -> None:
     assert len(done.stderr.splitlines()) == 1
     assert len(done.stderr) < 200
     assert "`./invoke experiments` lists all 1" in run("matrix", "--offline", "-e", "q9x").stderr
+
+
+@pytest.mark.parametrize("task", tasks.__all__)
+def test_every_task_tells_its_flags(task: str) -> None:
+    done = run(task, "--help")
+    assert done.returncode == 0
+    assert f"./invoke [--core-opts] {task}" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("form", ["tap", "csv", "parquet", "json"])

@@ -284,8 +284,8 @@ def test_tests_are_chosen_by_kind_and_name() -> None:
 @pytest.mark.parametrize(
     ("only", "name", "said"),
     [
-        (["units"], None, "--only units: choose one of unit, slow, guest, browser"),
-        ([""], None, "--only '': choose one of"),
+        (["units"], None, "--only 'units': there is no such kind of test; did you mean unit"),
+        ([""], None, "--only '': there is no such kind of test; there are unit, slow, guest, browser"),
         ([], "", "-k: give a part of a test's name"),
     ],
 )

@@ -13,6 +13,7 @@ from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
 from vms.errors import UsageError
+from vms.suggest import suggestion
 
 
 def export(form: str, run: Path) -> bytes:
@@ -21,7 +22,7 @@ def export(form: str, run: Path) -> bytes:
     Raises UsageError for another form or no run.
     """
     if form not in _FORMS:
-        raise UsageError(f"export: there is no form {form!r}; there are {', '.join(_FORMS)}")
+        raise UsageError(f"export: there is no form {form!r}; {suggestion(form, _FORMS)}")
     return _FORMS[form](*read_finished(run))
 
 

@@ -1,0 +1,125 @@
+"""Every flag of every task that takes a value, with values that mean nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+from invoke.parser.argument import Argument
+
+import tasks
+from commands.shell import ROOT
+
+NEEDED: dict[str, tuple[str, ...]] = {
+    "accept": ("--why=x",),
+    "compare": ("6.1", "6.12"),
+    "export": ("csv", "--run=reference"),
+    "upgrade": ("6.1", "6.12"),
+    "worker": ("tls://127.0.0.1:1",),
+}
+"""What a task needs besides the flag under test."""
+
+WRONG = {
+    "accept.run": ("reference1", "there is no run 'reference1'"),
+    "accept.who": None,  # any text
+    "accept.why": None,
+    "bench.json": ("/tmp", "this is a directory; give the name of a file"),
+    "bench.name": ("cellz", "no measurement is called 'cellz'; did you mean cells"),
+    "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
+    "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
+    "doctor.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "experiments.new": ("a b", "'a b' cannot be an experiment's name"),
+    "export.form": ("cvs", "there is no form 'cvs'; did you mean csv?"),
+    "export.output": ("/tmp", "this is a directory; give the name of a file"),
+    "export.run": ("referense", "there is no run 'referense'"),
+    "history.database": ("mysql://x/y", "history: mysql is not supported"),
+    "history.fact": None,  # the history decides
+    "matrix.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "matrix.experiment": ("baselin", "there is no experiment 'baselin'; did you mean baseline?"),
+    "matrix.jobs": ("many", "--jobs 'many': give the number of guests"),
+    "matrix.kernel": ("newset", "did you mean newest?"),
+    "matrix.scheduler": ("nowhere", "nowhere is not the address of a scheduler; write tls://host:8786"),
+    "nightly.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "nightly.jobs": ("many", "--jobs 'many': give the number of guests"),
+    "prune.keep": ("much", "'much' is not a size; write for example 20GB"),
+    "reference.run": ("referense", "there is no run 'referense'"),
+    "scheduler.host": None,  # the host's own resolver decides
+    "scheduler.port": (
+        "99999",
+        "--port '99999': give the number of the port to listen on, at least 1",
+    ),
+    "test.k": None,  # pytest's own language
+    "test.only": ("units", "--only 'units': there is no such kind of test; did you mean unit"),
+    "upgrade.newer": ("6.13", "no run has answers of a kernel '6.13'"),
+    "upgrade.older": ("6.13", "no run has answers of a kernel '6.13'"),
+    "worker.scheduler": ("nowhere", "nowhere is not the address of a scheduler; write tls://host:8786"),
+    "worker.slots": ("many", "--slots 'many': give the number of guests"),
+}
+"""A value that means nothing and what is said to it; None if any text means something."""
+
+COUNTS = ("matrix.jobs", "nightly.jobs", "scheduler.port", "worker.slots")
+
+
+def flags() -> dict[str, Argument]:
+    """Every argument that takes a value, by task and name."""
+    contexts = Collection.from_module(tasks).to_contexts()
+    return {
+        f"{context.name}.{argument.name}": argument
+        for context in contexts
+        for argument in context.args.values()
+        if argument.takes_value
+    }
+
+
+def run(flag: str, value: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    """The task with this value of the flag and all else that it needs."""
+    task, _, name = flag.partition(".")
+    argument = flags()[flag]
+    words = list(NEEDED.get(task, ()))
+    if argument.positional and argument.kind is not list:
+        positions = [one for one in flags() if one.startswith(f"{task}.") and flags()[one].positional]
+        words[positions.index(flag)] = value
+    else:
+        words = [word for word in words if not word.startswith(f"--{name}=")]
+        words += ["-k", value] if name == "k" else [f"--{name}={value}"]
+    return subprocess.run(
+        [sys.executable, "-m", "commands", task, *words],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(cache), "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one message about wrong use."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_every_flag_with_a_value_is_tried() -> None:
+    assert set(WRONG) == set(flags())
+
+
+@pytest.mark.parametrize("flag", sorted(WRONG))
+def test_an_empty_value_is_wrong_use_and_the_flag_is_named(flag: str, tmp_path: Path) -> None:
+    assert flag.partition(".")[2] in refused(run(flag, " ", tmp_path))
+
+
+@pytest.mark.parametrize("flag", sorted(flag for flag, wrong in WRONG.items() if wrong))
+def test_a_value_that_means_nothing_is_wrong_use_with_what_to_give(flag: str, tmp_path: Path) -> None:
+    wrong = WRONG[flag]
+    assert wrong
+    assert wrong[1] in refused(run(flag, wrong[0], tmp_path))
+
+
+@pytest.mark.parametrize("flag", COUNTS)
+def test_a_count_of_zero_is_wrong_use(flag: str, tmp_path: Path) -> None:
+    assert "at least 1" in refused(run(flag, "0", tmp_path))
