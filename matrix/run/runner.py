@@ -1,14 +1,13 @@
 """Runs a plan: each cell in a separate guest, with its record on disk as soon as the cell ends.
 
 Jobs run in an executor, on this machine or on others, and only compute. The thread that called
-`execute` makes every decision and writes every file. The longest job that is ready goes first:
-kernels to boot, then cells by how long they took in an earlier run.
+`execute` makes every decision and writes every file. Kernels to boot go first, then cells in the
+order of `matrix.run.order`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import time
 import traceback
@@ -21,10 +20,11 @@ from matrix.results.directory import RunDirectory
 from matrix.results.judge import Judged, Outcome, confirmed, verdict
 from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
-from matrix.run.durations import expected_seconds
+from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
 from matrix.run.jobs import Job, KernelState, Ready
+from matrix.run.order import expected, places
 from matrix.run.progress import Display, KernelProgress, Phase
 from vms.errors import LostGuest, MatrixError, Unbootable, plain_error
 from vms.kernels.kernel import BootFiles, Kernel
@@ -44,7 +44,7 @@ def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: D
     exception is raised again.
     """
     executor = guests.executor(jobs)
-    state = _Run(plan, guests, run, executor, display)
+    state = _Run(plan, guests, run, executor, jobs, display)
     try:
         state.all()
     except BaseException:
@@ -58,14 +58,21 @@ class _Run:
     """The state of a run, and the steps that follow when a job ends. Used by one thread only."""
 
     def __init__(
-        self, plan: Plan, guests: Guests, run: RunDirectory, executor: Executor, display: Display
+        self,
+        plan: Plan,
+        guests: Guests,
+        run: RunDirectory,
+        executor: Executor,
+        jobs: int,
+        display: Display,
     ) -> None:
         self._guests = guests
         self._run = run
         self._executor = executor
         self._display = display
-        self._expected = expected_seconds(run.path)
-        self._ready = Ready()
+        self._measured = measured_seconds(run.path.parent, run.path)
+        self._place = places(plan.cells, self._measured)
+        self._ready = Ready(jobs)
         self._pending: dict[Future[Any], Job] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._kernels = []
@@ -87,6 +94,7 @@ class _Run:
                 self._fetch(state)
             else:
                 self._enter(state, Phase.DONE)
+            self._ready.announce(self._work(state.cells))
         ticked = 0.0
         while self._pending or self._ready:
             self._hand_over()
@@ -157,9 +165,7 @@ class _Run:
                 self._ask(state, template, cell)
 
         # Booting goes before any cell, since all cells of the kernel wait for it.
-        self._ready.push(
-            Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus), seconds=math.inf)
-        )
+        self._ready.push(Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus)))
 
     def _ask(self, state: KernelState, template: Template, cell: Cell) -> None:
         def then(future: Future[Outcome]) -> None:
@@ -188,13 +194,15 @@ class _Run:
                 then,
                 ask,
                 (template, question),
-                seconds=self._expected(cell),
+                self._place(cell),
+                expected(cell, self._measured),
                 waits=cell.experiment.waits,
             )
         )
 
     def _give_up(self, state: KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason
+        self._ready.announce(-self._work(cells))
         for cell in cells:
             record = Record(
                 cell.kernel.name,
@@ -217,6 +225,10 @@ class _Run:
                 state.kernel,
                 seconds={phase: round(seconds, 3) for phase, seconds in state.progress.seconds.items()},
             )
+
+    def _work(self, cells: list[Cell]) -> float:
+        """How many seconds the cells compute."""
+        return sum(expected(cell, self._measured) for cell in cells if not cell.experiment.waits)
 
     def _amend(self, kernel: Kernel, **fields: Any) -> None:
         manifest = self._run.manifest

@@ -83,19 +83,27 @@ def test_cells_that_only_wait_do_not_count_against_jobs(tmp_path: Path) -> None:
     assert set(statuses(directory).values()) == {Status.PASS}
 
 
-def test_kernels_boot_first_and_then_the_longest_cells_run(tmp_path: Path) -> None:
+def test_a_row_of_each_topic_goes_first_and_then_the_shortest(
+    tmp_path: Path,
+) -> None:
+    seconds = {"sample": 0.1, "short": 0.2, "middle": 0.3, "long": 5.0}
+    earlier = [
+        {"experiment": name, "variant": {}, "status": "pass", "seconds": taken}
+        for name, taken in seconds.items()
+    ]
     (tmp_path / "20200101-000000").mkdir()
-    seconds = {"short": 0.1, "middle": 2.0, "long": 5.0}
-    earlier = [{"experiment": name, "variant": {}, "seconds": taken} for name, taken in seconds.items()]
     (tmp_path / "20200101-000000/results.json").write_text(json.dumps(earlier))
+    (tmp_path / "20200101-000000/manifest.json").write_text('{"started": "2020-01-01"}')
     asked = []
 
-    def behave(_kernel: str, request: dict[str, Any]) -> Answer:
-        asked.append(request["experiment"])
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
+        asked.append((kernel, request["experiment"]))
         return answer(request)
 
-    run(FakeGuests(behave), tmp_path, make_plan(KERNELS, [make_experiment(name) for name in seconds]), jobs=1)
-    assert asked == ["long", "long", "middle", "middle", "short", "short"]
+    plan = make_plan(KERNELS, [make_experiment(name) for name in reversed(seconds)])
+    run(FakeGuests(behave), tmp_path, plan, jobs=1)
+    for kernel in KERNELS:
+        assert [experiment for name, experiment in asked if name == kernel.name] == list(seconds)
 
 
 def test_experiments_about_races_get_a_template_with_more_cpus(tmp_path: Path) -> None:
@@ -255,7 +263,7 @@ def test_an_interrupted_run_stops_and_the_next_one_continues_it(
 
     directory, started = open_for(PLAN, tmp_path), time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        execute(PLAN, FakeGuests(behave), directory, 2, Interrupting())
+        execute(PLAN, FakeGuests(behave), directory, 4, Interrupting())
     assert time.monotonic() - started < 50
     directory.close(finished=False)
     assert len(json.loads((directory.path / "results.json").read_bytes())) == 3
