@@ -83,6 +83,7 @@ def nightly(
             tuple(sys.argv[1:]),
             shown,
             selection.gone_versions,
+            code=project.code,
         )
         today = datetime.now(UTC).date()
         night = run_night(request, read_baseline(BASELINE), today, since_lock=since, locked=locked)

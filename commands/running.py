@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         "scheduler": "run the guests on the workers of this Dask scheduler: tls://host:8786",
         "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
         "json": "print every record as JSON instead of the table",
+        "ask_again": "also ask what an earlier run answered for the same kernel, code and machine",
     },
 )
 @reported
@@ -64,6 +65,7 @@ def matrix(
     scheduler: str = "",
     without_authentication: bool = False,
     json: bool = False,
+    ask_again: bool = False,
 ) -> int:
     """Boot kernels, run every experiment on each, print the table and write the report."""
     from matrix.analysis.ledger.read import read_ledger
@@ -103,6 +105,8 @@ def matrix(
             tuple(sys.argv[1:]),
             shown,
             selection.gone_versions,
+            code=project.code,
+            again={cell.key for cell in plan.cells} if ask_again else (),
         )
         result = run_matrix(request)
     keep(project.config.history, result.run)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from matrix.analysis.analysis import Analysis, analyse
 from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan
 from matrix.report.write import write_reports
-from matrix.results.directory import now, open_run
+from matrix.results.directory import Key, RunDirectory, now, open_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
+from matrix.results.reuse import answer_key, reuse
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
+
+_NAMED = 3  # earlier runs that a message names
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class RunRequest:
     that compute at a time, `command` the words after `./invoke`.
 
     `left_out` has the versions of builds that belong to a range of kernels but are gone from their
-    archive. `after` is the largest number of a run that is known from elsewhere.
+    archive. `after` is the largest number of a run that is known from elsewhere. `code` has the
+    digest of each experiment's code (`matrix.plan.code`): answers that earlier runs have for the
+    same are used, except to the cells whose keys are in `again`.
     """
 
     plan: Plan
@@ -38,6 +43,8 @@ class RunRequest:
     display: Display
     left_out: tuple[str, ...] = ()
     after: int = 0
+    code: Mapping[str, str] = field(default_factory=dict)
+    again: Collection[Key] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ def run_matrix(request: RunRequest) -> Result:
     """Runs the plan, or the rest of it if a run of the same plan was interrupted, and writes its
     reports.
 
-    After KeyboardInterrupt the finished cells are on disk, and the next call runs the others.
+    Answers that an earlier run has for the same kernels, code and surroundings are used. After
+    KeyboardInterrupt the finished cells are on disk, and the next call runs the others.
     """
     plan, guests, display = request.plan, request.guests, request.display
     display.note("preparing the guests' image and accelerator")
@@ -81,6 +89,7 @@ def run_matrix(request: RunRequest) -> Result:
         display.note(
             f"resuming run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"
         )
+    _reuse(request, run)
     finished = False
     try:
         execute(plan, guests, run, request.jobs, display)
@@ -93,3 +102,23 @@ def run_matrix(request: RunRequest) -> Result:
         # Not before its reports are written: a run without them is gone on with, not run again.
         run.close(finished=finished)
     return Result(run.path, page, analysis)
+
+
+def _reuse(request: RunRequest, run: RunDirectory) -> None:
+    """Takes over what earlier runs answered, and notes it."""
+    plan, code = request.plan, request.code
+    run.keys = {
+        cell.key: answer_key(cell, code[cell.experiment.name], run.manifest.surroundings)
+        for cell in plan.cells
+        if cell.experiment.name in code
+    }
+    taken = reuse(
+        run, [cell for cell in plan.cells if cell.key not in run.records and cell.key not in request.again]
+    )
+    if taken:
+        names = ", ".join(sorted(taken, reverse=True)[:_NAMED])
+        more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
+        request.display.note(
+            f"{sum(taken.values())} of {len(plan.cells)} cells were answered by earlier runs ({names}{more}),"
+            " with the same kernel, code and machine"
+        )

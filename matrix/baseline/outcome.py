@@ -47,7 +47,8 @@ class Night:
 
     `news` and `failures` are new in this run, `waiting` counts those of earlier nights that are
     still not accepted. `run` is empty if there was nothing to run. `since_lock` names kernels that
-    `matrix.toml` selects and `matrix.lock` does not hold; if `locked`, those did not run.
+    `matrix.toml` selects and `matrix.lock` does not hold; if `locked`, those did not run. `counts`
+    has the number of cells by status; `reused` of them were answered by earlier runs.
     """
 
     day: str
@@ -65,3 +66,4 @@ class Night:
     accepted_cells: int
     seconds: float
     exit_code: int
+    reused: int = 0

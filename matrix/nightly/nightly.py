@@ -56,7 +56,7 @@ def nightly(
     if tonight.plan.cells:
         # Another machine may have given the accepted answers, and tonight's are newer.
         number = max((answer.run for answer in before.answers.values()), default=0)
-        request = replace(request, plan=tonight.plan, after=number)
+        request = replace(request, plan=tonight.plan, after=number, again=tonight.again)
         path, records, after = _run_twice(request, baseline, before, old)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
@@ -69,6 +69,7 @@ def nightly(
         new_experiments=tonight.experiments,
         sample=tuple(kernel.name for kernel in tonight.sample),
         counts=Counter(str(record.status) for record in records),
+        reused=sum(bool(record.reused) for record in records),
         news=fresh_items,
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
@@ -130,7 +131,7 @@ def _disagreeing(request: RunRequest, after: LatestAnswers, suspects: Standing) 
     if not again.cells:
         return {}
     request.display.note(f"running {len(again.cells)} cells again that changed or failed")
-    analysis = run_matrix(replace(request, plan=again)).analysis
+    analysis = run_matrix(replace(request, plan=again, again={cell.key for cell in again.cells})).analysis
     second = LatestAnswers().with_run(analysis.table.manifest, analysis.records).answers
     return {
         key: answer.record

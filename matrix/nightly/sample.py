@@ -16,12 +16,16 @@ ROUND = 14
 
 @dataclass(frozen=True)
 class Tonight:
-    """The cells to run, and why: new kernels, new experiments, and the kernels of the sample."""
+    """The cells to run, and why: new kernels, new experiments, and the kernels of the sample.
+
+    `again` has the keys of the sample's cells, to which an answer is known already.
+    """
 
     plan: Plan
     kernels: tuple[Kernel, ...]
     experiments: tuple[str, ...]
     sample: tuple[Kernel, ...]
+    again: frozenset[tuple[str, str, str]]
 
 
 def choose(plan: Plan, known: LatestAnswers, today: date) -> Tonight:
@@ -47,6 +51,7 @@ def choose(plan: Plan, known: LatestAnswers, today: date) -> Tonight:
         tuple(kernel for kernel in plan.kernels if kernel.id not in ids),
         tuple(experiment.name for experiment in plan.experiments if experiment.name not in experiments),
         tuple(dict.fromkeys(cell.kernel for cell in again)),
+        frozenset(cell.key for cell in again),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from guest.catalogue import Experiment
 from matrix.plan.catalogue import own_directory, read_catalogue
+from matrix.plan.code import code_digests
 from matrix.plan.config import Config, read_config
 from matrix.plan.plan import Choice
 from matrix.plan.selection import choose
@@ -54,6 +55,11 @@ class Project:
     def experiments(self) -> Mapping[str, Experiment]:
         """Every experiment by name. Raises UsageError for one of the user's that is broken."""
         return read_catalogue(self.own)
+
+    @cached_property
+    def code(self) -> Mapping[str, str]:
+        """For each experiment a digest of the code that determines its answers."""
+        return code_digests(self.experiments, self.own)
 
     @cached_property
     def builds(self) -> Catalogue:

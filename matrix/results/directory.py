@@ -18,10 +18,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,12 +58,16 @@ _TICK = 0.01
 
 
 class RunDirectory:
-    """One run on disk, open for writing. `records` has the cells that are done."""
+    """One run on disk, open for writing. `records` has the cells that are done.
+
+    `keys` has the key of each planned cell, a digest of what determines its answer.
+    """
 
     def __init__(self, path: Path, manifest: Manifest, lock: int) -> None:
         self.path = path
         self.manifest = manifest
         self.records: dict[Key, Record] = {}
+        self.keys: Mapping[Key, str] = {}
         self._lock = lock
         self._evidence: Counter[str] = Counter()
 
@@ -96,10 +101,39 @@ class RunDirectory:
         files = dict(judged.evidence)
         if console:
             files["console.log"] = console.encode(errors="replace")
-        size = sum(map(len, files.values()))
-        if self._evidence[judged.record.kernel] + size > MOST_EVIDENCE:
-            size, files = 0, {"left-out.txt": _LEFT_OUT.encode()}
-        record = replace(judged.record, evidence=tuple(sorted(files)))
+        if self._evidence[judged.record.kernel] + sum(map(len, files.values())) > MOST_EVIDENCE:
+            files = {"left-out.txt": _LEFT_OUT.encode()}
+        record = replace(
+            judged.record,
+            evidence=tuple(sorted(files)),
+            key=self.keys.get(record_key(judged.record), ""),
+        )
+        self._publish(record, files)
+        return record
+
+    def take_over(self, earlier: Path, record: Record, here: Record) -> bool:
+        """Writes the cell `here` with the evidence that `record` has in an earlier run.
+
+        Returns False if some of that is gone or cannot be stored. Raises HostError as `keep`.
+        """
+        source = cell_path(earlier, record)
+        files = {}
+        left = MOST_EVIDENCE - self._evidence[here.kernel]
+        try:
+            for name in record.evidence:
+                status = (source / name).lstat()
+                left -= status.st_size
+                if not stat.S_ISREG(status.st_mode) or left < 0:
+                    return False
+                files[name] = (source / name).read_bytes()
+            self._publish(here, files)
+        except OSError:
+            return False
+        self.records[record_key(here)] = here
+        return True
+
+    def _publish(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Publishes the directory of a cell, with its record and evidence, by one rename."""
         target = cell_path(self.path, record)
         with disk_errors(f"writing a cell of the run {self.path}"):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,8 +148,7 @@ class RunDirectory:
                 staging.rename(target)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-        self._evidence[record.kernel] += size
-        return record
+        self._evidence[record.kernel] += sum(map(len, files.values()))
 
     def resume(self, records: Iterable[Record]) -> None:
         """Takes over records that an earlier process wrote into this directory."""

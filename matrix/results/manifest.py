@@ -61,10 +61,11 @@ class Manifest:
 
     `plan` is a digest of its cells and surroundings. Times are ISO 8601 in UTC; `finished` is empty
     until the run is finished. `left_out` has the package versions of builds in the requested ranges
-    that are no longer in their archive. `number` orders runs whatever the clock says: a run has a
-    larger one than all that were known when it was started; 0 in runs that are older than this
-    field, and in published ones. `version` is the conntrack-matrix that started the run,
-    empty in runs that are older than this field.
+    that are no longer in their archive. `reused` maps earlier runs to how many of their answers
+    this one took over. `number` orders runs whatever the clock says: a run has a larger one than
+    all that were known when it was started; 0 in runs that are older than this field, and in
+    published ones. `version` is the conntrack-matrix that started the run, empty in runs that are
+    older than this field.
     """
 
     run: str
@@ -77,6 +78,7 @@ class Manifest:
     surroundings: Surroundings
     finished: str = ""
     left_out: tuple[str, ...] = ()
+    reused: dict[str, int] = field(default_factory=dict)
     version: str = ""
     number: Number = 0
     schema: int = SCHEMA

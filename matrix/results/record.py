@@ -85,7 +85,9 @@ class Record:
     `variant` maps each parameter to its value, in the order of the experiment's declaration.
     `evidence` names files in the cell's directory. `attempts` counts how often the cell was run.
     `splats` are the errors that the kernel reported in its log. The fingerprints of those that only
-    the kernel can have caused are also a fact, `splats`, if there are facts.
+    the kernel can have caused are also a fact, `splats`, if there are facts. `key` is a digest of
+    all that determines the answer, empty if that is not known. `reused` names the earlier run that
+    gave the answer, if its own run did not.
 
     Texts are bounded, and control and invisible characters in them are written as ␀ or <U+200B>.
     """
@@ -100,6 +102,8 @@ class Record:
     evidence: tuple[str, ...] = ()
     attempts: int = 1
     splats: tuple[Splat, ...] = ()
+    key: str = ""
+    reused: str = ""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -123,6 +127,8 @@ class Record:
             "reason": shown(self.reason, _REASON_CHARACTERS),
             "evidence": tuple(name for name in self.evidence if _EVIDENCE.fullmatch(name)),
             "splats": self.splats[:MOST_SPLATS],
+            "key": shown(self.key, _NAME_CHARACTERS),
+            "reused": shown(self.reused, _NAME_CHARACTERS),
         }
         for field_name, value in clean.items():
             object.__setattr__(self, field_name, value)

@@ -47,6 +47,7 @@ def make_experiment(
     variants: Mapping[str, tuple[str, ...]] | None = None,
     cpus: int = 1,
     waits: bool = False,
+    module: str = "",
 ) -> Experiment:
     declared = {"flows": int} if facts is None else facts
     return Experiment(
@@ -62,6 +63,7 @@ def make_experiment(
         seconds=30.0,
         cpus=cpus,
         waits=waits,
+        module=module,
     )
 
 

@@ -15,7 +15,7 @@ from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from matrix.baseline.baseline import Baseline, accept
 from matrix.baseline.outcome import Night
-from matrix.invocation import RunRequest
+from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.nightly.nightly import nightly
 from matrix.plan.plan import make_plan
 from matrix.results.latest import read_latest
@@ -64,6 +64,14 @@ class House:
 
     def night(self, number: int) -> Night:
         today = FIRST + timedelta(days=number)
+        request = self._request(today)
+        return nightly(request, self.baseline, today, since_lock=self.since_lock, locked=self.locked)
+
+    def matrix(self, number: int) -> Result:
+        """What `./invoke matrix` does on that day."""
+        return run_matrix(self._request(FIRST + timedelta(days=number)))
+
+    def _request(self, today: date) -> RunRequest:
         self.clock(today)
         self.asked = []
         self.notes.clear()
@@ -76,7 +84,7 @@ class House:
 
         plan = make_plan([make_kernel(name) for name in self.kernels], self.experiments)
         catalogue = {experiment.name: experiment for experiment in self.experiments}
-        request = RunRequest(
+        return RunRequest(
             plan,
             catalogue,
             LEDGER,
@@ -85,8 +93,8 @@ class House:
             1,
             ("nightly",),
             Seen(self.notes),
+            code=dict.fromkeys(catalogue, "the same code"),
         )
-        return nightly(request, self.baseline, today, since_lock=self.since_lock, locked=self.locked)
 
     def accept(self) -> None:
         known = read_latest(self.results, self.baseline.known, pytest.fail)

@@ -300,6 +300,11 @@ def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         ("command", f"./invoke {' '.join(manifest.command)}"),
         ("started", manifest.started),
         ("finished", manifest.finished or "not yet: this run was interrupted"),
+        *(
+            (("answers of earlier runs", ", ".join(f"{n} of {run}" for run, n in manifest.reused.items())),)
+            if manifest.reused
+            else ()
+        ),
         ("accelerator", f"{around.accelerator}: {around.why}"),
         ("QEMU", around.qemu),
         ("host CPU", around.cpu),

@@ -72,6 +72,7 @@ def _verdict(night: Night) -> str:
 def _about(night: Night) -> Iterator[str]:
     if night.run:
         kinds = ", ".join(f"{number} {status}" for status, number in sorted(night.counts.items()))
+        kinds += f" ({night.reused} answered by earlier runs)" if night.reused else ""
         yield f"{sum(night.counts.values())} cells in {timedelta(seconds=round(night.seconds))}: {kinds}"
         yield (
             f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)};"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,28 @@ def test_builds_that_were_left_out_are_in_the_manifest_and_change_nothing_else(t
     )
     assert result.analysis.exit_code == 0
     assert json.loads((result.run / "manifest.json").read_bytes())["left_out"] == ["5.15.7-1"]
+
+
+def asking(asked: list[str]) -> FakeGuests:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
+        asked.append(kernel)
+        return answer(request)
+
+    return FakeGuests(behave)
+
+
+def test_a_run_of_more_kernels_asks_only_what_no_run_has_answered(tmp_path: Path) -> None:
+    asked: list[str] = []
+    code = {"baseline": "the same code"}
+    first = RunRequest(PLAN, CATALOGUE, EMPTY, asking(asked), tmp_path, 2, ("matrix",), Seen(), code=code)
+    run_matrix(first)
+    more = make_plan([*PLAN.kernels, make_kernel("6.12.9")], PLAN.experiments)
+    seen = Seen()
+    result = run_matrix(replace(first, plan=more, display=seen))
+    assert sorted(asked) == ["5.10.1", "6.1.2", "6.12.9"]
+    assert sum(result.analysis.table.counts.values()) == 3
+    assert any("2 of 3 cells were answered by earlier runs" in note for note in seen.notes)
+    run_matrix(replace(first, again={cell.key for cell in PLAN.cells}))
+    assert sorted(asked) == ["5.10.1", "5.10.1", "6.1.2", "6.1.2", "6.12.9"]
+    run_matrix(replace(first, code={"baseline": "rewritten"}))
+    assert len(asked) == 7

@@ -29,6 +29,36 @@ def test_the_first_night_runs_everything_and_reports_that_nothing_is_accepted(ho
     assert "no baseline is accepted yet" in summary(night)
 
 
+def test_the_first_night_after_a_matrix_run_uses_its_answers(house: House) -> None:
+    run = house.matrix(0).run.name
+    night = house.night(0)
+    assert house.asked == []
+    assert (night.counts, night.reused, night.exit_code) == ({"pass": 3}, 3, 0)
+    assert "3 pass (3 answered by earlier runs)" in summary(night)
+    manifest, records = read_finished(house.results / night.run)
+    assert manifest.reused == {run: 3}
+    assert {record.reused for record in records} == {run}
+
+
+def test_the_sample_is_asked_again_although_its_answers_are_known(house: House) -> None:
+    house.matrix(0)
+    house.night(0)
+    night = house.night(1)
+    assert night.reused == 0
+    assert {kernel for kernel, _ in house.asked} == set(night.sample) != set()
+
+
+def test_a_failure_of_an_earlier_run_is_asked_again_before_the_night_reports_it(house: House) -> None:
+    never = Invariant("drops stay below 4", lambda facts, _variant: facts["drops"] < 4)
+    house.experiments = [make_experiment("table-full", {"flows": int, "drops": int}, (never,))]
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 9}
+    house.matrix(0)
+    house.says = lambda _kernel, _: {"flows": 7, "drops": 3}
+    night = house.night(0)
+    assert len(house.asked) == 3
+    assert {cell.status for cell in night.failures} == {Status.UNSTABLE}
+
+
 def test_a_second_night_on_one_day_runs_nothing(house: House) -> None:
     house.night(0)
     house.accept()

@@ -1,0 +1,77 @@
+"""Digests of the code that determines what an experiment answers.
+
+An answer holds as long as this code, the kernel, the image and the emulated machine are the same:
+then asking again gives the same answer, and an earlier one can be used instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from guest.catalogue import Experiment
+
+_ROOT = Path(__file__).parents[2]
+_EXPERIMENTS = _ROOT / "guest" / "experiments"
+_PACKAGE = "guest.experiments"
+# What runs in every guest, starts it, and makes a record of its answer. `vms/kernels/` is not among
+# them: a kernel is identified by the digests of its packages.
+_SHARED = ("guest", "vms", "matrix/run", "matrix/results/judge.py", "matrix/results/record.py")
+_APART = (_EXPERIMENTS, _ROOT / "vms" / "kernels")
+
+
+def code_digests(experiments: Mapping[str, Experiment], own: Path | None) -> dict[str, str]:
+    """A digest for each experiment that changes with any code that could change its answers.
+
+    It covers the experiment's module, and all experiments if that imports others of them; for one
+    of the user's own all files in their directory `own`. Experiments that are defined elsewhere
+    have no digest.
+    """
+    shared = _digest(
+        path
+        for name in _SHARED
+        for path in _files(_ROOT / name)
+        if not any(path.is_relative_to(apart) for apart in _APART)
+    )
+    modules: dict[str, str] = {}
+    for module in {experiment.module for experiment in experiments.values()}:
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file and (own or Path(file).parent == _EXPERIMENTS):
+            modules[module] = f"{shared} {_digest(_sources(Path(file), own))}"
+    return {
+        name: hashlib.sha256(modules[experiment.module].encode()).hexdigest()
+        for name, experiment in experiments.items()
+        if experiment.module in modules
+    }
+
+
+def _sources(module: Path, own: Path | None) -> Iterable[Path]:
+    builtin = module.parent == _EXPERIMENTS
+    if builtin and not _imports_experiments(module):
+        return [module]
+    return [*(_files(_EXPERIMENTS)), *(_files(own) if own else ())] if builtin else _files(module.parent)
+
+
+def _imports_experiments(module: Path) -> bool:
+    for node in ast.walk(ast.parse(module.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith(_PACKAGE)):
+            return True
+        if isinstance(node, ast.Import) and any(name.name.startswith(_PACKAGE) for name in node.names):
+            return True
+    return False
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
