@@ -24,7 +24,7 @@ from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
 from matrix.run.guests import Guests
 from matrix.run.machines import Machines
-from matrix.run.progress import KernelProgress
+from matrix.run.progress import KernelProgress, Overview
 from matrix.run.runner import execute
 from vms import tool
 from vms.cache import Cache
@@ -137,6 +137,9 @@ class Silent:
 
     def finished(self, record: Record) -> None:
         """Ignores the record."""
+
+    def overview(self, overview: Overview) -> None:
+        """Ignores the overview."""
 
     def tick(self) -> None:
         """Ignores the tick."""

@@ -11,10 +11,12 @@ from guest.catalogue import Experiment
 from matrix.analysis.analysis import Analysis, analyse
 from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan
+from matrix.report.live import LiveReport
 from matrix.report.write import write_reports
 from matrix.results.directory import Key, RunDirectory, now, open_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.reuse import answer_key, reuse
+from matrix.run.durations import measured_seconds
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
@@ -92,7 +94,8 @@ def run_matrix(request: RunRequest) -> Result:
     _reuse(request, run)
     finished = False
     try:
-        execute(plan, guests, run, request.jobs, display)
+        with _live(request, run) as live:
+            execute(plan, guests, run, request.jobs, live)
         records = [run.records[cell.key] for cell in plan.cells]
         done = replace(run.manifest, finished=now())
         analysis = analyse(done, records, request.catalogue, request.ledger)
@@ -102,6 +105,17 @@ def run_matrix(request: RunRequest) -> Result:
         # Not before its reports are written: a run without them is gone on with, not run again.
         run.close(finished=finished)
     return Result(run.path, page, analysis)
+
+
+def _live(request: RunRequest, run: RunDirectory) -> LiveReport:
+    """The run's display, with a page that is kept current."""
+    return LiveReport(
+        request.display,
+        run,
+        request.plan.cells,
+        measured_seconds(request.results, run.path),
+        lambda manifest, records: analyse(manifest, records, request.catalogue, request.ledger),
+    )
 
 
 def _reuse(request: RunRequest, run: RunDirectory) -> None:

@@ -57,6 +57,23 @@ class KernelProgress:
         return time.monotonic() - self.since
 
 
+@dataclass(frozen=True)
+class Overview:
+    """How far a run is as a whole.
+
+    `seconds_left` is an estimate, None while there is none. `changes` counts the cells that were
+    found to differ from a neighbouring kernel, `unexplained` those of them that the ledger does not
+    explain. `newest` describes the last changes, a line each, the newest first.
+    """
+
+    done: int
+    cells: int
+    seconds_left: float | None = None
+    changes: int = 0
+    unexplained: int = 0
+    newest: tuple[str, ...] = ()
+
+
 class Display(Protocol):
     """Shows the progress of a run. All calls come from the run's own thread."""
 
@@ -68,6 +85,9 @@ class Display(Protocol):
 
     def finished(self, record: Record) -> None:
         """A cell has ended with this record."""
+
+    def overview(self, overview: Overview) -> None:
+        """How far the run is; called a few times a second."""
 
     def tick(self) -> None:
         """Called a few times a second."""

@@ -14,7 +14,7 @@ from guest.catalogue import Experiment, Fact, Invariant
 from matrix.results.manifest import Surroundings
 from matrix.results.record import Record
 from matrix.run.executor import Executor, LocalExecutor
-from matrix.run.progress import KernelProgress
+from matrix.run.progress import KernelProgress, Overview
 from vms.answer import Answer
 from vms.deadline import Deadline
 from vms.errors import LostGuest
@@ -162,6 +162,7 @@ class Seen:
     notes: list[str] = field(default_factory=list)
     phases: list[tuple[str, str]] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    overviews: list[Overview] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -171,6 +172,9 @@ class Seen:
 
     def finished(self, record: Record) -> None:
         self.records.append(record)
+
+    def overview(self, overview: Overview) -> None:
+        self.overviews.append(overview)
 
     def tick(self) -> None:
         pass

@@ -286,7 +286,9 @@ def _summary(table: Table) -> tuple[str, ...]:
         else f"kernel {kernels[0].name}"
     )
     when = manifest.started.replace("T", " ").replace("+00:00", " UTC")
+    partial = () if manifest.finished else (f"not finished: {sum(table.counts.values())} cells so far",)
     return (
+        *partial,
         span,
         f"{len(manifest.experiments)} experiments in {len(table.rows)} rows",
         when,
@@ -299,7 +301,10 @@ def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     return (
         ("command", f"./invoke {' '.join(manifest.command)}"),
         ("started", manifest.started),
-        ("finished", manifest.finished or "not yet: this run was interrupted"),
+        (
+            "finished",
+            manifest.finished or "not yet; the page has the cells that were done by then",
+        ),
         *(
             (("answers of earlier runs", ", ".join(f"{n} of {run}" for run, n in manifest.reused.items())),)
             if manifest.reused
