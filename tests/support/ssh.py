@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import socket
 import threading
@@ -37,10 +38,12 @@ class Shell(paramiko.ServerInterface):
         def answer() -> None:
             if command == b"sleep":
                 return
-            channel.sendall(b"out:" + command)
-            channel.sendall_stderr(b" err\xff")
-            channel.send_exit_status(3)
-            channel.close()
+            # The other side may hang up as soon as it has the status, or before.
+            with contextlib.suppress(EOFError, OSError):
+                channel.sendall(b"out:" + command)
+                channel.sendall_stderr(b" err\xff")
+                channel.send_exit_status(3)
+                channel.close()
 
         threading.Timer(0.05, answer).start()
         return True
@@ -85,7 +88,10 @@ class Relay:
     def line(self) -> bytes:
         line = b""
         while not line.endswith(b"\n"):
-            line += self.port.recv(1)
+            byte = self.port.recv(1)
+            if not byte:
+                raise ConnectionResetError("the host hung up")
+            line += byte
         return line
 
 
@@ -97,7 +103,9 @@ def connect(ours: socket.socket, relay: Relay, first: threading.Thread | None = 
     def serve() -> None:
         if first:
             first.join()
-        relay.serve()
+        # A host that hangs up while it is greeted says why itself.
+        with contextlib.suppress(ConnectionError):
+            relay.serve()
 
     thread = threading.Thread(target=serve)
     thread.start()
