@@ -110,7 +110,11 @@ def with_help_first(words: Sequence[str]) -> list[str]:
     return list(words)
 
 
+def main(words: Sequence[str]) -> None:
+    """Runs the command line `./invoke WORDS` and exits."""
+    program = Invoke(name="Invoke", binary="./invoke", version=__version__)
+    program.run([sys.argv[0], *with_flags(with_help_first(words))])
+
+
 if __name__ == "__main__":
-    Invoke(name="Invoke", binary="./invoke", version=__version__).run(
-        [sys.argv[0], *with_flags(with_help_first(sys.argv[1:]))]
-    )
+    main(sys.argv[1:])

@@ -76,14 +76,8 @@ def matrix(
     from matrix.report.text.progress import display
     from matrix.report.text.terminal import print_result
     from matrix.run.machines import Machines
-    from vms.accel import check_request
-    from vms.capacity import processors
-    from vms.errors import UsageError
 
-    check_request(accel)
-    at_a_time = count("--jobs", jobs, JOBS) or processors()
-    if jobs and scheduler:
-        raise UsageError("--jobs with --scheduler: each worker sets its own limit (./invoke worker --slots)")
+    at_a_time = _at_a_time(jobs, accel, scheduler, authenticated=not without_authentication)
     project = Project.open(ROOT, offline=offline)
     choices = project.choices(experiment)
     selection = _selection(project, kernel, locked=locked)
@@ -124,6 +118,27 @@ def _selection(project: Project, kernel: list[str], *, locked: bool) -> Selectio
     if selection.warning:
         complain(selection.warning)
     return selection
+
+
+def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: bool) -> int:
+    """The number of guests at a time. Raises UsageError, before anything is fetched, if `jobs`,
+    `accel` or the address of the scheduler cannot be used.
+    """
+    from vms.accel import check_request
+    from vms.capacity import processors
+    from vms.errors import UsageError
+
+    at_a_time = count("--jobs", jobs, JOBS) or processors()
+    check_request(accel)
+    if scheduler:
+        from matrix.dask.identity import check_address
+
+        if jobs:
+            raise UsageError(
+                "--jobs with --scheduler: each worker sets its own limit (./invoke worker --slots)"
+            )
+        check_address(scheduler, authenticated=authenticated)
+    return at_a_time
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from invoke.collection import Collection
 from invoke.parser.argument import Argument
 
 import tasks
+from commands.__main__ import main
 from commands.shell import ROOT
 
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -74,34 +74,40 @@ def flags() -> dict[str, Argument]:
     }
 
 
-def run(flag: str, value: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    """The task with this value of the flag and all else that it needs."""
+def words(flag: str, value: str) -> list[str]:
+    """The command line with this value of the flag and all else that its task needs."""
     task, _, name = flag.partition(".")
     argument = flags()[flag]
-    words = list(NEEDED.get(task, ()))
+    needed = list(NEEDED.get(task, ()))
     if argument.positional and argument.kind is not list:
         positions = [one for one in flags() if one.startswith(f"{task}.") and flags()[one].positional]
-        words[positions.index(flag)] = value
+        needed[positions.index(flag)] = value
     else:
-        words = [word for word in words if not word.startswith(f"--{name}=")]
-        words += ["-k", value] if name == "k" else [f"--{name}={value}"]
-    return subprocess.run(
-        [sys.executable, "-m", "commands", task, *words],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(cache), "XDG_CACHE_HOME": str(cache)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+        needed = [word for word in needed if not word.startswith(f"--{name}=")]
+        needed += ["-k", value] if name == "k" else [f"--{name}={value}"]
+    return [task, *needed]
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one message about wrong use."""
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
-    return done.stderr
+Refusal = Callable[[str, str], str]
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    """Gives a flag a value; the one message about wrong use."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+
+    def give(flag: str, value: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            main(words(flag, value))
+        said = capsys.readouterr().err
+        assert caught.value.code == 2, said
+        assert said.startswith("error: ")
+        assert "Traceback" not in said
+        return said
+
+    return give
 
 
 def test_every_flag_with_a_value_is_tried() -> None:
@@ -109,17 +115,17 @@ def test_every_flag_with_a_value_is_tried() -> None:
 
 
 @pytest.mark.parametrize("flag", sorted(WRONG))
-def test_an_empty_value_is_wrong_use_and_the_flag_is_named(flag: str, tmp_path: Path) -> None:
-    assert flag.partition(".")[2] in refused(run(flag, " ", tmp_path))
+def test_an_empty_value_is_wrong_use_and_the_flag_is_named(flag: str, refusal: Refusal) -> None:
+    assert flag.partition(".")[2] in refusal(flag, " ")
 
 
 @pytest.mark.parametrize("flag", sorted(flag for flag, wrong in WRONG.items() if wrong))
-def test_a_value_that_means_nothing_is_wrong_use_with_what_to_give(flag: str, tmp_path: Path) -> None:
+def test_a_value_that_means_nothing_is_wrong_use_with_what_to_give(flag: str, refusal: Refusal) -> None:
     wrong = WRONG[flag]
     assert wrong
-    assert wrong[1] in refused(run(flag, wrong[0], tmp_path))
+    assert wrong[1] in refusal(flag, wrong[0])
 
 
 @pytest.mark.parametrize("flag", COUNTS)
-def test_a_count_of_zero_is_wrong_use(flag: str, tmp_path: Path) -> None:
-    assert "at least 1" in refused(run(flag, "0", tmp_path))
+def test_a_count_of_zero_is_wrong_use(flag: str, refusal: Refusal) -> None:
+    assert "at least 1" in refusal(flag, "0")
