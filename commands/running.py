@@ -73,6 +73,7 @@ def matrix(
     from matrix.plan.plan import plan_choices
     from matrix.plan.project import Project
     from matrix.report.text.dry_run import plan_text
+    from matrix.report.text.forecast import forecast_lines
     from matrix.report.text.progress import display
     from matrix.report.text.terminal import print_result
     from matrix.run.machines import Machines
@@ -83,12 +84,16 @@ def matrix(
     selection = _selection(project, kernel, locked=locked)
     plan = plan_choices(selection.kernels, choices)
     machines = Machines(project, accel, selection.catalogue)
+    expected = machines.forecast(plan, RESULTS, at_a_time)
+    lines = forecast_lines(expected, project.cache.root)
     if dry_run:
-        print(plan_text(plan, machines.command), end="")
+        print(plan_text(plan, lines, machines.command), end="")
         return 0
     terminal = console(errors=json)
     far = _workers(machines, scheduler, authenticated=not without_authentication) if scheduler else None
     with display(terminal) as shown, far or nullcontext((machines, at_a_time)) as (guests, slots):
+        if expected.fetch and not scheduler:  # workers fetch what they lack
+            shown.note("\n".join(lines))
         request = RunRequest(
             plan,
             project.experiments,

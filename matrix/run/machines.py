@@ -8,14 +8,17 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from matrix.plan.plan import Plan
 from matrix.plan.project import Project
 from matrix.results.manifest import Surroundings
+from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor, LocalExecutor
+from matrix.run.forecast import Forecast, forecast
 from vms.accel import check_request, choose_accelerator
 from vms.command import Accelerator, Hardware, Machine, command_line, render
 from vms.deadline import Deadline
 from vms.guest import Agent
-from vms.image import Image, build_image
+from vms.image import Image, build_image, held_image
 from vms.initramfs import Bootable, prepare
 from vms.interrupt import interrupt
 from vms.kernels.burden import burden
@@ -115,6 +118,19 @@ class Machines:
             self._agent,
             self.project.cache,
             _hardware(files, cpus),
+        )
+
+    def forecast(self, plan: Plan, results: Path, jobs: int) -> Forecast:
+        """What a run of the plan will take, by what the cache lacks and how long cells took in
+        earlier runs under `results`.
+        """
+        cache = self.project.cache
+        return forecast(
+            plan,
+            [kernel for kernel in plan.kernels if not cached(kernel, cache)],
+            image=self._given is None and held_image(cache) is None,
+            measured=measured_seconds(results),
+            jobs=jobs,
         )
 
     def command(self, kernel: Kernel, cpus: int) -> str:

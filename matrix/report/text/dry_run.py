@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matrix.plan.plan import Plan
 from vms.kernels.kernel import Kernel
 
 
-def plan_text(plan: Plan, command: Callable[[Kernel, int], str]) -> str:
-    """The cells of each kernel, and the command that starts its guests; `command` returns it for a
-    kernel and a number of processors.
+def plan_text(plan: Plan, forecast: Sequence[str], command: Callable[[Kernel, int], str]) -> str:
+    """What the run will take, the cells of each kernel, and the command that starts its guests;
+    `command` returns it for a kernel and a number of processors.
     """
     parts = [f"{len(plan.cells)} cells: {len(plan.kernels)} kernels, {len(plan.experiments)} experiments"]
+    parts += forecast
     for kernel in plan.kernels:
         cells = plan.of(kernel)
         counted = Counter(cell.experiment.name for cell in cells)
