@@ -1,11 +1,12 @@
 """A whole default `./invoke matrix`: with nothing but downloads in the cache, with everything in
-it, and the night after it.
+it, with every answer known, and the night after it.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline
 from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.nightly import nightly
-from matrix.plan.plan import plan_choices
+from matrix.plan.plan import Plan, plan_choices, variant_name
 from matrix.plan.project import Project
+from matrix.results.record import Record
 from matrix.run.machines import Machines
 from vms.cache import Cache
 from vms.capacity import processors
@@ -31,72 +33,136 @@ _DOWNLOADS = ("apt", "kernels", "images", "accelerators")
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The seconds until the first row was answered on every kernel, until there was a page, and
+    until the run's end.
+    """
+
+    row: float
+    page: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Taken:
-    """How many cells there are, and the seconds that each of the three took."""
+    """How many cells there are, and the seconds that each run took."""
 
     cells: int
-    cold: float
-    warm: float
+    cold: Seen
+    warm: Seen
+    known: float
     unchanged: float
 
 
 def measure() -> list[Figure]:
     """In a process of its own, which knows the user's experiments and not those that measure."""
     taken = msgspec.json.decode(elsewhere("bench.matrix", _SECONDS), type=Taken)
+    cold = f"{taken.cells} cells; kernels and image were downloaded and unpacked, nothing else was made"
     return [
+        *_seen("cold", taken.cold, cold),
+        *_seen("warm", taken.warm, "the same with templates in the cache"),
         Figure(
-            "cold_seconds",
-            taken.cold,
+            "known_seconds",
+            taken.known,
             "s",
-            f"{taken.cells} cells; kernels and image were downloaded and unpacked, nothing else was made",
+            "the same with every answer in an earlier run",
+            taken.warm.end,
+            "the warm run",
         ),
-        Figure("warm_seconds", taken.warm, "s", "the same with templates in the cache"),
         Figure("unchanged_seconds", taken.unchanged, "s", "a night in which nothing is new"),
         Figure(
             "warm_cell_seconds",
-            taken.warm / taken.cells,
+            taken.warm.end / taken.cells,
             "s",
             f"a cell of the warm run, {processors()} at a time",
         ),
     ]
 
 
+def _seen(name: str, seen: Seen, what: str) -> list[Figure]:
+    row = f"until a row was answered on every kernel: {seen.row:.0f} s"
+    page = f"until there was a page: {seen.page:.0f} s"
+    return [
+        Figure(f"{name}_seconds", seen.end, "s", what),
+        Figure(f"{name}_row_share", seen.row / seen.end, "of it", row),
+        Figure(f"{name}_page_share", seen.page / seen.end, "of it", page),
+    ]
+
+
+class Watch(Silent):
+    """A display that notes when the first row was answered on every kernel, and when there was a
+    page.
+    """
+
+    def __init__(self, plan: Plan, results: Path) -> None:
+        self._kernels = len(plan.kernels)
+        self._rows: Counter[tuple[str, str]] = Counter()
+        self._page = results / "latest" / "report" / "index.html"
+        self._began = time.perf_counter()
+        self._row = 0.0
+        self._first_page = 0.0
+
+    def finished(self, record: Record) -> None:
+        """Counts the cell."""
+        row = (record.experiment, variant_name(record.variant))
+        self._rows[row] += 1
+        if not self._row and self._rows[row] == self._kernels:
+            self._row = time.perf_counter() - self._began
+
+    def tick(self) -> None:
+        """Looks whether the page is there."""
+        if not self._first_page and self._page.exists():
+            self._first_page = time.perf_counter() - self._began
+
+    def seen(self) -> Seen:
+        """What was noted, once the run has ended."""
+        end = time.perf_counter() - self._began
+        return Seen(self._row or end, self._first_page or end, end)
+
+
 def take() -> Taken:
-    """Runs the matrix twice and a night."""
+    """Runs the matrix three times and a night."""
     project = Project.open(ROOT)
     plan = plan_choices(select(project.specs(), project.builds, ROOT).kernels, project.choices())
     ahead = Machines(project, catalogue=project.builds)
     ahead.prepare(plan.kernels)
     for kernel in plan.kernels:
         ahead.fetch(kernel)
-    times = []
-    ledger = read_ledger()
+    seen = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=project.cache.root.parent) as directory:
         cache, results = Path(directory) / "cache", Path(directory) / "results"
         cache.mkdir()
         for kind in _DOWNLOADS:
             (cache / kind).symlink_to(project.cache.root / kind)
-        for _ in ("cold", "warm"):
+        everything = {cell.key for cell in plan.cells}
+        for again in (everything, everything, set[tuple[str, str, str]]()):
             machines = Machines(replace(project, cache=Cache(cache)), catalogue=project.builds)
-            began = time.perf_counter()
-            result = run_matrix(
-                RunRequest(
-                    plan, project.experiments, ledger, machines, results, processors(), ("matrix",), Silent()
-                )
+            watch = Watch(plan, results)
+            request = RunRequest(
+                plan,
+                project.experiments,
+                read_ledger(),
+                machines,
+                results,
+                processors(),
+                ("matrix",),
+                watch,
+                code=project.code,
+                again=again,
             )
-            times.append(time.perf_counter() - began)
+            result = run_matrix(request)
+            seen.append(watch.seen())
         (result.run / "nightly.json").write_text("{}")  # the sign by which a night knows answers
-        request = RunRequest(plan, project.experiments, ledger, machines, results, processors(), (), Silent())
         began = time.perf_counter()
-        night = nightly(request, Baseline(), datetime.now(UTC).date())
-        times.append(time.perf_counter() - began)
+        night = nightly(replace(request, display=Silent()), Baseline(), datetime.now(UTC).date())
+        unchanged = time.perf_counter() - began
     if night.run:
         raise HostError(
             f"the night asked {sum(night.counts.values())} cells again: they had ended in `error`, or the day"
             " was over"
         )
-    cold, warm, unchanged = times
-    return Taken(len(plan.cells), cold, warm, unchanged)
+    cold, warm, known = seen
+    return Taken(len(plan.cells), cold, warm, known.end, unchanged)
 
 
 if __name__ == "__main__":
