@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, date, datetime
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -46,8 +47,6 @@ def nightly(
     """Run new kernels and experiments and a sample of the rest, compare with the accepted baseline,
     print a ten-line summary.
     """
-    from datetime import UTC, datetime
-
     from matrix.analysis.ledger.read import read_ledger
     from matrix.baseline.baseline import read_baseline
     from matrix.invocation import RunRequest
@@ -85,13 +84,16 @@ def nightly(
             selection.gone_versions,
             code=project.code,
         )
-        today = datetime.now(UTC).date()
-        night = run_night(request, read_baseline(BASELINE), today, since_lock=since, locked=locked)
+        night = run_night(request, read_baseline(BASELINE), _today(), since_lock=since, locked=locked)
     if night.run:
         keep(project.config.history, RESULTS / night.run)
         tidy(project.config.cache.size)
     print_json(night) if json else print(summary(night))
     return night.exit_code
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 @task(

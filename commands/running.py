@@ -25,9 +25,12 @@ from commands.shell import (
 )
 
 if TYPE_CHECKING:
+    from matrix.invocation import RunRequest
+    from matrix.plan.plan import Plan
     from matrix.plan.project import Project
     from matrix.run.guests import Guests
     from matrix.run.machines import Machines
+    from matrix.run.progress import Display
     from vms.kernels.select import Selection
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
         "scheduler": "run the guests on the workers of this Dask scheduler: tls://host:8786",
         "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
         "json": "print every record as JSON instead of the table",
-        "ask_again": "also ask what an earlier run answered for the same kernel, code and machine",
+        "again": "also ask what an earlier run answered for the same kernel, code and machine",
     },
 )
 @reported
@@ -65,11 +68,10 @@ def matrix(
     scheduler: str = "",
     without_authentication: bool = False,
     json: bool = False,
-    ask_again: bool = False,
+    again: bool = False,
 ) -> int:
     """Boot kernels, run every experiment on each, print the table and write the report."""
-    from matrix.analysis.ledger.read import read_ledger
-    from matrix.invocation import RunRequest, run_matrix
+    from matrix.invocation import run_matrix
     from matrix.plan.plan import plan_choices
     from matrix.plan.project import Project
     from matrix.report.text.dry_run import plan_text
@@ -94,24 +96,41 @@ def matrix(
     with display(terminal) as shown, far or nullcontext((machines, at_a_time)) as (guests, slots):
         if expected.fetch and not scheduler:  # workers fetch what they lack
             shown.note("\n".join(lines))
-        request = RunRequest(
-            plan,
-            project.experiments,
-            read_ledger(),
-            guests,
-            RESULTS,
-            slots,
-            tuple(sys.argv[1:]),
-            shown,
-            selection.gone_versions,
-            code=project.code,
-            again={cell.key for cell in plan.cells} if ask_again else (),
-        )
+        request = _request(project, plan, selection, guests, slots, shown, again=again)
         result = run_matrix(request)
     keep(project.config.history, result.run)
     tidy(project.config.cache.size)
     print_json(result.analysis.records) if json else print_result(result.analysis, result.page, terminal)
     return result.analysis.exit_code
+
+
+def _request(
+    project: Project,
+    plan: Plan,
+    selection: Selection,
+    guests: Guests,
+    slots: int,
+    shown: Display,
+    *,
+    again: bool,
+) -> RunRequest:
+    """The run that the flags ask for."""
+    from matrix.analysis.ledger.read import read_ledger
+    from matrix.invocation import RunRequest
+
+    return RunRequest(
+        plan,
+        project.experiments,
+        read_ledger(),
+        guests,
+        RESULTS,
+        slots,
+        tuple(sys.argv[1:]),
+        shown,
+        selection.gone_versions,
+        code=project.code,
+        again={cell.key for cell in plan.cells} if again else (),
+    )
 
 
 def _selection(project: Project, kernel: list[str], *, locked: bool) -> Selection:
