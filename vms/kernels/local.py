@@ -13,12 +13,13 @@ from vms.errors import FetchError, UsageError
 from vms.kernels import rpm
 from vms.kernels.bzimage import release_of
 from vms.kernels.digest import digest_of, module_files, sha256_of
-from vms.kernels.kernel import Kernel, Package
+from vms.kernels.kernel import Kernel, Package, shortened
 from vms.kernels.order import normal_release, release_of_version, series_of
 from vms.kernels.spec import Local
 
 BZIMAGE = Path("arch/x86/boot/bzImage")
 RELEASE = Path("include/config/kernel.release")
+_MODULE = re.compile(r"[A-Za-z0-9_.+~,@=-]+(/[A-Za-z0-9_.+~,@=-]+)*\.k?o")
 HOST = Path("/")
 """The root of the running kernel's files."""
 
@@ -53,16 +54,25 @@ def kernel(what: Local, base: Path) -> Kernel:
 
 def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
     """The modules of a built tree by their path in it, as its `modules.order` lists them, and its
-    lists of built-in modules.
+    lists of built-in modules. Raises UsageError for what would lead out of the tree.
     """
     order = tree / "modules.order"
-    for line in order.read_text().splitlines() if order.exists() else ():
+    for line in order.read_text(errors="replace").splitlines() if order.exists() else ():
+        if not _MODULE.fullmatch(line) or ".." in line.split("/"):
+            raise UsageError(f"{order} lists {shortened(line)}, which cannot be a module of this tree")
         # Since 6.3 it lists the object that a module is linked from, before that the .ko.
         place = Path(line).with_suffix(".ko")
-        yield f"kernel/{place}", tree / place
+        yield f"kernel/{place}", _within(tree, tree / place)
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         if (tree / name).exists():
-            yield name, tree / name
+            yield name, _within(tree, tree / name)
+
+
+def _within(tree: Path, path: Path) -> Path:
+    """The path. Raises UsageError if a link in the tree leads it elsewhere: guests get the file."""
+    if not path.resolve().is_relative_to(tree.resolve()):
+        raise UsageError(f"{path} is a link that leads out of the tree {tree}")
+    return path
 
 
 def _packaged(scheme: str, packages: list[Package]) -> Kernel:
@@ -121,7 +131,7 @@ def _tree(tree: Path) -> Kernel:
             f"tree: {missing[0]} and {len(missing) - 1} other modules are not built; run `make modules`, or"
             " disable them in .config"
         )
-    version = (tree / RELEASE).read_text().strip()
+    version = (tree / RELEASE).read_text(errors="replace").strip()
     return _own("tree", tree, version, image, tree_modules(tree))
 
 

@@ -230,6 +230,31 @@ class TestTree:
         with pytest.raises(UsageError, match="build it first"):
             one("tree:linux", tmp_path)
 
+    @pytest.mark.parametrize(
+        "line", ["../../outside.ko", "net/../../outside.o", "/outside.ko", "net/\0.o", "net", "\udcff.o", ""]
+    )
+    def test_a_module_outside_the_tree_is_refused(self, tmp_path: Path, line: str) -> None:
+        tree = built_tree(tmp_path / "linux")
+        (tmp_path / "outside.ko").touch()
+        (tree / "modules.order").write_text(f"{line}\n", errors="surrogateescape")
+        with pytest.raises(UsageError, match=r"modules\.order lists .* cannot be a module of this tree"):
+            one("tree:linux", tmp_path)
+
+    @pytest.mark.parametrize("name", ["net/netfilter/nf_conntrack.ko", "modules.builtin"])
+    def test_a_link_out_of_the_tree_is_not_followed(self, tmp_path: Path, name: str) -> None:
+        tree = built_tree(tmp_path / "linux")
+        (tmp_path / "letter.txt").write_text("mine")
+        (tree / name).unlink()
+        (tree / name).symlink_to(tmp_path / "letter.txt")
+        with pytest.raises(UsageError, match=f"{name} is a link that leads out of the tree"):
+            one("tree:linux", tmp_path)
+
+    def test_a_release_that_is_no_text_is_refused(self, tmp_path: Path) -> None:
+        tree = built_tree(tmp_path / "linux")
+        (tree / "include/config/kernel.release").write_bytes(b"6.1\xff")
+        with pytest.raises(UsageError, match="version cannot be"):
+            one("tree:linux", tmp_path)
+
     def test_a_name_of_ones_own(self, tmp_path: Path) -> None:
         built_tree(tmp_path / "linux")
         assert one("mine=tree:linux", tmp_path).name == "mine"
