@@ -89,11 +89,12 @@ def needed_modules(modules: Path) -> list[Path]:
     built-in ones are omitted.
     """
     dependencies = {}
-    for line in (modules / "modules.dep").read_text().splitlines():
+    for line in (modules / "modules.dep").read_text(errors="replace").splitlines():
         path, _, others = line.partition(":")
         dependencies[path] = others.split()
     by_name = {_name(path): path for path in dependencies}
-    builtin = {_name(line) for line in (modules / "modules.builtin").read_text().splitlines()}
+    text = (modules / "modules.builtin").read_text(errors="replace")
+    builtin = {_name(line) for line in text.splitlines()}
     order: list[Path] = []
     for name in NEEDED:
         if name in builtin:
@@ -113,9 +114,12 @@ def _name(path: str) -> str:
     return Path(path).name.split(".ko")[0].replace("-", "_")
 
 
-def _unpack(module: Path, target: Path, deadline: Deadline) -> None:
-    # busybox' insmod reads plain modules only, and the host unpacks faster than a guest without
-    # KVM.
+def unpack_module(module: Path, target: Path, deadline: Deadline) -> None:
+    """Writes a module to a file as busybox' insmod reads it: not compressed.
+
+    Raises Unbootable if it is damaged or larger than one that boots a guest can be.
+    """
+    # The host unpacks faster than a guest without KVM.
     with _plain(module, deadline) as source, target.open("wb") as file:
         size = 0
         while chunk := source.read(_CHUNK):
@@ -166,7 +170,7 @@ def _build(staging: Path, files: BootFiles, image: Image, deadline: Deadline) ->
     order = []
     for path in needed_modules(files.modules):
         order.append(path.name.partition(".ko")[0] + ".ko")
-        _unpack(files.modules / path, root / "modules" / order[-1], deadline)
+        unpack_module(files.modules / path, root / "modules" / order[-1], deadline)
     (root / "modules" / "order").write_text("".join(f"{name}\n" for name in order))
     for path in root.rglob("*"):
         os.utime(path, (0, 0))

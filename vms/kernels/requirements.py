@@ -85,9 +85,9 @@ def _modules(directory: Path) -> frozenset[str]:
     """The names of all modules, installed or built in, as the kernel spells them: with
     underscores.
     """
-    lines = (directory / "modules.builtin").read_text().splitlines() + (
-        directory / "modules.dep"
-    ).read_text().splitlines()
+    # modules.builtin is as the package has it.
+    text = (directory / "modules.builtin").read_text(errors="replace")
+    lines = [*text.splitlines(), *(directory / "modules.dep").read_text(errors="replace").splitlines()]
     return frozenset(
         Path(line.partition(":")[0]).name.partition(".ko")[0].replace("-", "_") for line in lines
     )

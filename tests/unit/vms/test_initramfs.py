@@ -96,6 +96,12 @@ def test_modules_are_loaded_after_those_they_need_and_built_in_ones_are_not_load
     ]
 
 
+def test_a_list_of_built_in_modules_that_is_no_text_is_read(modules: Path) -> None:
+    listing = modules / "modules.builtin"
+    listing.write_bytes(b"kernel/\xff.ko\n" + listing.read_bytes())
+    assert len(needed_modules(modules)) == 7
+
+
 @pytest.mark.parametrize("name", NEEDED)
 @pytest.mark.fault(phase="initramfs", fault="module missing", outcome="an error that names the module")
 def test_a_kernel_without_a_needed_module_is_refused_by_its_name(modules: Path, name: str) -> None:

@@ -31,6 +31,12 @@ def test_a_kernel_with_every_required_option_is_accepted(tmp_path: Path) -> None
     check(files(tmp_path, ALL))
 
 
+def test_a_list_of_built_in_modules_that_is_no_text_is_read(tmp_path: Path) -> None:
+    found = files(tmp_path, ALL)
+    (tmp_path / "modules.builtin").write_bytes(b"kernel/\xff.ko\n")
+    check(found)
+
+
 @pytest.mark.parametrize("absent", ["# CONFIG_DEVTMPFS is not set\n", ""])
 def test_each_missing_option_is_named_with_its_use(tmp_path: Path, absent: str) -> None:
     config = ALL.replace("CONFIG_DEVTMPFS=y\n", absent).replace("CONFIG_VIRTIO_BLK=y\n", "")
