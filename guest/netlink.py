@@ -31,6 +31,10 @@ _HEADER = struct.Struct("=HH")
 Attributes = dict[int, bytes]
 
 
+class Malformed(ValueError):
+    """What the kernel or one of its tools printed has not the form that it should have."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One message of an answer: its type, its flags and everything behind the netlink header."""
@@ -68,6 +72,20 @@ def attributes(data: bytes) -> Attributes:
         found[kind & _TYPE_MASK] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
+
+
+def messages(data: bytes) -> Iterator[tuple[int, Message]]:
+    """The messages in what one read of a socket returned, each with its sequence number.
+
+    Raises Malformed for one that is shorter than its header.
+    """
+    offset = 0
+    while offset + 16 <= len(data):
+        length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data, offset)
+        if length < 16:
+            raise Malformed(f"a netlink message has {length} bytes, fewer than its header")
+        yield sequence, Message(kind, flags, data[offset + 16 : offset + length])
+        offset += (length + 3) & ~3
 
 
 class Netlink:
@@ -127,12 +145,7 @@ class Netlink:
     def _receive(self, seconds: float) -> Iterator[tuple[int, Message]]:
         end = time.monotonic() + seconds
         while select.select([self._socket], [], [], max(0.0, end - time.monotonic()))[0]:
-            data = self._socket.recv(1 << 20)
-            offset = 0
-            while offset + 16 <= len(data):
-                length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data, offset)
-                yield sequence, Message(kind, flags, data[offset + 16 : offset + length])
-                offset += (length + 3) & ~3
+            yield from messages(self._socket.recv(1 << 20))
 
 
 def _raise_refusal(message: Message) -> None:

@@ -7,8 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-_RULE = re.compile(r"\[(\d+):(\d+)\] -A (\S+)(.*)")
-_CHAIN = re.compile(r":(\S+) (\S+) \[(\d+):(\d+)\]")
+from guest.netlink import Malformed
+
+_SHOWN = 1_000  # characters of an output that cannot be read
+_RULE = re.compile(r"\[(\d{1,20}):(\d{1,20})\] -A (\S+)(.*)")
+_CHAIN = re.compile(r":(\S+) (\S+) \[(\d{1,20}):(\d{1,20})\]")
 _COMMENT = re.compile(r'--comment ("([^"]*)"|(\S+))')
 
 
@@ -59,20 +62,24 @@ def parse_save(text: str) -> Counters:
 
 def parse_nft(text: str) -> Counters:
     """Counters from `nft -j list ruleset`: of rules by their comment, and named counters by their
-    name.
+    name. Raises Malformed if it is something else.
     """
     rules: dict[str, Counter] = {}
-    for item in json.loads(text)["nftables"]:
-        if "counter" in item:
-            _add(rules, item["counter"]["name"], item["counter"]["packets"], item["counter"]["bytes"])
-        elif "rule" in item and "comment" in item["rule"]:
-            for counter in _counters(item["rule"]["expr"]):
-                _add(rules, item["rule"]["comment"], counter["packets"], counter["bytes"])
+    try:
+        for item in json.loads(text)["nftables"]:
+            if "counter" in item:
+                _add_nft(rules, item["counter"]["name"], item["counter"])
+            elif "rule" in item and "comment" in item["rule"]:
+                for expression in item["rule"]["expr"]:
+                    if isinstance(expression.get("counter"), dict):
+                        _add_nft(rules, item["rule"]["comment"], expression["counter"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Malformed(f"not what `nft -j list ruleset` prints: {text[:_SHOWN]!r}") from error
     return Counters(rules, {})
 
 
-def _counters(expressions: list[dict[str, Any]]) -> list[dict[str, int]]:
-    return [part["counter"] for part in expressions if isinstance(part.get("counter"), dict)]
+def _add_nft(rules: dict[str, Counter], name: Any, counter: dict[str, Any]) -> None:
+    _add(rules, str(name), int(counter["packets"]), int(counter["bytes"]))
 
 
 def _add(rules: dict[str, Counter], name: str, packets: int, octets: int) -> None:

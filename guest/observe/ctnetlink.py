@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from guest import netlink
 from guest.family import Family
-from guest.netlink import Attributes, Netlink, attribute, attributes, nested
+from guest.netlink import Attributes, Malformed, Netlink, attribute, attributes, nested
 
 NEW, GET, DELETE, _, GET_STATS_CPU, GET_STATS, GET_DYING, GET_UNCONFIRMED = range(8)
 _CONNTRACK, _EXPECTATION = 1, 2
@@ -44,6 +44,7 @@ _STATISTICS = {
     13: "search_restart", 14: "clash_resolve", 15: "chain_toolong",
 }  # fmt: skip
 _RUNGS = (0, 3, 10, 30, 60, 120, 180, 210, 300, 600, 3600, 18000, 86400, 432000)
+_SHOWN = 1_000  # bytes of a message that cannot be read
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 
 
@@ -145,8 +146,16 @@ def states(flows: Iterable[Flow]) -> dict[str, int]:
 
 
 def parse_flow(payload: bytes) -> Flow:
-    """A flow from a message's payload, nfgenmsg header included."""
-    found = attributes(payload[4:])
+    """A flow from a message's payload, nfgenmsg header included. Raises Malformed if there is
+    none.
+    """
+    try:
+        return _flow(attributes(payload[4:]))
+    except (KeyError, IndexError, ValueError) as error:
+        raise Malformed(f"no flow in {payload[:_SHOWN].hex()}") from error
+
+
+def _flow(found: Attributes) -> Flow:
     status = int.from_bytes(found.get(STATUS, b""), "big")
     counters = [attributes(found[kind]) for kind in (COUNTERS_ORIG, COUNTERS_REPLY) if kind in found]
     return Flow(

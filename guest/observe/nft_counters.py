@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 
 from guest import netlink
-from guest.netlink import Netlink, attribute, attributes
+from guest.netlink import Malformed, Netlink, attribute, attributes
 
 _GETOBJ = 10 << 8 | 19
 _OBJ_TABLE, _OBJ_NAME, _OBJ_DATA = 1, 2, 4
 _COUNTER_PACKETS = 2
+_SHOWN = 1_000  # bytes of a message that cannot be read
 
 
 class NamedCounters:
@@ -35,7 +36,12 @@ class NamedCounters:
 
 
 def parse_counter(payload: bytes) -> tuple[str, int]:
-    """Name and packets from a message's payload, nfgenmsg header included."""
+    """Name and packets from a message's payload, nfgenmsg header included. Raises Malformed if
+    there are none.
+    """
     found = attributes(payload[4:])
-    name = found[_OBJ_NAME].rstrip(b"\0").decode(errors="replace")
-    return name, int.from_bytes(attributes(found[_OBJ_DATA])[_COUNTER_PACKETS], "big")
+    try:
+        name = found[_OBJ_NAME].rstrip(b"\0").decode(errors="replace")
+        return name, int.from_bytes(attributes(found[_OBJ_DATA])[_COUNTER_PACKETS], "big")
+    except KeyError as error:
+        raise Malformed(f"no named counter in {payload[:_SHOWN].hex()}") from error

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from guest.netlink import Malformed
 from guest.observe.counters import Counter, Counters, parse_nft, parse_save
 
 
@@ -33,6 +34,26 @@ def test_nft_counters_by_comment_and_by_name(kernel: dict[str, Any]) -> None:
     assert counters.packets("web") > 0
     assert counters.packets("all") > counters.packets("web")
     assert counters.packets("x") > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"nftables": [1]}',
+        '{"nftables": [{"counter": {"name": "x"}}]}',
+        '{"nftables": [{"rule": {"comment": "x", "expr": ["counter"]}}]}',
+        pytest.param('{"nftables":' + "[" * 100_000, id="deep"),
+    ],
+)
+def test_what_nft_does_not_print_is_malformed(text: str) -> None:
+    with pytest.raises(Malformed, match="not what `nft -j list ruleset` prints"):
+        parse_nft(text)
+
+
+def test_a_count_without_end_is_none() -> None:
+    assert parse_save(f"[{'9' * 5_000}:1] -A x --comment y").rules == {}
 
 
 def test_the_counter_of_an_unknown_comment_raises_KeyError() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from guest.netlink import attributes
+import pytest
+
+from guest.netlink import Malformed, attribute, attributes, nested
 from guest.observe import ctnetlink
 from guest.observe.ctnetlink import Flow, Tuple, pack_tuple, parse_flow, parse_tuple, states
 
@@ -49,6 +51,18 @@ def test_flow_reads_as_conntrack_prints_it(kernel: dict[str, Any]) -> None:
 
 def test_flows_are_counted_by_state(kernel: dict[str, Any]) -> None:
     assert states(flow for flow in flows(kernel).values() if flow.state) == {"ESTABLISHED": 1}
+
+
+@pytest.mark.parametrize("lacking", ["tuple", "address", "state"])
+def test_a_message_without_a_flow_is_malformed(lacking: str) -> None:
+    tuples = pack_tuple(ctnetlink.TUPLE_ORIG, HTTP) + pack_tuple(ctnetlink.TUPLE_REPLY, HTTP)
+    payload = {
+        "tuple": pack_tuple(ctnetlink.TUPLE_ORIG, HTTP),
+        "address": tuples + nested(ctnetlink.TUPLE_ORIG, nested(1, attribute(1, b"\n\0\0"))),
+        "state": tuples + nested(ctnetlink.PROTOINFO, nested(1, attribute(1, b""))),
+    }[lacking]
+    with pytest.raises(Malformed, match="no flow in 00000000"):
+        parse_flow(bytes(4) + payload)
 
 
 def test_a_packed_tuple_parses_to_the_same_tuple() -> None:

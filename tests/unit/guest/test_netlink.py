@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
 
 from guest import netlink
-from guest.netlink import Message, attribute, attributes, nested
+from guest.netlink import Malformed, Message, attribute, attributes, messages, nested
 
 
 def test_packed_attributes_are_padded_and_parse_to_the_same_values() -> None:
@@ -21,6 +22,20 @@ def test_a_nested_attribute_parses_under_its_type_without_the_flag() -> None:
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\0\0\1\0", b"\3\0\1\0junk"])
 def test_parsing_stops_at_a_malformed_attribute(data: bytes) -> None:
     assert attributes(data) == {}
+
+
+def test_messages_follow_each_other_at_multiples_of_four() -> None:
+    first, second = (struct.pack("=IHHII", 16 + size, 5, 2, size, 0) + bytes(size) for size in (3, 4))
+    assert list(messages(first + b"\0" + second)) == [
+        (3, Message(5, 2, bytes(3))),
+        (4, Message(5, 2, bytes(4))),
+    ]
+
+
+@pytest.mark.parametrize("length", [0, 15])
+def test_a_message_shorter_than_its_header_ends_the_reading(length: int) -> None:
+    with pytest.raises(Malformed, match=f"has {length} bytes"):
+        list(messages(struct.pack("=IHHII", length, 5, 2, 1, 0)))
 
 
 def test_a_refused_netlink_request_raises_errno_and_explanation(kernel: dict[str, Any]) -> None:

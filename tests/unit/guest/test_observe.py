@@ -3,11 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import CookedLinuxV2
 from scapy.utils import RawPcapReader
 
+from guest.netlink import Malformed
 from guest.observe.kmsg import Log, message
+from guest.observe.nft_counters import parse_counter
 from guest.observe.pcap import Captured, pcap
 from guest.observe.proc import parse_netstat
 
@@ -36,6 +39,17 @@ def test_netstat_pairs_names_and_values(kernel: dict[str, Any]) -> None:
     statistics = parse_netstat(kernel["netstat"])
     assert statistics["SyncookiesSent"] == 0
     assert statistics["Forwarding"] == 1
+
+
+@pytest.mark.parametrize("value", ["x", "9" * 5_000], ids=["word", "long"])
+def test_a_value_of_netstat_that_is_no_number_is_malformed(value: str) -> None:
+    with pytest.raises(Malformed, match="is no number"):
+        parse_netstat(f"Ip: Forwarding\nIp: {value}\n")
+
+
+def test_a_message_without_a_named_counter_is_malformed() -> None:
+    with pytest.raises(Malformed, match="no named counter in 00000000"):
+        parse_counter(bytes(4))
 
 
 def test_capture_opens_with_interface_and_direction(tmp_path: Path) -> None:
