@@ -19,6 +19,7 @@ import msgspec
 from vms.answer import Answer
 from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
+from vms.decode import Undecodable, decode
 from vms.errors import HostError, LostGuest
 from vms.qemu import LARGEST_FILE, Qemu, find_qemu, tail
 from vms.runtime import private_directory
@@ -178,8 +179,8 @@ class Guest:
         }
         answer = self.ask(json.dumps(fields).encode(), deadline).whole
         try:
-            ready = msgspec.json.decode(answer, type=_Ready)
-        except (msgspec.DecodeError, RecursionError):
+            ready = decode(answer, _Ready)
+        except Undecodable:
             ready = _Ready()
         if not ready.ready:
             raise HostError(f"{self.what}: the agent is not ready: {answer[:1000].decode(errors='replace')}")
@@ -298,8 +299,8 @@ def _header(line: bytes) -> _Header | None:
     if len(line) > _LONGEST_HEADER:
         return None
     try:
-        return msgspec.json.decode(line, type=_Header)
-    except (msgspec.DecodeError, RecursionError):
+        return decode(line, _Header)
+    except Undecodable:
         return None
 
 

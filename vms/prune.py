@@ -108,7 +108,7 @@ def parse_size(text: str) -> int:
 
     Raises UsageError for anything else.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
     if not match:
         raise UsageError(f"{text!r} is not a size; write for example 20GB or 500MB")
     return int(float(match[1]) * _UNITS[match[2].upper()])

@@ -21,6 +21,7 @@ from matrix.results.manifest import Number, kernel_entry
 from matrix.results.record import FactValue, Record, Status
 from vms import tool
 from vms.deadline import Deadline
+from vms.decode import Undecodable, decode
 from vms.errors import HostError, UsageError
 from vms.files import write_whole
 from vms.kernels.kernel import Build
@@ -129,15 +130,15 @@ def read_baseline(path: Path) -> Baseline:
     except OSError as error:
         raise UsageError(f"cannot read the baseline {path}: {error.strerror}") from error
     try:
-        form = msgspec.json.decode(content, type=_Form).form
+        form = decode(content, _Form).form
         if form != FORM:
             raise UsageError(
                 f"the baseline {path} has form {form} and was written by"
                 f" {'a newer' if form > FORM else 'an older'} version of conntrack-matrix; this one reads"
                 f" form {FORM}: use the version that wrote it, or remove the file and accept a run again"
             )
-        file = msgspec.json.decode(content, type=BaselineFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        file = decode(content, BaselineFile)
+    except Undecodable as error:
         raise UsageError(
             f"the baseline {path} cannot be read: {error}; restore it from version control"
         ) from error

@@ -71,7 +71,7 @@ def read_config(path: Path) -> Config:
         raise UsageError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     _refuse_unknown(raw, Config, (), path, text)
     try:

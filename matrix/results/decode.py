@@ -10,6 +10,7 @@ import msgspec
 from matrix import VERSION
 from matrix.results.manifest import Manifest, Number
 from matrix.results.record import SCHEMA, Record
+from vms.decode import Undecodable, decode
 from vms.errors import UsageError
 
 T = TypeVar("T")
@@ -63,8 +64,8 @@ def read_origin(run: Path) -> Origin:
     empty or 0 where the manifest does not say.
     """
     try:
-        return msgspec.json.decode((run / "manifest.json").read_bytes(), type=Origin)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return decode((run / "manifest.json").read_bytes(), Origin)
+    except (OSError, Undecodable):
         return Origin()
 
 
@@ -73,16 +74,16 @@ def _read(run: Path, path: Path, kind: type[T]) -> T:
     if (schema := _other_schema(content)) is not None:
         raise _refusal(run, path, f"its schema is {schema}, and this version reads schema {SCHEMA}")
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode(content, kind)
+    except Undecodable as error:
         raise _refusal(run, path, str(error)) from error
 
 
 def _other_schema(content: bytes) -> int | None:
     """The first schema in the file that this version does not read."""
     try:
-        found = msgspec.json.decode(content, type=_Form | list[_Form])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found: _Form | list[_Form] = decode(content, _Form | list[_Form])  # type: ignore[arg-type]
+    except Undecodable:
         return None
     forms = found if isinstance(found, list) else [found]
     return next((form.schema for form in forms if form.schema != SCHEMA), None)

@@ -24,6 +24,7 @@ from matrix.results.record import (
     shown_value,
 )
 from vms.answer import Answer
+from vms.decode import Undecodable, decode
 from vms.splats import Found, find_splats, merged
 
 _EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -171,9 +172,9 @@ def judge(cell: Cell, answer: Answer) -> Judged:
 
 def _decode(answer: Answer) -> tuple[_Header, _Answer]:
     try:
-        header = msgspec.json.decode(answer.header, type=_Header)
-        decoded = msgspec.json.decode(answer.whole, type=_Answer)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        header = decode(answer.header, _Header)
+        decoded = decode(answer.whole, _Answer)
+    except Undecodable as error:
         raise _BadAnswerError(f"{error}") from error
     if decoded.schema != SCHEMA:
         raise _BadAnswerError(f"its schema is {decoded.schema}, expected {SCHEMA}")

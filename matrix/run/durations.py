@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from matrix.plan.plan import Cell, variant_name
+from vms.decode import Undecodable, decode
 
 _RUNS = 30  # at most this many runs are read, the newest first
 
 Seconds = Callable[[Cell], float | None]
 """How many seconds a cell is expected to take; None if no run measured it."""
+
+
+class _Started(msgspec.Struct):
+    started: str
+    number: int = 0
+
+
+class _Measured(msgspec.Struct):
+    experiment: str
+    variant: dict[str, str]
+    status: str
+    seconds: float
 
 
 def measured_seconds(results: Path, besides: Path | None = None) -> Seconds:
@@ -36,9 +50,9 @@ def _newest_first(results: Path) -> Iterator[Path]:
     for path in results.glob("*/results.json"):
         if not path.parent.is_symlink():
             try:
-                manifest = json.loads((path.parent / "manifest.json").read_bytes())
-                started[path.parent] = int(manifest.get("number", 0)), str(manifest["started"])
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                manifest = decode((path.parent / "manifest.json").read_bytes(), _Started)
+                started[path.parent] = manifest.number, manifest.started
+            except (OSError, Undecodable):
                 continue  # damaged: only the order depends on it
     return iter(sorted(started, key=lambda path: (started[path], path), reverse=True))
 
@@ -47,10 +61,10 @@ def _measured(run: Path) -> dict[tuple[str, str], list[float]]:
     """The seconds of each experiment and variant; nothing if the run is damaged."""
     measured = defaultdict(list)
     try:
-        for record in json.loads((run / "results.json").read_bytes()):
-            if record["status"] != "error":
-                key = record["experiment"], variant_name(record["variant"])
-                measured[key].append(float(record["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        cells = decode((run / "results.json").read_bytes(), list[_Measured])
+    except (OSError, Undecodable):
         return {}
+    for cell in cells:
+        if cell.status != "error":
+            measured[cell.experiment, variant_name(cell.variant)].append(cell.seconds)
     return measured

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from vms.decode import Undecodable, decode
 from vms.errors import FetchError, UsageError
 from vms.files import write_whole
 from vms.kernels.catalogue import Catalogue
@@ -119,10 +120,10 @@ def read(path: Path) -> Lock:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; `./invoke lock` creates it") from error
     try:
-        form = msgspec.json.decode(content, type=_Form).form
+        form = decode(content, _Form).form
         if form == FORM:
-            return msgspec.json.decode(content, type=Lock)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return decode(content, Lock)
+    except Undecodable as error:
         raise UsageError(
             f"{path} is not a lock file: {error}; restore it from version control, or run `./invoke lock"
             " --upgrade` to lock the newest kernels"

@@ -176,7 +176,9 @@ def test_sizes_are_read_with_their_units(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1G", "20 gallons", "1e3"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "-1G", "20 gallons", "1e3", pytest.param("9" * 400, id="long"), "٢0GB"]
+)
 def test_a_text_that_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a size"):
         parse_size(text)

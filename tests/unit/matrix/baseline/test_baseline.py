@@ -103,6 +103,7 @@ def test_a_missing_baseline_is_empty_and_a_damaged_one_an_error(tmp_path: Path) 
     assert read_baseline(path) == Baseline()
     for content, message in (
         ("{", "restore it from version control"),
+        ('{"more":' + "[" * 100_000, "restore it from version control"),
         ('{"form": 99, "answers": []}', "form 99 and was written by a newer version.* reads form 1: use"),
         (
             (

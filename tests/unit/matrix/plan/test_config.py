@@ -83,6 +83,12 @@ def test_broken_toml_says_where(tmp_path: Path) -> None:
         read(tmp_path, 'experiments = ["*"]\nkernels = [1 2]\n')
 
 
+@pytest.mark.parametrize("value", ["[" * 5_000, "9" * 5_000], ids=["deep", "long"])
+def test_toml_that_python_cannot_hold_says_so(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UsageError, match=r"matrix\.toml is not valid TOML"):
+        read(tmp_path, f"kernels = {value}")
+
+
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*nowhere.*No such file"):
         read_config(tmp_path / "nowhere.toml")

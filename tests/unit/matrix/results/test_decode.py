@@ -89,6 +89,14 @@ def test_a_file_that_this_version_wrote_is_damaged(old: Path) -> None:
         read_run(old)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", RECORD])
+@pytest.mark.fault(phase="results", fault="record damaged", outcome="refused as damaged")
+def test_a_file_that_is_nested_without_end_is_refused(old: Path, name: str) -> None:
+    (old / name).write_bytes(b'{"more":' + b"[" * 100_000)
+    with pytest.raises(UsageError, match=rf"{name} cannot be read: .*recursion"):
+        read_run(old)
+
+
 def test_a_record_of_another_schema_is_refused(old: Path) -> None:
     change(old / RECORD, lambda record: record.update(schema=2))
     with pytest.raises(UsageError, match=rf"{RECORD} cannot be read: its schema is 2"):

@@ -45,7 +45,9 @@ def test_cells_without_an_answer_are_not_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(phase="results", fault="record damaged", outcome="its durations are not used")
-@pytest.mark.parametrize("damage", ['[{"experiment": 1}]', '{"schema": 9}', "[", "[1]"])
+@pytest.mark.parametrize(
+    "damage", ['[{"experiment": 1}]', '{"schema": 9}', "[", "[1]", pytest.param("[" * 100_000, id="deep")]
+)
 def test_damaged_runs_are_skipped(tmp_path: Path, damage: str) -> None:
     results(tmp_path, "20260101-000000", 1, 9.0)
     results(tmp_path, "20260102-000000", 2, 1.0)

@@ -1,0 +1,23 @@
+"""Decodes JSON that somebody else wrote: a guest, another version, another person."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Undecodable(ValueError):
+    """The bytes are no JSON, are nested too deeply, or do not have the fields that they should."""
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """The value of this type in the bytes. Raises Undecodable, which names the place, if there is
+    none.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Undecodable(str(error)) from error
