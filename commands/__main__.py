@@ -9,19 +9,26 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from invoke import __version__
+from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 from invoke.program import Program
 
+import tasks
+from matrix import VERSION
 from vms.errors import UsageError
+from vms.program import COMMAND, INSTALLED
 from vms.suggest import suggestion
 
 OPTIONAL = {"history": "--fact", "bench": "--name"}
 """Tasks whose positional arguments are optional. invoke knows them only as flags: `history FACT`
 becomes `history --fact FACT`.
 """
+
+
+OF_A_CHECKOUT = ("bench", "catalogue", "controls", "reference", "test")
+"""Tasks that measure, check or rewrite the project itself, which an installed program does not."""
 
 
 class Invoke(Program):
@@ -50,12 +57,14 @@ def _usage_errors(tasks: Mapping[str, ParserContext]) -> Iterator[None]:
         unknown = re.fullmatch("No idea what '(.*)' is!", str(error))
         message = _unknown(unknown[1], tasks, error.context) if unknown else str(error)
         raise Exit(
-            f"error: {message}; ./invoke --list shows the tasks, ./invoke TASK --help its flags",
+            f"error: {message}; {COMMAND} --list shows the tasks, {COMMAND} TASK --help its flags",
             code=UsageError.exit_code,
         ) from error
 
 
 def _unknown(word: str, tasks: Mapping[str, ParserContext], context: ParserContext | None) -> str:
+    if INSTALLED and word in OF_A_CHECKOUT:
+        return f"{word!r} is a task of `./invoke` in a checkout of the project only"
     if not word.startswith("-"):
         return f"there is no task {word!r}; {suggestion(word, tasks)}"
     flags = [flag for flag in context.flags if flag.startswith("--")] if context else []
@@ -111,9 +120,10 @@ def with_help_first(words: Sequence[str]) -> list[str]:
 
 
 def main(words: Sequence[str]) -> None:
-    """Runs the command line `./invoke WORDS` and exits."""
-    program = Invoke(name="Invoke", binary="./invoke", version=__version__)
-    program.run([sys.argv[0], *with_flags(with_help_first(words))])
+    """Runs the tasks that the words name, and exits with their exit code."""
+    offered = [getattr(tasks, name) for name in tasks.__all__ if not (INSTALLED and name in OF_A_CHECKOUT)]
+    program = Invoke(name="conntrack-matrix", binary=COMMAND, version=VERSION, namespace=Collection(*offered))
+    program.run([COMMAND, *with_flags(with_help_first(words))])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from commands.shell import RESULTS, ROOT, print_json, print_table, reported
+from vms.program import COMMAND
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
@@ -50,8 +51,10 @@ def experiments(_context: Context, json: bool = False, new: str = "") -> None:
     project = Project.open(ROOT)
     found = project.experiments
     if new:
-        path = write_skeleton(new, found, project.own or ROOT / "guest" / "experiments")
-        print(f"{path}\nrun it with ./invoke matrix -k newest -e {new}")
+        path = write_skeleton(new, found, project.place_for_new)
+        if settings := project.adopt():
+            print(settings)
+        print(f"{path}\nrun it with {COMMAND} matrix -k newest -e {new}")
         return
     known = found.values()
     if json:

@@ -32,14 +32,14 @@ def history(
     from matrix.history import rebuild as files
     from matrix.history.database import SECONDS, database_url, open_database
     from matrix.history.query import fact_names, timeline
-    from matrix.plan.config import read_config
+    from matrix.plan.config import config_of, read_config
     from matrix.report.history_plot import plot
     from matrix.report.text.history import table
     from vms.deadline import Deadline
     from vms.errors import UsageError
     from vms.files import write_whole
 
-    url = database_url(database or read_config(ROOT / "matrix.toml").history, RESULTS)
+    url = database_url(database or read_config(config_of(ROOT)).history, RESULTS)
     code = 0
     if rebuild:
         done = files.rebuild(url, RESULTS)

@@ -23,6 +23,7 @@ from commands.shell import (
     reported,
     tidy,
 )
+from vms.program import COMMAND
 
 if TYPE_CHECKING:
     from matrix.invocation import RunRequest
@@ -159,7 +160,7 @@ def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: b
 
         if jobs:
             raise UsageError(
-                "--jobs with --scheduler: each worker sets its own limit (./invoke worker --slots)"
+                f"--jobs with --scheduler: each worker sets its own limit ({COMMAND} worker --slots)"
             )
         check_address(scheduler, authenticated=authenticated)
     return at_a_time

@@ -17,9 +17,10 @@ from typing import Any
 
 from vms.errors import MatrixError, UsageError, plain_error
 from vms.files import write_whole
+from vms.program import WORK
 from vms.text import shown
 
-ROOT = Path(__file__).parents[1]
+ROOT = WORK
 RESULTS = ROOT / "results"
 LOCK = ROOT / "matrix.lock"
 BASELINE = ROOT / "matrix.baseline.json"

@@ -17,7 +17,7 @@ def examine(project: Project, accelerator: str) -> Iterator[Finding]:
 
     Proving KVM may have to fetch a kernel and build the image first.
     """
-    yield from examine_host(project.root / "debian-packages.txt", project.config.debian, project.cache)
+    yield from examine_host(project.config.debian, project.cache)
     machines = Machines(project, accelerator)
     try:
         kernels = select(project.specs(), project.builds, project.root).kernels

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from vms.cache import Cache
 from vms.capacity import free_memory, processors
-from vms.deadline import Deadline
-from vms.errors import MatrixError
+from vms.errors import HostError, MatrixError
 from vms.kernels.host_apt import host_apt
+from vms.packages import LISTING, install_line, missing, needed
+from vms.program import COMMAND
 from vms.qemu import find_qemu
 from vms.settings import Debian
-from vms.tool import run
 
 GUEST_MEMORY = 512  # MiB
 _ROOMY_DISK = 5_000_000_000  # bytes: image, and the default matrix' kernels and templates
@@ -31,10 +31,10 @@ class Finding:
     advice: str = ""
 
 
-def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
+def examine(debian: Debian, cache: Cache, packages: Path = LISTING) -> Iterator[Finding]:
     """Checks everything that a run needs except the accelerator.
 
-    `packages` lists Debian packages, one per line: its name, and `-` if runs need it.
+    `packages` lists Debian packages in the form of `vms.packages.LISTING`.
     """
     yield _packages(packages)
     yield _qemu()
@@ -44,39 +44,25 @@ def examine(packages: Path, debian: Debian, cache: Cache) -> Iterator[Finding]:
 
 
 def _packages(listing: Path) -> Finding:
-    lines = [
-        line.split() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")
-    ]
-    wanted = [words[0] for words in lines if words[1] == "-"]
-    # dpkg-query omits unknown packages and then exits with 1.
-    command = [
-        "sh",
-        "-c",
-        'dpkg-query --show --showformat="\\${db:Status-Status} \\${Package}\\n" "$@" 2>/dev/null; true',
-        "sh",
-        *wanted,
-    ]
     try:
-        output = run(command, Deadline(20, "asking dpkg which packages are installed"))
-    except MatrixError as error:
+        lacking = missing(listing)
+    except HostError as error:
         return Finding("Debian packages", False, str(error))
-    installed = {line.split()[1] for line in output.splitlines() if line.startswith("installed ")}
-    missing = [name for name in wanted if name not in installed]
-    if missing:
+    if lacking:
         return Finding(
             "Debian packages",
             False,
-            f"missing: {' '.join(missing)}",
-            f"apt-get install --no-install-recommends {' '.join(missing)}",
+            f"missing: {' '.join(lacking)}",
+            f"as root, run: {install_line(lacking)}",
         )
-    return Finding("Debian packages", True, f"all {len(wanted)} installed")
+    return Finding("Debian packages", True, f"all {len(needed(listing))} installed")
 
 
 def _qemu() -> Finding:
     try:
         qemu = find_qemu()
     except MatrixError as error:
-        return Finding("QEMU", False, str(error), "apt-get install qemu-system-x86")
+        return Finding("QEMU", False, str(error), "install or repair the package qemu-system-x86")
     return Finding("QEMU", True, f"{qemu.version} ({qemu.path})")
 
 
@@ -103,7 +89,7 @@ def _disk(cache: Cache) -> Finding:
         "cache",
         free >= _ROOMY_DISK,
         found,
-        "the default matrix needs about 5 GB; `./invoke prune` removes the least recently used entries",
+        f"the default matrix needs about 5 GB; `{COMMAND} prune` removes the least recently used entries",
     )
 
 

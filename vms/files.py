@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vms.errors import HostError
+from vms.program import COMMAND
 
-DISK_FULL = "no space left on the disk; free some, for example with `./invoke prune`"
+DISK_FULL = f"no space left on the disk; free some, for example with `{COMMAND} prune`"
 """What the user reads when a disk is full, after what was being done."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

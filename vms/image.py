@@ -29,6 +29,7 @@ from vms.errors import FetchError, HostError
 from vms.kernels.apt import source_line
 from vms.kernels.digest import sha256_of
 from vms.kernels.host_apt import host_apt
+from vms.packages import remedy
 from vms.runtime import private_directory, remove_tree
 from vms.settings import Debian, Suite
 
@@ -149,9 +150,7 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
         source_line(debian, suite),
     ]
     if shutil.which(MMDEBSTRAP) is None:
-        raise HostError(
-            f"{deadline.what}: the program {MMDEBSTRAP} is missing on this host; `./invoke` installs it"
-        )
+        raise HostError(f"{deadline.what}: the program {MMDEBSTRAP} is missing on this host; {remedy()}")
     # Not in the cache: in a user namespace mmdebstrap works as another user, who may not be allowed
     # to pass through a home directory. That user may pass through this directory, not list it.
     with private_directory("image-", _remove) as scratch:

@@ -26,6 +26,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from vms.capacity import resident, starved
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
+from vms.packages import remedy
 from vms.wire import Spent, Wire
 
 BINARY = "qemu-system-x86_64"
@@ -83,7 +84,7 @@ def first_found() -> tuple[Binary, tuple[int, ...]]:
     """The QEMU that the first call in this process found, and a stamp of its file."""
     path = shutil.which(BINARY)
     if path is None or not (stamp := _stamp(path)):
-        raise HostError(f"{BINARY} is not on the PATH; install the package qemu-system-x86")
+        raise HostError(f"{BINARY} is not on the PATH; {remedy()}")
     done = _printed([path, "--version"])
     match = re.search(r"version ((\d+)\.(\d+)[^\n]*)", done.stdout)
     if done.returncode != 0 or not match:

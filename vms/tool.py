@@ -19,6 +19,7 @@ from typing import IO
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.files import DISK_FULL
+from vms.packages import remedy
 
 _POLL = 0.02
 _END_SECONDS = 5
@@ -130,9 +131,7 @@ def _start(
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     if shutil.which(command[0], path=SEARCH_PATH) is None:
-        raise HostError(
-            f"{deadline.what}: the program {command[0]} is missing on this host; `./invoke` installs it"
-        )
+        raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; {remedy()}")
     # setpriv ends it when this process dies, even by SIGKILL; its own session ends its helpers too.
     return subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", "--", *command],

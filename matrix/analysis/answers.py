@@ -12,6 +12,7 @@ from matrix.results.manifest import KernelEntry, Order
 from matrix.results.record import Record
 from vms.errors import UsageError
 from vms.kernels.order import build_key
+from vms.program import COMMAND
 from vms.suggest import suggestion
 
 Seen = tuple[Record, Path | None]
@@ -42,7 +43,7 @@ class Answers:
         if not found:
             names = [entry.name for entry in sorted(builds, key=build_key)]
             raise UsageError(
-                f"no run has answers of a kernel {spec!r}; run `./invoke matrix -k {spec}` to get them"
+                f"no run has answers of a kernel {spec!r}; run `{COMMAND} matrix -k {spec}` to get them"
                 + (f", or {suggestion(spec, names)}" if names else "")
             )
         return max(found, key=lambda entry: (entry.flavour == "cloud", build_key(entry)))

@@ -35,6 +35,7 @@ from vms.errors import HostError, LostGuest
 from vms.image import Image
 from vms.image_copy import ImageCopy, copy_image
 from vms.kernels.kernel import BootFiles, Kernel
+from vms.program import COMMAND
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -99,7 +100,8 @@ class DaskExecutor:
         elif now - self._seen > ALONE_SECONDS:
             raise HostError(
                 f"the Dask scheduler {self._address} has had no worker with guest slots for {ALONE_SECONDS}"
-                f" s; start one with `./invoke worker {self._address}` and run again: finished cells are kept"
+                f" s; start one with `{COMMAND} worker {self._address}` and run again: finished cells"
+                " are kept"
             )
 
     def stop(self, under_way: Iterable[Future[Any]]) -> None:
@@ -267,7 +269,7 @@ def connected(
         RuntimeError,
     ) as error:  # TimeoutError is an OSError; a missing TLS certificate is a RuntimeError
         raise HostError(
-            f"no Dask scheduler answers at {address}: {error}; start one with `./invoke scheduler`, or, if"
+            f"no Dask scheduler answers at {address}: {error}; start one with `{COMMAND} scheduler`, or, if"
             f" one runs on another machine, copy its {identity_path()} to this one"
         ) from error
     try:

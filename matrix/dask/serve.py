@@ -20,6 +20,7 @@ from matrix.dask.executor import SLOTS
 from matrix.dask.identity import check_address, identity_path, security
 from vms.errors import HostError
 from vms.interrupt import interrupt
+from vms.program import COMMAND
 from vms.runtime import private_directory
 
 LOOPBACK = "127.0.0.1"
@@ -97,7 +98,7 @@ def serve_worker(address: str, slots: int, say: Say, *, authenticated: bool = Tr
         except (OSError, ValueError) as error:
             raise HostError(
                 f"no Dask scheduler answered at {address} within {_CONNECT_SECONDS} s; start one with"
-                " `./invoke scheduler`, or, if one runs on another machine, copy its"
+                f" `{COMMAND} scheduler`, or, if one runs on another machine, copy its"
                 f" {identity_path()} to this one"
             ) from error
         say(

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
@@ -24,12 +23,12 @@ from vms.errors import HostError
 from vms.image import Image
 from vms.image_copy import ImageCopy, receive_image
 from vms.kernels.kernel import BootFiles, Kernel
+from vms.program import CODE, WORK
 from vms.settings import Debian
 
 Source = Callable[[Image], Guests]
 """Makes a worker's guests with this image. It is hashable and is sent to the worker."""
 
-_ROOT = Path(__file__).parents[2]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -55,7 +54,7 @@ class WorkerMachines:
     def __call__(self, image: Image) -> Guests:
         """Builds the worker's own guests, in the worker's process."""
         config = Config(own_experiments=self.own_experiments, debian=self.debian)
-        project = Project(_ROOT, config, Cache.default(), self.offline)
+        project = Project(WORK, config, Cache.default(), self.offline)
         return Machines(project, self.accelerator, image=image)
 
 
@@ -170,7 +169,7 @@ def worker_address() -> str:
 def code_digest() -> str:
     """A digest of the names and contents of all files of this project that run on a worker."""
     digest = hashlib.sha256()
-    for package in (_ROOT / "matrix", _ROOT / "vms", _ROOT / "guest"):
+    for package in (CODE / "matrix", CODE / "vms", CODE / "guest"):
         for path in sorted(package.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 content = path.read_bytes()

@@ -30,6 +30,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from matrix.history.models import SCHEMA, About, Base
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
+from vms.program import COMMAND
 
 SECONDS = 60
 """How long opening a database and reading it, or recording a run in it, may take. Recording a run
@@ -215,8 +216,8 @@ def _make_tables(engine: Engine, shown: str, *, recreate: bool) -> None:
     if found is not None and not recreate:
         raise HostError(
             f"history database {shown} holds version {found} of its tables, but this version of"
-            f" conntrack-matrix reads {SCHEMA}; run `./invoke history --rebuild` to re-create it from the run"
-            " directories"
+            f" conntrack-matrix reads {SCHEMA}; run `{COMMAND} history --rebuild` to re-create it from"
+            " the run directories"
         )
     with writing(engine) as connection:
         found = _version(connection)  # another process may have created them

@@ -8,6 +8,7 @@ from matrix.history.database import SECONDS, database_url, open_database
 from matrix.history.rebuild import record_run
 from vms.deadline import Deadline
 from vms.errors import MatrixError
+from vms.program import COMMAND
 
 
 def keep(setting: str, results: Path, run: Path) -> str:
@@ -21,5 +22,5 @@ def keep(setting: str, results: Path, run: Path) -> str:
         with open_database(database_url(setting, results), deadline) as engine:
             record_run(engine, run)
     except MatrixError as error:
-        return f"{run.name} is not in the history: {error}; run `./invoke history --rebuild` to record it"
+        return f"{run.name} is not in the history: {error}; run `{COMMAND} history --rebuild` to record it"
     return ""

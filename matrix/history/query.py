@@ -19,6 +19,7 @@ from matrix.results.record import FactValue, Status
 from vms.errors import UsageError
 from vms.kernels.kernel import Build
 from vms.kernels.order import build_key
+from vms.program import COMMAND
 from vms.suggest import suggestion
 
 
@@ -92,11 +93,11 @@ def _experiments(connection: Connection, name: str, experiment: str) -> list[str
 def _nothing(connection: Connection, fact: str, name: str) -> str:
     if connection.scalar(select(Run.id).limit(1)) is None:
         return (
-            "history: no run is recorded yet; `./invoke matrix` records each run, `./invoke history"
+            f"history: no run is recorded yet; `{COMMAND} matrix` records each run, `{COMMAND} history"
             " --rebuild` those in results/"
         )
     names = connection.scalars(select(Fact.name).distinct()).all()
-    return f"history: no run has a fact {fact!r}; {suggestion(name, names, '`./invoke history` lists all')}"
+    return f"history: no run has a fact {fact!r}; {suggestion(name, names, f'`{COMMAND} history` lists all')}"
 
 
 def _lines(connection: Connection, name: str, experiments: list[str]) -> Iterator[Line]:

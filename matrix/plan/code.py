@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from guest.catalogue import Experiment
+from vms.program import CODE
 
-_ROOT = Path(__file__).parents[2]
-_EXPERIMENTS = _ROOT / "guest" / "experiments"
+_EXPERIMENTS = CODE / "guest" / "experiments"
 _PACKAGE = "guest.experiments"
 # What runs in every guest, starts it, and makes a record of its answer. `vms/kernels/` is not among
 # them: a kernel is identified by the digests of its packages.
 _SHARED = ("guest", "vms", "matrix/run", "matrix/results/judge.py", "matrix/results/record.py")
-_APART = (_EXPERIMENTS, _ROOT / "vms" / "kernels")
+_APART = (_EXPERIMENTS, CODE / "vms" / "kernels")
 
 
 def code_digests(experiments: Mapping[str, Experiment], own: Path | None) -> dict[str, str]:
@@ -33,7 +33,7 @@ def code_digests(experiments: Mapping[str, Experiment], own: Path | None) -> dic
     shared = _digest(
         path
         for name in _SHARED
-        for path in _files(_ROOT / name)
+        for path in _files(CODE / name)
         if not any(path.is_relative_to(apart) for apart in _APART)
     )
     modules: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tomllib
 import typing
@@ -13,9 +14,12 @@ from typing import Any
 import msgspec
 
 from vms.errors import UsageError
+from vms.program import CODE
 from vms.prune import parse_size
 from vms.settings import Debian
 from vms.suggest import suggestion
+
+FILE = "matrix.toml"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,12 @@ class Config:
     history: str = ""
     cache: CacheConfig = dataclasses.field(default_factory=CacheConfig)
     debian: Debian = dataclasses.field(default_factory=Debian)
+
+
+def config_of(directory: Path) -> Path:
+    """The configuration file of a directory: its matrix.toml, or without one the project's own."""
+    own = directory / FILE
+    return own if os.path.lexists(own) else CODE / FILE
 
 
 def read_config(path: Path) -> Config:

@@ -1,7 +1,8 @@
-"""A checkout opened for work: what every task begins with."""
+"""A directory opened for work, a checkout or another: what every task begins with."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,23 +11,29 @@ from pathlib import Path
 from guest.catalogue import Experiment
 from matrix.plan.catalogue import own_directory, read_catalogue
 from matrix.plan.code import code_digests
-from matrix.plan.config import Config, read_config
+from matrix.plan.config import FILE, Config, config_of, read_config
 from matrix.plan.plan import Choice
 from matrix.plan.selection import choose
 from vms.cache import Cache
 from vms.errors import UsageError
+from vms.files import write_whole
 from vms.kernels import lock as locks
 from vms.kernels.catalogue import HOURS, Catalogue
 from vms.kernels.gone import find_gone
 from vms.kernels.kernel import Kernel
 from vms.kernels.select import Selection, select, select_existing
 from vms.kernels.spec import Spec, parse
+from vms.program import CODE
+
+OWN = "my-experiments"
+"""The directory for a user's first own experiment."""
+_OWN_LINE = f'own_experiments = "{OWN}"'
 
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout, its configuration and the user's cache. Experiments and builds are read when they
-    are first needed.
+    """A directory, its configuration and the user's cache. Experiments and builds are read when
+    they are first needed.
 
     `offline`: no archive is asked, and the package lists in the cache are used whatever their age;
     else those older than `max_age` seconds are brought up to date.
@@ -40,11 +47,11 @@ class Project:
 
     @classmethod
     def open(cls, root: Path, *, offline: bool = False, max_age: float = 6 * HOURS) -> Project:
-        """The checkout at `root` with its matrix.toml and the cache of this user.
+        """The directory `root` with its matrix.toml, or the default one, and this user's cache.
 
         Raises UsageError if matrix.toml cannot be read.
         """
-        return cls(root, read_config(root / "matrix.toml"), Cache.default(), offline, max_age)
+        return cls(root, read_config(config_of(root)), Cache.default(), offline, max_age)
 
     @cached_property
     def own(self) -> Path | None:
@@ -65,6 +72,35 @@ class Project:
     def builds(self) -> Catalogue:
         """Every kernel build of the configured suites. Raises FetchError as `Catalogue.load`."""
         return Catalogue.load(self.config.debian, self.cache, offline=self.offline, max_age=self.max_age)
+
+    @property
+    def place_for_new(self) -> Path:
+        """The directory for a new experiment: that of the user's own, in a checkout without one the
+        project's, elsewhere without a matrix.toml one that `adopt` names there.
+
+        Raises UsageError if there is a matrix.toml that does not name the directory.
+        """
+        if self.own:
+            return self.own
+        if self.root == CODE:
+            return CODE / "guest" / "experiments"
+        file = self.root / FILE
+        if os.path.lexists(file):
+            raise UsageError(
+                f"{file} names no directory for experiments of your own; create {self.root / OWN}, and write"
+                f" {_OWN_LINE} above the first [section] of the file"
+            )
+        return self.root / OWN
+
+    def adopt(self) -> Path | None:
+        """After an experiment was written to `place_for_new`: writes a matrix.toml that names the
+        directory, if one is needed, and returns it.
+        """
+        if self.own or self.root == CODE:
+            return None
+        file = self.root / FILE
+        write_whole(file, (CODE / FILE).read_text().replace(f"# {_OWN_LINE}", _OWN_LINE).encode())
+        return file
 
     def specs(self, texts: Sequence[str] = ()) -> tuple[Spec, ...]:
         """The texts of `--kernel` as specs; without any, those of matrix.toml.

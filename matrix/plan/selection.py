@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from guest.catalogue import Experiment
 from matrix.plan.plan import Choice, variant_name
 from vms.errors import UsageError
+from vms.program import COMMAND
 from vms.suggest import suggestion
 
 _SELECTED = re.compile(r"(?P<glob>.+)\[(?P<selector>[^\[\]]*)\]")
@@ -83,7 +84,7 @@ def _named(
     """
     names = fnmatch.filter(catalogue, spec.glob)
     if not names:
-        listing = f"`./invoke experiments` lists all {len(catalogue)}"
+        listing = f"`{COMMAND} experiments` lists all {len(catalogue)}"
         raise UsageError(f"there is no experiment {spec.glob!r}; {suggestion(spec.glob, catalogue, listing)}")
     for parameter, values in spec.wanted.items():
         _refuse_unknown(text, parameter, values, [catalogue[name] for name in names])
@@ -91,7 +92,7 @@ def _named(
     asked = [(experiment, variants) for experiment, variants in found if variants]
     if not asked:
         raise UsageError(
-            f"{text!r}: no experiment has a variant with all of these; `./invoke experiments` lists the"
+            f"{text!r}: no experiment has a variant with all of these; `{COMMAND} experiments` lists the"
             " variants of each"
         )
     return asked

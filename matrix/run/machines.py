@@ -26,13 +26,14 @@ from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import check
+from vms.program import CODE
 from vms.qemu import find_qemu
 from vms.template import Template, make_template
 
 _AHEAD = 2  # kernels fetched at a time while the image is built
 _IMAGE_SECONDS = 1200
 _INITRAMFS_SECONDS = 300
-_GUEST = Path(__file__).parents[2] / "guest"
+_GUEST = CODE / "guest"
 
 
 class Machines:

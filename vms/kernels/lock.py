@@ -19,6 +19,7 @@ from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
 from vms.kernels.resolve import resolve, unique
 from vms.kernels.spec import Spec
+from vms.program import COMMAND
 
 FORM = 1
 """Version of the form of the file; increased when a reader of the old form would misread the new
@@ -92,7 +93,7 @@ def kernels(
         if spec.text not in known:
             raise UsageError(
                 f"{spec.text!r} is not in the lock file, which holds {', '.join(known) or 'nothing'};"
-                " `./invoke lock` adds it"
+                f" `{COMMAND} lock` adds it"
             )
         for kernel in known[spec.text].kernels:
             if kernel.scheme == "debian":
@@ -118,20 +119,20 @@ def read(path: Path) -> Lock:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; `./invoke lock` creates it") from error
+        raise UsageError(f"{path}: {error.strerror}; `{COMMAND} lock` creates it") from error
     try:
         form = decode(content, _Form).form
         if form == FORM:
             return decode(content, Lock)
     except Undecodable as error:
         raise UsageError(
-            f"{path} is not a lock file: {error}; restore it from version control, or run `./invoke lock"
-            " --upgrade` to lock the newest kernels"
+            f"{path} is not a lock file: {error}; restore it from version control, or run `{COMMAND}"
+            " lock --upgrade` to lock the newest kernels"
         ) from error
     raise UsageError(
         f"{path} has form {form} and was written by {'a newer' if form > FORM else 'an older'} version of"
-        f" conntrack-matrix; this one reads form {FORM}: use the version that wrote it, or run `./invoke lock"
-        " --upgrade` to lock the newest kernels"
+        f" conntrack-matrix; this one reads form {FORM}: use the version that wrote it, or run `{COMMAND}"
+        " lock --upgrade` to lock the newest kernels"
     )
 
 
@@ -146,6 +147,6 @@ def _unchanged(kernel: Kernel, spec: Spec, base: Path) -> Kernel:
         if locked.sha256 != found.sha256:
             raise FetchError(
                 f"{spec.text!r}: {found.name} has changed since it was locked (sha256 {found.sha256}, locked"
-                f" {locked.sha256}); `./invoke lock --upgrade` locks its present state"
+                f" {locked.sha256}); `{COMMAND} lock --upgrade` locks its present state"
             )
     return now

@@ -14,6 +14,7 @@ from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import Kernel
 from vms.kernels.order import build_key, release_key, version_key
 from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word
+from vms.program import COMMAND
 
 LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
 """The series that kernel.org maintains as longterm (https://www.kernel.org/category/releases.html)."""
@@ -154,7 +155,7 @@ def _word(what: Word, catalogue: Catalogue) -> Sequence[Kernel]:
         found = [kernel for series in LONGTERM if (kernel := catalogue.newest(series, what.flavour))]
     if not found:
         raise UsageError(
-            f"the suites hold no {what.flavour} kernel for {what.word!r}; `./invoke kernels` lists what"
+            f"the suites hold no {what.flavour} kernel for {what.word!r}; `{COMMAND} kernels` lists what"
             " there is"
         )
     return found
@@ -224,7 +225,7 @@ def _nothing(what: Builds, pool: list[Kernel], catalogue: Catalogue) -> str:
         listed = ", ".join(kernel.version for kernel in near)
     return (
         f"the suites hold no {what.flavour} kernel {asked}{_vanished(low.text, what.flavour, catalogue)}; "
-        f"closest available: {listed or 'none'}; `./invoke kernels` lists all"
+        f"closest available: {listed or 'none'}; `{COMMAND} kernels` lists all"
     )
 
 

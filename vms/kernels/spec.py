@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from vms.errors import UsageError
 from vms.kernels.order import normal_release, release_key
+from vms.program import COMMAND
 from vms.suggest import suggestion
 
 FLAVOURS = ("cloud", "generic", "rt")
@@ -117,7 +118,7 @@ class _Parser:
     def parse(self) -> Spec:
         if not self.text.strip():
             raise UsageError(
-                f"{self.source}: a kernel is missing; give for example 6.12, or see `./invoke kernels`"
+                f"{self.source}: a kernel is missing; give for example 6.12, or see `{COMMAND} kernels`"
             )
         if bad := re.search(r"[\x00-\x1f\x7f]|^\s|\s$", self.text):
             self.fail("a space or a control character is not allowed here", bad.start())

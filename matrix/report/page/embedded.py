@@ -17,6 +17,7 @@ from matrix.plan.plan import variant_name
 from matrix.report.page.way import Way, ways
 from matrix.report.words import in_words
 from matrix.results.record import MOST_ITEMS, FactValue, Record, Status, shown_value
+from vms.program import COMMAND
 from vms.text import shown
 
 _VERDICT_TITLES = {
@@ -63,6 +64,7 @@ def embedded(table: Table, rows: Iterable[PageRow]) -> dict[str, Any]:
         "ways": pools.ways,
         "cells": pools.cells,
         "ledger": pools.commits,
+        "command": COMMAND,
     }
 
 

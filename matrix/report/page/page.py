@@ -19,6 +19,7 @@ from matrix.report.page.embedded import PageRow, embedded
 from matrix.report.page.evidence import pack_evidence
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
+from vms.program import COMMAND
 from vms.text import shown
 
 ROOMY_KERNELS = 12
@@ -299,7 +300,7 @@ def _summary(table: Table) -> tuple[str, ...]:
 def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     around = manifest.surroundings
     return (
-        ("command", f"./invoke {' '.join(manifest.command)}"),
+        ("command", f"{COMMAND} {' '.join(manifest.command)}"),
         ("started", manifest.started),
         (
             "finished",

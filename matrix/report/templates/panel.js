@@ -209,7 +209,7 @@ const panel = ({ open, step }) => {
     const ofDebian = kernel.id.startsWith('debian:');
     const build = ofDebian ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
     const questions = replaySpecs(row).map((spec) => `-e ${quoted(spec)}`);
-    const command = `./invoke matrix -k ${quoted(build)} ${questions.join(' ')}`;
+    const command = `${data.command} matrix -k ${quoted(build)} ${questions.join(' ')}`;
     const words = command.split(/(?<= )/).map((word) => element('span', {}, word));
     const shown = element('pre', { tabindex: '0' }, words);
     const copy = element('button', { type: 'button', onclick: () => copyText(command, copy, shown) }, 'copy');

@@ -13,6 +13,7 @@ from matrix.baseline.outcome import Item, Night
 from matrix.report.export.junit import readable
 from matrix.report.words import in_words
 from matrix.results.record import FactValue, shown_value
+from vms.program import COMMAND
 from vms.text import shown
 
 LINES = 10
@@ -86,11 +87,11 @@ def _about(night: Night) -> Iterator[str]:
     if night.since_lock:
         not_run = ", so not run" if night.locked else ""
         yield (
-            f"newer than matrix.lock{not_run}: {_names(night.since_lock)}; `./invoke lock --upgrade` adds"
+            f"newer than matrix.lock{not_run}: {_names(night.since_lock)}; `{COMMAND} lock --upgrade` adds"
             " them"
         )
     if night.accepted is None:
-        yield "no baseline is accepted yet; look at the report, then `./invoke accept --why ...`"
+        yield f"no baseline is accepted yet; look at the report, then `{COMMAND} accept --why ...`"
     else:
         accepted = night.accepted
         yield (
@@ -98,7 +99,7 @@ def _about(night: Night) -> Iterator[str]:
             f" {accepted.why}"
         )
     if night.accepted and (night.news or night.failures or night.waiting):
-        yield "`./invoke accept --why ...` accepts these answers"
+        yield f"`{COMMAND} accept --why ...` accepts these answers"
     if night.run:
         yield f"report: results/{night.run}/report/index.html"
 

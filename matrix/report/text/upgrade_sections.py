@@ -14,6 +14,7 @@ from matrix.report.words import in_words
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, shown_value
 from vms.kernels.order import release_key, series_of
+from vms.program import COMMAND
 from vms.text import shown
 
 _WORD_CHARACTERS = 300
@@ -99,7 +100,7 @@ def overview(report: UpgradeReport) -> str:
 
 def again(report: UpgradeReport) -> str:
     """The command that runs an experiment on both kernels again."""
-    return f"./invoke matrix -k {report.left.name} -k {report.right.name} -e EXPERIMENT"
+    return f"{COMMAND} matrix -k {report.left.name} -k {report.right.name} -e EXPERIMENT"
 
 
 def sections(report: UpgradeReport) -> tuple[Section, ...]:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.project import ROOT
 from vms import doctor
 from vms.cache import Cache
 from vms.doctor import Finding, examine
@@ -25,7 +24,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Fin
     def one(what: str, debian: Debian = DEBIAN) -> Finding:
         return next(
             finding
-            for finding in examine(tmp_path / "packages.txt", debian, Cache(tmp_path / "cache"))
+            for finding in examine(debian, Cache(tmp_path / "cache"), tmp_path / "packages.txt")
             if finding.what == what
         )
 
@@ -46,13 +45,11 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(
     finding = look("Debian packages")
     assert not finding.good
     assert finding.found == "missing: no-such-package-here"
-    assert finding.advice == "apt-get install --no-install-recommends no-such-package-here"
+    assert finding.advice == "as root, run: apt-get install --no-install-recommends no-such-package-here"
 
 
 def test_debian_packages_txt_of_the_project_can_be_read(tmp_path: Path) -> None:
-    first = next(
-        examine(ROOT / "debian-packages.txt", Debian("http://deb.example.org/debian"), Cache(tmp_path))
-    )
+    first = next(examine(Debian("http://deb.example.org/debian"), Cache(tmp_path)))
     assert first.what == "Debian packages"
     assert "chromium" not in first.found + first.advice
 

@@ -77,8 +77,11 @@ def test_a_qemu_that_is_replaced_is_not_used_any_more(fake_qemu: Fake, tmp_path:
 
 @pytest.mark.fault(phase="start", fault="program missing", outcome="an error that names the package")
 def test_no_qemu_says_which_package(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "dpkg-query").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HostError, match="not on the PATH; install the package qemu-system-x86"):
+    line = "apt-get install --no-install-recommends qemu-system-x86 "
+    with pytest.raises(HostError, match=f"not on the PATH; as root, run: {line}"):
         find_qemu()
 
 

@@ -26,7 +26,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / path).write_text("")
     for name, text in MODULES.items():
         place(tmp_path / f"guest/experiments/{name}.py", text, monkeypatch)
-    monkeypatch.setattr(code, "_ROOT", tmp_path)
+    monkeypatch.setattr(code, "CODE", tmp_path)
     monkeypatch.setattr(code, "_EXPERIMENTS", tmp_path / "guest/experiments")
     monkeypatch.setattr(code, "_APART", (tmp_path / "guest/experiments", tmp_path / "vms/kernels"))
     return tmp_path
