@@ -31,6 +31,7 @@ from vms.wire import Spent, Wire
 # Errors are raised; without a handler the library would also print them.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _USER = "root"
+_LOOK = 0.25  # seconds between two looks at whether a command that is silent has ended
 _PIECE = 0.01  # seconds to wait for the rest of a line
 _AGAIN = 0.5  # seconds after which the keys are sent to the relay again
 _NO_LIMIT = 86_400.0  # seconds
@@ -52,6 +53,19 @@ class Finished:
 
     status: int
     output: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A command that may not have ended: its exit status, None if it was given up, its output and
+    its errors. `flooded` says that it was given up because it printed too much, else its time was
+    over.
+    """
+
+    status: int | None
+    output: bytes
+    errors: bytes
+    flooded: bool = False
 
 
 class Ssh:
@@ -121,6 +135,36 @@ class Ssh:
             raise LostGuest(f"{self._what}: SSH: {why} while running `{command}`")
         return Finished(status, output.decode(errors="replace"))
 
+    def attempt(self, command: str, deadline: Deadline, most: int, after: Deadline) -> Attempt:
+        """Runs a shell command that may run for ever or print without end, until it ends, the
+        deadline passes, or it has printed more than `most` bytes.
+
+        Processes that it leaves in the background are not waited for. The session can be used
+        afterwards, until `after`. Raises LostGuest if the guest goes away.
+        """
+        self._wire.deadline = after
+        output, errors = bytearray(), bytearray()
+        try:
+            with self._transport.open_session(timeout=_NO_LIMIT) as channel:
+                channel.exec_command(command)
+                channel.settimeout(_LOOK)
+                while len(output) + len(errors) <= most and not deadline.expired:
+                    ended = channel.exit_status_ready()
+                    new = _output(channel)
+                    errors += channel.recv_stderr(_CHUNK) if channel.recv_stderr_ready() else b""
+                    output += new
+                    if ended and not new and not channel.recv_stderr_ready():
+                        break
+                flooded = len(output) + len(errors) > most
+                ended = channel.exit_status_ready() and not flooded
+                status = channel.recv_exit_status() if ended else None
+        except Exception as error:
+            raise LostGuest(f"{self._what}: SSH: {self._why(error)} while running `{command}`") from error
+        if status == _NO_STATUS:
+            why = self._wire.spent or "went away"
+            raise LostGuest(f"{self._what}: SSH: {why} while running `{command}`")
+        return Attempt(status, bytes(output[:most]), bytes(errors[:most]), flooded)
+
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
         """Copies a directory, without compiled bytecode, to the directory `target`, which is
         created.
@@ -133,6 +177,10 @@ class Ssh:
             archive.add(
                 directory, arcname=".", filter=lambda info: None if "__pycache__" in info.name else info
             )
+        self.push_packed(packed.getvalue(), target, deadline)
+
+    def push_packed(self, packed: bytes, target: str, deadline: Deadline) -> None:
+        """Unpacks a tar in the directory `target`, which is created; root owns what is in it."""
         self._wire.deadline = deadline
         try:
             with (
@@ -140,18 +188,16 @@ class Ssh:
                 sftp.open("/run/pushed.tar", "w") as file,
             ):
                 file.set_pipelined(True)
-                file.write(packed.getvalue())
+                file.write(packed)
         except Exception as error:
-            raise LostGuest(f"{self._what}: SFTP of {directory}: {self._why(error)}") from error
+            raise LostGuest(f"{self._what}: SFTP to {target}: {self._why(error)}") from error
         unpacked = self.run(
             f"mkdir -p {target} && tar --extract --no-same-owner --file /run/pushed.tar --directory {target}"
             " && rm /run/pushed.tar",
             deadline,
         )
         if unpacked.status != 0:
-            raise LostGuest(
-                f"{self._what}: unpacking {directory.name} in the guest failed: {unpacked.output}"
-            )
+            raise LostGuest(f"{self._what}: unpacking {target} in the guest failed: {unpacked.output}")
 
     def close(self) -> None:
         """Ends the session."""
@@ -160,6 +206,17 @@ class Ssh:
     def _why(self, error: Exception) -> str:
         """Why a call failed: paramiko's message, unless the wire is spent."""
         return self._wire.spent or str(error) or type(error).__name__
+
+
+def _output(channel: paramiko.Channel) -> bytes:
+    """What a command printed; empty if it printed nothing for a while."""
+    try:
+        if data := channel.recv(_CHUNK):
+            return data
+        channel.status_event.wait(_LOOK)  # it closed its output, and may still run
+    except TimeoutError:
+        pass
+    return b""
 
 
 def _greet(wire: Wire, what: str, host_key: _Key) -> None:

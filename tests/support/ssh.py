@@ -18,7 +18,8 @@ from vms.ssh import Ssh
 
 class Shell(paramiko.ServerInterface):
     """Lets our key in and runs nothing: each command prints itself and ends with status 3, except
-    `sleep`, which never ends.
+    `sleep`, which never ends, `flood`, which prints without end, and `background`, which ends and
+    keeps its output open.
     """
 
     def __init__(self, authorized: bytes) -> None:
@@ -40,6 +41,12 @@ class Shell(paramiko.ServerInterface):
                 return
             # The other side may hang up as soon as it has the status, or before.
             with contextlib.suppress(EOFError, OSError):
+                while command == b"flood":
+                    channel.sendall(bytes(1 << 15))
+                if command == b"background":
+                    channel.sendall(b"started")
+                    channel.send_exit_status(0)
+                    return
                 channel.sendall(b"out:" + command)
                 channel.sendall_stderr(b" err\xff")
                 channel.send_exit_status(3)

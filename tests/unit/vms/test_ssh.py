@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.ssh import Relay, connect, soon
 from vms.errors import LostGuest
-from vms.ssh import Ssh
+from vms.ssh import Attempt, Ssh
 from vms.wire import Wire
 
 
@@ -135,4 +135,48 @@ def test_a_session_that_goes_away(pair: tuple[socket.socket, socket.socket]) -> 
     relay.transport.close()
     with pytest.raises(LostGuest, match="while running `uname`"):
         session.run("uname", soon())
+    session.close()
+
+
+def test_an_attempt_gives_status_output_and_errors(pair: tuple[socket.socket, socket.socket]) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    attempt = session.attempt("uname", soon(), 100, soon())
+    assert attempt == Attempt(3, b"out:uname", b" err\xff")
+    session.close()
+
+
+def test_an_attempt_that_never_ends_is_given_up_and_the_session_goes_on(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    assert session.attempt("sleep", soon(0.5), 100, soon()) == Attempt(None, b"", b"")
+    assert session.run("uname", soon()).status == 3
+    session.close()
+
+
+def test_an_attempt_that_floods_is_given_up_and_the_session_goes_on(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    attempt = session.attempt("flood", soon(), 100_000, soon())
+    assert attempt == Attempt(None, bytes(100_000), b"", flooded=True)
+    assert session.run("uname", soon()).status == 3
+    session.close()
+
+
+def test_an_attempt_does_not_wait_for_what_it_leaves_in_the_background(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    assert session.attempt("background", soon(), 100, soon()) == Attempt(0, b"started", b"")
+    session.close()
+
+
+def test_an_attempt_in_a_guest_that_goes_away_is_a_lost_guest(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    threading.Timer(0.3, pair[1].shutdown, [socket.SHUT_RDWR]).start()
+    with pytest.raises(LostGuest, match="SSH: "):
+        session.attempt("sleep", soon(), 100, soon())
     session.close()
