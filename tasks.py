@@ -7,6 +7,7 @@ from commands.nights import accept, nightly
 from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix
+from commands.scripts import script
 
 __all__ = [
     "accept",
@@ -26,6 +27,7 @@ __all__ = [
     "prune",
     "reference",
     "scheduler",
+    "script",
     "test",
     "upgrade",
     "worker",

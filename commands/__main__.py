@@ -4,6 +4,7 @@ arguments may be left out.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,9 +113,10 @@ def with_flags(words: Sequence[str]) -> list[str]:
 
 def with_help_first(words: Sequence[str]) -> list[str]:
     """The command line `TASK ... --help` as invoke reads it for any task: `--help TASK`. Otherwise
-    it takes `--help` for an argument that the task requires.
+    it takes `--help` for an argument that the task requires. After `--` the words are a script's.
     """
-    if "--help" in words[1:] and not words[0].startswith("-"):
+    ours = [*itertools.takewhile(lambda word: word != "--", words)]
+    if "--help" in ours[1:] and not words[0].startswith("-"):
         return ["--help", words[0]]
     return list(words)
 

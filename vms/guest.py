@@ -206,6 +206,15 @@ class Guest:
         cause = f"; its kernel ended: {crashed}" if crashed else ""
         return cause + (f"; {self.qemu.epitaph}" if self.qemu.ended else "")
 
+    @property
+    def switched_off(self) -> bool:
+        """Whether the guest was switched off or restarted from within, without a crash."""
+        return (
+            self.crashed is None
+            and self.qemu.wait(Deadline(_END_SECONDS, "QEMU to end"))
+            and (self.qemu.status == 0)
+        )
+
     def close(self) -> None:
         """Closes the ports."""
         for port in self._ports.values():

@@ -234,6 +234,11 @@ class Qemu:
         return self._process.poll() is not None
 
     @property
+    def status(self) -> int | None:
+        """The exit status of the process, None while it runs; negative if a signal ended it."""
+        return self._process.poll()
+
+    @property
     def epitaph(self) -> str:
         """How the process ended, with the end of its standard error."""
         status = self._reaped()

@@ -41,7 +41,8 @@ class Machines:
     tcg.
 
     With a `catalogue`, the message about a kernel that is gone from its archive names the closest
-    builds that are available. With an `image`, none is built.
+    builds that are available. With an `image`, none is built. `memory` is that of a guest in MiB, 0
+    the usual amount.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Machines:
         requested: str = "auto",
         catalogue: Catalogue | None = None,
         image: Image | None = None,
+        memory: int = 0,
     ) -> None:
         check_request(requested)
         self.project = project
@@ -57,6 +59,7 @@ class Machines:
         self._catalogue = catalogue
         self._agent = Agent(_GUEST, "guest.agent", project.own)
         self._given = image
+        self._memory = memory
         self._accelerator: Accelerator | None = None
 
     def executor(self, jobs: int) -> Executor:
@@ -118,7 +121,7 @@ class Machines:
             self.accelerator([files.kernel]),
             self._agent,
             self.project.cache,
-            _hardware(files, cpus),
+            self._hardware(files, cpus),
         )
 
     def forecast(self, plan: Plan, results: Path, jobs: int) -> Forecast:
@@ -150,7 +153,7 @@ class Machines:
         bootable = self._bootable(files)
         return Machine(
             accelerator,
-            _hardware(files, cpus),
+            self._hardware(files, cpus),
             files.vmlinuz,
             bootable.initramfs,
             self.image.squashfs,
@@ -165,6 +168,11 @@ class Machines:
             Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"),
         )
 
+    def _hardware(self, files: BootFiles, cpus: int) -> Hardware:
+        """What a guest of the kernel has; more memory than usual if the kernel checks its own."""
+        usual = Hardware(cpus=cpus)
+        return replace(usual, memory=round((self._memory or usual.memory) * burden(files).memory))
+
     @cached_property
     def image(self) -> Image:
         """The userland of all guests; built now if it is neither given nor cached."""
@@ -173,12 +181,6 @@ class Machines:
             self.project.config.debian,
             Deadline(_IMAGE_SECONDS, "building the guests' image"),
         )
-
-
-def _hardware(files: BootFiles, cpus: int) -> Hardware:
-    """What a guest of the kernel has; more memory if the kernel checks its own."""
-    usual = Hardware(cpus=cpus)
-    return replace(usual, memory=round(usual.memory * burden(files).memory))
 
 
 def _host_cpu() -> str:

@@ -17,6 +17,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "accept": ("--why=x",),
     "compare": ("6.1", "6.12"),
     "export": ("csv", "--run=reference"),
+    "script": ("invoke",),
     "upgrade": ("6.1", "6.12"),
     "worker": ("tls://127.0.0.1:1",),
 }
@@ -51,6 +52,17 @@ WRONG = {
         "99999",
         "--port '99999': give the number of the port to listen on, at least 1",
     ),
+    "script.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "script.cpus": ("many", "--cpus 'many': give the number of virtual CPUs"),
+    "script.file": ("/nothing", "script /nothing: No such file or directory"),
+    "script.ignore": ("(", "--ignore '(' is not a regular expression"),
+    "script.jobs": ("many", "--jobs 'many': give the number of guests"),
+    "script.kernel": ("newset", "did you mean newest?"),
+    "script.memory": ("much", "--memory 'much': give the number of MiB"),
+    "script.push": ("/nothing", "--push /nothing: no such file or directory"),
+    "script.stdin": ("/nothing", "--stdin /nothing: No such file or directory"),
+    "script.sysctl": ("max", "--sysctl 'max': give NAME=VALUE"),
+    "script.timeout": ("long", "--timeout 'long': give the number of seconds"),
     "test.k": None,  # pytest's own language
     "test.only": ("units", "--only 'units': there is no such kind of test; did you mean unit"),
     "upgrade.newer": ("6.13", "no run has answers of a kernel '6.13'"),
@@ -60,7 +72,16 @@ WRONG = {
 }
 """A value that means nothing and what is said to it; None if any text means something."""
 
-COUNTS = ("matrix.jobs", "nightly.jobs", "scheduler.port", "worker.slots")
+COUNTS = (
+    "matrix.jobs",
+    "nightly.jobs",
+    "scheduler.port",
+    "script.cpus",
+    "script.jobs",
+    "script.memory",
+    "script.timeout",
+    "worker.slots",
+)
 
 
 def flags() -> dict[str, Argument]:

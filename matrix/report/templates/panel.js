@@ -205,7 +205,11 @@ const panel = ({ open, step }) => {
 
   // The command that runs the experiment again on the same build. Debian's packages are named with
   // their full version: a shorter name would select the newest build of the series.
+  // A script of the user's is not in this page, so there is no command for it.
   function replayParts(row, kernel) {
+    if (row.experiment.topic === 'script') {
+      return [];
+    }
     const ofDebian = kernel.id.startsWith('debian:');
     const build = ofDebian ? kernel.id : `${kernel.name}=${kernel.id.replace(/=[0-9a-f]+$/, '')}`;
     const questions = replaySpecs(row).map((spec) => `-e ${quoted(spec)}`);

@@ -94,6 +94,8 @@ def agent(listener: socket.socket) -> None:
                     " Fatal exception\n"
                 )
                 os._exit(0)
+            if "poweroff" in MODES:
+                os._exit(0)
             if "wedged" in MODES:
                 console("[   12.6] Kernel panic - not syncing: Fatal exception\n")
             if MODES & {"hang", "wedged"}:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -239,6 +240,19 @@ def test_qemus_own_failure_is_our_error_not_a_crash(fake_qemu: Fake, machine: Ma
         with pytest.raises(LostGuest, match="could not open 'nothing'"):
             guest.ask(PING, soon())
         assert guest.crashed is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "switched_off"), [("poweroff", True), ("panic", False), ("exit", False), ("", False)]
+)
+def test_only_a_guest_that_ends_in_order_was_switched_off(
+    fake_qemu: Fake, machine: Machine, mode: str, switched_off: bool
+) -> None:
+    fake_qemu(mode)
+    with running(machine, "6.1.0") as guest:
+        with contextlib.suppress(LostGuest):
+            guest.ask(PING, soon())
+        assert guest.switched_off is switched_off
 
 
 def test_an_answer_from_a_touched_template_is_refused(fake_qemu: Fake, machine: Machine) -> None:

@@ -1,0 +1,182 @@
+"""The task that runs a user's program on kernels."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import JOBS, RESULTS, ROOT, complain, console, count, keep, print_json, reported, tidy
+
+if TYPE_CHECKING:
+    from matrix.invocation import Result
+    from matrix.script.script import Script
+
+# Each task imports what it needs, so that listing the tasks does not load every library.
+_MOST_STDIN = 16 << 20
+_LEAST_MEMORY = 256  # MiB; with less a kernel does not unpack its initramfs
+_SECONDS = 60
+
+
+@task(
+    positional=["file"],
+    iterable=["kernel", "push", "sysctl", "ignore"],
+    help={
+        "file": "the program: an executable, a script, or a directory with a file `run`",
+        "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
+        "user": "run it as root of an unprivileged user's namespace (unshare -Urn), not of the guest",
+        "push": "a file or directory to put beside the program (repeatable)",
+        "sysctl": "NAME=VALUE, set before the program starts (repeatable)",
+        "stdin": "a file for its standard input, - for that of this command",
+        "cpus": "virtual CPUs of a guest (default: 1)",
+        "memory": "memory of a guest in MiB (default: 512)",
+        "timeout": "seconds that the program may take (default: 60)",
+        "ignore": "a regular expression for parts of its output that are not compared (repeatable)",
+        "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what is in the cache",
+        "json": "print every record as JSON instead of the table",
+    },
+)
+@reported
+def script(
+    _context: Context,
+    file: str,
+    kernel: list[str],
+    push: list[str],
+    sysctl: list[str],
+    ignore: list[str],
+    user: bool = False,
+    stdin: str = "",
+    cpus: str | None = None,
+    memory: str | None = None,
+    timeout: str | None = None,
+    jobs: str | None = None,
+    accel: str = "auto",
+    offline: bool = False,
+    json: bool = False,
+) -> int:
+    """Run your own program on kernels and show where they differ; its arguments follow `--`."""
+    from matrix.analysis.ledger.model import Ledger
+    from matrix.invocation import RunRequest, run_matrix
+    from matrix.plan.plan import Choice, plan_choices
+    from matrix.plan.project import Project
+    from matrix.report.text.progress import display
+    from matrix.run.machines import Machines
+    from matrix.script.guests import ScriptGuests, experiment_of
+    from vms.accel import check_request
+    from vms.capacity import processors
+
+    check_request(accel)
+    given = _script(file, push, sysctl, ignore, stdin, user=user, cpus=cpus, memory=memory, timeout=timeout)
+    experiment, variant = experiment_of(given)
+    at_a_time = count("--jobs", jobs, JOBS) or processors()
+    project = Project.open(ROOT, offline=offline)
+    selection = project.select(project.specs(kernel))
+    if selection.warning:
+        complain(selection.warning)
+    plan = plan_choices(selection.kernels, [Choice(experiment, (variant,))])
+    machines = Machines(project, accel, selection.catalogue, memory=given.memory)
+    with display(console(errors=True)) as shown:
+        request = RunRequest(
+            plan,
+            {experiment.name: experiment},
+            Ledger({}, (), {}),
+            ScriptGuests(machines, given),
+            RESULTS,
+            at_a_time,
+            tuple(sys.argv[1:]),
+            shown,
+            selection.gone_versions,
+        )
+        result = run_matrix(request)
+    keep(project.config.history, result.run)
+    tidy(project.config.cache.size)
+    return _print(result, given, json=json)
+
+
+def _script(
+    file: str,
+    push: list[str],
+    sysctl: list[str],
+    ignore: list[str],
+    stdin: str,
+    *,
+    user: bool,
+    cpus: str | None,
+    memory: str | None,
+    timeout: str | None,
+) -> Script:
+    """The script that the flags describe. Raises UsageError."""
+    from matrix.script.script import (
+        Script,
+        command_of,
+        parse_ignored,
+        parse_sysctls,
+        read_program,
+        with_pushed,
+    )
+    from vms.errors import UsageError
+
+    entry, files = read_program(Path(file))
+    mebibytes = count("--memory", memory, "MiB")
+    if 0 < mebibytes < _LEAST_MEMORY:
+        raise UsageError(f"--memory {memory}: a guest needs at least {_LEAST_MEMORY} MiB")
+    script = Script(
+        Path(file).resolve().name,
+        (*command_of(entry), *arguments(sys.argv)),
+        with_pushed(files, push),
+        user,
+        parse_sysctls(sysctl),
+        _stdin(stdin),
+        float(count("--timeout", timeout, "seconds") or _SECONDS),
+        count("--cpus", cpus, "virtual CPUs") or 1,
+        mebibytes,
+        parse_ignored(ignore),
+    )
+    script.check()
+    return script
+
+
+def _print(result: Result, script: Script, *, json: bool) -> int:
+    """Prints the result and returns the exit code."""
+    from matrix.report.text.scripted import bad_script, print_script
+    from vms.errors import UsageError
+
+    if json:
+        print_json(result.analysis.records)
+    else:
+        terminal = console()
+        print_script(result.analysis, result.run, script, terminal)
+        terminal.print(str(result.page), soft_wrap=True, markup=False)
+    if message := bad_script(result.analysis.records):
+        complain(f"error: {message}")
+        return UsageError.exit_code
+    return result.analysis.exit_code
+
+
+def arguments(words: list[str]) -> list[str]:
+    """The words of a command line after the first `--`."""
+    return words[words.index("--") + 1 :] if "--" in words else []
+
+
+def _stdin(name: str) -> bytes:
+    """What a file or, for `-`, standard input holds. Raises UsageError if that is too much."""
+    from vms.errors import UsageError
+
+    if not name:
+        return b""
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(_MOST_STDIN + 1)
+        else:
+            with Path(name).open("rb") as file:
+                content = file.read(_MOST_STDIN + 1)
+    except OSError as error:
+        raise UsageError(f"--stdin {name}: {error.strerror}") from error
+    if len(content) > _MOST_STDIN:
+        raise UsageError(f"--stdin {name}: it is longer than {_MOST_STDIN >> 20} MiB")
+    return content

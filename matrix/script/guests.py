@@ -1,0 +1,258 @@
+"""Guests that run a script instead of experiments.
+
+To a run they are guests like any other: the request is answered with facts and evidence, which the
+host judges and records. Nothing is asked of the agent; the script is pushed and run over SSH.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import msgspec
+
+from guest.catalogue import Experiment, Facts
+from matrix.results.manifest import Surroundings
+from matrix.results.record import FACT_ITEMS
+from matrix.run.executor import Executor
+from matrix.run.machines import Machines
+from matrix.script.normal import IGNORED, normalised
+from matrix.script.script import PLACE, Script
+from vms.answer import Answer
+from vms.deadline import Deadline
+from vms.errors import LostGuest
+from vms.guest import Guest
+from vms.kernels.kernel import BootFiles, Kernel
+from vms.ssh import Attempt, Ssh
+from vms.template import Template
+
+TOPIC = "script"
+"""The topic of all scripts."""
+MOST_OUTPUT = 4 << 20
+"""A script that prints more is ended, in bytes."""
+
+BY_ITSELF = "by itself"
+FLOOD = f"it printed more than {MOST_OUTPUT >> 20} MiB"
+POWER = "it ended the guest"
+MISSING = "a program is missing: "
+
+_AFTER_SECONDS = 15.0  # for what follows the script's end
+_LINE_CHARACTERS = 1_000
+_MOST_LINES = FACT_ITEMS - 1
+_MOST_LOG = 200  # different lines
+_FIRST_SIGNAL = 128  # a shell adds the number of the signal that killed a program
+_NOT_RUN = (126, 127)
+# bash, dash, env
+_NOT_FOUND = re.compile(
+    r"^(?:.{0,200}: )?(?P<shell>[^:\s]{1,100}): (?:command )?not found$"
+    r"|^env: .(?P<env>[^\s:]{1,100}).: No such file or directory$"
+    r"|: cannot execute: required file not found$",
+    re.MULTILINE,
+)
+
+
+class Ran(Facts):
+    """What is compared of a script that ran."""
+
+    exit_code: Annotated[int, "the exit code, 128 and the signal's number if one killed it; -1 without one"]
+    ended: Annotated[str, "how it ended: by itself, by a signal, or why it was ended"]
+    lines: Annotated[dict[str, int], "how often it printed each line, normalised, in whatever order"]
+    errors: Annotated[dict[str, int], "the same of its standard error"]
+    kernel_log: Annotated[list[str], "what the kernel logged meanwhile, each line once, normalised"]
+
+
+def experiment_of(script: Script) -> tuple[Experiment, dict[str, str]]:
+    """The script as an experiment, and the variant of it that is to be run."""
+    variant = {"scope": "user" if script.user else "root"} | dict(script.sysctls)
+    words = shlex.join(script.command)
+    experiment = Experiment(
+        name=f"script-{re.sub(r'[^A-Za-z0-9._-]', '-', script.name)}",
+        topic=TOPIC,
+        question=f"What does {script.name} print?",
+        doc=f"What does {script.name} print?\n\nRun as `{words}`.",
+        run=_only_over_ssh,
+        facts=Ran.declared,
+        invariants=(),
+        variants={name: (value,) for name, value in variant.items()},
+        modules=(),
+        seconds=script.seconds,
+        cpus=script.cpus,
+    )
+    return experiment, variant
+
+
+def _only_over_ssh(_lab: object) -> dict[str, Any]:
+    raise NotImplementedError("a script is run over SSH, not by the agent")
+
+
+class ScriptGuests:
+    """Guests of this machine that all run one script."""
+
+    def __init__(self, machines: Machines, script: Script) -> None:
+        self._machines = machines
+        self._script = script
+
+    def executor(self, jobs: int) -> Executor:
+        """The executor of this machine."""
+        return self._machines.executor(jobs)
+
+    def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
+        """As for all guests. The digest of what runs in a guest covers the script."""
+        found = self._machines.prepare(kernels)
+        both = f"{found.agent} {self._script.digest}"
+        return replace(found, agent=hashlib.sha256(both.encode()).hexdigest())
+
+    def fetch(self, kernel: Kernel) -> BootFiles:
+        """Fetches and verifies the kernel's files."""
+        return self._machines.fetch(kernel)
+
+    def template(self, files: BootFiles, cpus: int) -> ScriptTemplate:
+        """The kernel's template, whose guests run the script."""
+        return ScriptTemplate(self._machines.template(files, cpus), self._script, files.version)
+
+
+class ScriptTemplate:
+    """A template whose guests run a script. `release` is what the kernel calls itself."""
+
+    def __init__(self, template: Template, script: Script, release: str) -> None:
+        self._template = template
+        self._script = script
+        self._release = release
+
+    def make(self) -> None:
+        """Boots the kernel and saves it, unless that was done."""
+        self._template.make()
+
+    @contextmanager
+    def start(self) -> Iterator[ScriptGuest]:
+        """A new guest that ends with the context."""
+        with self._template.start() as guest:
+            yield ScriptGuest(guest, self._script, self._release)
+
+
+@dataclass(frozen=True)
+class ScriptGuest:
+    """A guest that runs a script when it is asked."""
+
+    guest: Guest
+    script: Script
+    release: str
+
+    @property
+    def crashed(self) -> str | None:
+        """The line of the console that names why the kernel crashed."""
+        return self.guest.crashed
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that it does not share with its template."""
+        return self.guest.resident
+
+    def console(self) -> str:
+        """What its console printed."""
+        return self.guest.console()
+
+    def ask(self, _request: bytes, deadline: Deadline) -> Answer:
+        """Runs the script to its end, or to its limits, and returns facts and evidence.
+
+        Raises LostGuest if the guest is lost by other means than being switched off by the script.
+        """
+        try:
+            with self.guest.ssh(deadline) as ssh:
+                return self._run(ssh, self._own(deadline))
+        except LostGuest:
+            if not self.guest.switched_off:
+                raise
+            lost = Ran(exit_code=-1, ended=POWER, lines={}, errors={}, kernel_log=[])
+            return _answer("answered", lost)
+
+    def _own(self, deadline: Deadline) -> Deadline:
+        return deadline.on(self.guest.qemu.clock, self.guest.slowness)
+
+    def _run(self, ssh: Ssh, deadline: Deadline) -> Answer:
+        ssh.push_packed(self.script.packed, PLACE, deadline)
+        if self.script.sysctls:
+            words = [f"{name}={value}" for name, value in self.script.sysctls.items()]
+            done = ssh.run(f"PATH=/usr/sbin:/sbin:$PATH sysctl -q -w -- {shlex.join(words)} 2>&1", deadline)
+            if done.status:
+                return _answer("unsupported", reason=done.output.strip())
+        limit = self._own(Deadline(self.script.seconds, f"{self.script.name} to end"))
+        after = self._own(Deadline(self.script.seconds + _AFTER_SECONDS, "what follows the script"))
+        program = shlex.join(self.script.command)
+        # `exit`: sshd reports no status of a program that it started itself and a signal ended
+        command = f"dmesg --clear; sh {PLACE}/enter {program} <{PLACE}/stdin; exit $?"
+        attempt = ssh.attempt(command, limit, MOST_OUTPUT, after)
+        log = ssh.run("dmesg --notime", after).output
+        if attempt.status is None and not attempt.flooded:
+            reason = f"did not end within {self.script.seconds:g} s (--timeout)"
+            return _answer("timeout", None, attempt, log, reason=reason)
+        return _answer("answered", self._facts(attempt, log), attempt, log)
+
+    def _facts(self, attempt: Attempt, log: str) -> Ran:
+        output, errors = (part.decode(errors="replace") for part in (attempt.output, attempt.errors))
+        return Ran(
+            exit_code=-1 if attempt.status is None else attempt.status,
+            ended=_ended(attempt, errors),
+            lines=self._counted(output),
+            errors=self._counted(errors),
+            kernel_log=sorted(self._counted(log))[:_MOST_LOG],
+        )
+
+    def _counted(self, text: str) -> dict[str, int]:
+        lines = Counter(self._normal(line) for line in text.splitlines())
+        del lines[IGNORED]
+        return _bounded(lines)
+
+    def _normal(self, line: str) -> str:
+        return normalised(line[:_LINE_CHARACTERS], self.release, self.script.ignored)
+
+
+def missing_program(errors: str) -> str:
+    """The program that a shell did not find, by its errors; empty if none is named."""
+    found = _NOT_FOUND.search(errors)
+    return (found["shell"] or found["env"] or "the script's interpreter") if found else ""
+
+
+def _ended(attempt: Attempt, errors: str) -> str:
+    if attempt.status is None:
+        return FLOOD
+    if attempt.status in _NOT_RUN and (program := missing_program(errors)):
+        return MISSING + program
+    try:
+        return signal.Signals(attempt.status - _FIRST_SIGNAL).name
+    except ValueError:
+        return BY_ITSELF
+
+
+def _bounded(lines: Counter[str]) -> dict[str, int]:
+    """The lines, or as many as a fact holds and a digest of the others."""
+    if len(lines) <= _MOST_LINES:
+        return dict(lines)
+    kept = dict(sorted(lines.items())[:_MOST_LINES])
+    others = sorted((lines - Counter(kept)).items())
+    digest = hashlib.sha256(repr(others).encode()).hexdigest()[:16]
+    return kept | {f"… {len(others):,} more different lines, sha256 {digest}": sum(n for _, n in others)}
+
+
+def _answer(
+    outcome: str, facts: Ran | None = None, attempt: Attempt | None = None, log: str = "", reason: str = ""
+) -> Answer:
+    printed = {"output.txt": attempt.output, "errors.txt": attempt.errors} if attempt else {}
+    document = {
+        "schema": 1,
+        "outcome": outcome,
+        "reason": reason,
+        "facts": vars(facts) if facts else {},
+        "evidence": {
+            name: {"text": content.decode(errors="replace")} for name, content in printed.items() if content
+        },
+    }
+    header = {"dmesg": log, "printed": ""}
+    return Answer(msgspec.json.encode(header), msgspec.json.encode(document))
