@@ -18,7 +18,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections import Counter
@@ -35,6 +34,7 @@ from matrix import VERSION
 from matrix.plan.plan import variant_name
 from matrix.results.decode import checked, read_manifest, read_origin, read_record
 from matrix.results.judge import Judged
+from matrix.results.links import holds_links, plain_file
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from vms.deadline import Deadline
@@ -121,11 +121,11 @@ class RunDirectory:
         left = MOST_EVIDENCE - self._evidence[here.kernel]
         try:
             for name in record.evidence:
-                status = (source / name).lstat()
-                left -= status.st_size
-                if not stat.S_ISREG(status.st_mode) or left < 0:
+                path = plain_file(earlier, source / name)
+                left -= path.stat().st_size
+                if left < 0:
                     return False
-                files[name] = (source / name).read_bytes()
+                files[name] = path.read_bytes()
             self._publish(here, files)
         except OSError:
             return False
@@ -288,6 +288,10 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
             continue
         manifest = read_manifest(path)  # another process may have changed it before the lock was taken
         if manifest.finished:
+            os.close(lock)
+            continue
+        if holds_links(path):  # through which cells would be written elsewhere
+            note(f"{path} is not continued: there are links in it, which no run has")
             os.close(lock)
             continue
         run = RunDirectory(path, manifest, lock)

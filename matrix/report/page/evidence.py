@@ -17,6 +17,7 @@ import msgspec
 from matrix.analysis.table import Row
 from matrix.report.page.packets import NotACaptureError, read_packets
 from matrix.results.directory import cell_path
+from matrix.results.links import plain_file
 from matrix.results.record import Record, Status
 from vms.text import shown
 
@@ -41,7 +42,7 @@ def pack_evidence(run: Path, rows: Sequence[Row]) -> tuple[str, ...]:
             break
         if record is None or not record.evidence:
             continue
-        files, size = _files(cell_path(run, record), record)
+        files, size = _files(run, record)
         found[place][column] = files
         carried += size
     return tuple(
@@ -70,13 +71,14 @@ def _most_telling_first(rows: Sequence[Row]) -> Iterable[tuple[int, int]]:
     return [*telling, *rest]
 
 
-def _files(directory: Path, record: Record) -> tuple[dict[str, Any], int]:
+def _files(run: Path, record: Record) -> tuple[dict[str, Any], int]:
     files, size = {}, 0
     for name in record.evidence:
         try:
-            with (directory / name).open("rb") as file:
+            path = plain_file(run, cell_path(run, record) / name)
+            with path.open("rb") as file:
                 content = file.read(_CAPTURE_BYTES if name.endswith(".pcap") else FILE_BYTES)
-                whole = (directory / name).stat().st_size
+                whole = path.stat().st_size
         except OSError:
             continue  # the report of a run that was moved without its cells is still a report
         files[name] = made = _file(name, content, whole)

@@ -293,6 +293,22 @@ def test_an_unfinished_run_of_another_version_is_reported_once(
     assert len(notes) == noted
 
 
+@pytest.mark.parametrize("place", ["report", "cells/6.1.1"])
+def test_a_run_with_links_in_it_is_not_continued(tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".letter-abcdefgh").write_text("mine")  # named as what a killed process leaves
+    results = tmp_path / "results"
+    old = open_run(results, manifest())
+    os.close(old._lock)
+    (old.path / place).parent.mkdir(exist_ok=True)
+    (old.path / place).symlink_to(outside)
+    notes: list[str] = []
+    assert open_run(results, manifest("20260102-000000"), notes.append).path != old.path
+    assert [path.name for path in outside.iterdir()] == [".letter-abcdefgh"]
+    assert notes == [f"{old.path} is not continued: there are links in it, which no run has"]
+
+
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is not a run directory: it has no manifest\.json"):
         read_run(tmp_path)

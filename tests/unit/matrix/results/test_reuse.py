@@ -152,13 +152,20 @@ def replace_by_a_link(cell: Path) -> None:
     (cell / "conntrack.txt").symlink_to("/etc/hostname")
 
 
+def replace_its_cell_by_a_link(cell: Path) -> None:
+    cell.rename(cell.with_name("elsewhere"))
+    cell.symlink_to(cell.with_name("elsewhere"))
+
+
 def replace_by_a_directory(cell: Path) -> None:
     lose(cell)
     (cell / "conntrack.txt").mkdir()
 
 
 @pytest.mark.fault(phase="results", fault="record damaged", outcome="its cell is asked again")
-@pytest.mark.parametrize("damage", [lose, replace_by_a_link, replace_by_a_directory, shutil.rmtree])
+@pytest.mark.parametrize(
+    "damage", [lose, replace_by_a_link, replace_its_cell_by_a_link, replace_by_a_directory, shutil.rmtree]
+)
 def test_an_answer_without_its_evidence_is_not_used(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     damage(asked(tmp_path, "1") / "cells/6.1.2/baseline")
     run = opened(tmp_path, "2")

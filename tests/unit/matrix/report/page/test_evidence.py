@@ -83,6 +83,23 @@ def test_a_name_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
     assert "secret" not in gzip.decompress(base64.b64decode(pack_evidence(tmp_path, rows)[0])).decode()
 
 
+@pytest.mark.parametrize("linked", ["a.txt", "."])
+def test_a_link_out_of_a_run_is_not_followed(tmp_path: Path, linked: str) -> None:
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.txt").write_text("secret")
+    rows = table([1]).rows
+    write(run, rows, b"")
+    record = rows[0].records[0]
+    assert record
+    place = cell_path(run, record)
+    (place / "a.txt").unlink()
+    if linked == ".":
+        place.rmdir()
+    (place / linked).symlink_to(outside / linked)
+    assert unpack(pack_evidence(run, rows)[0]) == {"0": {}}
+
+
 def test_a_capture_is_carried_as_packets(tmp_path: Path) -> None:
     record = Record(ENTRIES[0].name, NAME, {}, Status.PASS, {"flows": 1}, evidence=("capture.pcap",))
     rows = make_table(generate.manifest(ENTRIES[:1], (NAME,)), [record], CATALOGUE).rows
