@@ -39,6 +39,14 @@ def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None
     assert broken == []
 
 
+def test_every_test_that_the_page_on_security_names_exists() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", text)
+    assert len(named) == text.count("`test_") > 50
+    missing = [test for test, path in named if f"def {test}(" not in (ROOT / path).read_text()]
+    assert missing == []
+
+
 def test_the_changelog_begins_with_the_version_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     found = re.findall(r"^## (\S+) - (\d{4}-\d{2}-\d{2})$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
