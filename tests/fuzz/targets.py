@@ -50,6 +50,7 @@ from vms.kernels.apt import PackageList
 from vms.kernels.burden import burden
 from vms.kernels.bzimage import release_of
 from vms.kernels.kernel import RELEASE, BootFiles
+from vms.kernels.resolve import unique
 from vms.kernels.spec import Local, parse
 from vms.qemu import Qemu
 from vms.splats import MOST_CHARACTERS, MOST_SPLATS, find_splats
@@ -183,6 +184,8 @@ def _lock(data: bytes, place: Path) -> None:
     (place / "matrix.lock").write_bytes(data)
     found = lock.read(place / "matrix.lock")
     lock.write(found, place / "again.lock")
+    for locked in found.locked:
+        unique(locked.kernels)
     assert lock.read(place / "again.lock") == found
 
 

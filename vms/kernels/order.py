@@ -16,18 +16,28 @@ from debian.debian_support import version_compare
 from vms.kernels.kernel import Build
 
 _key = cmp_to_key(version_compare)
+_EPOCH = re.compile(r"[0-9]+:(?=.)")
 # Debian's flavours in the order of tables; other flavours follow.
 _FLAVOURS = ("cloud", "generic", "rt")
 
 
 def version_key(version: str) -> Any:
     """A sort key for package versions (`6.12.90-2~bpo12+1`)."""
-    return _key(version or "0")
+    return _key(_comparable(version))
 
 
 def release_key(release: str) -> Any:
     """A sort key for releases (`6.12.117`, `7.3~rc7`, `7.3-rc7`) and series (`6.12`)."""
-    return _key(normal_release(release))
+    return _key(_comparable(normal_release(release)))
+
+
+def _comparable(version: str) -> str:
+    """The version as Debian could have it. Other distributions have `_` in theirs, and the run
+    directories of strangers anything.
+    """
+    epoch = _EPOCH.match(version)
+    rest = version[epoch.end() :] if epoch else version
+    return (epoch[0] if epoch else "") + (re.sub(r"[^A-Za-z0-9.+~-]", ".", rest) or "0")
 
 
 def build_key(build: Build) -> Any:

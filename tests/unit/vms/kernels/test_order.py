@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.packages import entry
@@ -40,6 +40,18 @@ def test_releases_sort_by_their_numbers(
     one: tuple[int, int, int | None, int | None], other: tuple[int, int, int | None, int | None]
 ) -> None:
     assert (release_key(text(one)) < release_key(text(other))) == (meaning(one) < meaning(other))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("0123456789.:_~-"), max_size=12))
+@example("6.4.0_lp-1")
+@example("x:1")
+@example("6:")
+def test_any_version_has_a_place(version: str) -> None:
+    assert sorted([version_key("6.1"), version_key(version), release_key(version)])
+
+
+def test_an_underscore_separates_numbers_as_a_dot_does() -> None:
+    assert version_key("6.4.0_9") < version_key("6.4.0_10") < version_key("1:6.4.0_1")
 
 
 @given(st.integers(3, 9), numbers, st.integers(1, 12))
