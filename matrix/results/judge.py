@@ -16,6 +16,7 @@ from matrix.plan.plan import Cell
 from matrix.results.record import (
     FACT_CHARACTERS,
     FACT_ITEMS,
+    LARGEST_INTEGER,
     SCHEMA,
     FactValue,
     Record,
@@ -30,7 +31,6 @@ from vms.splats import Found, find_splats, merged
 _EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OURS = re.compile(r"record\.json|console\.log|printed\.txt|dmesg\.txt|splat-\d+\.txt")  # not an experiment's
 _MOST_EVIDENCE = 64
-_LARGEST_INTEGER = 2**64
 
 
 class _Evidence(msgspec.Struct):
@@ -215,7 +215,7 @@ def _checked_facts(facts: dict[str, FactValue], experiment: Experiment) -> dict[
 
 def _too_large(value: FactValue) -> bool:
     if isinstance(value, int):
-        return abs(value) >= _LARGEST_INTEGER
+        return abs(value) >= LARGEST_INTEGER
     if isinstance(value, str):
         return len(value) > FACT_CHARACTERS
     if isinstance(value, dict):

@@ -28,6 +28,8 @@ FactValue = bool | int | str | list[str] | dict[str, int]
 FACT_CHARACTERS = 4_000
 FACT_ITEMS = 1_000
 """A text in a fact, and a list or dict, of a record is no longer than this."""
+LARGEST_INTEGER = 1 << 64
+"""Numbers in facts are smaller; they become floating-point numbers in some exports."""
 MOST_ITEMS = 100
 """How many items of a list or dict a report shows."""
 
@@ -39,7 +41,7 @@ T = TypeVar("T")
 
 
 class BadRecord(UsageError, ValueError):
-    """A record names a place outside its run."""
+    """A record names a place outside its run, or has a number that no fact has."""
 
 
 def evidence_name(name: str) -> str:
@@ -108,11 +110,15 @@ class Record:
 
     def __post_init__(self) -> None:
         """Bounds and cleans the texts: they come from guests, consoles and other people's run
-        directories. Raises BadRecord if a name would lead out of the run.
+        directories. Raises BadRecord if a name would lead out of the run or a number is too large.
         """
         for name in (self.kernel, self.experiment, variant_name(self.variant)):
             if name.startswith("/") or ".." in name.split("/"):
                 raise BadRecord(f"a record cannot be of {shown(name, 100)!r}")
+        for name, fact in self.facts.items():
+            numbers = fact.values() if isinstance(fact, dict) else [fact] if isinstance(fact, int) else []
+            if any(abs(number) >= LARGEST_INTEGER for number in numbers):
+                raise BadRecord(f"the fact {shown(name, 100)!r} has a number that is too large for a fact")
         clean = {
             "kernel": shown(self.kernel, _NAME_CHARACTERS),
             "experiment": shown(self.experiment, _NAME_CHARACTERS),

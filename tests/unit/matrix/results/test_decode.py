@@ -97,6 +97,13 @@ def test_a_file_that_is_nested_without_end_is_refused(old: Path, name: str) -> N
         read_run(old)
 
 
+@pytest.mark.parametrize("value", [1 << 64, -(1 << 64), {"syn": 10**400}])
+def test_a_number_that_no_fact_has_is_refused(old: Path, value: int | dict[str, int]) -> None:
+    change(old / RECORD, lambda record: record.update(facts={"flows": value}))
+    with pytest.raises(UsageError, match=rf"{RECORD} cannot be read: the fact 'flows' has a number"):
+        read_run(old)
+
+
 def test_a_record_of_another_schema_is_refused(old: Path) -> None:
     change(old / RECORD, lambda record: record.update(schema=2))
     with pytest.raises(UsageError, match=rf"{RECORD} cannot be read: its schema is 2"):
