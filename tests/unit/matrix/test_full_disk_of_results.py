@@ -24,7 +24,7 @@ pytestmark = [
     [
         ("nr_inodes=3", "manifest.json"),
         ("size=8k", "a cell of the run"),
-        ("nr_inodes=14", "a cell of the run"),
+        ("nr_inodes=8", "a cell of the run"),
         ("nr_inodes=20", "results.json"),
         ("size=96k", "report/index.html"),
     ],
