@@ -29,5 +29,6 @@ def test_an_installed_program_asks_a_kernel_its_own_and_the_users_questions(
     records = json.loads((results / "results.json").read_bytes())
     assert {record["experiment"] for record in records} == {"baseline", "one-syn"}
     assert {record["status"] for record in records} == {"pass"}
-    assert "conntrack-matrix matrix -k 6.12" in (results / "index.html").read_text()
+    page = (results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "conntrack-matrix matrix -k 6.12" in page
     assert {path.name for path in tmp_path.iterdir()} == {"matrix.toml", "my-experiments", "results"}
