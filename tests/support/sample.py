@@ -16,6 +16,7 @@ from vms.splats import Kind, Splat
 
 HOSTILE = "\x1b[31mred\x1b[0m <script>alert(1)</script> | `code` \u202eright to left " + "x" * 100_000
 WARNING = Splat(Kind.WARNING, f"WARNING: net/x.c nf_x {HOSTILE}", "WARNING: nf_x < nf_y")
+PANIC = Splat(Kind.PANIC, "Kernel panic - not syncing: Fatal exception", "panic: x", True)
 EMPTY = Ledger({}, (), {})
 KERNELS = ("6.12.9", "5.10.251", "6.12.10", "7.3~rc7")
 CATALOGUE = {
@@ -86,10 +87,7 @@ def records() -> list[Record]:
             {},
             Status.CRASH,
             reason="Kernel panic - not syncing: Fatal exception",
-            splats=(
-                WARNING,
-                Splat(Kind.PANIC, "Kernel panic - not syncing: Fatal exception", "panic: x", True),
-            ),
+            splats=(WARNING, PANIC),
         )
     )
     found.append(Record("7.3~rc7", "race", {}, Status.TIMEOUT, reason="not done after 30 s"))
