@@ -12,15 +12,14 @@ from invoke.tasks import task
 
 from commands.shell import (
     JOBS,
-    LOCK,
     RESULTS,
     ROOT,
-    complain,
     console,
     count,
     keep,
     print_json,
     reported,
+    selected,
     tidy,
 )
 from vms.program import COMMAND
@@ -84,7 +83,7 @@ def matrix(
     at_a_time = _at_a_time(jobs, accel, scheduler, authenticated=not without_authentication)
     project = Project.open(ROOT, offline=offline)
     choices = project.choices(experiment)
-    selection = _selection(project, kernel, locked=locked)
+    selection = selected(project, kernel, locked=locked)
     plan = plan_choices(selection.kernels, choices)
     machines = Machines(project, accel, selection.catalogue)
     expected = machines.forecast(plan, RESULTS, at_a_time)
@@ -132,17 +131,6 @@ def _request(
         code=project.code,
         again={cell.key for cell in plan.cells} if again else (),
     )
-
-
-def _selection(project: Project, kernel: list[str], *, locked: bool) -> Selection:
-    """The kernels to be asked, from the lock file or from what can be had now."""
-    from vms.kernels import lock
-
-    specs = project.specs(kernel)
-    selection = project.select_locked(lock.read(LOCK), specs) if locked else project.select(specs)
-    if selection.warning:
-        complain(selection.warning)
-    return selection
 
 
 def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: bool) -> int:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import JOBS, RESULTS, ROOT, complain, console, count, keep, print_json, reported, tidy
+from commands.shell import (
+    JOBS,
+    RESULTS,
+    ROOT,
+    complain,
+    console,
+    count,
+    keep,
+    print_json,
+    reported,
+    selected,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matrix.invocation import Result
@@ -75,9 +87,7 @@ def script(
     experiment, variant = experiment_of(given)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline)
-    selection = project.select(project.specs(kernel))
-    if selection.warning:
-        complain(selection.warning)
+    selection = selected(project, kernel)
     plan = plan_choices(selection.kernels, [Choice(experiment, (variant,))])
     machines = Machines(project, accel, selection.catalogue, memory=given.memory)
     with display(console(errors=True)) as shown:

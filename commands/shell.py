@@ -13,12 +13,16 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vms.errors import MatrixError, UsageError, plain_error
 from vms.files import write_whole
 from vms.program import WORK
 from vms.text import shown
+
+if TYPE_CHECKING:
+    from matrix.plan.project import Project
+    from vms.kernels.select import Selection
 
 ROOT = WORK
 RESULTS = ROOT / "results"
@@ -145,6 +149,17 @@ def tidy(keep: int) -> None:
             f"cache exceeded {keep / 1e9:g} GB: removed {sum(e.size for e in removed) / 1e9:.1f} GB of"
             " least recently used entries"
         )
+
+
+def selected(project: Project, kernel: list[str], *, locked: bool = False) -> Selection:
+    """The kernels to be asked, from the lock file or from what can be had now."""
+    from vms.kernels import lock
+
+    specs = project.specs(kernel)
+    selection = project.select_locked(lock.read(LOCK), specs) if locked else project.select(specs)
+    if selection.warning:
+        complain(selection.warning)
+    return selection
 
 
 def output_file(flag: str, text: str) -> Path:
