@@ -54,10 +54,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def disturb(results: Path, where: str, number: int) -> None:
     with start(results, where) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "there\n"
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "there\n"
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     if number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:
