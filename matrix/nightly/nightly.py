@@ -39,7 +39,8 @@ def nightly(
     since_lock: tuple[str, ...] = (),
     locked: bool = False,
 ) -> Night:
-    """Runs the new cells of the plan and a sample of the others. `today` (UTC) selects the sample.
+    """Runs the new cells of the plan and a sample of the others. `today` (UTC) selects the sample,
+    each cell of which is asked in a guest of its own.
 
     `since_lock` names kernels that `matrix.lock` does not hold; if `locked`, the plan has none of
     them. Both go into the report.
@@ -56,7 +57,8 @@ def nightly(
     if tonight.plan.cells:
         # Another machine may have given the accepted answers, and tonight's are newer.
         number = max((answer.run for answer in before.answers.values()), default=0)
-        request = replace(request, plan=tonight.plan, after=number, again=tonight.again)
+        sampled = frozenset(kernel.name for kernel in tonight.sample)
+        request = replace(request, plan=tonight.plan, after=number, again=tonight.again, pristine=sampled)
         path, records, after = _run_twice(request, baseline, before, old)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
@@ -131,7 +133,9 @@ def _disagreeing(request: RunRequest, after: LatestAnswers, suspects: Standing) 
     if not again.cells:
         return {}
     request.display.note(f"running {len(again.cells)} cells again that changed or failed")
-    analysis = run_matrix(replace(request, plan=again, again={cell.key for cell in again.cells})).analysis
+    alone = frozenset(kernel.name for kernel in again.kernels)
+    keys = {cell.key for cell in again.cells}
+    analysis = run_matrix(replace(request, plan=again, again=keys, pristine=alone)).analysis
     second = LatestAnswers().with_run(analysis.table.manifest, analysis.records).answers
     return {
         key: answer.record

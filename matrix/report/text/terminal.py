@@ -13,7 +13,7 @@ from rich.text import Text
 from matrix.analysis.analysis import Analysis
 from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
-from matrix.plan.plan import cell_label
+from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.grid import Lines, Word, lines
 from matrix.results.record import Status
 from vms.text import shown
@@ -98,13 +98,18 @@ def print_unexplained(analysis: Analysis, console: Console) -> None:
 
 
 def print_result(analysis: Analysis, page: Path, console: Console) -> None:
-    """Prints all of a run: the matrix, the failures, the unexplained changes and where `page`
-    is.
+    """Prints all of a run: the matrix, the failures, the unexplained changes, the leaks, and where
+    `page` is.
     """
     print_table(analysis.table, console)
     print_failures(analysis.table, console)
     print_splats(analysis.table, console)
     print_unexplained(analysis, console)
+    for record in analysis.leaks:
+        if record.leak:
+            what = cell_label(record.experiment, variant_name(record.variant))
+            line = f" after {record.leak.after}: {what} on {record.kernel} answered {record.leak.answer}"
+            console.print(Text.assemble(("leak", "bold white on red"), shown(line)), soft_wrap=True)
     console.print(f"{summary(analysis.table)}\n{page}", soft_wrap=True, markup=False)
 
 

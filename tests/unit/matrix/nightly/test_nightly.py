@@ -86,6 +86,8 @@ def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house:
     ]
     assert (night.exit_code, night.waiting) == (1, 0)
     assert {kernel for kernel, _ in house.asked} == {"6.1.6", *night.sample}
+    manifest, _ = read_finished(house.results / night.run)
+    assert manifest.pristine == tuple(sorted(night.sample))
 
 
 def test_an_unaccepted_change_is_reported_once_but_keeps_the_exit_code_1(house: House) -> None:
