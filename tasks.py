@@ -1,6 +1,7 @@
 """The tasks of `./invoke`. Each is defined in `commands/`."""
 
 from commands.bench import bench
+from commands.completion import completion
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.nights import accept, nightly
@@ -15,6 +16,7 @@ __all__ = [
     "cache",
     "catalogue",
     "compare",
+    "completion",
     "controls",
     "doctor",
     "experiments",

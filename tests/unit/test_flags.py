@@ -16,6 +16,7 @@ from commands.shell import ROOT
 NEEDED: dict[str, tuple[str, ...]] = {
     "accept": ("--why=x",),
     "compare": ("6.1", "6.12"),
+    "completion": ("bash",),
     "export": ("csv", "--run=reference"),
     "script": ("invoke",),
     "shell": ("6.12",),
@@ -32,6 +33,7 @@ WRONG = {
     "bench.name": ("cellz", "no measurement is called 'cellz'; did you mean cells"),
     "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
     "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
+    "completion.shell": ("bsh", "there is no completion for 'bsh'; did you mean bash"),
     "doctor.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
     "experiments.new": ("a b", "'a b' cannot be an experiment's name"),
     "export.form": ("cvs", "there is no form 'cvs'; did you mean csv?"),
