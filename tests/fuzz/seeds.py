@@ -76,6 +76,17 @@ def consoles() -> list[bytes]:
     return [path.read_bytes() for path in sorted((_FIXTURES / "splats").iterdir())]
 
 
+def outputs() -> list[bytes]:
+    flow = "tcp      6 119 SYN_SENT src=10.0.1.2 dst=10.0.2.2 sport=1 dport=80 [UNREPLIED] src=10.0.2.2"
+    lines = [
+        f"{flow} dst=10.0.1.2 sport=80 dport=1 mark=0 use=1",
+        "2026-01-01T00:00:00.5+00:00 10:11:12.123456 [    1.234567] took 1.5 s, pid 123",
+        "6.1.1 0x00000000deadbeef fe80::1 02:00:00:00:00:01 /tmp/tmp.aB3_xY7q [1] 456",
+        "12345678-1234-1234-1234-123456789abc 4026531840 x.sh: line 3:  789 Killed",
+    ]
+    return ["\n".join(lines).encode(), *saves()]
+
+
 def kernel_configs() -> list[bytes]:
     config = "".join(f"CONFIG_{option}=y\n" for option in [*OPTIONS, "KASAN"])
     names = [f"kernel/{module}.ko" for _, module in OPTIONS.values() if module] + ["kernel/overlay.ko"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ from matrix.results.decode import read_results
 from matrix.results.directory import cell_path, read_run
 from matrix.results.judge import Outcome, verdict
 from matrix.results.record import Record
+from matrix.script.normal import normalised
 from tests.fuzz import seeds
 from tests.fuzz.target import Target
 from tests.support import sample
@@ -240,6 +242,10 @@ def _flow(data: bytes, _place: Path) -> None:
     json.dumps([str(flow), flow.lifetime, sorted(flow.status)])
 
 
+def _output_of_a_script(text: str) -> list[str]:
+    return [normalised(line, "6.1.1", (re.compile("x+"),)) for line in text.splitlines()]
+
+
 def _text(reader: Callable[[str], object]) -> Callable[[bytes, Path], object]:
     return lambda data, _place: reader(data.decode(errors="replace"))
 
@@ -251,6 +257,7 @@ TARGETS = {
         Target("agent", _agent, (LostGuest,), seeds.agents),
         Target("capture", _capture, (NotACaptureError,), seeds.captures),
         Target("console", _console, (), seeds.consoles),
+        Target("script-output", _text(_output_of_a_script), (), seeds.outputs),
         Target("kernel-config", _config_of_a_kernel, (Unbootable,), seeds.kernel_configs),
         Target("module", _module, (HostError,), seeds.modules),
         Target("package", _package, (FetchError,), seeds.packages),
