@@ -4,9 +4,9 @@ from commands.bench import bench
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.nights import accept, nightly
-from commands.project import catalogue, controls, doctor, experiments, reference, test
+from commands.project import catalogue, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
-from commands.running import matrix
+from commands.running import controls, matrix
 from commands.scripts import script
 
 __all__ = [

@@ -98,22 +98,6 @@ def catalogue(_context: Context) -> None:
     print(page)
 
 
-@task
-@reported
-def controls(_context: Context) -> None:
-    """Write docs/controls.md: what proves, for each fact, that it can take another value."""
-    from matrix.analysis.controls import proofs
-    from matrix.plan.catalogue import read_catalogue
-    from matrix.report.text.controls import controls_page
-    from matrix.results.latest import read_finished
-    from vms.files import write_whole
-
-    page = ROOT / "docs" / "controls.md"
-    _, records = read_finished(RESULTS / "reference")
-    write_whole(page, controls_page(proofs(read_catalogue(None), records)).encode())
-    print(page)
-
-
 @task(
     iterable=["run"],
     help={

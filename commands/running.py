@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matrix.invocation import RunRequest
     from matrix.plan.plan import Plan
     from matrix.plan.project import Project
+    from matrix.results.record import Record
     from matrix.run.guests import Guests
     from matrix.run.machines import Machines
     from matrix.run.progress import Display
@@ -132,6 +133,54 @@ def _request(
         code=project.code,
         again={cell.key for cell in plan.cells} if again else (),
     )
+
+
+@task(
+    iterable=["kernel", "experiment"],
+    help={
+        "kernel": "first ask this kernel under each control, and keep what that changed (repeatable)",
+        "experiment": (
+            "what to ask it: a name or a glob (repeatable; default: those of matrix.toml; without --kernel"
+            " of 6.12)"
+        ),
+    },
+)
+@reported
+def controls(_context: Context, kernel: list[str], experiment: list[str]) -> None:
+    """Write docs/controls.md: what proves, for each fact, that it can take another value."""
+    from matrix.analysis.controls import proofs
+    from matrix.controls import keep_controls, read_controls
+    from matrix.plan.catalogue import read_catalogue
+    from matrix.report.text.controls import controls_page
+    from matrix.results.latest import read_finished
+    from vms.files import write_whole
+
+    kept = RESULTS / "reference" / "controls.json"
+    if kernel or experiment:
+        keep_controls(_disturbed(kernel or ["6.12"], experiment), kept)
+    page = ROOT / "docs" / "controls.md"
+    _, records = read_finished(RESULTS / "reference")
+    write_whole(page, controls_page(proofs(read_catalogue(None), records, read_controls(kept))).encode())
+    print(page)
+
+
+def _disturbed(kernel: list[str], experiment: list[str]) -> Sequence[Record]:
+    """Asks experiments as published and under each control; returns their records."""
+    from matrix.controls import controlled
+    from matrix.invocation import run_matrix
+    from matrix.plan.plan import plan_choices
+    from matrix.plan.project import Project
+    from matrix.report.text.progress import display
+    from matrix.run.machines import Machines
+    from vms.capacity import processors
+
+    project = Project.open(ROOT)
+    selection = _selection(project, kernel, locked=False)
+    plan = plan_choices(selection.kernels, controlled(project.choices(experiment)))
+    machines = Machines(project, "auto", selection.catalogue)
+    with display(console()) as shown:
+        request = _request(project, plan, selection, machines, processors(), shown, again=False)
+        return run_matrix(request).analysis.records
 
 
 def _selection(project: Project, kernel: list[str], *, locked: bool) -> Selection:

@@ -110,6 +110,20 @@ FRONTENDS = (*IPTABLES, "native")
 """The values of `frontend`: iptables over its own tables, over nf_tables, and nft's language."""
 
 
+CONTROLS = {
+    "none": "as published",
+    "untracked": "every packet is exempt from connection tracking",
+    "lost": "every packet is dropped where it comes in",
+    "no-rules": "the experiment's rules are not loaded",
+    "no-settings": "no sysctl of netfilter is set",
+    "flushed": "the table is emptied after each packet",
+    "twice": "each packet comes twice",
+}
+"""What is taken from an experiment to see that its facts can differ, as the parameter `control` of
+a variant, which no experiment declares.
+"""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One question asked of a kernel, as declared by `@experiment`."""

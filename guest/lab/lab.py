@@ -24,6 +24,8 @@ class Lab(Namespace):
     def __init__(self, netns: Netns, root: Asking, variant: Mapping[str, str]) -> None:
         super().__init__(netns, Journal(), variant)
         self.root = root
+        if variant.get("control") == "no-settings":
+            root.keep_settings = True
 
     def until(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
         """Waits until a condition holds; returns whether it did within the time.

@@ -25,6 +25,20 @@ from guest.observe.counters import Counters, parse_nft, parse_save
 from guest.observe.ctnetlink import GONE, Events, Flow
 from guest.observe.proc import parse_netstat
 
+_CONTROL_RULES = {
+    "untracked": """
+        table inet control {
+            chain prerouting { type filter hook prerouting priority -390; notrack; }
+            chain output { type filter hook output priority -390; notrack; }
+        }
+    """,
+    "lost": """
+        table inet control {
+            chain prerouting { type filter hook prerouting priority -500; drop; }
+        }
+    """,
+}
+
 
 class Namespace:
     """A network namespace with the parameters of its cell.
@@ -43,6 +57,10 @@ class Namespace:
         self._netns = netns
         self._tables: set[str] = set()
         self._native = False
+        self._control = variant.get("control", "none")
+        if self._control in _CONTROL_RULES:
+            with self.inside():
+                nftables.run(_CONTROL_RULES[self._control])
 
     @property
     def ip(self) -> str:
@@ -91,7 +109,12 @@ class Namespace:
         """
         address = address or self.family.interface(int(name.removeprefix("tun")) + 1)
         with self.inside():
-            made = Tun(name, self.journal.packet)
+            made = Tun(
+                name,
+                self.journal.packet,
+                times=2 if self._control == "twice" else 1,
+                after=self.conntrack.flush if self._control == "flushed" else None,
+            )
             self.links.address(name, address, peer)
             self.links.up(name)
         return made
@@ -131,9 +154,12 @@ class Namespace:
             self.sysctl("net/ipv4/conf/all/rp_filter", 0)
             self.sysctl("net/ipv4/conf/default/rp_filter", 0)
         client, server = (self.tun(f"tun{number}", family.interface(number + 1)) for number in range(2))
-        script = (state_rules(family) if states else "") + textwrap.dedent(rules)
-        if script:
-            self.nft(script)
+        if states:
+            self._native = True
+            with self.inside():
+                nftables.run(state_rules(family))
+        if rules:
+            self.nft(rules)
         with self.inside():
             return Router(client, server, family, state_counters(family) if states else None)
 
@@ -166,6 +192,8 @@ class Namespace:
         """Tries to set a sysctl of this namespace: `ok`, or the errno's name with which the kernel
         refuses.
         """
+        if self._control == "no-settings" and name.startswith("net/netfilter/"):
+            return "ok"
         with self.inside():
             try:
                 Path("/proc/sys", name).write_text(f"{value}\n")
@@ -202,6 +230,8 @@ class Namespace:
         with one program start.
         """
         self._tables |= set(re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE))
+        if self._control == "no-rules":
+            return
         with self.inside():
             tool(program(self.family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
 
@@ -214,6 +244,8 @@ class Namespace:
     def nft(self, script: str) -> None:
         """Runs a script in nft's own language."""
         self._native = True
+        if self._control == "no-rules":
+            return
         with self.inside():
             nftables.run(textwrap.dedent(script))
 
@@ -224,7 +256,7 @@ class Namespace:
         `family` is nft's, such as `inet` or `bridge`; by default it is the cell's.
         """
         self._native = True
-        return Chain(self._netns, place, family or self.ip, rules)
+        return Chain(self._netns, place, family or self.ip, rules, idle=self._control == "no-rules")
 
     def track(self) -> Chain:
         """Switches connection tracking on, by a rule that refers to it and does nothing."""

@@ -29,12 +29,22 @@ class Tun:
     """One device.
 
     The kernel handles a packet within the write that hands it over, so that an answer can be read
-    right after it.
+    right after it. Each packet is handed over `times` times, and `after` is called after each.
     """
 
-    def __init__(self, name: str, record: Callable[[Captured], None], *, tap: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        record: Callable[[Captured], None],
+        *,
+        tap: bool = False,
+        times: int = 1,
+        after: Callable[[], object] | None = None,
+    ) -> None:
         self.name = name
         self.tap = tap
+        self._times = times
+        self._after = after
         self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.ioctl(
             self._fd,
@@ -51,15 +61,25 @@ class Tun:
         for packet in packets:
             data = bytes(packet)
             self._record(Captured(time.time(), self.index, True, data, self.tap))
-            os.write(self._fd, data)
-        self.handed += len(packets)
+            self._hand(data)
 
     def flood(self, packets: list[bytes]) -> None:
         """Hands many packets to the kernel as fast as possible. They are not in the capture."""
+        if self._times > 1 or self._after:
+            for data in packets:
+                self._hand(data)
+            return
         write, fd = os.write, self._fd
         for data in packets:
             write(fd, data)
         self.handed += len(packets)
+
+    def _hand(self, data: bytes) -> None:
+        for _ in range(self._times):
+            os.write(self._fd, data)
+            self.handed += 1
+            if self._after:
+                self._after()
 
     def read(self) -> list[bytes]:
         """The packets that the kernel has sent since the last call, oldest first.

@@ -31,6 +31,8 @@ WRONG = {
     "bench.name": ("cellz", "no measurement is called 'cellz'; did you mean cells"),
     "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
     "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
+    "controls.experiment": ("baselin", "there is no experiment 'baselin'; did you mean baseline?"),
+    "controls.kernel": ("newset", "did you mean newest?"),
     "doctor.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
     "experiments.new": ("a b", "'a b' cannot be an experiment's name"),
     "export.form": ("cvs", "there is no form 'cvs'; did you mean csv?"),

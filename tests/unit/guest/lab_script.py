@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from guest.errors import Unsupported
@@ -86,6 +87,25 @@ def waiting(lab: Lab) -> dict[str, Any]:
     return {"true": true, "false": false, "notes": lab.journal.evidence()["notes.txt"]["text"]}
 
 
+def controls() -> dict[str, Any]:
+    """A datagram and a sysctl under controls that need no rules."""
+    found: dict[str, Any] = {}
+    for name in ("none", "twice"):
+        lab = Lab(Netns(), None, {"control": name}).new_namespace()  # type: ignore[arg-type]
+        wire = lab.host()
+        wire.send(udp("198.18.0.2:10000", "192.0.2.1:53"))
+        found[name] = [lab.links.counts("tun0").received, wire.handed]
+    root = SimpleNamespace()
+    lab = Lab(Netns(), root, {"control": "no-settings"}).new_namespace()  # type: ignore[arg-type]
+    lab.sysctl(TTL, 33)
+    found["no-settings"] = [lab.try_sysctl("net/netfilter/no_such_knob", 1), lab.read_sysctl(TTL)]
+    lab = Lab(Netns(), None, {"control": "no-rules"}).new_namespace()  # type: ignore[arg-type]
+    lab.nft("this is no rule")
+    lab.chain("forward filter", "neither is this").replace("nor this")
+    lab.iptables("*filter\n-A nothing")
+    return found
+
+
 def main() -> None:
     """Prints one JSON document."""
     # Nothing here asks root.
@@ -93,6 +113,7 @@ def main() -> None:
     found = {
         "host": host(lab), "router": router(lab, Family.IPV4), "router6": router(lab, Family.IPV6),
         "sysctls": sysctls(lab), "namespaces": namespaces(lab), "waiting": waiting(lab),
+        "controls": controls(),
     }  # fmt: skip
     json.dump(found, sys.stdout)
 

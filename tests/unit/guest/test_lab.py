@@ -64,3 +64,7 @@ def test_a_wait_notes_its_condition_and_whether_it_held(lab: dict[str, Any]) -> 
     assert (lab["waiting"]["true"], lab["waiting"]["false"]) == (True, False)
     assert "did not happen within 0.05 s: the impossible" in lab["waiting"]["notes"]
     assert "the third look" in lab["waiting"]["notes"]
+
+
+def test_a_control_takes_something_from_the_experiment_and_nothing_else(lab: dict[str, Any]) -> None:
+    assert lab["controls"] == {"none": [1, 1], "twice": [2, 2], "no-settings": ["ok", "33"]}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from matrix.analysis.controls import Proof, Proven, proofs
+from matrix.analysis.controls import Controlled, Proof, Proven, changed, proofs
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import make_experiment
 
@@ -32,3 +32,20 @@ def test_a_cell_without_facts_proves_nothing() -> None:
     assert proofs(CATALOGUE, [record("6.1.1", "0", 3), record("7.3.1", "0", None)]) == (
         Proven("asked", "flows", Proof.NONE),
     )
+
+
+def under(control: str, flows: FactValue | None) -> Record:
+    facts = {} if flows is None else {"flows": flows}
+    return Record("6.1.1", "asked", {"loose": "0", "control": control}, Status.PASS, facts)
+
+
+def test_a_control_that_changes_a_fact_proves_it() -> None:
+    found = changed([under("none", 3), under("lost", 3), under("untracked", 0)], "none")
+    assert found == (Controlled("asked", "flows", "untracked", "6.1.1", 3, 0),)
+    assert proofs(CATALOGUE, [record("6.1.1", "0", 3)], found) == (
+        Proven("asked", "flows", Proof.CONTROL, "untracked"),
+    )
+
+
+def test_a_control_under_which_the_experiment_fails_proves_nothing() -> None:
+    assert changed([under("none", 3), under("lost", None)], "none") == ()
