@@ -27,6 +27,7 @@ from vms.capacity import resident, starved
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.packages import remedy
+from vms.tool import tied
 from vms.wire import Spent, Wire
 
 BINARY = "qemu-system-x86_64"
@@ -337,19 +338,19 @@ def _accepted(listener: socket.socket, deadline: Deadline) -> socket.socket:
 
 
 def _launch(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
-    # setpriv makes the kernel kill QEMU when its parent dies for any reason. The parent is the
-    # thread that forked (prctl(2), PR_SET_PDEATHSIG), so all are started from one thread that lives
-    # as long as the process. In its own session QEMU does not get Ctrl-C; this process ends it.
-    # At the size limit QEMU gets an error and drops what the guest prints: SIGXFSZ, which would end
-    # QEMU, is ignored, as Python ignores it and restore_signals keeps that. A memory file has its
-    # size already, and writes to its mapping are not limited.
+    # The kernel kills QEMU when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG), so
+    # all are started from one thread that lives as long as the process. In its own session QEMU
+    # does not get Ctrl-C; this process ends it. At the size limit QEMU gets an error and drops what
+    # the guest prints: SIGXFSZ, which would end QEMU, is ignored, as Python ignores it and
+    # restore_signals keeps that. A memory file has its size already, and writes to its mapping are
+    # not limited.
     with _lock:
         launcher = _launchers.setdefault(os.getpid(), ThreadPoolExecutor(1, "qemu"))
     try:
         with stderr.open("wb") as errors:
             process = launcher.submit(
                 subprocess.Popen,
-                [*_limits(), "setpriv", "--pdeathsig", "KILL", *_fewer_capabilities(), "--", *command],
+                [*_limits(), *tied(command, _fewer_capabilities())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

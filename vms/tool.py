@@ -21,6 +21,9 @@ from vms.errors import HostError
 from vms.files import DISK_FULL
 from vms.packages import remedy
 
+# For sh(1), with the id of this process and the command: after this process died, its children have
+# another parent.
+_IF_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 _POLL = 0.02
 _END_SECONDS = 5
 _SYNC_SECONDS = 300
@@ -91,6 +94,16 @@ def sync(path: Path) -> None:
     run(["sync", "--file-system", str(path)], Deadline(_SYNC_SECONDS, f"{path} to be written to the disk"))
 
 
+def tied(command: Sequence[str], flags: Sequence[str] = ()) -> list[str]:
+    """The words that start a program which the kernel kills when the thread that started it ends,
+    even by SIGKILL. `flags` are further ones of setpriv(1).
+
+    setpriv asks the kernel for that once it runs itself. A program whose parent died before that is
+    not started.
+    """
+    return ["setpriv", "--pdeathsig", "KILL", *flags, "--", "sh", "-c", _IF_OURS, str(os.getpid()), *command]
+
+
 @contextlib.contextmanager
 def output_of(command: Sequence[str], deadline: Deadline) -> Iterator[IO[bytes]]:
     """Runs the program and returns what it prints as a stream, which ends with the deadline
@@ -132,9 +145,9 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     if shutil.which(command[0], path=SEARCH_PATH) is None:
         raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; {remedy()}")
-    # setpriv ends it when this process dies, even by SIGKILL; its own session ends its helpers too.
+    # Its own session ends its helpers too.
     return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", *command],
+        tied(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,

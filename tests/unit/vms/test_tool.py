@@ -107,6 +107,23 @@ def test_a_tool_does_not_outlive_the_process_that_started_it(tmp_path: Path) -> 
 
 
 @pytest.mark.fault(
+    phase="unpack", fault="tool killed", outcome="a program that it was about to start does not run"
+)
+def test_what_a_dead_process_was_about_to_start_does_not_run(tmp_path: Path) -> None:
+    script = "import sys; from vms.tool import tied; print(*tied(sys.argv[1:]), sep='\\0', end='')"
+    made = {"ours": tmp_path / "ours", "of a dead process": tmp_path / "theirs"}
+    dead = subprocess.run(
+        [sys.executable, "-c", script, "touch", str(made["of a dead process"])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    subprocess.run(dead.stdout.split("\0"), check=False)
+    subprocess.run(tool.tied(["touch", str(made["ours"])]), check=True)
+    assert {name: path.exists() for name, path in made.items()} == {"ours": True, "of a dead process": False}
+
+
+@pytest.mark.fault(
     phase="unpack", fault="tool interrupted", outcome="the programs that it started end at once"
 )
 def test_ctrl_c_ends_a_tool_at_once(tmp_path: Path) -> None:
