@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, date, datetime
 
 from invoke.context import Context
@@ -20,6 +19,8 @@ from commands.shell import (
     keep,
     print_json,
     reported,
+    run_request,
+    selected,
     tidy,
 )
 
@@ -47,9 +48,7 @@ def nightly(
     """Run new kernels and experiments and a sample of the rest, compare with the accepted baseline,
     print a ten-line summary.
     """
-    from matrix.analysis.ledger.read import read_ledger
     from matrix.baseline.baseline import read_baseline
-    from matrix.invocation import RunRequest
     from matrix.nightly.nightly import nightly as run_night
     from matrix.plan.plan import plan_choices
     from matrix.plan.project import Project
@@ -65,25 +64,14 @@ def nightly(
     project = Project.open(ROOT, offline=offline, max_age=0)
     choices, specs = project.choices(), project.specs()
     held = lock.read(LOCK) if LOCK.exists() or locked else None
-    selection = project.select_locked(held, specs) if held and locked else project.select(specs)
-    if selection.warning:
-        complain(selection.warning)
+    selection = selected(project, specs, held if locked else None)
     now = project.select_existing(specs) if locked else selection.kernels
     since = tuple(kernel.name for kernel in lock.new_since(held, now)) if held else ()
     # Standard output may be mailed, so progress goes to standard error.
     with display(console(errors=True)) as shown:
-        request = RunRequest(
-            plan_choices(selection.kernels, choices),
-            project.experiments,
-            read_ledger(),
-            Machines(project, accel, selection.catalogue),
-            RESULTS,
-            at_a_time,
-            tuple(sys.argv[1:]),
-            shown,
-            selection.gone_versions,
-            code=project.code,
-        )
+        plan = plan_choices(selection.kernels, choices)
+        machines = Machines(project, accel, selection.catalogue)
+        request = run_request(project, plan, selection, machines, at_a_time, shown)
         night = run_night(request, read_baseline(BASELINE), _today(), since_lock=since, locked=locked)
     if night.run:
         keep(project.config.history, RESULTS / night.run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from invoke.tasks import task
 
 from commands.shell import (
     JOBS,
+    LOCK,
     RESULTS,
     ROOT,
     console,
@@ -19,19 +19,15 @@ from commands.shell import (
     keep,
     print_json,
     reported,
+    run_request,
     selected,
     tidy,
 )
 from vms.program import COMMAND
 
 if TYPE_CHECKING:
-    from matrix.invocation import RunRequest
-    from matrix.plan.plan import Plan
-    from matrix.plan.project import Project
     from matrix.run.guests import Guests
     from matrix.run.machines import Machines
-    from matrix.run.progress import Display
-    from vms.kernels.select import Selection
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
@@ -79,11 +75,12 @@ def matrix(
     from matrix.report.text.progress import display
     from matrix.report.text.terminal import print_result
     from matrix.run.machines import Machines
+    from vms.kernels import lock
 
     at_a_time = _at_a_time(jobs, accel, scheduler, authenticated=not without_authentication)
     project = Project.open(ROOT, offline=offline)
     choices = project.choices(experiment)
-    selection = selected(project, kernel, locked=locked)
+    selection = selected(project, project.specs(kernel), lock.read(LOCK) if locked else None)
     plan = plan_choices(selection.kernels, choices)
     machines = Machines(project, accel, selection.catalogue)
     expected = machines.forecast(plan, RESULTS, at_a_time)
@@ -96,41 +93,12 @@ def matrix(
     with display(terminal) as shown, far or nullcontext((machines, at_a_time)) as (guests, slots):
         if expected.fetch and not scheduler:  # workers fetch what they lack
             shown.note("\n".join(lines))
-        request = _request(project, plan, selection, guests, slots, shown, again=again)
+        request = run_request(project, plan, selection, guests, slots, shown, again=again)
         result = run_matrix(request)
     keep(project.config.history, result.run)
     tidy(project.config.cache.size)
     print_json(result.analysis.records) if json else print_result(result.analysis, result.page, terminal)
     return result.analysis.exit_code
-
-
-def _request(
-    project: Project,
-    plan: Plan,
-    selection: Selection,
-    guests: Guests,
-    slots: int,
-    shown: Display,
-    *,
-    again: bool,
-) -> RunRequest:
-    """The run that the flags ask for."""
-    from matrix.analysis.ledger.read import read_ledger
-    from matrix.invocation import RunRequest
-
-    return RunRequest(
-        plan,
-        project.experiments,
-        read_ledger(),
-        guests,
-        RESULTS,
-        slots,
-        tuple(sys.argv[1:]),
-        shown,
-        selection.gone_versions,
-        code=project.code,
-        again={cell.key for cell in plan.cells} if again else (),
-    )
 
 
 def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: bool) -> int:

@@ -87,7 +87,7 @@ def script(
     experiment, variant = experiment_of(given)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline)
-    selection = selected(project, kernel)
+    selection = selected(project, project.specs(kernel))
     plan = plan_choices(selection.kernels, [Choice(experiment, (variant,))])
     machines = Machines(project, accel, selection.catalogue, memory=given.memory)
     with display(console(errors=True)) as shown:

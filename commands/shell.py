@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,14 @@ from vms.program import WORK
 from vms.text import shown
 
 if TYPE_CHECKING:
+    from matrix.invocation import RunRequest
+    from matrix.plan.plan import Plan
     from matrix.plan.project import Project
+    from matrix.run.guests import Guests
+    from matrix.run.progress import Display
+    from vms.kernels.lock import Lock
     from vms.kernels.select import Selection
+    from vms.kernels.spec import Spec
 
 ROOT = WORK
 RESULTS = ROOT / "results"
@@ -151,15 +157,43 @@ def tidy(keep: int) -> None:
         )
 
 
-def selected(project: Project, kernel: list[str], *, locked: bool = False) -> Selection:
-    """The kernels to be asked, from the lock file or from what can be had now."""
-    from vms.kernels import lock
-
-    specs = project.specs(kernel)
-    selection = project.select_locked(lock.read(LOCK), specs) if locked else project.select(specs)
+def selected(project: Project, specs: Sequence[Spec], lock: Lock | None = None) -> Selection:
+    """The kernels to be asked: those of a lock file, else what can be had now."""
+    selection = project.select_locked(lock, specs) if lock else project.select(specs)
     if selection.warning:
         complain(selection.warning)
     return selection
+
+
+def run_request(
+    project: Project,
+    plan: Plan,
+    selection: Selection,
+    guests: Guests,
+    slots: int,
+    shown: Display,
+    *,
+    again: bool = False,
+) -> RunRequest:
+    """A run of the plan, with its results beside those of other runs. It uses what those have
+    answered unless `again`.
+    """
+    from matrix.analysis.ledger.read import read_ledger
+    from matrix.invocation import RunRequest
+
+    return RunRequest(
+        plan,
+        project.experiments,
+        read_ledger(),
+        guests,
+        RESULTS,
+        slots,
+        tuple(sys.argv[1:]),
+        shown,
+        selection.gone_versions,
+        code=project.code,
+        again={cell.key for cell in plan.cells} if again else (),
+    )
 
 
 def output_file(flag: str, text: str) -> Path:
