@@ -130,7 +130,7 @@ class Guest:
         the template that it was cloned from was changed while it ran.
         """
         wanted = json.loads(request)["id"]
-        deadline = self._own(deadline)
+        deadline = self.by_own_clock(deadline)
         wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline, self._hopeless)
         try:
             wire.sendall(request.rstrip(b"\n") + b"\n")
@@ -155,7 +155,7 @@ class Guest:
         """Waits until the guest has booted, pushes the agent, starts it and waits until it is
         ready.
         """
-        deadline = self._own(deadline)
+        deadline = self.by_own_clock(deadline)
         with self.ssh(deadline) as ssh:
             target = f"/run/matrix/{agent.digest}"
             ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
@@ -188,7 +188,7 @@ class Guest:
     @contextmanager
     def ssh(self, deadline: Deadline) -> Iterator[Ssh]:
         """A session as root. Waits until the guest has booted."""
-        deadline = self._own(deadline)
+        deadline = self.by_own_clock(deadline)
         session = Ssh(self._port("ssh", deadline), self.what, deadline)
         del self._ports["ssh"]  # the session closes it
         try:
@@ -206,6 +206,10 @@ class Guest:
         cause = f"; its kernel ended: {crashed}" if crashed else ""
         return cause + (f"; {self.qemu.epitaph}" if self.qemu.ended else "")
 
+    def by_own_clock(self, deadline: Deadline) -> Deadline:
+        """The deadline by the guest's clock, with more time for a guest that is slow."""
+        return deadline.on(self.qemu.clock, self.slowness)
+
     @property
     def switched_off(self) -> bool:
         """Whether the guest was switched off or restarted from within, without a crash."""
@@ -220,10 +224,6 @@ class Guest:
         for port in self._ports.values():
             port.close()
         self._ports.clear()
-
-    def _own(self, deadline: Deadline) -> Deadline:
-        """The deadline by the guest's clock, with more time for a guest that is slow."""
-        return deadline.on(self.qemu.clock, self.slowness)
 
     def _hopeless(self) -> str:
         """Why no answer can be expected, empty if one can: a kernel that panicked may fail to end

@@ -166,15 +166,12 @@ class ScriptGuest:
         """
         try:
             with self.guest.ssh(deadline) as ssh:
-                return self._run(ssh, self._own(deadline))
+                return self._run(ssh, self.guest.by_own_clock(deadline))
         except LostGuest:
             if not self.guest.switched_off:
                 raise
             lost = Ran(exit_code=-1, ended=POWER, lines={}, errors={}, kernel_log=[])
             return _answer("answered", lost)
-
-    def _own(self, deadline: Deadline) -> Deadline:
-        return deadline.on(self.guest.qemu.clock, self.guest.slowness)
 
     def _run(self, ssh: Ssh, deadline: Deadline) -> Answer:
         ssh.push_packed(self.script.packed, PLACE, deadline)
@@ -183,8 +180,9 @@ class ScriptGuest:
             done = ssh.run(f"PATH=/usr/sbin:/sbin:$PATH sysctl -q -w -- {shlex.join(words)} 2>&1", deadline)
             if done.status:
                 return _answer("unsupported", reason=done.output.strip())
-        limit = self._own(Deadline(self.script.seconds, f"{self.script.name} to end"))
-        after = self._own(Deadline(self.script.seconds + _AFTER_SECONDS, "what follows the script"))
+        seconds = self.script.seconds
+        limit = self.guest.by_own_clock(Deadline(seconds, f"{self.script.name} to end"))
+        after = self.guest.by_own_clock(Deadline(seconds + _AFTER_SECONDS, "what follows the script"))
         program = shlex.join(self.script.command)
         # `exit`: sshd reports no status of a program that it started itself and a signal ended
         command = f"dmesg --clear; sh {PLACE}/enter {program} <{PLACE}/stdin; exit $?"

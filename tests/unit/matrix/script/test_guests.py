@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -54,8 +52,9 @@ class FakeSsh:
 class FakeGuest:
     session: FakeSsh
     switched_off: bool = False
-    slowness: float = 1.0
-    qemu: Any = field(default_factory=lambda: SimpleNamespace(clock=time.monotonic))
+
+    def by_own_clock(self, deadline: Deadline) -> Deadline:
+        return deadline
 
     @contextmanager
     def ssh(self, deadline: Deadline) -> Iterator[FakeSsh]:
