@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.program import COMMAND
 
@@ -24,6 +27,7 @@ DISK_FULL = f"no space left on the disk; free some, for example with `{COMMAND} 
 """What the user reads when a disk is full, after what was being done."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_TICK = 0.01
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -57,6 +61,34 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lock_directory(path: Path) -> int | None:
+    """Locks the directory, which must exist, until the descriptor that is returned is closed; None
+    if another process holds the lock.
+    """
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+@contextlib.contextmanager
+def alone_in(directory: Path, deadline: Deadline, late: str) -> Iterator[None]:
+    """Locks the directory during the `with`, and waits until other processes are done with it.
+    Raises HostError with the message `late` at the deadline.
+    """
+    while (lock := lock_directory(directory)) is None:
+        if deadline.expired:
+            raise HostError(late)
+        time.sleep(_TICK)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +28,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from matrix.history.models import SCHEMA, About, Base
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError
+from vms.files import alone_in
 from vms.program import COMMAND
 
 SECONDS = 60
@@ -40,7 +39,6 @@ _SECONDS_TO_LOCK = 40
 _SECONDS_FOR_A_STATEMENT = 50
 # A server whose machine is gone is noticed after 10 + 3 * 5 s.
 _CONNECT = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-_TICK = 0.01
 _WRITER = 0x636F6E6E  # any number that other users of the database are unlikely to lock
 
 
@@ -163,26 +161,12 @@ def _opening(url: URL, deadline: Deadline) -> Iterator[None]:
     directory = Path(url.database).parent
     with _writable(url):
         directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        while not _locked(lock):
-            if deadline.expired:
-                raise HostError(
-                    f"history database {url.database}: another process has been opening it for"
-                    f" {deadline.seconds:g} s; end that process and try again"
-                )
-            time.sleep(_TICK)
+    late = (
+        f"history database {url.database}: another process has been opening it for"
+        f" {deadline.seconds:g} s; end that process and try again"
+    )
+    with alone_in(directory, deadline, late):
         yield
-    finally:
-        os.close(lock)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove(url: URL) -> None:

@@ -15,14 +15,11 @@ writing one run.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -39,7 +36,7 @@ from matrix.results.manifest import Manifest
 from matrix.results.record import Record, Status
 from vms.deadline import Deadline
 from vms.errors import HostError, UsageError, plain_error
-from vms.files import disk_errors, write_whole
+from vms.files import alone_in, disk_errors, lock_directory, write_whole
 from vms.suggest import suggestion
 from vms.tool import sync
 
@@ -54,7 +51,6 @@ _LEFT_OUT = (
 )
 _SECONDS = 60
 _TEMPORARY = ".*-????????"  # what `tempfile` makes of the prefixes here and in `write_whole`
-_TICK = 0.01
 
 
 class RunDirectory:
@@ -190,7 +186,12 @@ def open_run(
     """
     with disk_errors(f"opening a run under {results}"):
         results.mkdir(parents=True, exist_ok=True)
-        with _alone(results):
+        # Runs that start at once get different numbers.
+        late = (
+            f"another process that opens a run under {results} did not finish within {_SECONDS} s; end that"
+            " process and try again"
+        )
+        with alone_in(results, Deadline(_SECONDS, "opening a run"), late):
             run = _unfinished(results, manifest.plan, note) or _new(results, manifest)
             # Of processes that were killed; nobody else writes these now.
             for left in chain(
@@ -201,19 +202,6 @@ def open_run(
             link.symlink_to(run.path.name)
             link.replace(results / "latest")
     return run
-
-
-@contextmanager
-def _alone(results: Path) -> Iterator[None]:
-    """Keeps other processes from opening a run: runs that start at once get different numbers."""
-    deadline = Deadline(_SECONDS, f"another process that opens a run under {results}")
-    while (lock := _locked(results)) is None:
-        deadline.check()
-        time.sleep(_TICK)
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def _remove(left: Path) -> None:
@@ -283,7 +271,7 @@ def _unfinished(results: Path, plan: str, note: Callable[[str], None]) -> RunDir
             continue
         if manifest.plan != plan or manifest.finished:
             continue
-        lock = _locked(path)
+        lock = lock_directory(path)
         if lock is None:
             continue
         manifest = read_manifest(path)  # another process may have changed it before the lock was taken
@@ -309,23 +297,13 @@ def _new(results: Path, manifest: Manifest) -> RunDirectory:
             path.mkdir()
         except FileExistsError:
             continue
-        lock = _locked(path)
+        lock = lock_directory(path)
         if lock is None:
             continue
         run = RunDirectory(path, replace(manifest, run=path.name, version=VERSION, number=number), lock)
         run.update(run.manifest)
         return run
     raise HostError(f"{results} holds a thousand runs of this second")
-
-
-def _locked(path: Path) -> int | None:
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
 
 
 def _records(path: Path) -> list[Record]:
