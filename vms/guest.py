@@ -112,7 +112,8 @@ class Guest:
 
     def last_lines(self) -> str:
         """The last lines of its console, long ones cut: for error messages."""
-        return _lines(self.console().splitlines()[-_TAIL_LINES:])
+        lines = self.console().splitlines()[-_TAIL_LINES:]
+        return "\n".join(shown(line, _LINE_CHARACTERS) for line in lines)
 
     def attach(self, deadline: Deadline) -> None:
         """Connects to both ports, so that what waits on them in the guest is woken by the first
@@ -285,10 +286,6 @@ class Guest:
         data = wire.recv(_CHUNK)
         self._heard += data
         return bool(data)
-
-
-def _lines(lines: list[str]) -> str:
-    return "\n".join(shown(line, _LINE_CHARACTERS) for line in lines)
 
 
 class _Ready(msgspec.Struct):
