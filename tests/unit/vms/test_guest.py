@@ -90,6 +90,15 @@ def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, m
     assert "Linux version 6.1" in lost.value.console
 
 
+def test_a_slow_guest_is_given_more_time_for_its_answer(fake_qemu: Fake, machine: Machine) -> None:
+    fake_qemu("hang")
+    with running(machine, "6.1.0") as guest:
+        guest.attach(soon(20))
+        guest.slowness = 3.0
+        with pytest.raises(LostGuest, match=r"did not answer within 0\.6 s"):
+            guest.ask(PING, soon(0.2))
+
+
 @pytest.mark.fault(phase="cell", fault="guest floods", outcome="its answer is cut")
 def test_an_answer_without_end_is_cut(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("flood")
