@@ -257,7 +257,7 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
 
     with running(clone_of(machine, saved.path), name, intact) as guest:
         guest.slowness = saved.slowness
-        deadline = Deadline(CLONE_SECONDS, f"a clone of {name} to start").on(guest.qemu.clock, saved.slowness)
+        deadline = guest.by_own_clock(Deadline(CLONE_SECONDS, f"a clone of {name} to start"))
         # Connected before it runs: the clone finds the host connected, as the template did, and the
         # first byte wakes it.
         guest.attach(deadline)
