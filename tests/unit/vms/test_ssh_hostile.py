@@ -22,6 +22,8 @@ from vms import ssh
 from vms.errors import LostGuest
 from vms.ssh import Ssh
 
+pytestmark = pytest.mark.slow
+
 
 class Hostile(paramiko.ServerInterface):
     """Lets everybody in, but sends in a way that never ends from one phase of a session on."""

@@ -17,6 +17,8 @@ from vms.kernels.apt import download
 from vms.kernels.host_apt import HostApt
 from vms.kernels.kernel import Package
 
+pytestmark = pytest.mark.slow
+
 _MIB = 1 << 20
 _SENT = 64  # MiB, if the client takes them
 _IN_FLIGHT = 16 * _MIB  # what the sockets' buffers may hold

@@ -13,9 +13,10 @@ from tests.support.disks import ALLOWED, on_a_disk_of
 from tests.support.packages import Repository, image_deb
 from vms.initramfs import NEEDED
 
-pytestmark = pytest.mark.skipif(
-    not ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ALLOWED, reason="this host allows no user namespaces, so nothing can be mounted"),
+]
 
 
 # On its way a kernel needs room for the package lists, apt's cache of them, the package (1.1 MB),
