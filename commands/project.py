@@ -181,6 +181,7 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
 
     Raises UsageError for a kind of test that does not exist, and for an empty name.
     """
+    from vms.capacity import processors
     from vms.errors import UsageError
     from vms.suggest import suggestion
 
@@ -193,6 +194,7 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
     chosen = [TESTS[kind] for kind in TESTS if kind in only]
     places = list(dict.fromkeys(place for place, _ in chosen))
     marks = ("-m", " or ".join(f"({mark})" for _, mark in chosen)) if chosen else ()
-    # These wait as often as they compute, and none of them boots a kernel or opens a browser.
-    beside = ("-n", "auto", "--dist", "worksteal") if set(only) == {"unit"} and name is None else ()
+    # None of these boots a kernel or opens a browser, and some wait: one process more than CPUs.
+    alone = set(only) == {"unit"} and name is None
+    beside = ("-n", str(processors() + 1), "--dist", "worksteal") if alone else ()
     return (("pytest", *beside, *places, *marks, *(("-k", name) if name else ())),)

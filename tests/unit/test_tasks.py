@@ -19,6 +19,7 @@ import tasks
 from bench.figure import Figure
 from commands.project import chosen_checks
 from commands.shell import ROOT, reported
+from vms.capacity import processors
 from vms.errors import FetchError, LostGuest, UsageError
 
 HEAVY = ("altair", "distributed", "sqlalchemy", "scapy", "pyarrow", "paramiko", "rich", "jinja2", "qemu")
@@ -269,7 +270,7 @@ def test_all_checks_end_with_pytest_so_that_its_summary_is_the_last_line() -> No
 
 
 def test_tests_are_chosen_by_kind_and_name() -> None:
-    beside = ("-n", "auto", "--dist", "worksteal")
+    beside = ("-n", str(processors() + 1), "--dist", "worksteal")
     assert chosen_checks(["unit"], None) == (("pytest", *beside, "tests/unit", "-m", "(not slow)"),)
     assert chosen_checks(["guest"], None) == (("pytest", "tests/guest", "-m", "(guest)"),)
     assert chosen_checks(["browser", "slow", "unit"], "deadline") == (
