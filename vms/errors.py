@@ -13,8 +13,6 @@ A lost guest says nothing about its kernel: the run retries the cell and then re
 
 from __future__ import annotations
 
-from vms.text import shown
-
 _MESSAGE_CHARACTERS = 10_000
 _NAME_CHARACTERS = 200
 
@@ -28,14 +26,21 @@ class MatrixError(Exception):
     exit_code = 3
 
     def __init__(self, message: str) -> None:
-        super().__init__(shown(message, _MESSAGE_CHARACTERS))
+        super().__init__(_shown(message, _MESSAGE_CHARACTERS))
+
+
+def _shown(text: str, most: int) -> str:
+    # Not imported above: what only names the errors, such as the data of a kernel, loads no more.
+    from vms.text import shown
+
+    return shown(text, most)
 
 
 def plain_error(error: Exception) -> str:
     """The error in one phrase without a number: `Too many open files: /dev/null`."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (
-            f": {shown(str(error.filename), _NAME_CHARACTERS)}" if error.filename else ""
+            f": {_shown(str(error.filename), _NAME_CHARACTERS)}" if error.filename else ""
         )
     return str(error)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vms.errors import UsageError
-from vms.text import shown
 
 RELEASE = re.compile(r"[0-9][A-Za-z0-9._+~-]*")
 """What `uname -r` may be. The kernel bounds it by 64 characters."""
@@ -98,6 +97,8 @@ class Build:
 
     def __post_init__(self) -> None:
         """Raises BadName: these fields come from packages, lock files and strangers' runs."""
+        from vms.text import shown
+
         check_names(
             f"kernel {self.name[:100]!a}",
             name=self.name,
