@@ -31,6 +31,7 @@ from vms.wire import Spent, Wire
 LONGEST_ANSWER = 16 << 20
 _LONGEST_HEADER = 2 << 20
 _LONGEST_CONSOLE = 1 << 20
+_WIDEST = len("<U+10FFFF>")  # that a character which cannot be seen is shown as
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
 _END_SECONDS = 0.5  # after its sockets closed
@@ -105,7 +106,8 @@ class Guest:
         """
         path = self.qemu.directory / "console"
         text = _COLOURS.sub("", tail(path, _LONGEST_CONSOLE).decode(errors="replace"))
-        text = shown(text, _LONGEST_CONSOLE)
+        # Its end says why a guest ended, so what is too much is cut at the beginning.
+        text = shown(text, _LONGEST_CONSOLE * _WIDEST)[-_LONGEST_CONSOLE:]
         if path.exists() and path.stat().st_size >= LARGEST_FILE:
             text += f"\n[cut: the console printed more than {LARGEST_FILE >> 20} MiB]\n"
         return text
