@@ -32,6 +32,7 @@ from guest.root import Asking, Root
 SCHEMA = 1
 _MOST_ANSWER = 15 << 20
 _MOST_PRINTED = 64 << 10
+_MOST_PROCESSES = 200  # of the whole guest; the kernel and the agent have some 70
 _USER = 1000
 _READY = b"."
 _MOST_NAMED = 1 << 16
@@ -79,6 +80,8 @@ class Cells:
         root = Root()
         try:
             try:
+                # Else one that forks for ever takes all memory too, and how it ends is chance.
+                root.write("/proc/sys/kernel/threads-max", str(_MOST_PROCESSES))
                 loaded = [root.modprobe(module) for module in experiment.modules]
                 answer = _watch(self._child(variant, fresh=any(loaded)), experiment, variant, seconds, root)
             except Refused as refusal:
