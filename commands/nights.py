@@ -99,6 +99,7 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     """Accept answers as the baseline that nightly runs are compared with."""
     from matrix.baseline.baseline import accept as accepted
     from matrix.baseline.baseline import read_baseline, whoami, write_baseline
+    from matrix.report.words import counted
     from matrix.results.directory import find_run, now
     from matrix.results.latest import LatestAnswers, read_finished, read_latest
 
@@ -111,4 +112,4 @@ def accept(_context: Context, run: str = "", why: str = "", who: str = "") -> No
     moved = accepted(baseline, known, who or whoami(ROOT), now(), why)
     write_baseline(BASELINE, moved)
     last = moved.acceptances[-1]
-    print(f"{last.cells} cells accepted by {last.who}: {last.why}\n{BASELINE}")
+    print(f"{counted(last.cells, 'cell')} accepted by {last.who}: {last.why}\n{BASELINE}")

@@ -35,6 +35,7 @@ def history(
     from matrix.plan.config import config_of, read_config
     from matrix.report.history_plot import plot
     from matrix.report.text.history import table
+    from matrix.report.words import counted
     from vms.deadline import Deadline
     from vms.errors import UsageError
     from vms.files import write_whole
@@ -43,7 +44,11 @@ def history(
     code = 0
     if rebuild:
         done = files.rebuild(url, RESULTS)
-        complain("\n".join([f"recorded {done.runs} runs", *(f"left out: {why}" for why in done.left_out)]))
+        complain(
+            "\n".join(
+                [f"recorded {counted(done.runs, 'run')}", *(f"left out: {why}" for why in done.left_out)]
+            )
+        )
         code = UsageError.exit_code if done.left_out else 0
     with open_database(url, Deadline(SECONDS, "reading the history")) as engine:
         if not fact:

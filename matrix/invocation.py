@@ -12,6 +12,7 @@ from matrix.analysis.analysis import Analysis, analyse
 from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan
 from matrix.report.live import LiveReport
+from matrix.report.words import counted
 from matrix.report.write import write_reports
 from matrix.results.directory import Key, RunDirectory, now, open_run
 from matrix.results.manifest import Manifest, kernel_entries, plan_digest
@@ -89,7 +90,7 @@ def run_matrix(request: RunRequest) -> Result:
     run = open_run(request.results, manifest, display.note)
     if run.records:
         display.note(
-            f"resuming run {run.manifest.run}: {len(run.records)} of {len(plan.cells)} cells are done"
+            f"resuming run {run.manifest.run}: {len(run.records)} of {counted(len(plan.cells), 'cell')} done"
         )
     _reuse(request, run)
     finished = False

@@ -23,6 +23,7 @@ from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.sample import choose, only
 from matrix.plan.plan import variant_name
 from matrix.report.text.night import junit_with_news
+from matrix.report.words import counted
 from matrix.report.write import write_reports
 from matrix.results.directory import json_bytes
 from matrix.results.latest import Key, LatestAnswers, read_latest
@@ -130,7 +131,7 @@ def _disagreeing(request: RunRequest, after: LatestAnswers, suspects: Standing) 
     )
     if not again.cells:
         return {}
-    request.display.note(f"running {len(again.cells)} cells again that changed or failed")
+    request.display.note(f"running {counted(len(again.cells), 'cell')} again that changed or failed")
     analysis = run_matrix(replace(request, plan=again, again={cell.key for cell in again.cells})).analysis
     second = LatestAnswers().with_run(analysis.table.manifest, analysis.records).answers
     return {

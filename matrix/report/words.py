@@ -14,3 +14,10 @@ def in_words(value: FactValue) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {number}" for key, number in value.items()) or "none"
     return str(value) if value != "" else "empty"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things: `1 kernel`, `2 kernels`. `many` is the plural unless that is `one` and an
+    s.
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"

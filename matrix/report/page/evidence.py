@@ -16,6 +16,7 @@ import msgspec
 
 from matrix.analysis.table import Row
 from matrix.report.page.packets import NotACaptureError, read_packets
+from matrix.report.words import counted
 from matrix.results.directory import cell_path
 from matrix.results.links import plain_file
 from matrix.results.record import Record, Status
@@ -92,11 +93,11 @@ def _file(name: str, content: bytes, whole: int) -> dict[str, Any]:
             packets, more = read_packets(content)
         except NotACaptureError as error:
             return {"note": f"{_size(whole)}, not a capture: {error}", "text": ""}
-        words = f"{len(packets)} packets" if len(packets) != 1 else "1 packet"
+        words = counted(len(packets), "packet")
         return {"note": f"the first {words}" if more else words, "packets": packets}
     note = _size(whole) if whole <= len(content) else f"the first {_size(len(content))} of {_size(whole)}"
     return {"note": note if whole else "empty", "text": shown(content.decode("utf-8", "replace"), FILE_BYTES)}
 
 
 def _size(count: int) -> str:
-    return f"{count} bytes" if count < 1000 else f"{count / 1000:,.1f} kB"
+    return counted(count, "byte") if count < 1000 else f"{count / 1000:,.1f} kB"

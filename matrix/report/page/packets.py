@@ -13,6 +13,8 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
+from matrix.report.words import counted
+
 MOST_PACKETS = 200
 """The page lists at most this many packets of one capture; the file has the rest."""
 
@@ -230,10 +232,10 @@ def _words(protocol: int, data: bytes) -> str:
         return (
             words
             + (f" ack {acknowledged}" if data[13] & 16 else "")
-            + (f", {payload} bytes" if payload > 0 else "")
+            + (f", {counted(payload, 'byte')}" if payload > 0 else "")
         )
     if protocol in (17, 136) and len(data) >= 8:
-        return f"{len(data) - 8} bytes"
+        return counted(len(data) - 8, "byte")
     if protocol in (1, 58) and len(data) >= 2:
         known = (_ICMP if protocol == 1 else _ICMP6).get(data[0], f"type {data[0]}")
         return f"{known}, code {data[1]}" if data[1] else known

@@ -17,6 +17,7 @@ from matrix.analysis.table import Table
 from matrix.report.page.brief import brief
 from matrix.report.page.embedded import PageRow, embedded
 from matrix.report.page.evidence import pack_evidence
+from matrix.report.words import counted
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
 from vms.program import COMMAND
@@ -287,11 +288,13 @@ def _summary(table: Table) -> tuple[str, ...]:
         else f"kernel {kernels[0].name}"
     )
     when = manifest.started.replace("T", " ").replace("+00:00", " UTC")
-    partial = () if manifest.finished else (f"not finished: {sum(table.counts.values())} cells so far",)
+    partial = (
+        () if manifest.finished else (f"not finished: {counted(sum(table.counts.values()), 'cell')} so far",)
+    )
     return (
         *partial,
         span,
-        f"{len(manifest.experiments)} experiments in {len(table.rows)} rows",
+        f"{counted(len(manifest.experiments), 'experiment')} in {counted(len(table.rows), 'row')}",
         when,
         f"{manifest.surroundings.accelerator.upper()}, QEMU {manifest.surroundings.qemu.partition(' ')[0]}",
     )

@@ -9,6 +9,7 @@ from itertools import groupby
 from guest.catalogue import Experiment
 from matrix.analysis.ledger.model import Ledger
 from matrix.report.text.changes import commit_line
+from matrix.report.words import counted
 
 
 def catalogue_page(catalogue: Mapping[str, Experiment], ledger: Ledger) -> str:
@@ -24,8 +25,8 @@ def catalogue_page(catalogue: Mapping[str, Experiment], ledger: Ledger) -> str:
         "# The catalogue",
         "",
         (
-            f"{len(catalogue)} experiments, {cells} cells for each kernel. Written by `./invoke catalogue`"
-            " from the experiments themselves."
+            f"{counted(len(catalogue), 'experiment')}, {counted(cells, 'cell')} for each kernel."
+            " Written by `./invoke catalogue` from the experiments themselves."
         ),
         "The answers of several kernels are in [the reference run](../results/reference/README.md).",
         "",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from matrix.plan.plan import Plan
+from matrix.report.words import counted
 from vms.kernels.kernel import Kernel
 
 
@@ -13,14 +14,17 @@ def plan_text(plan: Plan, forecast: Sequence[str], command: Callable[[Kernel, in
     """What the run will take, the cells of each kernel, and the command that starts its guests;
     `command` returns it for a kernel and a number of processors.
     """
-    parts = [f"{len(plan.cells)} cells: {len(plan.kernels)} kernels, {len(plan.experiments)} experiments"]
+    parts = [
+        f"{counted(len(plan.cells), 'cell')}: {counted(len(plan.kernels), 'kernel')},"
+        f" {counted(len(plan.experiments), 'experiment')}"
+    ]
     parts += forecast
     for kernel in plan.kernels:
         cells = plan.of(kernel)
-        counted = Counter(cell.experiment.name for cell in cells)
-        parts += ["", f"{kernel.name} ({kernel.id}): {len(cells)} cells"]
+        times = Counter(cell.experiment.name for cell in cells)
+        parts += ["", f"{kernel.name} ({kernel.id}): {counted(len(cells), 'cell')}"]
         parts.append(
-            "  " + ", ".join(name + (f" x{number}" if number > 1 else "") for name, number in counted.items())
+            "  " + ", ".join(name + (f" x{number}" if number > 1 else "") for name, number in times.items())
         )
         for cpus in sorted({cell.experiment.cpus for cell in cells}):
             parts += ["", command(kernel, cpus)]

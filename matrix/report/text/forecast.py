@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matrix.report.text.progress import about
+from matrix.report.words import counted
 from matrix.run.forecast import Forecast
 
 
@@ -12,7 +13,7 @@ def forecast_lines(found: Forecast, cache: Path) -> list[str]:
     """What is to be fetched and stored, unless that is nothing, and how long the run takes."""
     lines = []
     if found.fetch or found.hold:
-        parts = [f"{found.kernels} {'kernel' if found.kernels == 1 else 'kernels'}"] if found.kernels else []
+        parts = [counted(found.kernels, "kernel")] if found.kernels else []
         parts += ["the packages of the guests' image"] if found.image else []
         what = f" ({' and '.join(parts)})" if parts else ""
         hold = f"about {found.hold / 1e9:.1f} GB in {cache}"

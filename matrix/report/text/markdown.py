@@ -11,6 +11,7 @@ from matrix.plan.plan import variant_name
 from matrix.report.escape import plain
 from matrix.report.text.changes import changes
 from matrix.report.text.grid import Word, lines
+from matrix.report.words import counted
 from matrix.results.record import Record, Status
 from vms.text import shown
 
@@ -29,10 +30,10 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
     counts += f"; {table.marked} with splats" if table.marked else ""
     why = around.why.partition(": ")[0]  # what was tried is in the manifest
     parts = [
-        f"# Connection tracking, {len(table.kernels)} kernels",
+        f"# Connection tracking, {counted(len(table.kernels), 'kernel')}",
         "",
         (
-            f"Run {plain(manifest.run)}, {sum(table.counts.values())} cells: {counts}. "
+            f"Run {plain(manifest.run)}, {counted(sum(table.counts.values()), 'cell')}: {counts}. "
             f"Accelerator {plain(around.accelerator.upper())} ({plain(why)}), QEMU {plain(around.qemu)}."
         ),
         "Values that differ from the kernel to their left are **bold**.",

@@ -11,7 +11,7 @@ from junitparser import Failure, JUnitXml, TestCase, TestSuite
 from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Item, Night
 from matrix.report.export.junit import readable
-from matrix.report.words import in_words
+from matrix.report.words import counted, in_words
 from matrix.results.record import FactValue, shown_value
 from vms.program import COMMAND
 from vms.text import shown
@@ -74,7 +74,8 @@ def _about(night: Night) -> Iterator[str]:
     if night.run:
         kinds = ", ".join(f"{number} {status}" for status, number in sorted(night.counts.items()))
         kinds += f" ({night.reused} answered by earlier runs)" if night.reused else ""
-        yield f"{sum(night.counts.values())} cells in {timedelta(seconds=round(night.seconds))}: {kinds}"
+        cells = counted(sum(night.counts.values()), "cell")
+        yield f"{cells} in {timedelta(seconds=round(night.seconds))}: {kinds}"
         yield (
             f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)};"
             f" sample: {_names(night.sample)}"
@@ -95,8 +96,8 @@ def _about(night: Night) -> Iterator[str]:
     else:
         accepted = night.accepted
         yield (
-            f"baseline: {night.accepted_cells} cells, moved by {accepted.who} on {accepted.when[:10]}:"
-            f" {accepted.why}"
+            f"baseline: {counted(night.accepted_cells, 'cell')}, moved by {accepted.who} on"
+            f" {accepted.when[:10]}: {accepted.why}"
         )
     if night.accepted and (night.news or night.failures or night.waiting):
         yield f"`{COMMAND} accept --why ...` accepts these answers"

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from matrix.plan.plan import cell_label, variant_name
 from matrix.report.text.terminal import headline
+from matrix.report.words import counted
 from matrix.results.record import Record, Status
 from matrix.run.progress import KernelProgress, Overview, Phase
 from vms.text import shown
@@ -104,7 +105,9 @@ class LineDisplay:
             self.note(f"{kernel.name}: {headline(kernel.message)}")
         elif kernel.phase is Phase.DONE:
             seconds = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in kernel.seconds.items())
-            self.note(f"{kernel.name}: {kernel.done} cells done" + (f" ({seconds})" if seconds else ""))
+            self.note(
+                f"{kernel.name}: {counted(kernel.done, 'cell')} done" + (f" ({seconds})" if seconds else "")
+            )
         else:
             self.note(f"{kernel.name}: {kernel.phase}")
 
@@ -130,10 +133,10 @@ def display(console: Console) -> LiveDisplay | LineDisplay:
 
 def _progress(overview: Overview) -> str:
     """`412 of 1722 cells done, 61 changes found (3 not explained), about 6 minutes left`."""
-    found = f"{overview.changes} {'change' if overview.changes == 1 else 'changes'} found"
+    found = f"{counted(overview.changes, 'change')} found"
     if overview.unexplained:
         found += f" ({overview.unexplained} not explained)"
-    parts = [f"{overview.done} of {overview.cells} cells done", found]
+    parts = [f"{overview.done} of {counted(overview.cells, 'cell')} done", found]
     if overview.seconds_left is not None and overview.done < overview.cells:
         parts.append(f"about {about(overview.seconds_left)} left")
     return ", ".join(parts)

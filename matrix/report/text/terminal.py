@@ -15,6 +15,7 @@ from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
 from matrix.plan.plan import cell_label
 from matrix.report.text.grid import Lines, Word, lines
+from matrix.report.words import counted
 from matrix.results.record import Status
 from vms.text import shown
 
@@ -120,7 +121,7 @@ def summary(table: Table) -> str:
     """
     counts = ", ".join(f"{number} {status}" for status, number in table.counts.items() if number)
     marked = f"; {table.marked} with splats" if table.marked else ""
-    return f"{sum(table.counts.values())} cells: {counts}{marked}"
+    return f"{counted(sum(table.counts.values()), 'cell')}: {counts}{marked}"
 
 
 def _lines(row: Lines, columns: list[int]) -> list[tuple[str | Text, list[str | Text], str]]:

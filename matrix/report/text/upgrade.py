@@ -9,6 +9,7 @@ from pathlib import Path
 from matrix.analysis.upgrade import UpgradeReport
 from matrix.report.escape import plain
 from matrix.report.text.upgrade_sections import Entry, Reason, again, overview, sections, title, unseen
+from matrix.report.words import counted
 
 
 def upgrade_text(report: UpgradeReport, width: int) -> str:
@@ -52,7 +53,7 @@ def upgrade_markdown(report: UpgradeReport) -> str:
             "",
             f"## {plain(more.heading)}",
             "",
-            f"<details><summary>{len(more.commits)} commits</summary>",
+            f"<details><summary>{counted(len(more.commits), 'commit')}</summary>",
             "",
         ]
         parts += [f"- {plain(sentence)} {_linked(reason)}" for sentence, reason in more.commits]
@@ -81,9 +82,7 @@ def _entry_markdown(entry: Entry) -> Iterator[str]:
     for reason in entry.against:
         yield f"This is not what the ledger expects of {_linked(reason)}"
     yield ""
-    yield (
-        f"<details><summary>seen in {len(entry.seen)} {'fact' if len(entry.seen) == 1 else 'facts'}</summary>"
-    )
+    yield f"<details><summary>seen in {counted(len(entry.seen), 'fact')}</summary>"
     yield ""
     for seen in entry.seen:
         yield f"- {plain(seen)}"

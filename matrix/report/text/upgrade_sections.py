@@ -10,7 +10,7 @@ from matrix.analysis.fact_value import delta, item_texts
 from matrix.analysis.ledger.model import Commit
 from matrix.analysis.upgrade import Evidence, Severity, UpgradeItem, UpgradeReport
 from matrix.report.text.upgrade_headings import IMPACTS, SEVERITIES
-from matrix.report.words import in_words
+from matrix.report.words import counted, in_words
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, shown_value
 from vms.kernels.order import release_key, series_of
@@ -80,19 +80,19 @@ def overview(report: UpgradeReport) -> str:
     explained = {commit.key for item in report.items for commit in item.commits}
     unexplained = sum(not item.commits for item in report.items)
     said = [
-        f"Both kernels answered {report.compared} cells;"
-        f" {_count(report.differing, 'cell differs', 'cells differ')}."
+        f"Both kernels answered {counted(report.compared, 'cell')};"
+        f" {counted(report.differing, 'cell differs', 'cells differ')}."
     ]
     if explained:
         said.append(
-            f"{_count(len(explained), 'known change explains', 'known changes explain')}"
+            f"{counted(len(explained), 'known change explains', 'known changes explain')}"
             f" {'most of these' if unexplained else 'them'}."
         )
     if unexplained:
-        said.append(f"No known change explains {_count(unexplained, 'difference', 'differences')}.")
+        said.append(f"No known change explains {counted(unexplained, 'difference', 'differences')}.")
     if report.not_compared:
         said.append(
-            f"{_count(report.not_compared, 'cell', 'cells')} could not be compared: not run on both,"
+            f"{counted(report.not_compared, 'cell', 'cells')} could not be compared: not run on both,"
             " unstable, or ended in error."
         )
     return " ".join(said)
@@ -237,7 +237,3 @@ def _value(value: FactValue | None) -> str:
 
 def _short(text: str) -> str:
     return " ".join(shown(text, _WORD_CHARACTERS).split())
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -74,10 +74,10 @@ def test_an_interrupted_run_is_resumed_with_a_note(tmp_path: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         run(FakeGuests(), tmp_path, display=Interrupting())
     assert len(json.loads((tmp_path / "latest/results.json").read_bytes())) == 1
-    assert "not finished: 1 cells so far" in (tmp_path / "latest/report/index.html").read_text()
+    assert "not finished: 1 cell so far" in (tmp_path / "latest/report/index.html").read_text()
     seen = Seen()
     result = run(FakeGuests(), tmp_path, display=seen)
-    assert any("resuming run" in note and "1 of 2 cells are done" in note for note in seen.notes)
+    assert any("resuming run" in note and "1 of 2 cells done" in note for note in seen.notes)
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
     assert sum(result.analysis.table.counts.values()) == 2
     assert "not finished" not in result.page.read_text()

@@ -62,7 +62,7 @@ def test_a_page_is_there_while_the_run_runs_and_says_that_it_is_partial(tmp_path
         live.tick()
         assert not page.exists()
         clock.now += 60
-        tick_until_written(live, clock, page, "not finished: 1 cells so far")
+        tick_until_written(live, clock, page, "not finished: 1 cell so far")
         keep(run, live, PLAN.cells[1])
         tick_until_written(live, clock, page, "not finished: 2 cells so far")
     assert seen.overviews[-1].done == 2
@@ -91,7 +91,7 @@ def test_a_page_that_took_long_is_written_again_later(tmp_path: Path) -> None:
     with LiveReport(Seen(), run, PLAN.cells, lambda _cell: 1.0, slow, clock) as live:
         keep(run, live, PLAN.cells[0])
         clock.now += 11
-        tick_until_written(live, clock, run.report / "index.html", "1 cells so far")
+        tick_until_written(live, clock, run.report / "index.html", "1 cell so far")
         live._writer.submit(int).result()  # the writer is done with the page
         live.tick()
         keep(run, live, PLAN.cells[1])

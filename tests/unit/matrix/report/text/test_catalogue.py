@@ -32,7 +32,7 @@ def test_the_page_holds_all_that_an_experiment_declares_and_the_ledger_knows() -
     page = catalogue_page(
         {"in-window": EXPERIMENT}, Ledger({"rst": COMMIT}, (Change("in-window", COMMIT, "state"),), {})
     )
-    assert "1 experiments, 2 cells" in page
+    assert "1 experiment, 2 cells" in page
     for words in (
         "[in-window](#in-window): Does it close?",
         "One RST arrives.",

@@ -34,7 +34,7 @@ def test_in_a_pipe_each_step_is_a_line() -> None:
     lines = shown(terminal=False).splitlines()
     assert lines[:4] == ["accelerator: tcg", "6.1.2: fetching", "6.1.2: booting", "6.1.2: running"]
     assert lines[4] == "6.1.2: bad [scope=user]: fail: does not hold:␛[31m x"
-    assert lines[5].startswith("6.1.2: 1 cells done (waiting 0.0 s, fetching 0.0 s")
+    assert lines[5].startswith("6.1.2: 1 cell done (waiting 0.0 s, fetching 0.0 s")
 
 
 def test_on_a_terminal_the_table_stays_as_it_was_at_the_end() -> None:
