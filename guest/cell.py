@@ -30,6 +30,7 @@ from guest.lab.rules import lock_file
 from guest.root import Asking, Root
 
 SCHEMA = 1
+PROCESSES = "/proc/sys/kernel/threads-max"
 _MOST_ANSWER = 15 << 20
 _MOST_PRINTED = 64 << 10
 _MOST_PROCESSES = 200  # of the whole guest; the kernel and the agent have some 70
@@ -81,7 +82,7 @@ class Cells:
         try:
             try:
                 # Else one that forks for ever takes all memory too, and how it ends is chance.
-                root.write("/proc/sys/kernel/threads-max", str(_MOST_PROCESSES))
+                root.write(PROCESSES, str(_MOST_PROCESSES))
                 loaded = [root.modprobe(module) for module in experiment.modules]
                 answer = _watch(self._child(variant, fresh=any(loaded)), experiment, variant, seconds, root)
             except Refused as refusal:
