@@ -1,0 +1,1 @@
+"""Finds the pair of builds between which a fact changed."""
