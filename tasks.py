@@ -7,7 +7,7 @@ from commands.nights import accept, nightly
 from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix
-from commands.scripts import script
+from commands.scripts import script, shell
 
 __all__ = [
     "accept",
@@ -28,6 +28,7 @@ __all__ = [
     "reference",
     "scheduler",
     "script",
+    "shell",
     "test",
     "upgrade",
     "worker",

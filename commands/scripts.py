@@ -1,8 +1,9 @@
-"""The task that runs a user's program on kernels."""
+"""Tasks that give a kernel to the user: for a program, and for a shell."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _MOST_STDIN = 16 << 20
 _LEAST_MEMORY = 256  # MiB; with less a kernel does not unpack its initramfs
 _SECONDS = 60
+_SILENT = 3.0  # seconds, before the user learns what is waited for
 
 
 @task(
@@ -108,6 +110,76 @@ def script(
     return _print(result, given, json=json)
 
 
+@task(
+    positional=["kernel"],
+    iterable=["push", "pull"],
+    help={
+        "kernel": "a kernel, for example 6.12",
+        "user": "a shell as root of an unprivileged user's namespace (unshare -Urn), not of the guest",
+        "command": "one command instead of a shell",
+        "push": "a file or directory to put where the shell begins (repeatable)",
+        "pull": "FILE or FILE=COPY, a file of the guest to copy here afterwards (repeatable)",
+        "cpus": "virtual CPUs of the guest (default: 1)",
+        "memory": "memory of the guest in MiB (default: 512)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what is in the cache",
+    },
+)
+@reported
+def shell(
+    _context: Context,
+    kernel: str,
+    push: list[str],
+    pull: list[str],
+    user: bool = False,
+    command: str = "",
+    cpus: str | None = None,
+    memory: str | None = None,
+    accel: str = "auto",
+    offline: bool = False,
+) -> int:
+    """Open a root shell in a fresh guest; the exit code is the shell's."""
+    from matrix.plan.project import Project
+    from matrix.run.machines import Machines
+    from matrix.script.script import Script, parse_pulled, with_pushed
+    from matrix.script.shell import run_shell, shell_words
+    from vms.accel import check_request
+    from vms.errors import UsageError
+
+    check_request(accel)
+    virtual = count("--cpus", cpus, "virtual CPUs") or 1
+    mebibytes = _memory(memory)
+    pulled = parse_pulled(pull)
+    files = with_pushed({}, push)
+    project = Project.open(ROOT, offline=offline)
+    selection = project.select(project.specs([kernel]))
+    if len(selection.kernels) != 1:
+        names = ", ".join(one.name for one in selection.kernels)
+        raise UsageError(f"{kernel!r} means {len(selection.kernels)} kernels ({names}); name one")
+    machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
+    notice = threading.Timer(_SILENT, complain, [f"preparing {kernel}: its first boot takes a while"])
+    notice.daemon = True
+    notice.start()
+    try:
+        booted = machines.fetch(selection.kernels[0])
+        template = machines.template(booted, virtual)
+    finally:
+        notice.cancel()
+    terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
+    words = shell_words(command, booted.version, terminal=terminal)
+    return run_shell(template, Script("shell", words, files, user), pulled, terminal=terminal)
+
+
+def _memory(text: str | None) -> int:
+    """The MiB of `--memory`, 0 without it. Raises UsageError if no kernel would boot with them."""
+    from vms.errors import UsageError
+
+    mebibytes = count("--memory", text, "MiB")
+    if 0 < mebibytes < _LEAST_MEMORY:
+        raise UsageError(f"--memory {text}: a guest needs at least {_LEAST_MEMORY} MiB")
+    return mebibytes
+
+
 def _script(
     file: str,
     push: list[str],
@@ -129,12 +201,8 @@ def _script(
         read_program,
         with_pushed,
     )
-    from vms.errors import UsageError
 
     entry, files = read_program(Path(file))
-    mebibytes = count("--memory", memory, "MiB")
-    if 0 < mebibytes < _LEAST_MEMORY:
-        raise UsageError(f"--memory {memory}: a guest needs at least {_LEAST_MEMORY} MiB")
     script = Script(
         Path(file).resolve().name,
         (*command_of(entry), *arguments(sys.argv)),
@@ -144,7 +212,7 @@ def _script(
         _stdin(stdin),
         float(count("--timeout", timeout, "seconds") or _SECONDS),
         count("--cpus", cpus, "virtual CPUs") or 1,
-        mebibytes,
+        _memory(memory),
         parse_ignored(ignore),
     )
     script.check()

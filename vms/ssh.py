@@ -17,6 +17,7 @@ import secrets
 import socket
 import tarfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from vms.deadline import Deadline
-from vms.errors import LostGuest
+from vms.errors import HostError, LostGuest
 from vms.wire import Spent, Wire
 
 # Errors are raised; without a handler the library would also print them.
@@ -164,6 +165,43 @@ class Ssh:
             why = self._wire.spent or "went away"
             raise LostGuest(f"{self._what}: SSH: {why} while running `{command}`")
         return Attempt(status, bytes(output[:most]), bytes(errors[:most]), flooded)
+
+    @contextlib.contextmanager
+    def opened(self, command: str, deadline: Deadline, most: int) -> Iterator[paramiko.Channel]:
+        """A channel on which a person's command is about to run: `exec_command` starts it, after
+        `get_pty` if it shall have a terminal. From now on the session ends at this deadline, or
+        after `most` bytes from the guest.
+
+        Raises LostGuest if the guest goes away, in the context too.
+        """
+        self._wire.deadline = deadline
+        self._wire.allow(most)
+        try:
+            with self._transport.open_session(timeout=_NO_LIMIT) as channel:
+                yield channel
+        except (paramiko.SSHException, EOFError) as error:
+            raise LostGuest(f"{self._what}: SSH: {self._why(error)} while running `{command}`") from error
+
+    def pull(self, source: str, most: int, deadline: Deadline) -> bytes:
+        """The content of a file in the guest.
+
+        Raises HostError if it cannot be read or has more than `most` bytes, LostGuest if the guest
+        goes away.
+        """
+        self._wire.deadline = deadline
+        try:
+            with (
+                paramiko.SFTPClient.from_transport(self._transport) as sftp,  # type: ignore[union-attr]
+                sftp.open(source, "rb") as file,
+            ):
+                content = bytes(file.read(most + 1))
+        except (FileNotFoundError, PermissionError) as error:
+            raise HostError(f"{self._what}: {source} in the guest: {error.strerror}") from error
+        except Exception as error:
+            raise LostGuest(f"{self._what}: SFTP of {source}: {self._why(error)}") from error
+        if len(content) > most:
+            raise HostError(f"{self._what}: {source} in the guest has more than {most >> 20} MiB")
+        return content
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:
         """Copies a directory, without compiled bytecode, to the directory `target`, which is

@@ -156,6 +156,22 @@ def with_pushed(files: Mapping[str, Path], pushed: Sequence[str]) -> dict[str, P
     return found
 
 
+def parse_pulled(texts: Sequence[str]) -> dict[str, Path]:
+    """The files of `--pull FILE` and `--pull FILE=COPY` in the guest, with the paths of their
+    copies here. Raises UsageError for a copy that exists already.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        source, _, target = text.partition("=")
+        path = Path(target or PurePosixPath(source).name)
+        if not source or not path.name:
+            raise UsageError(f"--pull {text!r}: give FILE or FILE=COPY, for example /tmp/x.pcap=x.pcap")
+        if path.exists() or path in found.values():
+            raise UsageError(f"--pull {text}: {path} exists already; name another with FILE=COPY")
+        found[source] = path
+    return found
+
+
 def parse_sysctls(texts: Sequence[str]) -> dict[str, str]:
     """The values of `--sysctl NAME=VALUE` by name, with dots. Raises UsageError."""
     found = {}

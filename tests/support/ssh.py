@@ -18,12 +18,13 @@ from vms.ssh import Ssh
 
 class Shell(paramiko.ServerInterface):
     """Lets our key in and runs nothing: each command prints itself and ends with status 3, except
-    `sleep`, which never ends, `flood`, which prints without end, and `background`, which ends and
-    keeps its output open.
+    `sleep`, which never ends, `flood`, which prints without end, `background`, which ends and keeps
+    its output open, and `cat`, which prints its input.
     """
 
-    def __init__(self, authorized: bytes) -> None:
+    def __init__(self, authorized: bytes, sizes: list[tuple[int, int]]) -> None:
         self.authorized = authorized
+        self.sizes = sizes
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = username == "root" and key.get_base64().encode() == self.authorized.split()[1]
@@ -35,6 +36,25 @@ class Shell(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED
 
+    def check_channel_pty_request(
+        self,
+        channel: paramiko.Channel,
+        term: bytes,
+        width: int,
+        height: int,
+        pixelwidth: int,
+        pixelheight: int,
+        modes: bytes,
+    ) -> bool:
+        self.sizes.append((width, height))
+        return True
+
+    def check_channel_window_change_request(
+        self, channel: paramiko.Channel, width: int, height: int, pixelwidth: int, pixelheight: int
+    ) -> bool:
+        self.sizes.append((width, height))
+        return True
+
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         def answer() -> None:
             if command == b"sleep":
@@ -43,6 +63,8 @@ class Shell(paramiko.ServerInterface):
             with contextlib.suppress(EOFError, OSError):
                 while command == b"flood":
                     channel.sendall(bytes(1 << 15))
+                while command == b"cat" and (data := channel.recv(1 << 15)):
+                    channel.sendall(data)
                 if command == b"background":
                     channel.sendall(b"started")
                     channel.send_exit_status(0)
@@ -60,7 +82,7 @@ class Relay:
     """The guest's end of the port.
 
     `before` is sent ahead of its answer; `host_key` replaces the key it is given; sshd takes
-    `seconds`.
+    `seconds`. `sizes` are the columns and rows that a terminal had, one after the other.
     """
 
     def __init__(
@@ -75,6 +97,7 @@ class Relay:
         self.host_key = host_key
         self.seconds = seconds
         self.hello: list[bytes] = []
+        self.sizes: list[tuple[int, int]] = []
         self.transport: paramiko.Transport | None = None
 
     def serve(self) -> None:
@@ -90,7 +113,7 @@ class Relay:
         self.transport.add_server_key(
             self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode()))
         )
-        self.transport.start_server(event=threading.Event(), server=Shell(authorized))
+        self.transport.start_server(event=threading.Event(), server=Shell(authorized, self.sizes))
 
     def line(self) -> bytes:
         line = b""

@@ -18,6 +18,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "compare": ("6.1", "6.12"),
     "export": ("csv", "--run=reference"),
     "script": ("invoke",),
+    "shell": ("6.12",),
     "upgrade": ("6.1", "6.12"),
     "worker": ("tls://127.0.0.1:1",),
 }
@@ -63,6 +64,13 @@ WRONG = {
     "script.stdin": ("/nothing", "--stdin /nothing: No such file or directory"),
     "script.sysctl": ("max", "--sysctl 'max': give NAME=VALUE"),
     "script.timeout": ("long", "--timeout 'long': give the number of seconds"),
+    "shell.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "shell.command": None,  # any command
+    "shell.cpus": ("many", "--cpus 'many': give the number of virtual CPUs"),
+    "shell.kernel": ("newset", "did you mean newest?"),
+    "shell.memory": ("much", "--memory 'much': give the number of MiB"),
+    "shell.pull": ("/", "--pull '/': give FILE or FILE=COPY"),
+    "shell.push": ("/nothing", "--push /nothing: no such file or directory"),
     "test.k": None,  # pytest's own language
     "test.only": ("units", "--only 'units': there is no such kind of test; did you mean unit"),
     "upgrade.newer": ("6.13", "no run has answers of a kernel '6.13'"),
@@ -80,6 +88,8 @@ COUNTS = (
     "script.jobs",
     "script.memory",
     "script.timeout",
+    "shell.cpus",
+    "shell.memory",
     "worker.slots",
 )
 

@@ -11,6 +11,7 @@ from matrix.script.script import (
     Script,
     command_of,
     parse_ignored,
+    parse_pulled,
     parse_sysctls,
     read_program,
     with_pushed,
@@ -100,6 +101,18 @@ def test_sysctls_are_names_with_dots_and_values() -> None:
 def test_a_wrong_sysctl_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give NAME=VALUE"):
         parse_sysctls([text])
+
+
+def test_files_are_pulled_to_names_that_are_free(tmp_path: Path) -> None:
+    there = written(tmp_path / "there", "1\n")
+    assert parse_pulled(["/tmp/x.pcap", f"log={tmp_path}/y"]) == {
+        "/tmp/x.pcap": Path("x.pcap"),
+        "log": tmp_path / "y",
+    }
+    with pytest.raises(UsageError, match="there exists already; name another"):
+        parse_pulled([f"log={there}"])
+    with pytest.raises(UsageError, match="z exists already"):
+        parse_pulled(["a/z", "b/z"])
 
 
 def test_a_wrong_regular_expression_is_refused() -> None:

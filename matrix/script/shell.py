@@ -1,0 +1,45 @@
+"""A shell, or one command, in a guest, connected with this process's terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from matrix.script.script import PLACE, Script
+from vms.deadline import Deadline
+from vms.files import write_whole
+from vms.template import Template
+from vms.terminal import attach
+
+_SECONDS = 60.0  # for the first bytes, and for files
+_MOST_PULLED = 64 << 20
+
+
+def shell_words(command: str, release: str, *, terminal: bool) -> tuple[str, ...]:
+    """What runs in the guest: the command, else bash, with the kernel's name in its prompt if it
+    has a terminal.
+    """
+    if command:
+        return "bash", "-c", command
+    return ("env", f"PS1=\\u@{release}:\\w\\$ ", "bash", "--norc", "-i") if terminal else ("bash",)
+
+
+def run_shell(template: Template, script: Script, pulled: Mapping[str, Path], *, terminal: bool) -> int:
+    """Runs the script's command in a new guest and returns its exit code. Afterwards the files that
+    `pulled` names in the guest are copied to these paths.
+
+    Raises LostGuest if the guest ends before, HostError for a file that cannot be copied.
+    """
+    name = template.name
+    with template.start() as guest, guest.ssh(Deadline(_SECONDS, f"a shell in {name}")) as ssh:
+        deadline = Deadline(_SECONDS, f"files for {name}").on(guest.qemu.clock, guest.slowness)
+        ssh.push_packed(script.packed, PLACE, deadline)
+        # `exit`: sshd reports no status of a program that it started itself and a signal ended
+        command = f"sh {PLACE}/enter {shlex.join(script.command)}; exit $?"
+        status = attach(ssh, command, name, terminal=terminal)
+        for source, target in pulled.items():
+            deadline = Deadline(_SECONDS, f"files of {name}").on(guest.qemu.clock, guest.slowness)
+            path = source if source.startswith("/") else f"{PLACE}/work/{source}"
+            write_whole(target, ssh.pull(path, _MOST_PULLED, deadline))
+    return status

@@ -1,0 +1,142 @@
+"""A shell in a guest of one real kernel, typed into through a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import ROOT
+
+pytestmark = pytest.mark.guest
+SHELL = [sys.executable, "-m", "commands", "shell", "6.12"]
+FOREGROUND = "sh -c 'echo program  runs; sleep 1000'\n"
+"""Prints when it is in the foreground: before, a key reaches the shell that is starting it."""
+_SECONDS = 120.0
+
+
+class Typist:
+    """A terminal with a shell behind it."""
+
+    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+        self.master = master
+        self.process = process
+        self.seen = ""
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Waits until what is shown from now on matches; what was matched is not seen again."""
+        end = time.monotonic() + _SECONDS
+        while (found := re.search(pattern, self.seen)) is None:
+            assert time.monotonic() < end, self.seen
+            if select.select([self.master], [], [], 1.0)[0]:
+                self.seen += os.read(self.master, 65536).decode(errors="replace")
+        self.seen = self.seen[found.end() :]
+        return found
+
+    def finish(self) -> int:
+        """The exit code. Reads until then: a program cannot end while its terminal is full."""
+        end = time.monotonic() + _SECONDS
+        while self.process.poll() is None:
+            assert time.monotonic() < end, self.seen
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.seen += os.read(self.master, 65536).decode(errors="replace")
+        return self.process.returncode
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+@contextmanager
+def typing(*flags: str) -> Iterator[Typist]:
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [*SHELL, *flags], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    ) as process:
+        typist = Typist(master, process)
+        typist.resize(33, 111)
+        try:
+            yield typist
+        finally:
+            process.kill()
+            os.close(slave)
+            os.close(master)
+
+
+def run(*flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*SHELL, *flags], cwd=ROOT, input=stdin, capture_output=True, timeout=_SECONDS, check=False
+    )
+
+
+def test_a_shell_has_size_keys_jobs_and_an_exit_code() -> None:
+    with typing() as shell:
+        before = termios.tcgetattr(shell.master)
+        shell.wait_for(r"root@6\.12\.[^:]*:~# ")
+        shell.type("stty size; id -u; tty\n")
+        shell.wait_for("33 111\r\n0\r\n/dev/pts/")
+        shell.resize(40, 90)
+        shell.process.send_signal(signal.SIGWINCH)
+        shell.type("sleep 0.5; stty size\n")
+        shell.wait_for("40 90\r\n")
+        shell.type(FOREGROUND)
+        shell.wait_for("program runs")
+        shell.type("\x03")
+        shell.wait_for("# ")
+        shell.type("echo code $?\n")
+        shell.wait_for("code 130\r\n")
+        shell.type(FOREGROUND)
+        shell.wait_for("program runs")
+        shell.type("\x1a")
+        shell.wait_for("Stopped")
+        shell.type("kill -KILL %1; wait; exit 7\n")
+        assert shell.finish() == 7
+        assert termios.tcgetattr(shell.master) == before
+
+
+def test_three_times_ctrl_and_bracket_leaves_a_guest_that_does_not_answer() -> None:
+    with typing() as shell:
+        shell.wait_for("# ")
+        shell.type(FOREGROUND)
+        shell.wait_for("program runs")
+        for _ in range(3):
+            shell.type("\x1d")
+        shell.wait_for(r"error: 6\.12.*the session was left with Ctrl-\]")
+        assert shell.finish() == 3
+
+
+def test_one_command_gets_files_and_input_and_gives_output_files_and_its_exit_code(tmp_path: Path) -> None:
+    pushed = tmp_path / "pushed"
+    pushed.write_bytes(b"from the host\n")
+    copy = tmp_path / "copy"
+    command = "cat pushed - >both; echo out; echo err >&2; id -u; exit 9"
+    done = run(
+        "--user", "--push", str(pushed), "--pull", f"both={copy}", "--command", command, stdin=b"typed\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (9, b"out\n0\n", b"err\n")
+    assert copy.read_bytes() == b"from the host\ntyped\n"
+
+
+def test_a_command_that_a_signal_ends_has_the_shells_code() -> None:
+    assert run("--command", "kill -KILL $$").returncode == 137
+
+
+def test_a_guest_that_ends_is_one_message() -> None:
+    done = run("--command", "kill -TERM 1; sleep 100")
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"error: 6.12")
