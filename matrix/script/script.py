@@ -69,7 +69,7 @@ class Script:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for name in ("bin", "python"):
-                archive.add(_ACCOMMODATIONS / name, name, filter=_without_bytecode)
+                archive.add(_ACCOMMODATIONS / name, name, filter=_accommodation)
             prefix = _UNPRIVILEGED if self.user else ""
             user = _USER if self.user else 0
             enter = _ENTER.format(place=PLACE, prefix=prefix, user=user).encode()
@@ -241,5 +241,6 @@ def _walk(name: PurePosixPath, path: Path) -> Iterator[tuple[PurePosixPath, Path
                 yield name / entry.name, entry
 
 
-def _without_bytecode(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _accommodation(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    info.mode = 0o755  # an installation from a wheel may have lost it
     return None if "__pycache__" in info.name else info

@@ -139,6 +139,18 @@ def test_virtual_environments_of_the_host_become_links_to_the_guests_python(tmp_
     }
 
 
+def test_programs_for_guests_are_executable_wherever_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "bin" / "tcpdump", "#!/bin/sh\n")
+    written(tmp_path / "python" / "sitecustomize.py", "1\n")
+    written(tmp_path / "python" / "__pycache__" / "x.pyc", "1\n")
+    monkeypatch.setattr("matrix.script.script._ACCOMMODATIONS", tmp_path)
+    members = packed(Script("a", ("./a",), {"a": written(tmp_path / "a", "text\n")}))
+    assert members["bin/tcpdump"].mode & 0o111
+    assert not any("__pycache__" in name for name in members)
+
+
 def test_a_file_named_like_an_environment_is_kept(tmp_path: Path) -> None:
     members = packed(Script("a", ("./a",), {"venv": written(tmp_path / "venv", "text\n")}))
     assert members["work/venv"].isreg()
