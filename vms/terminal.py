@@ -94,7 +94,11 @@ def _relay(channel: paramiko.Channel, deadline: Deadline, *, terminal: bool) -> 
                 channel.shutdown_write()
         # Never waits: a command that prints before it reads on must be able to do so.
         if unsent and channel.send_ready():
-            unsent = unsent[channel.send(unsent) :]
+            try:
+                unsent = unsent[channel.send(unsent) :]
+            except OSError:  # the command has ended without reading all
+                reading.remove(descriptor)
+                unsent = b""
     return False
 
 

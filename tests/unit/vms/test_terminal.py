@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
@@ -30,7 +31,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
 
     def type_and_end(text: bytes) -> None:
         def write() -> None:
-            with os.fdopen(writing, "wb") as stream:
+            with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as stream:
                 stream.write(text)
 
         threading.Thread(target=write).start()
@@ -58,6 +59,16 @@ def test_more_input_than_a_channel_holds_comes_back_while_it_is_sent(
     session = connect(pair[0], Relay(pair[1]))
     assert attach(session, "cat", "6.1.0", terminal=False) == 3
     assert capfdbinary.readouterr().out == text + b"out:cat"
+    session.close()
+
+
+def test_a_command_may_end_without_reading_its_input(
+    pair: tuple[socket.socket, socket.socket], keys: Type, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    keys(bytes(10 << 20))
+    session = connect(pair[0], Relay(pair[1]))
+    assert attach(session, "uname", "6.1.0", terminal=False) == 3
+    assert capfdbinary.readouterr().out == b"out:uname"
     session.close()
 
 
