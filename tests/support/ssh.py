@@ -125,7 +125,7 @@ class Relay:
         return line
 
 
-def soon(seconds: float = 10) -> Deadline:
+def soon(seconds: float = 60) -> Deadline:
     return Deadline(seconds, "it to boot")
 
 
@@ -141,7 +141,8 @@ def connect(ours: socket.socket, relay: Relay, first: threading.Thread | None = 
     thread.start()
     try:
         return Ssh(ours, "6.1.0", soon())
-    finally:
+    except BaseException:
         thread.join(10)
         if relay.transport:
             threading.Timer(1, relay.transport.close).start()
+        raise

@@ -22,7 +22,7 @@ Fake = Callable[[str], None]
 PING = b'{"id": "7", "do": "ping"}'
 
 
-def soon(seconds: float = 20) -> Deadline:
+def soon(seconds: float = 60) -> Deadline:
     return Deadline(seconds, "the answer")
 
 

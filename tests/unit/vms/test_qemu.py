@@ -33,7 +33,7 @@ def started(machine: Machine) -> Iterator[Qemu]:
             qemu.close()
 
 
-def soon(seconds: float = 20) -> Deadline:
+def soon(seconds: float = 60) -> Deadline:
     return Deadline(seconds, "trying it")
 
 
