@@ -76,6 +76,11 @@ def consoles() -> list[bytes]:
     return [path.read_bytes() for path in sorted((_FIXTURES / "splats").iterdir())]
 
 
+def changelogs() -> list[bytes]:
+    new = "linux (6.12.117-1) trixie; urgency=high\n\n  * New:\n    - netfilter: a\n      b\n\n -- A\n"
+    return [f"{new}\nlinux-signed-amd64 (6.12.116+1) trixie; urgency=high\n\n  * Sign\n".encode()]
+
+
 def kernel_configs() -> list[bytes]:
     config = "".join(f"CONFIG_{option}=y\n" for option in [*OPTIONS, "KASAN"])
     names = [f"kernel/{module}.ko" for _, module in OPTIONS.values() if module] + ["kernel/overlay.ko"]

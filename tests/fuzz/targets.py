@@ -49,6 +49,7 @@ from vms.kernels import archive, catalogue, local, lock, requirements
 from vms.kernels.apt import PackageList
 from vms.kernels.burden import burden
 from vms.kernels.bzimage import release_of
+from vms.kernels.changelog import titles_between
 from vms.kernels.kernel import RELEASE, BootFiles
 from vms.kernels.resolve import unique
 from vms.kernels.spec import Local, parse
@@ -180,6 +181,11 @@ def _package_list(data: bytes, place: Path) -> None:
     assert catalogue._read(cast(Any, apt)) == read
 
 
+def _changelog(data: bytes, _place: Path) -> None:
+    titles = titles_between(data.decode(errors="replace"), "6.12.116-1")
+    assert all("\n" not in title for title in titles)
+
+
 def _lock(data: bytes, place: Path) -> None:
     (place / "matrix.lock").write_bytes(data)
     found = lock.read(place / "matrix.lock")
@@ -260,6 +266,7 @@ TARGETS = {
         Target("tree", _tree, (UsageError,), seeds.trees),
         Target("bzimage", _bzimage, (FetchError,), seeds.bzimages),
         Target("package-list", _package_list, (FetchError,), seeds.package_lists),
+        Target("changelog", _changelog, (), seeds.changelogs),
         Target("lock", _lock, (UsageError,), seeds.locks),
         Target("spec", _spec, (UsageError,), seeds.specs),
         Target("config", _config, (UsageError,), seeds.configs),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +27,7 @@ _MOST_BYTES = 4 << 30
 _VMLINUZ_BYTES = 128 << 20
 _CONFIG_BYTES = 4 << 20
 _MODULE_BYTES = 512 << 20  # one with debugging information
+_CHANGELOG_BYTES = 16 << 20  # compressed
 
 _PART = r"[A-Za-z0-9_.+~,@=-]+"
 # The files of a kernel, and how large each may be. What comes before `lib/modules` is dropped.
@@ -35,6 +38,7 @@ _WANTED = (
     (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/config)"), "a configuration", _CONFIG_BYTES),
     (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}(/{_PART})+)"), "a module", _MODULE_BYTES),
 )
+_CHANGELOG = re.compile(rf"usr/share/doc/{_PART}/changelog(\.Debian)?\.gz")
 _DIRECTORY = re.compile(rf"boot|lib|usr|usr/lib|(usr/)?lib/modules(/{_PART})?")
 
 
@@ -45,6 +49,34 @@ def extract(package: Path, target: Path) -> None:
     Raises FetchError if the package is damaged, has a link where a directory must be, or more than
     a kernel can need; HostError if it takes too long or the disk is full.
     """
+    deadline = Deadline(_SECONDS, f"unpacking {package.name}")
+    with _opened(package, deadline) as archive:
+        _extract(archive, package.name, target, deadline)
+
+
+def changelog(package: Path) -> bytes:
+    """The distribution's changelog in a package, compressed as it is there; empty if it has none.
+
+    Raises as `extract` does.
+    """
+    deadline = Deadline(_SECONDS, f"reading the changelog in {package.name}")
+    with _opened(package, deadline) as archive:
+        files = 0
+        for files, member in enumerate(archive, 1):
+            deadline.check()
+            if files > _MOST_FILES:
+                break
+            found = _CHANGELOG.fullmatch(member.name.removeprefix("./")) and member.isreg()
+            if found and member.size <= _CHANGELOG_BYTES and (content := archive.extractfile(member)):
+                return content.read()
+    if not files:
+        raise FetchError(f"{package.name} is damaged: it holds no files")
+    return b""
+
+
+@contextmanager
+def _opened(package: Path, deadline: Deadline) -> Iterator[tarfile.TarFile]:
+    """The archive of a package's files. Raises FetchError if it is damaged."""
     with package.open("rb") as file:
         is_deb = file.read(len(_DEB)) == _DEB
     # libarchive bounds headers and names, and writes the holes of sparse files as zeros; tarfile
@@ -56,13 +88,12 @@ def extract(package: Path, target: Path) -> None:
         command = ["sh", "-c", script, "sh", str(package)]
     else:
         command = [*convert, f"@{package}"]
-    deadline = Deadline(_SECONDS, f"unpacking {package.name}")
     try:
         with (
             tool.output_of(command, deadline) as stream,
             tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive,
         ):
-            _extract(archive, package.name, target, deadline)
+            yield archive
     except tool.ToolFailed as error:
         words = " ".join(error.output.split())
         raise FetchError(f"{package.name} is damaged: {words}") from error

@@ -94,7 +94,7 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
         case "debian":
             with ExitStack() as held:
                 unpack.packages(
-                    [held.enter_context(_downloaded(package, cache)) for package in kernel.packages], entry
+                    [held.enter_context(downloaded(package, cache)) for package in kernel.packages], entry
                 )
         case "deb" | "rpm":
             for path, package in zip(here, kernel.packages, strict=True):
@@ -145,11 +145,11 @@ def _content(entry: Path) -> str:
 
 
 @contextmanager
-def _downloaded(package: Package, cache: Cache) -> Iterator[Path]:
+def downloaded(package: Package, cache: Cache) -> Iterator[Path]:
     """Yields the verified package file and removes it at the end, since the unpacked files are
     cached.
 
-    The beginning of a failed download is kept, to be resumed.
+    The beginning of a failed download is kept, to be resumed. Raises FetchError.
     """
     with cache.lock(
         "downloads", package.sha256, Deadline(_WAIT_SECONDS, f"another run to download {package.name}")
