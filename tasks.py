@@ -1,6 +1,7 @@
 """The tasks of `./invoke`. Each is defined in `commands/`."""
 
 from commands.bench import bench
+from commands.bisecting import bisect
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.nights import accept, nightly
@@ -12,6 +13,7 @@ from commands.scripts import script, shell
 __all__ = [
     "accept",
     "bench",
+    "bisect",
     "cache",
     "catalogue",
     "compare",

@@ -15,6 +15,7 @@ from commands.shell import ROOT
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "accept": ("--why=x",),
+    "bisect": ("baseline[family=ipv4,frontend=nft,scope=root]:flows", "6.12.107", "6.12.118"),
     "compare": ("6.1", "6.12"),
     "export": ("csv", "--run=reference"),
     "script": ("invoke",),
@@ -30,6 +31,11 @@ WRONG = {
     "accept.why": None,
     "bench.json": ("/tmp", "this is a directory; give the name of a file"),
     "bench.name": ("cellz", "no measurement is called 'cellz'; did you mean cells"),
+    "bisect.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "bisect.fact": ("baselin:flows", "there is no experiment 'baselin'; did you mean baseline?"),
+    "bisect.jobs": ("many", "--jobs 'many': give the number of guests"),
+    "bisect.new": ("6.x", "NEW: expected a number"),
+    "bisect.old": ("6.x", "OLD: expected a number"),
     "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
     "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
     "doctor.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),

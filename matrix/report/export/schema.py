@@ -14,6 +14,7 @@ import msgspec
 from matrix.analysis.upgrade import UpgradeReport
 from matrix.baseline.baseline import BaselineFile
 from matrix.baseline.outcome import Night
+from matrix.bisect.outcome import Bisection
 from matrix.history.query import Line
 from matrix.results.directory import json_bytes
 from matrix.results.manifest import Manifest
@@ -33,6 +34,7 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
         "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints",
     ),
     "upgrade": (UpgradeReport, "what `./invoke upgrade FROM TO --json` prints"),
+    "bisect": (Bisection, "what `./invoke bisect FACT OLD NEW --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's history in each cell"),
 }
 
