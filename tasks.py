@@ -1,7 +1,7 @@
 """The tasks of `./invoke`. Each is defined in `commands/`."""
 
 from commands.bench import bench
-from commands.bisecting import bisect
+from commands.bisecting import bisect, verdict
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.nights import accept, nightly
@@ -33,5 +33,6 @@ __all__ = [
     "shell",
     "test",
     "upgrade",
+    "verdict",
     "worker",
 ]

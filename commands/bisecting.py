@@ -18,20 +18,27 @@ from commands.shell import (
     keep,
     print_json,
     reported,
+    run_request,
     tidy,
 )
 
 if TYPE_CHECKING:
+    from matrix.bisect.target import Target
     from matrix.plan.project import Project
+    from matrix.results.record import FactValue
     from vms.kernels.kernel import Kernel
+    from vms.kernels.spec import Spec
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
+
+_ANOTHER, _UNKNOWN, _STOP = 1, 125, 128
+"""What `git bisect run` takes for bad, for a commit to skip, and for the end of the bisection."""
 
 
 @task(
     positional=["fact", "old", "new"],
     help={
-        "fact": "'EXPERIMENT[VARIANT]:FACT', for example 'max-zero[scope=root]:write'",
+        "fact": "'EXPERIMENT[VARIANT]:FACT', for example 'inwindow-rst[family=ipv4,offset=inside]:lifetime'",
         "old": "the build where the range begins: a series (its newest), a release or a version",
         "new": "the build where it ends",
         "find_fix": "look for the first build that no longer shows what the old one does",
@@ -68,12 +75,14 @@ def bisect(
     from vms.accel import check_request
     from vms.capacity import processors
     from vms.kernels.resolve import unique
+    from vms.kernels.spec import parse
 
     check_request(accel)
     at_once = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline)
     target = parse_target(fact, project.experiments)
-    ends = _end(project, "OLD", old), _end(project, "NEW", new)
+    specs = parse(old, "OLD"), parse(new, "NEW")
+    ends = _end(project, "OLD", specs[0]), _end(project, "NEW", specs[1])
     kernels = builds_between(*ends, project.builds.kernels)
     gone = project.builds.gone if offline else project.find_gone(kernels)
     askable = unique(kernel for kernel in kernels if kernel.id not in gone or kernel in ends)
@@ -104,17 +113,82 @@ def bisect(
         print((bisection_markdown if markdown else bisection_text)(found), end="")
 
 
-def _end(project: Project, which: str, text: str) -> Kernel:
+def _end(project: Project, which: str, spec: Spec) -> Kernel:
     """The one build that an end of the range means. Raises UsageError."""
     from dataclasses import replace
 
     from vms.errors import UsageError
     from vms.kernels.resolve import own_name, resolve
-    from vms.kernels.spec import parse
 
-    found = resolve(parse(text, which), project.builds, project.root)
+    found = resolve(spec, project.builds, project.root)
     if len(found) != 1:
         raise UsageError(
-            f"{which} {text!r} means {len(found)} builds; give one, for example {found[0].version}"
+            f"{which} {spec.text!r} means {len(found)} builds; give one, for example {found[0].version}"
         )
     return replace(found[0], name=own_name(found[0]))
+
+
+@task(
+    positional=["question"],
+    help={
+        "question": (
+            "'EXPERIMENT[VARIANT]:FACT=VALUE', for example"
+            " 'inwindow-rst[family=ipv4,offset=inside]:lifetime=10 s'"
+        ),
+        "kernel": "the kernel, for example tree:../linux or 6.12",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what is in the cache",
+    },
+)
+@reported
+def verdict(_context: Context, question: str, kernel: str, accel: str = "auto", offline: bool = False) -> int:
+    """For `git bisect run`: exit with 0 if the fact has the value on the kernel, 1 if it has
+    another, 125 if that is not known, 128, which ends the bisection, if the question is wrong.
+    """
+    from matrix.bisect.target import parse_question
+    from matrix.plan.project import Project
+    from vms.accel import check_request
+    from vms.errors import MatrixError, UsageError, plain_error
+    from vms.kernels.spec import parse
+
+    project = Project.open(ROOT, offline=offline)
+    try:
+        check_request(accel)
+        target, wanted = parse_question(question, project.experiments)
+        spec = parse(kernel, "--kernel")
+    except UsageError as error:  # 2 would be taken for a bad commit
+        complain(f"error: {error}")
+        return _STOP
+    try:
+        return _verdict(project, target, wanted, spec, accel)
+    except (MatrixError, OSError) as error:
+        complain(f"not known: {plain_error(error)}")
+        return _UNKNOWN
+
+
+def _verdict(project: Project, target: Target, wanted: FactValue, spec: Spec, accel: str) -> int:
+    """Asks the kernel, prints a line, and returns the exit code."""
+    from matrix.analysis.fact_value import frozen
+    from matrix.invocation import run_matrix
+    from matrix.plan.plan import Choice, plan_choices
+    from matrix.report.text.progress import display
+    from matrix.report.words import in_words
+    from matrix.run.machines import Machines
+
+    selection = project.select([spec])
+    if len(selection.kernels) != 1:
+        complain(f"error: --kernel {spec.text!r} means {len(selection.kernels)} kernels; give one")
+        return _STOP
+    plan = plan_choices(selection.kernels, [Choice(target.experiment, (target.variant,))])
+    machines = Machines(project, accel, selection.catalogue)
+    with display(console(errors=True)) as shown:
+        result = run_matrix(run_request(project, plan, selection, machines, 1, shown))
+    keep(project.config.history, result.run)
+    tidy(project.config.cache.size)
+    (record,) = result.analysis.records
+    value = target.value(record)
+    if value is None:
+        complain(f"not known: {record.kernel} is {record.status}: {record.reason or 'without a reason'}")
+        return _UNKNOWN
+    print(f"{record.kernel}: {target.label} is {in_words(value)}")
+    return 0 if frozen(value) == frozen(wanted) else _ANOTHER

@@ -21,6 +21,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "script": ("invoke",),
     "shell": ("6.12",),
     "upgrade": ("6.1", "6.12"),
+    "verdict": ("baseline[family=ipv4,frontend=nft,scope=root]:flows=10", "--kernel=6.12"),
     "worker": ("tls://127.0.0.1:1",),
 }
 """What a task needs besides the flag under test."""
@@ -81,6 +82,9 @@ WRONG = {
     "test.only": ("units", "--only 'units': there is no such kind of test; did you mean unit"),
     "upgrade.newer": ("6.13", "no run has answers of a kernel '6.13'"),
     "upgrade.older": ("6.13", "no run has answers of a kernel '6.13'"),
+    "verdict.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "verdict.kernel": ("newset", "did you mean newest?"),
+    "verdict.question": ("baselin:flows=7", "there is no experiment 'baselin'; did you mean baseline?"),
     "worker.scheduler": ("nowhere", "nowhere is not the address of a scheduler; write tls://host:8786"),
     "worker.slots": ("many", "--slots 'many': give the number of guests"),
 }
@@ -139,7 +143,9 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         with pytest.raises(SystemExit) as caught:
             main(words(flag, value))
         said = capsys.readouterr().err
-        assert caught.value.code == 2, said
+        # `git bisect run` would take 2 for a bad commit.
+        code = 128 if flag.startswith("verdict.") and value.strip() else 2
+        assert caught.value.code == code, said
         assert said.startswith("error: ")
         assert "Traceback" not in said
         return said
