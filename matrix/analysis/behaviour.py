@@ -25,6 +25,10 @@ again, but another letter.
 """
 
 
+NOT_COMPARED = -1
+"""The number of a cell that is not compared: it did not run, or its answer may be the host's."""
+
+
 def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
     """The number of each cell's behaviour: two cells have the same number exactly if the comparison
     finds no difference between them.
@@ -38,7 +42,7 @@ def behaviours(records: Sequence[Record | None]) -> tuple[int, ...]:
 
     def number(record: Record | None) -> int:
         if record is None or not comparable(record):
-            return -1
+            return NOT_COMPARED
         if not record.facts:
             others = reported.setdefault(tuple(record.compared_splats), len(reported))
             return -2 - list(Status).index(record.status) - others * len(Status)

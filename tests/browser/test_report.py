@@ -93,6 +93,55 @@ def test_a_cell_opens_with_facts_evidence_and_the_command(small: OpenPage) -> No
     assert target.read_bytes()[:4] == b"\xd4\xc3\xb2\xa1"
 
 
+def strips(page: Page, experiment: str) -> list[tuple[int, str, str]]:
+    """The strips of a row in sight: how many cells each has, its letter, its facts."""
+    found: list[tuple[int, str, str]] = []
+    for one in page.locator(f"tr.r:has(b:text-is('{experiment}')) > td:visible").all():
+        if "j" in (one.get_attribute("class") or "").split():
+            assert one.locator(".lines").is_hidden() or not one.locator(".lines").count()
+            found[-1] = (found[-1][0] + 1, *found[-1][1:])
+        else:
+            found.append((1, one.inner_text()[0], one.locator(".lines").inner_text()))
+    return found
+
+
+def test_neighbours_that_behave_alike_are_one_strip_with_the_facts_once(small: OpenPage) -> None:
+    page = small("")
+    assert [(cells, letter) for cells, letter, _ in strips(page, CHANGED)] == [
+        (3, "A"),
+        (1, "B"),
+        (1, "A"),
+        (1, "B"),
+    ]
+    facts = [text.splitlines()[0] for _, _, text in strips(page, CHANGED)]
+    assert facts == ["flows 10", "flows 9", "flows 10", "flows 9"]
+
+
+def test_strips_are_of_the_kernels_in_sight(small: OpenPage) -> None:
+    page = small("#from=5.15.10&to=6.6.10")
+    assert [one[:2] for one in strips(page, CHANGED)] == [(2, "A"), (1, "B")]
+    assert strips(page, CHANGED)[0][2].startswith("flows 10")
+    page = small("#from=5.10.10&to=6.12.10&pair=1")
+    assert [one[:2] for one in strips(page, CHANGED)] == [(2, "A")]
+    page = small("")
+    assert [one[0] for one in strips(page, CHANGED)] == [3, 1, 1, 1]
+
+
+def test_every_part_of_a_strip_opens_the_cell_of_its_kernel(small: OpenPage) -> None:
+    page = small("")
+    page.locator(cell(page, CHANGED, 2)).click()
+    expect(page.get_by_role("dialog", name=CHANGED)).to_contain_text("6.1.10")
+    assert page.url.endswith(f"cell={CHANGED}@6.1.10")
+
+
+def test_on_paper_a_rule_begins_each_strip(small: OpenPage) -> None:
+    page = small("")
+    page.emulate_media(media="print")
+    look = "td => [getComputedStyle(td).borderLeftWidth, getComputedStyle(td).borderLeftColor].join()"
+    rules = [page.locator(cell(page, CHANGED, column)).evaluate(look) for column in range(4)]
+    assert rules[0] == rules[3] != rules[1] == rules[2]
+
+
 def test_a_pair_of_kernels_shows_two_columns_and_what_differs_between_them(small: OpenPage) -> None:
     page = small("#q=differs&from=5.10.10&to=6.6.10&pair=1")
     assert shown_kernels(page) == ["5.10.10", "6.6.10"]

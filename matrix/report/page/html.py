@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matrix.analysis.analysis import Analysis
 from matrix.report.page.page import Page, make_page
 
+_MANY = 40  # kernels, from which on columns are narrow
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
@@ -64,14 +65,18 @@ def scripts() -> list[str]:
 
 
 def _sizes(page: Page) -> str:
-    """CSS with the number of columns of each series and of rows of each topic. The page's policy
-    forbids style attributes.
+    """CSS with the number of columns of each series and strip, and of rows of each topic.
+
+    The page's policy forbids style attributes.
     """
     rules = [f":root {{ --columns: {len(page.kernels)}; }}"]
+    if len(page.kernels) > _MANY:
+        rules.append(".dense { --column: 1.25rem; }")
     rules += [f"#matrix .g{place} {{ --span: {group.columns}; }}" for place, group in enumerate(page.groups)]
     rules += [
         f"#matrix .t{place} {{ --rows: {len(section.rows)}; }}" for place, section in enumerate(page.sections)
     ]
+    rules += [f".s{span} {{ --n: {span}; }}" for span in range(2, len(page.kernels) + 1)]
     return "\n".join(rules) + "\n"
 
 

@@ -17,6 +17,7 @@ from matrix.analysis.table import Table
 from matrix.report.page.brief import brief
 from matrix.report.page.embedded import PageRow, embedded
 from matrix.report.page.evidence import pack_evidence
+from matrix.report.page.strips import strips
 from matrix.report.words import counted
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
@@ -24,7 +25,9 @@ from vms.program import COMMAND
 from vms.text import shown
 
 ROOMY_KERNELS = 12
-"""With at most this many kernels, a cell shows some of its facts; with more, only a letter."""
+"""With at most this many kernels, each strip shows some facts; with more, only wide ones do."""
+
+_SPAN_WITH_FACTS = 4  # kernels of a strip in a dense table, from which on facts may have room
 
 SPLAT_GLYPH = "⚠"
 """The glyph of a cell whose kernel reported errors in its log."""
@@ -34,16 +37,19 @@ VERDICT_GLYPHS = {Verdict.EXPLAINED: "", Verdict.UNEXPLAINED: "?", Verdict.CONTR
 
 @dataclass(frozen=True)
 class Line:
-    """One line in a cell; `changed` if the left neighbour has another text there."""
+    """One line in a cell: a fact, or several, and what they are; `changed` if the left neighbour
+    has another text there.
+    """
 
+    name: str
     text: str
     changed: bool
 
 
 @dataclass(frozen=True)
 class CellView:
-    """One cell in the static table: its CSS classes, its mark (letter and glyph) and, in a roomy
-    table, some facts.
+    """One cell in the static table: its CSS classes, its mark (letter and glyph) and, if a strip
+    begins here, some facts.
     """
 
     css: str
@@ -58,7 +64,6 @@ class RowView:
     experiment: str
     label: str
     question: str
-    fact_names: tuple[str, ...]
     differs: bool
     cells: tuple[CellView, ...]
 
@@ -215,19 +220,25 @@ def _change_counts(rows: Sequence[PageRow]) -> tuple[Count, ...]:
 
 def _row(of: PageRow, *, roomy: bool) -> RowView:
     row = of.row
-    lines = brief(row) if roomy else ()
+    lines, spans = brief(row), strips(row)
+    names = ["/".join(shown(fact, 60) for fact in line.facts) for line in lines]
+    least = 1 if roomy else _SPAN_WITH_FACTS
     return RowView(
         experiment=shown(row.experiment, 100),
         label=shown(row.label, 200),
         question=row.question,
-        fact_names=tuple("/".join(shown(fact, 60) for fact in line.facts) for line in lines),
         differs=row.differs,
         cells=tuple(
             _cell(
                 record,
                 number,
                 of.changes.get(column),
-                [(line.values[column], bool(row.changed[column] & set(line.facts))) for line in lines],
+                spans[column],
+                [
+                    Line(name, line.values[column], bool(row.changed[column] & set(line.facts)))
+                    for name, line in zip(names, lines, strict=True)
+                    if spans[column] >= least
+                ],
             )
             for column, (record, number) in enumerate(zip(row.records, row.behaviours, strict=True))
         ),
@@ -235,7 +246,11 @@ def _row(of: PageRow, *, roomy: bool) -> RowView:
 
 
 def _cell(
-    record: Record | None, number: int, change: ExplainedChange | None, lines: Sequence[tuple[str, bool]]
+    record: Record | None,
+    number: int,
+    change: ExplainedChange | None,
+    span: int,
+    lines: Sequence[Line],
 ) -> CellView:
     if record is None:
         return CellView("none", "", ())
@@ -243,11 +258,12 @@ def _cell(
     status = str(record.status) if record.status is not Status.PASS else ""
     verdict = change.verdict if change else ""
     splat = "splat" if record.splats else ""
-    classes = " ".join(filter(None, (colour(number), status, splat, verdict)))
+    strip = f"s{span}" if span > 1 else "" if span else "j"
+    classes = " ".join(filter(None, (colour(number), status, splat, verdict, strip)))
     mark = letter(number) + glyph
     if lines and not record.facts:
-        return CellView(classes, mark, (Line(str(record.status), False),))
-    return CellView(classes, mark, tuple(Line(text, changed) for text, changed in lines))
+        return CellView(classes, mark, (Line("", str(record.status), False),))
+    return CellView(classes, mark, tuple(lines))
 
 
 def _kernels(kernels: Sequence[KernelEntry], rows: Sequence[PageRow]) -> tuple[KernelView, ...]:

@@ -3,7 +3,7 @@
 
 const grid = (() => {
   const { element } = dom;
-  const { data, kernels, rows, cellAt, factsAt, valueIn, differs, changesInto, inWords } = model;
+  const { data, kernels, rows, cellAt, factsAt, valueIn, comparable, differs, changesInto, inWords } = model;
 
   const table = document.getElementById('matrix');
   const rowElements = [...table.querySelectorAll('tr.r')];
@@ -28,6 +28,7 @@ const grid = (() => {
     fitHeads(columns);
     rowElements.forEach((tr, index) => tr.classList.toggle('d', differs(rows[index], columns)));
     markChanges(columns);
+    joinCells(columns);
     countChanges(columns);
   }
 
@@ -97,6 +98,54 @@ const grid = (() => {
         if (mark) target.classList.add(mark);
       }
     });
+  }
+
+  // Neighbours in sight that behave alike are one strip: its first cell (class s2, s3, ... by the
+  // number of cells) shows the letter and the facts, the others (class j) nothing of their own.
+  const alike = (one, other) =>
+    one !== null &&
+    other !== null &&
+    comparable(one) &&
+    one.behaviour === other.behaviour &&
+    one.status === other.status &&
+    Boolean(one.splats) === Boolean(other.splats);
+
+  // For each column the number of cells of the strip that begins there, 0 where none begins.
+  function spansOf(row, columns) {
+    const found = new Uint16Array(kernels.length);
+    let head = columns[0];
+    columns.forEach((column, place) => {
+      if (place && !alike(cellAt(row, columns[place - 1]), cellAt(row, column))) head = column;
+      found[head] += 1;
+    });
+    return found;
+  }
+
+  const writtenSpans = rows.map((row) => spansOf(row, inSight));
+  const spans = writtenSpans.map((written) => written.slice()); // as the elements have them now
+  function joinCells(columns) {
+    const whole = columns.length === kernels.length;
+    for (const row of rows) {
+      const wanted = whole ? writtenSpans[row.index] : spansOf(row, columns);
+      const present = spans[row.index];
+      for (const column of columns) {
+        if (present[column] === wanted[column]) continue;
+        setSpan(row, column, present[column], wanted[column]);
+        present[column] = wanted[column];
+      }
+    }
+  }
+
+  function setSpan(row, column, was, is) {
+    const target = elementAt(row, column);
+    target.classList.toggle('j', is === 0);
+    if (was > 1) target.classList.remove(`s${was}`);
+    if (is > 1) target.classList.add(`s${is}`);
+    if (is === 0 || target.querySelector('.lines')) return;
+    let head = column;
+    while (writtenSpans[row.index][head] === 0) head -= 1;
+    const lines = elementAt(row, head).querySelector('.lines');
+    if (lines) target.append(lines.cloneNode(true));
   }
 
   // Rows

@@ -236,7 +236,7 @@ def test_our_own_errors_are_no_change(data: dict[str, Any]) -> None:
     assert [change["at"] for change in row["changes"]] == [3]
 
 
-def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
+def test_a_page_for_many_kernels_shows_facts_only_in_wide_strips(tmp_path: Path) -> None:
 
     entries, catalogue = generate.kernels(20), generate.experiments(5)
     manifest, records = (
@@ -246,7 +246,12 @@ def test_a_page_for_many_kernels_shows_letters_only(tmp_path: Path) -> None:
     ledger = generate.ledger(make_table(manifest, records, catalogue))
     page = html_report(analyse(manifest, records, catalogue, ledger), tmp_path)
     assert '<body class="dense">' in page
-    assert 'class="lines"' not in page
+    cells = re.findall(r'<td class="([^"]*)">[^<]*(<span class="lines">)?', page)
+    wide = {
+        int(span[1]) >= 4 for css, lines in cells if lines for span in [re.search(r"\bs(\d+)", css)] if span
+    }
+    assert wide == {True}
+    assert all(lines for css, lines in cells if (span := re.search(r"\bs(\d+)", css)) and int(span[1]) >= 4)
 
 
 def test_builds_that_are_gone_are_named(tmp_path: Path) -> None:
