@@ -67,29 +67,24 @@ def bisect(
     """Find the two neighbouring builds between which a fact changes, and what came in between."""
     from matrix.analysis.ledger.read import read_ledger
     from matrix.bisect.target import parse_target
-    from matrix.bisection import BisectRequest, builds_between, run_bisection
+    from matrix.bisection import BisectRequest, run_bisection
     from matrix.plan.project import Project
     from matrix.report.text.bisected import bisection_markdown, bisection_text
     from matrix.report.text.progress import display
     from matrix.run.machines import Machines
     from vms.accel import check_request
     from vms.capacity import processors
-    from vms.kernels.resolve import unique
     from vms.kernels.spec import parse
 
     check_request(accel)
     at_once = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline)
     target = parse_target(fact, project.experiments)
-    specs = parse(old, "OLD"), parse(new, "NEW")
-    ends = _end(project, "OLD", specs[0]), _end(project, "NEW", specs[1])
-    kernels = builds_between(*ends, project.builds.kernels)
-    gone = project.builds.gone if offline else project.find_gone(kernels)
-    askable = unique(kernel for kernel in kernels if kernel.id not in gone or kernel in ends)
+    kernels = _range(project, parse(old, "OLD"), parse(new, "NEW"))
     with display(console(errors=True)) as shown:
         request = BisectRequest(
             target,
-            askable,
+            kernels,
             project.experiments,
             project.code,
             read_ledger(),
@@ -111,6 +106,22 @@ def bisect(
         print_json(found)
     else:
         print((bisection_markdown if markdown else bisection_text)(found), end="")
+
+
+def _range(project: Project, old: Spec, new: Spec) -> tuple[Kernel, ...]:
+    """The builds from one end to the other that can be had, and both ends. Raises UsageError."""
+    from matrix.bisection import builds_between
+    from vms.kernels.fetch import cached
+    from vms.kernels.resolve import unique
+
+    ends = _end(project, "OLD", old), _end(project, "NEW", new)
+    kernels = builds_between(*ends, project.builds.kernels)
+    if project.offline:
+        lacking = {kernel.id for kernel in kernels if not cached(kernel, project.cache)}
+    else:
+        lacking = set(project.find_gone(kernels))
+    lacking -= {end.id for end in ends}
+    return unique(kernel for kernel in kernels if kernel.id not in lacking)
 
 
 def _end(project: Project, which: str, spec: Spec) -> Kernel:
