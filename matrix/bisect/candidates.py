@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable
 
 from matrix.bisect.target import Target
+from vms.text import shown
 
 MOST = 20
 """How many candidates are named."""
+_CHARACTERS = 300
 
 _OURS = re.compile(
     r"(\[\S+\] |Revert \"|net: )*(netfilter|ipvs|bridge|tcp|sctp|ipset|nft|openvswitch|act_ct)\b(?!-)"
@@ -37,7 +39,7 @@ def candidates(target: Target, titles: Iterable[str]) -> tuple[str, ...]:
         score = 4 * ours + 2 * len(words & subject) + len(words & wider)
         if ours or len(words & subject) > 1:
             scored.append((-score, place, title))
-    return tuple(title for _, _, title in sorted(scored)[:MOST])
+    return tuple(shown(title, _CHARACTERS) for _, _, title in sorted(scored)[:MOST])
 
 
 def _words(*texts: str) -> frozenset[str]:

@@ -26,6 +26,12 @@ def test_titles_that_name_the_subject_come_first_and_those_of_other_subsystems_n
     assert candidates(TARGET, titles) == (titles[4], titles[5], titles[2])
 
 
+def test_a_title_from_a_strangers_changelog_cannot_command_a_terminal() -> None:
+    (one,) = candidates(TARGET, ["netfilter: \x1b[31m" + "x" * 1000])
+    assert "\x1b" not in one
+    assert len(one) < 400
+
+
 def test_titles_that_share_as_much_stay_in_the_order_of_the_changelog() -> None:
     titles = [f"netfilter: fix {number}" for number in range(MOST + 5)]
     assert candidates(TARGET, titles) == tuple(titles[:MOST])
