@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
+from guest.lab.ethernet import CLIENT, SERVER, bridge, frame, hardware
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import tcp, udp
 from guest.lab.tun import Tun
 
-_CLIENT, _SERVER = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _STATES = ("new", "established", "invalid")
 _SYN = ("10.0.0.1:40000", "10.0.0.2:80")
-
-
-def _bridge(place: Namespace) -> tuple[Tun, Tun]:
-    """br0 with the taps port1 and port2, a client's wire and a server's."""
-    place.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
-    place.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
-    with place.inside():
-        place.links.add("br0", "bridge")
-        taps = Tun("port1", place.journal.packet, tap=True), Tun("port2", place.journal.packet, tap=True)
-        for tap in taps:
-            place.links.up(tap.name, master="br0")
-        place.links.up("br0")
-    return taps
-
-
-def _frame(packet: Any, source: str, destination: str) -> bytes:
-    from scapy.layers.l2 import Ether
-
-    return bytes(Ether(src=source, dst=destination) / packet)
 
 
 def _ours(place: Namespace) -> int:
@@ -41,9 +20,9 @@ def _ours(place: Namespace) -> int:
 
 def _exchange(client: Tun, server: Tun) -> tuple[int, int]:
     """A SYN and its SYN+ACK: how many frames come out at the server and at the client."""
-    client.send(_frame(tcp(*_SYN), _CLIENT, _SERVER))
+    client.send(frame(tcp(*_SYN)))
     there = _segments(server.read())
-    server.send(_frame(tcp(_SYN[1], _SYN[0], "SA", ack=1001), _SERVER, _CLIENT))
+    server.send(frame(tcp(_SYN[1], _SYN[0], "SA", ack=1001), SERVER, CLIENT))
     return there, _segments(client.read())
 
 
@@ -82,7 +61,7 @@ def bridge_conntrack(lab: Lab) -> FactDict:
     forwarded = []
     for name, rules in (("plain", []), ("counted", ["counter"]), ("with_state", states)):
         place = lab.new_namespace()
-        client, server = _bridge(place)
+        client, server = bridge(place)
         if rules:
             place.chain("forward filter", *rules, family="bridge")
         there, back = _exchange(client, server)
@@ -118,10 +97,10 @@ def br_netfilter(lab: Lab) -> FactDict:
     facts: FactDict = {"default": lab.read_sysctl(setting), "settable": lab.try_sysctl(setting, 1)}
     for name, value in (("off", 0), ("on", 1)):
         place = lab.new_namespace()
-        client, _ = _bridge(place)
+        client, _ = bridge(place)
         place.try_sysctl(setting, value)
         place.iptables("*filter\n-A FORWARD -m conntrack --ctstate NEW -m comment --comment forward")
-        client.send(_frame(udp("10.0.0.1:40000", "10.0.0.2:53"), _CLIENT, _SERVER))
+        client.send(frame(udp("10.0.0.1:40000", "10.0.0.2:53")))
         facts[f"forward_{name}"] = place.counters().packets("forward")
         facts[f"flows_{name}"] = _ours(place)
     return facts
@@ -151,7 +130,7 @@ def reject_icmp_error(lab: Lab) -> FactDict:
     from scapy.layers.inet import ICMP, IP
     from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, IPv6
 
-    client, server = _bridge(lab)
+    client, server = bridge(lab)
     lab.chain(
         "prerouting filter",
         "ether type ip reject with icmp type admin-prohibited",
@@ -170,10 +149,10 @@ def reject_icmp_error(lab: Lab) -> FactDict:
             IPv6(src=one6, dst=other6) / ICMPv6DestUnreach(code=4) / udp(f"[{other6}]:53", f"[{one6}]:40000")
         ),
     }
-    sender = bytes.fromhex(_CLIENT.replace(":", ""))
+    sender = hardware(CLIENT)
     facts: FactDict = {"answered": {}, "forwarded": 0}
     for name, packet in packets.items():
-        client.send(_frame(packet, _CLIENT, _SERVER))
+        client.send(frame(packet))
         facts["answered"][name] = sum(frame[:6] == sender for frame in client.read())
         facts["forwarded"] += sum(frame[6:12] == sender for frame in server.read())
     return facts
