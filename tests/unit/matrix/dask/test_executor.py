@@ -121,7 +121,7 @@ def test_workers_of_an_interrupted_run_serve_the_next_one(
         connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers,
     ):
         run(workers, tmp_path / "far", seen)
-    assert time.monotonic() - seen.asked < 6
+    assert time.monotonic() - seen.asked < 60
     time.sleep(1.5)
     asked = sum(source.asked().values(), Counter()).total()
     time.sleep(1.5)

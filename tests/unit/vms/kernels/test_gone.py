@@ -102,7 +102,7 @@ def test_asking_for_a_build_reads_its_beginning_only(
     published.stall = True
     start = time.monotonic()
     assert not apt_module.vanished(kernel.packages[0])
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
 
 
 def test_a_404_in_a_name_is_no_answer() -> None:
