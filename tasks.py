@@ -7,7 +7,7 @@ from commands.kernels import cache, kernels, lock, prune
 from commands.nights import accept, nightly
 from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
-from commands.running import matrix
+from commands.running import matrix, replay
 from commands.scripts import script, shell
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "nightly",
     "prune",
     "reference",
+    "replay",
     "scheduler",
     "script",
     "shell",

@@ -1,4 +1,4 @@
-"""The task that runs guests."""
+"""Tasks that run guests to ask them experiments."""
 
 from __future__ import annotations
 
@@ -99,6 +99,41 @@ def matrix(
     tidy(project.config.cache.size)
     print_json(result.analysis.records) if json else print_result(result.analysis, result.page, terminal)
     return result.analysis.exit_code
+
+
+@task(
+    positional=["run", "cell"],
+    help={
+        "run": "a run: its name under results/, its directory, or latest",
+        "cell": "the cell's directory under the run's cells/: KERNEL/EXPERIMENT or KERNEL/EXPERIMENT/VARIANT",
+        "accel": "auto, kvm or tcg (default: what the run used)",
+        "offline": "use only what is in the cache",
+        "json": "print both records as JSON",
+    },
+)
+@reported
+def replay(
+    _context: Context, run: str, cell: str, accel: str = "", offline: bool = False, json: bool = False
+) -> int:
+    """Ask one cell of a run again, of the same build, and say whether the answer is the same."""
+    from matrix.plan.project import Project
+    from matrix.replay import find_cell
+    from matrix.replay import replay as replayed
+    from matrix.report.text.replayed import print_replay
+    from matrix.run.machines import Machines
+    from vms.accel import check_request
+
+    check_request(accel or "auto")
+    asked = find_cell(RESULTS, run, cell)
+    project = Project.open(ROOT, offline=offline)
+    machines = Machines(project, accel or asked.manifest.surroundings.accelerator)
+    (kernel,) = project.select(project.specs([asked.spec])).kernels
+    done = replayed(asked, asked.cell(kernel, project.experiments), machines)
+    if json:
+        print_json({"before": done.before, "after": done.after, "changed": done.changed})
+    else:
+        print_replay(done, console())
+    return done.exit_code
 
 
 def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: bool) -> int:

@@ -18,6 +18,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "bisect": ("baseline[family=ipv4,frontend=nft,scope=root]:flows", "6.12.107", "6.12.118"),
     "compare": ("6.1", "6.12"),
     "export": ("csv", "--run=reference"),
+    "replay": ("reference", "6.12.118/baseline/scope=root"),
     "script": ("invoke",),
     "shell": ("6.12",),
     "upgrade": ("6.1", "6.12"),
@@ -55,6 +56,9 @@ WRONG = {
     "nightly.jobs": ("many", "--jobs 'many': give the number of guests"),
     "prune.keep": ("much", "'much' is not a size; write for example 20GB"),
     "reference.run": ("referense", "there is no run 'referense'"),
+    "replay.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "replay.cell": ("6.12.118/basline", "the run 20"),
+    "replay.run": ("referense", "there is no run 'referense'"),
     "scheduler.host": None,  # the host's own resolver decides
     "scheduler.port": (
         "99999",
