@@ -6,7 +6,7 @@ follow it, and then these bytes: JSON too, which the agent does not look at.
 
 Started over SSH with `python3 -m guest.agent`. It loads all that cells will need, so that clones of
 this guest have it in memory, and then moves to the background. The host's lines are untrusted too:
-a line that is no request is ignored.
+a line that is no request is ignored. Any line that arrives while a cell runs ends that cell.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class Port:
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._buffer = b""
+
+    def fileno(self) -> int:
+        """Its file descriptor, which has something to read once the host sent more, or is gone."""
+        return self._fd
 
     def line(self) -> bytes:
         """The next line that the host sends, without its end; waits without a limit."""
@@ -181,7 +185,7 @@ def main() -> None:
     _go_to_background()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     linux.outlive_others()
-    cells = cell.Cells(experiments)
+    cells = cell.Cells(experiments, port.fileno())
     gc.collect()
     gc.freeze()  # cells are forks: a collection must not touch, and so copy, pages of old objects
     cells.prepare()

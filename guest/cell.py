@@ -63,10 +63,15 @@ def failure(outcome: str, reason: str) -> bytes:
 
 
 class Cells:
-    """Runs cells of the given experiments, one at a time."""
+    """Runs cells of the given experiments, one at a time.
 
-    def __init__(self, experiments: Mapping[str, Experiment]) -> None:
+    A cell is ended once `over`, a file descriptor, has something to read. How long a cell runs is
+    measured by the host alone: the guest's clock goes on while the guest waits for a processor.
+    """
+
+    def __init__(self, experiments: Mapping[str, Experiment], over: int) -> None:
         self.experiments = experiments
+        self._over = over
         self._ahead: dict[str, _Child] = {}
 
     def prepare(self) -> None:
@@ -76,7 +81,9 @@ class Cells:
             self._ahead[scope].wait()
 
     def run(self, experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
-        """Runs one experiment with one variant and returns the answer for the host."""
+        """Runs one experiment with one variant and returns the answer for the host. `seconds`, the
+        time that the host gives it, is for messages.
+        """
         start = time.monotonic()
         root = Root()
         try:
@@ -84,7 +91,9 @@ class Cells:
                 # Else one that forks for ever takes all memory too, and how it ends is chance.
                 root.write(PROCESSES, str(_MOST_PROCESSES))
                 loaded = [root.modprobe(module) for module in experiment.modules]
-                answer = _watch(self._child(variant, fresh=any(loaded)), experiment, variant, seconds, root)
+                child = self._child(variant, fresh=any(loaded))
+                child.start(experiment, variant)
+                answer = _watch(child, experiment, seconds, root, self._over)
             except Refused as refusal:
                 answer = Answer(failure("unsupported", str(refusal)))
             dmesg = "".join(f"{line}\n" for line in root.dmesg())[:_MOST_PRINTED]
@@ -139,14 +148,9 @@ class _Child:
         return status
 
 
-def _watch(
-    child: _Child, experiment: Experiment, variant: Mapping[str, str], seconds: float, root: Root
-) -> Answer:
+def _watch(child: _Child, experiment: Experiment, seconds: float, root: Root, over: int) -> Answer:
     try:
-        child.start(experiment, variant)
-        outcome, answer, printed = _listen(
-            child.answer, child.printed, child.channel, root, time.monotonic() + seconds
-        )
+        outcome, answer, printed = _listen(child.answer, child.printed, child.channel, root, over)
     finally:
         status = child.end()
     text = printed[-_MOST_PRINTED:].decode(errors="replace")
@@ -174,20 +178,19 @@ def _fork_first_process() -> int:
 
 
 def _listen(
-    answer: int, printed: int, channel: socket.socket, root: Root, end: float
+    answer: int, printed: int, channel: socket.socket, root: Root, over: int
 ) -> tuple[str, bytes, bytes]:
     parts: list[bytes] = []
     size = 0
     text = b""
     request = b""
     poll = select.poll()
-    for fd in (answer, printed, channel.fileno()):
+    for fd in (answer, printed, channel.fileno(), over):
         poll.register(fd, select.POLLIN)
     while True:
-        left = end - time.monotonic()  # checked in each turn, since a child may print without end
-        if left <= 0 or not (ready := poll.poll(left * 1000)):
-            return "timeout", b"", text
-        for fd, _ in ready:
+        for fd, _ in poll.poll():
+            if fd == over:
+                return "timeout", b"", text
             data = os.read(fd, 1 << 16)
             if fd == answer:
                 if not data:

@@ -35,6 +35,7 @@ _WIDEST = len("<U+10FFFF>")  # that a character which cannot be seen is shown as
 _TAIL_LINES = 15
 _CHUNK = 1 << 18
 _END_SECONDS = 0.5  # after its sockets closed
+_END = b'{"do": "end"}\n'  # without an `id`, so that an agent which has just answered ignores it
 _PANIC = b"Kernel panic - not syncing"
 _PANIC_SECONDS = 2.0  # in which a kernel that panicked ends the guest
 _LENGTH = re.compile(rb"[0-9]{1,9}")
@@ -124,8 +125,9 @@ class Guest:
         for name in ("ssh", "agent"):
             self._port(name, deadline)
 
-    def ask(self, request: bytes, deadline: Deadline) -> Answer:
-        """Sends one line of JSON to the agent and returns the answer whose header has its `id`.
+    def ask(self, request: bytes, deadline: Deadline, limit: Deadline | None = None) -> Answer:
+        """Sends one line of JSON to the agent and returns the answer whose header has its `id`. At
+        the limit the agent is told to end what it does and to answer.
 
         An answer to another request is skipped by its length, and so is a line that is no header:
         an earlier host did not read them. Raises LostGuest if there is no answer in time, the guest
@@ -134,7 +136,15 @@ class Guest:
         """
         wanted = json.loads(request)["id"]
         deadline = self.by_own_clock(deadline)
-        wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline, self._hopeless)
+        left = [self.by_own_clock(limit)] if limit else []
+
+        def meanwhile() -> str:
+            if left and left[0].expired:
+                left.clear()
+                wire.sendall(_END)
+            return self._hopeless()
+
+        wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline, meanwhile)
         try:
             wire.sendall(request.rstrip(b"\n") + b"\n")
             while (line := self._line(wire)) is not None:

@@ -62,7 +62,9 @@ def ask(template: Template, question: Question) -> Outcome:
         with template.start() as guest:
             try:
                 answer = guest.ask(
-                    question.line(request_id), Deadline(question.seconds + _ANSWER_GRACE, question.what)
+                    question.line(request_id),
+                    Deadline(question.seconds + _ANSWER_GRACE, question.what),
+                    Deadline(question.seconds, f"{question.what} to end"),
                 )
             except LostGuest as error:
                 lost = str(error)

@@ -23,8 +23,10 @@ class Guest(Protocol):
     def crashed(self) -> str | None:
         """The kernel's message if it panicked or oopsed."""
 
-    def ask(self, request: bytes, deadline: Deadline) -> Answer:
-        """Sends a request of one line and returns the answer. Raises LostGuest."""
+    def ask(self, request: bytes, deadline: Deadline, limit: Deadline) -> Answer:
+        """Sends a request of one line and returns the answer; what it asks for is ended at the
+        limit. Raises LostGuest.
+        """
 
     @property
     def resident(self) -> int:

@@ -84,8 +84,8 @@ class FakeGuest:
     crashed: str | None = None
     resident: int = 80 << 20
 
-    def ask(self, request: bytes, deadline: Deadline) -> Answer:
-        assert deadline.remaining > 0
+    def ask(self, request: bytes, deadline: Deadline, limit: Deadline) -> Answer:
+        assert deadline.remaining > limit.remaining > 0
         try:
             return self.behaviour(self.kernel, json.loads(request))
         except LostGuest as error:

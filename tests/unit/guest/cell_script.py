@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,15 @@ def decoded(answer: cell.Answer) -> dict[str, Any]:
     return {"facts": {}} | found | {"printed": answer.printed, "seconds": answer.seconds}
 
 
+@contextmanager
+def host(seconds: float) -> Iterator[int]:
+    """A descriptor that has something to read after these seconds: its end."""
+    with subprocess.Popen(["sleep", str(seconds)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        yield process.stdout.fileno()
+        process.kill()
+
+
 def main() -> None:
     """Prints one JSON document: the answer of each."""
     with tempfile.NamedTemporaryFile("w") as log:
@@ -125,10 +136,12 @@ def main() -> None:
             prints_for_ever,
         ):
             made = Experiment(run.__name__, "test", "?", "?", run, (), (), {}, (), 1, 1)
-            seconds = 1.0 if run in (hangs, prints_for_ever) else 20.0
-            found[run.__name__] = decoded(Cells({made.name: made}).run(made, {"scope": "root"}, seconds))
+            with host(1.0 if run in (hangs, prints_for_ever) else 20.0) as over:
+                # Its seconds are for messages only: the host says when its time is over.
+                cells = Cells({made.name: made}, over)
+                found[run.__name__] = decoded(cells.run(made, {"scope": "root"}, 0.001))
         missing = Experiment("missing", "test", "?", "?", answers, (), (), {}, ("no_such_module",), 1, 1)
-        found["missing"] = decoded(Cells({}).run(missing, {}, 5))
+        found["missing"] = decoded(Cells({}, -1).run(missing, {}, 5))
         found["row"] = _in_a_row()
         found["after"] = {"ttl": root.Root().read(SETTING).strip(), "sleeping": _sleepers()}
     json.dump(found, sys.stdout)
@@ -152,7 +165,8 @@ def _in_a_row() -> dict[str, Any]:
     ahead, the others in new ones.
     """
     looks = Experiment("looks", "test", "?", "?", looks_around, (), (), {}, (), 1, 1)
-    cells = Cells({"looks": looks})
+    never, _ = os.pipe()
+    cells = Cells({"looks": looks}, never)
     cells.prepare()
     ahead = len(children())
     time.sleep(1)

@@ -14,7 +14,7 @@ from guest import agent, catalogue, cell
 
 
 def ask(**request: Any) -> dict[str, Any]:
-    answer = agent.answer(json.dumps({"id": "a1"} | request).encode(), cell.Cells({}))
+    answer = agent.answer(json.dumps({"id": "a1"} | request).encode(), cell.Cells({}, -1))
     assert answer is not None
     header, whole = answer
     assert json.loads(header)["id"] == "a1"
@@ -25,10 +25,10 @@ def ask(**request: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "ping"}', b"\xff\xfe", b'"id do"']
+    "line", [b"", b"garbage", b"[]", b"{}", b'{"id": "x"}', b'{"do": "end"}', b"\xff\xfe", b'"id do"']
 )
 def test_a_line_that_is_no_request_has_no_answer(line: bytes) -> None:
-    assert agent.answer(line, cell.Cells({})) is None
+    assert agent.answer(line, cell.Cells({}, -1)) is None
 
 
 def test_ping_is_answered_with_the_kernels_release() -> None:
@@ -49,9 +49,8 @@ def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
 def test_the_agent_sends_the_bytes_of_a_cell_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     made = cell.Answer(b"\n{not JSON", "printed", "logged\n", 1.5)
     monkeypatch.setattr(cell.Cells, "run", lambda *_: made)
-    answer = agent.answer(
-        b'{"id": "a1", "do": "run", "experiment": "e"}', cell.Cells({"e": catalogue.load()["baseline"]})
-    )
+    cells = cell.Cells({"e": catalogue.load()["baseline"]}, -1)
+    answer = agent.answer(b'{"id": "a1", "do": "run", "experiment": "e"}', cells)
     assert answer is not None
     assert answer[1] == made.whole
     header = {"id": "a1", "bytes": 10, "printed": "printed", "dmesg": "logged\n", "seconds": 1.5}

@@ -93,7 +93,9 @@ def test_a_child_that_dies_is_an_error(cells: dict[str, Any]) -> None:
     assert "without an answer" in cells["dies"]["reason"]
 
 
-def test_a_deadline_ends_an_experiment_and_keeps_what_the_experiment_printed(cells: dict[str, Any]) -> None:
+def test_the_hosts_word_ends_an_experiment_and_keeps_what_the_experiment_printed(
+    cells: dict[str, Any],
+) -> None:
     assert cells["hangs"]["outcome"] == "timeout"
     assert cells["hangs"]["printed"] == "about to hang\n"
     assert cells["hangs"]["seconds"] < 10

@@ -335,6 +335,35 @@ def test_a_kernel_that_panicked_without_ending_the_guest_costs_seconds_not_the_d
         assert guest.crashed == "Kernel panic - not syncing: Fatal exception"
 
 
+def test_the_agent_is_told_to_end_at_a_limit_by_the_guests_own_clock(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("vms.qemu.Qemu.clock", lambda _self: now)
+    ours, theirs = socket.socketpair()
+    heard = []
+
+    def agent() -> None:
+        nonlocal now
+        heard.append(json.loads(theirs.recv(1000)))
+        theirs.settimeout(1.0)
+        with contextlib.suppress(TimeoutError):  # as long as the guest waits for a processor
+            heard.append(json.loads(theirs.recv(1000)))
+        now = 7.0
+        theirs.settimeout(20.0)
+        heard.append(json.loads(theirs.recv(1000)))
+        theirs.sendall(b'{"id": "7", "bytes": 2}\n{}')
+
+    with running(machine, "6.1.0") as guest, theirs:
+        guest._ports["agent"] = ours
+        guest.slowness = 2.0
+        thread = threading.Thread(target=agent)
+        thread.start()
+        assert guest.ask(PING, soon(300), Deadline(3.0, "it to end")).whole == b"{}"
+        thread.join()
+    assert heard == [json.loads(PING), {"do": "end"}]
+
+
 def test_the_time_that_a_guest_waits_for_a_processor_is_not_the_guests(
     fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

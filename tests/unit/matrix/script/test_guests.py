@@ -67,7 +67,8 @@ def script(**fields: Any) -> Script:
 
 def answered(guest: FakeGuest, given: Script) -> tuple[Record, dict[str, bytes]]:
     """The record that the host makes of the script's answer, and its evidence."""
-    answer = ScriptGuest(cast(Guest, guest), given, RELEASE).ask(b"{}", Deadline(10, "it to answer"))
+    soon = Deadline(10, "it to answer")
+    answer = ScriptGuest(cast(Guest, guest), given, RELEASE).ask(b"{}", soon, soon)
     experiment, variant = experiment_of(given)
     judged = judge(Cell(make_kernel("6.1.1"), experiment, variant), answer)
     return judged.record, judged.evidence
