@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,8 +47,16 @@ def template(bootable: Bootable, image: Image, cache: Cache) -> Template:
     return made
 
 
+@pytest.fixture(autouse=True)
+def own_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A temporary directory where no other program of this machine starts guests."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        yield
+
+
 def guests() -> set[str]:
-    """The private directories of all guests on this machine, and its QEMUs."""
+    """The private directories of all guests of these tests, and their QEMUs."""
     directories = {path.name for path in Path(tempfile.gettempdir()).glob("conntrack-matrix-*")}
     return directories | {str(pid) for pid in children()}
 
