@@ -28,6 +28,7 @@ from guest import catalogue, cell, linux
 from guest.lab import nftables
 
 PORT = "/dev/virtio-ports/agent"
+_TAINTED = Path("/proc/sys/kernel/tainted")
 _MOST_REQUEST = 1 << 20
 _WRITE_SECONDS = 60
 _CHUNK = 32 << 10  # a virtio port accepts no more in one write
@@ -113,7 +114,8 @@ def answer(line: bytes, cells: cell.Cells) -> tuple[bytes, bytes] | None:
     try:
         _take_time_and_entropy(request)
         if do == "ping":
-            found = cell.Answer(json.dumps({"ready": True, "release": os.uname().release}).encode())
+            ready = {"ready": True, "release": os.uname().release, "tainted": int(_TAINTED.read_text())}
+            found = cell.Answer(json.dumps(ready).encode())
         elif do == "run":
             found = _run(request, cells)
         else:

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from vms.answer import Answer
+from vms.boot import Boot
 from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.decode import Undecodable, decode
@@ -70,7 +71,8 @@ class Agent:
 
 
 class Guest:
-    """One running guest, made by `running`.
+    """One running guest, made by `running`. `boot` is what its kernel had reported when its agent
+    last said that it is ready.
 
     Every deadline of its methods goes by the guest's clock, which stands still while the guest
     waits for a processor, and is `slowness` times as long.
@@ -85,6 +87,7 @@ class Guest:
         self._looked = 0
         self._panicked: float | None = None
         self.slowness = 1.0
+        self.boot = Boot()
 
     @property
     def crashed(self) -> str | None:
@@ -197,6 +200,7 @@ class Guest:
             ready = _Ready()
         if not ready.ready:
             raise HostError(f"{self.what}: the agent is not ready: {answer[:1000].decode(errors='replace')}")
+        self.boot = Boot(ready.tainted, tuple(found.splat for found in find_splats(self.console())))
 
     @contextmanager
     def ssh(self, deadline: Deadline) -> Iterator[Ssh]:
@@ -302,6 +306,7 @@ class Guest:
 
 class _Ready(msgspec.Struct):
     ready: bool = False
+    tainted: int = 0
 
 
 class _Header(msgspec.Struct):

@@ -18,10 +18,13 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+import msgspec
+
+from vms.boot import Boot
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware, Machine, Memory, command_line, words
 from vms.deadline import Deadline
@@ -38,7 +41,7 @@ BOOT_SECONDS = 120.0
 CLONE_SECONDS = 30.0
 _MAKE_SECONDS = 2 * BOOT_SECONDS + CLONE_SECONDS  # another process may be making it, and fail
 _KIND = "templates"
-_FORM = 3  # increased when the content of an entry changes its meaning
+_FORM = 4  # increased when the content of an entry changes its meaning
 # A clone does not boot its kernel, but only with `-kernel` has QEMU the same devices. It reads the
 # whole file into memory that clones do not share: 12 MB, 10 ms. The beginning of a bzImage,
 # its header and setup code (Documentation/arch/x86/boot.rst), is enough.
@@ -58,13 +61,14 @@ _BOOTS_APART = 0.3
 @dataclass(frozen=True)
 class _Saved:
     """A verified template: its directory, the signature of its files when they were verified, its
-    state, and how many times as long as usual its boot took.
+    state, how many times as long as usual its boot took, and what the kernel reported meanwhile.
     """
 
     path: Path
     signature: tuple[tuple[int, ...], ...]
     state: bytes
     slowness: float = 1.0
+    boot: Boot = field(default_factory=Boot)
 
 
 class Turns:
@@ -127,6 +131,13 @@ class Template:
             with _cloned(self.machine, saved, self.name) as guest:
                 yield guest
 
+    @property
+    def boot(self) -> Boot:
+        """What the kernel reported while the template booted. Nothing if it cannot be cloned: then
+        it is in the log of each cell, since each boots.
+        """
+        return self._verified.boot if self._verified else Boot()
+
     def make(self) -> None:
         """Makes the template unless the cache has it, and finds out whether cloning works."""
         try:
@@ -181,10 +192,16 @@ class Template:
         (staging / "state").write_bytes(state)
         (staging / "template.json").write_text(
             json.dumps(
-                {"kernel": self.name, "slowness": slowness, "sha256": _digests(staging, state)}, indent=1
+                {
+                    "kernel": self.name,
+                    "slowness": slowness,
+                    "boot": msgspec.to_builtins(guest.boot),
+                    "sha256": _digests(staging, state),
+                },
+                indent=1,
             )
         )
-        saved = _Saved(staging, _signature(staging), state, slowness)
+        saved = _Saved(staging, _signature(staging), state, slowness, guest.boot)
         try:
             with _cloned(self.machine, saved, self.name) as clone:
                 clone.ping(Deadline(CLONE_SECONDS, f"the first clone of {self.name} to answer"))
@@ -280,10 +297,11 @@ def _verify(path: Path) -> _Saved | None:
         state = (path / "state").read_bytes()
         whole = about["sha256"] == _digests(path, state)
         slowness = min(_SLOWEST, max(1.0, float(about["slowness"])))
+        boot = msgspec.convert(about["boot"], Boot)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     # A change while the files were read has changed the signature.
-    return _Saved(path, signature, state, slowness) if whole and _signature(path) == signature else None
+    return _Saved(path, signature, state, slowness, boot) if whole and _signature(path) == signature else None
 
 
 def _signature(path: Path) -> tuple[tuple[int, ...], ...]:

@@ -71,6 +71,11 @@ class Table:
                 found.setdefault(splat, []).append(record)
         return {splat: tuple(records) for splat, records in found.items()}
 
+    @property
+    def boots(self) -> tuple[tuple[str, str], ...]:
+        """Each report of a kernel's boot, on a line, after the kernel's name."""
+        return tuple((kernel.name, line) for kernel in self.kernels for line in kernel.boot.lines)
+
 
 def make_table(manifest: Manifest, records: Iterable[Record], catalogue: Mapping[str, Experiment]) -> Table:
     """The table of a run, in the order of the catalogue; experiments that the catalogue no longer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import ParamSpec, TypeVar
 
@@ -18,6 +18,7 @@ from matrix.plan.project import Project
 from matrix.results.manifest import Surroundings
 from matrix.run.guests import Guest, Guests, Template
 from matrix.run.machines import Machines
+from vms.boot import Boot
 from vms.cache import Cache
 from vms.errors import HostError
 from vms.image import Image
@@ -96,7 +97,7 @@ class Site:
         """Boots a template on the worker that runs this job."""
         template = RemoteTemplate(self, files.kernel, cpus, worker_address())
         template.make()
-        return template
+        return replace(template, boot=template.reported())
 
     def guests(self, kernel: Kernel) -> Guests:
         """The worker's guests. Raises HostError if its code or experiments differ."""
@@ -126,12 +127,19 @@ class Site:
 
 @dataclass(frozen=True)
 class RemoteTemplate:
-    """A template that any worker can make; `worker` has it already."""
+    """A template that any worker can make; `worker` has it already, and saw the kernel report
+    `boot`.
+    """
 
     site: Site
     kernel: Kernel
     cpus: int
     worker: str
+    boot: Boot = field(default_factory=Boot)
+
+    def reported(self) -> Boot:
+        """What the kernel reported on the worker that runs this job."""
+        return self._local().boot
 
     def make(self) -> None:
         """Boots the kernel on the worker that runs this job, unless that was done."""

@@ -12,6 +12,7 @@ import msgspec
 
 from matrix.plan.plan import Plan
 from matrix.results.record import SCHEMA
+from vms.boot import Boot
 from vms.kernels.kernel import Build
 from vms.text import shown
 
@@ -47,12 +48,14 @@ class KernelEntry(Build):
     """One kernel of a run.
 
     `uname` is its `uname -r`; `sha256` maps file names to digests. Both are empty until the kernel
-    is fetched. `seconds` maps each phase (`fetching`, `booting`, `running`) to its duration.
+    is fetched. `seconds` maps each phase (`fetching`, `booting`, `running`) to its duration. `boot`
+    is what the kernel reported of itself while its guests booted.
     """
 
     uname: str = ""
     sha256: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    boot: Boot = field(default_factory=Boot)
 
 
 @dataclass(frozen=True)

@@ -112,4 +112,4 @@ def _earlier(run: RunDirectory) -> Iterator[_Earlier]:
 def _known(kernel: KernelEntry, earlier: KernelEntry | None) -> KernelEntry:
     if earlier is None or kernel.uname:
         return kernel
-    return replace(kernel, uname=earlier.uname, sha256=earlier.sha256)
+    return replace(kernel, uname=earlier.uname, sha256=earlier.sha256, boot=earlier.boot)

@@ -12,6 +12,7 @@ from typing import Protocol
 from matrix.results.manifest import Surroundings
 from matrix.run.executor import Executor
 from vms.answer import Answer
+from vms.boot import Boot
 from vms.deadline import Deadline
 from vms.kernels.kernel import BootFiles, Kernel
 
@@ -38,6 +39,10 @@ class Guest(Protocol):
 
 class Template(Protocol):
     """A kernel that was booted, from which guests can be started."""
+
+    @property
+    def boot(self) -> Boot:
+        """What the kernel reported of itself while it booted."""
 
     def make(self) -> None:
         """Boots the kernel and saves it, unless that was done. Raises HostError."""

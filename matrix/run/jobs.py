@@ -14,6 +14,7 @@ from matrix.plan.plan import Cell
 from matrix.results.judge import Judged
 from matrix.run.order import BEFORE_CELLS, Place, Wave, must_begin
 from matrix.run.progress import KernelProgress, Phase
+from vms.boot import Boot
 from vms.kernels.kernel import Kernel
 
 
@@ -22,7 +23,8 @@ class KernelState:
     """One kernel of a run: the cells that are still to be run, and what has happened so far.
 
     `attempts` counts fetches, boots by number of CPUs, and cells by key; `crashes` has the first
-    crash of each cell that is run again because of it.
+    crash of each cell that is run again because of it; `boot` is what the kernel reported in its
+    boots.
     """
 
     kernel: Kernel
@@ -30,6 +32,7 @@ class KernelState:
     cells: list[Cell]
     attempts: Counter[Any] = field(default_factory=Counter)
     crashes: dict[Any, Judged] = field(default_factory=dict)
+    boot: Boot = field(default_factory=Boot)
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,8 @@ class _Run:
                 else:
                     self._give_up(state, cells, _failure(error, f"could not boot {state.kernel.name}"))
                 return
+            state.boot |= template.boot
+            self._amend(state.kernel, boot=state.boot)
             for cell in cells:
                 self._ask(state, template, cell)
 

@@ -26,6 +26,7 @@ from matrix.run.machines import Machines
 from matrix.script.normal import IGNORED, normalised
 from matrix.script.script import PLACE, Script
 from vms.answer import Answer
+from vms.boot import Boot
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.guest import Guest
@@ -125,6 +126,11 @@ class ScriptTemplate:
         self._template = template
         self._script = script
         self._release = release
+
+    @property
+    def boot(self) -> Boot:
+        """What the kernel reported of itself while it booted."""
+        return self._template.boot
 
     def make(self) -> None:
         """Boots the kernel and saves it, unless that was done."""

@@ -102,6 +102,16 @@ def test_a_cell_that_misbehaves_ends_as_what_it_is_and_leaves_nothing(
     assert guests() <= before
 
 
+def test_a_kernel_that_starts_tainted_says_so(
+    template: Template, bootable: Bootable, image: Image, cache: Cache
+) -> None:
+    assert template.boot.lines == ()
+    agent = Agent(HERE / "echo", "echo.tainted")
+    for _ in ("booted", "from the cache"):
+        tainted = make_template(bootable, image, TCG, agent, cache, Hardware())
+        assert tainted.boot.lines == ("tainted W: the kernel warned",)
+
+
 def test_a_kernel_without_a_root_file_system_says_so(machine: Machine, tmp_path: Path) -> None:
     nothing = tmp_path / "initramfs"
     nothing.write_bytes(bytes(512))

@@ -16,6 +16,7 @@ from matrix.results.record import Record
 from matrix.run.executor import Executor, LocalExecutor
 from matrix.run.progress import KernelProgress, Overview
 from vms.answer import Answer
+from vms.boot import Boot
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.kernels.kernel import BootFiles, Kernel, Package
@@ -103,6 +104,7 @@ class FakeTemplate:
     behaviour: Behaviour
     running: list[str]
     most: list[int]
+    boot: Boot
 
     def make(self) -> None:
         pass
@@ -119,7 +121,7 @@ class FakeTemplate:
 
 @dataclass
 class FakeGuests:
-    """Guests that behave as they are told.
+    """Guests that behave as they are told; `boots` has what kernels report, by number of CPUs.
 
     `running` is what runs now, `most` how many ran at each start.
     """
@@ -132,6 +134,7 @@ class FakeGuests:
     templates: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     surroundings: Surroundings = SURROUNDINGS
+    boots: Mapping[int, Boot] = field(default_factory=dict)
 
     def executor(self, jobs: int) -> Executor:
         return LocalExecutor(jobs)
@@ -152,7 +155,8 @@ class FakeGuests:
             self.templates.append((files.kernel.name, cpus))
         if error := self.boot_error(files.kernel.name):
             raise error
-        return FakeTemplate(files.kernel.name, self.behaviour, self.running, self.most)
+        boot = self.boots.get(cpus, Boot())
+        return FakeTemplate(files.kernel.name, self.behaviour, self.running, self.most, boot)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from matrix.plan.plan import make_plan
 from matrix.results.manifest import Manifest, kernel_entries
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from vms.boot import Boot
 from vms.splats import Kind, Splat
 
 HOSTILE = "\x1b[31mred\x1b[0m <script>alert(1)</script> | `code` \u202eright to left " + "x" * 100_000
@@ -97,6 +98,8 @@ def records() -> list[Record]:
 
 def manifest() -> Manifest:
     plan = make_plan([make_kernel(name) for name in KERNELS], list(CATALOGUE.values()))
+    boots = {"6.12.10": Boot(1 << 9, (WARNING,))}
+    kernels = (replace(entry, boot=boots.get(entry.name, Boot())) for entry in kernel_entries(plan))
     return Manifest(
         "20260101-000000",
         "00",
@@ -104,7 +107,7 @@ def manifest() -> Manifest:
         ("matrix",),
         2,
         tuple(CATALOGUE),
-        kernel_entries(plan),
+        tuple(kernels),
         SURROUNDINGS,
         "x",
     )

@@ -141,6 +141,7 @@ class Page:
     legend: tuple[Legend, ...]
     ledger: tuple[dict[str, str], ...]
     about: tuple[tuple[str, str], ...]
+    boots: tuple[tuple[str, str], ...]
     roomy: bool
     data: dict[str, Any]
     evidence: tuple[str, ...]
@@ -180,6 +181,7 @@ def make_page(analysis: Analysis, run: Path) -> Page:
         legend=_legend(),
         ledger=tuple(data["ledger"]),
         about=_about(manifest),
+        boots=table.boots,
         roomy=roomy,
         data=data,
         evidence=pack_evidence(run, [page_row.row for page_row in ordered]),

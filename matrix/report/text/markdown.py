@@ -91,7 +91,8 @@ def _rows(row: Row, evidence: bool) -> list[str]:
 
 
 def _splats(table: Table) -> list[str]:
-    parts = [f"- {plain(splat.line)} ({plain(_cells(records))})" for splat, records in table.splats.items()]
+    parts = [f"- {plain(line)} (while {plain(kernel)} booted)" for kernel, line in table.boots]
+    parts += [f"- {plain(splat.line)} ({plain(_cells(records))})" for splat, records in table.splats.items()]
     return ["", "## What kernels reported of themselves", "", *parts] if parts else []
 
 

@@ -78,7 +78,12 @@ def print_failures(table: Table, console: Console) -> None:
 
 
 def print_splats(table: Table, console: Console) -> None:
-    """Prints a line for each error that a kernel reported in its log, and where."""
+    """Prints a line for each error that a kernel reported in its log, and where; first those of
+    the boots.
+    """
+    for kernel, reported in table.boots:
+        line = Text.assemble(("boot", "bold red"), f" {kernel}: {reported}")
+        console.print(line, soft_wrap=True)
     for splat, records in table.splats.items():
         experiments = dict.fromkeys(record.experiment for record in records)
         where = f"{', '.join(experiments)} on {', '.join(dict.fromkeys(record.kernel for record in records))}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
             request = json.loads(line)
             if request["do"] != "sleep":
                 answer = {"ready": True, "random": os.urandom(16).hex(), "release": os.uname().release}
+                answer["tainted"] = int(Path("/proc/sys/kernel/tainted").read_text())
                 whole = json.dumps(answer).encode()
                 header = json.dumps({"id": request["id"], "bytes": len(whole)}).encode()
                 os.write(port, header + b"\n" + whole)

@@ -31,8 +31,12 @@ def test_a_line_that_is_no_request_has_no_answer(line: bytes) -> None:
     assert agent.answer(line, cell.Cells({}, -1)) is None
 
 
-def test_ping_is_answered_with_the_kernels_release() -> None:
-    assert ask(do="ping") == {"ready": True, "release": os.uname().release}
+def test_ping_is_answered_with_the_kernels_release_and_taints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tainted").write_text("512\n")
+    monkeypatch.setattr(agent, "_TAINTED", tmp_path / "tainted")
+    assert ask(do="ping") == {"ready": True, "release": os.uname().release, "tainted": 512}
 
 
 def test_an_unknown_request_or_experiment_is_an_error() -> None:

@@ -17,6 +17,7 @@ stale       the agent says other things first
 long, short, huge, negative, word, true, none
             the agent announces bytes wrongly
 sigbus      ends as for a memory file without room
+warns       its kernel warns while it boots
 userspace   the console says that user space was reached
 old         its --version is too old
 broken      its --version fails
@@ -39,6 +40,7 @@ from typing import Any
 
 MODES = set(os.environ.get("FAKE_QEMU", "").split())
 RUNNING = threading.Event()
+WARNING = Path(__file__).parents[2] / "fixtures" / "splats" / "6.1-warning.txt"
 STALE = b'{"id": "7", "bytes": 2}\n{}'  # looks like an answer, and is part of one
 LIES: dict[str, object] = {
     "long": 1000,
@@ -72,7 +74,11 @@ def console(text: str) -> None:
 
 
 def babble() -> None:
-    """Prints 9 MiB if it shall, and goes on when no more can be written, as QEMU does."""
+    """Prints a warning or 9 MiB if it shall, and goes on when no more can be written, as QEMU
+    does.
+    """
+    if "warns" in MODES and "-incoming" not in sys.argv:
+        console(WARNING.read_text())
     line = b"Linux says the same again and again\n"
     with (
         Path(option(r"file,id=console,path=([^, ]*)")).open("ab", buffering=0) as file,
@@ -107,7 +113,8 @@ def agent(listener: socket.socket) -> None:
                 connection.sendall(b'garbage\n[1]\n{"id": "of another request"}\n')
                 connection.sendall(header("of another request", len(STALE)) + STALE)
             identifier = json.loads(line)["id"]
-            whole = json.dumps({"ready": True, "asked": identifier}).encode()
+            tainted = {"tainted": 512} if "warns" in MODES else {}
+            whole = json.dumps({"ready": True, "asked": identifier} | tainted).encode()
             announced = {name: value for name, value in LIES.items() if name in MODES}
             size = next(iter(announced.values()), len(whole))
             connection.sendall(header(identifier, size) + whole)

@@ -79,6 +79,21 @@ def test_booted_once_and_cloned_from_then_on(cache: Cache, agent: Agent, boots: 
     assert boots == ["6.1.0"]
 
 
+def test_what_a_kernel_reports_while_it_boots_is_kept_with_its_template(
+    fake_qemu: Fake, cache: Cache, agent: Agent, boots: list[str]
+) -> None:
+    assert make(cache, agent).boot.lines == ()
+    (agent.directory / "agent.py").write_text("another")
+    fake_qemu("warns")
+    for _ in ("booted", "from the cache"):
+        template = make(cache, Agent(agent.directory, agent.module))
+        assert template.boot.lines == (
+            "tainted W: the kernel warned",
+            "WARNING: drivers/misc/lkdtm/bugs.c lkdtm_WARNING_MESSAGE: Warning message trigger count: 1",
+        )
+    assert len(boots) == 2
+
+
 def test_a_clone_does_not_change_the_template(cache: Cache, agent: Agent) -> None:
     template = make(cache, agent)
     before = (template.path / "memory").read_bytes()

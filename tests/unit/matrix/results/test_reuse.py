@@ -17,6 +17,7 @@ from matrix.results.manifest import Manifest, Surroundings, kernel_entries, plan
 from matrix.results.record import Record, Status
 from matrix.results.reuse import answer_key, reuse
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from vms.boot import Boot
 
 EXPERIMENTS = [make_experiment("baseline"), make_experiment("other")]
 PLAN = make_plan([make_kernel("6.1.2")], EXPERIMENTS)
@@ -48,7 +49,8 @@ def asked(results: Path, run: str, flows: int = 10, status: Status = Status.PASS
         replace(
             directory.manifest,
             kernels=tuple(
-                replace(k, uname="6.1.2-cloud", sha256={"vmlinuz": "00"}) for k in kernel_entries(PLAN)
+                replace(k, uname="6.1.2-cloud", sha256={"vmlinuz": "00"}, boot=Boot(512))
+                for k in kernel_entries(PLAN)
             ),
         )
     )
@@ -65,9 +67,9 @@ def test_a_run_with_more_kernels_uses_the_answers_and_evidence_of_an_earlier_one
     assert reuse(run, MORE.cells) == {"1": 2}
     assert {key[0] for key in run.records} == {"6.1.2"}
     assert run.manifest.reused == {"1": 2}
-    assert [(k.uname, k.sha256) for k in run.manifest.kernels] == [
-        ("6.1.2-cloud", {"vmlinuz": "00"}),
-        ("", {}),
+    assert [(k.uname, k.sha256, k.boot) for k in run.manifest.kernels] == [
+        ("6.1.2-cloud", {"vmlinuz": "00"}, Boot(512)),
+        ("", {}, Boot()),
     ]
     cell = run.path / "cells/6.1.2/baseline"
     assert (cell / "conntrack.txt").read_text() == "flows 10"

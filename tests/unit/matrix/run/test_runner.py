@@ -15,6 +15,7 @@ from matrix.run.runner import ATTEMPTS, execute
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.runs import open_for
 from vms.answer import Answer
+from vms.boot import Boot
 from vms.errors import FetchError, LostGuest, Unbootable
 
 KERNELS = [make_kernel("5.10.1"), make_kernel("6.1.2")]
@@ -49,6 +50,14 @@ def test_every_cell_runs_in_a_separate_guest_and_is_stored(tmp_path: Path) -> No
     assert {"kernel", "experiment", "variant", "status", "facts", "reason", "seconds"} <= results[0].keys()
     cell = directory.path / "cells/6.1.2/baseline/frontend=nft"
     assert (cell / "console.log").read_text() == "6.1.2 booting\n"
+
+
+def test_what_a_kernel_reports_in_any_of_its_boots_is_in_the_manifest(tmp_path: Path) -> None:
+    guests = FakeGuests(boots={1: Boot(1), 2: Boot(4)})
+    plan = make_plan(KERNELS[:1], [make_experiment("one"), make_experiment("two", cpus=2)])
+    run(guests, tmp_path, plan)
+    manifest, _ = read_run(tmp_path / "latest")
+    assert [kernel.boot for kernel in manifest.kernels] == [Boot(5)]
 
 
 def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:

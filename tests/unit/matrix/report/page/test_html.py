@@ -269,6 +269,12 @@ def test_each_kernel_says_in_how_many_rows_it_differs_from_its_neighbour(page: s
     assert list(map(int, said)) == differing
 
 
+def test_what_a_kernel_reported_while_it_booted_is_listed(page: str) -> None:
+    reported = page.partition("What kernels reported while they booted")[2]
+    assert "<li>6.12.10: tainted W: the kernel warned</li>" in reported
+    assert "<li>6.12.10: WARNING: net/x.c nf_x" in reported
+
+
 def test_a_cell_whose_kernel_reported_an_error_is_marked_counted_and_says_what(
     page: str, data: dict[str, Any]
 ) -> None:

@@ -21,6 +21,11 @@ def test_text_of_a_guest_is_escaped_in_markdown() -> None:
     assert row.replace("\\|", "").count("|") == 6
 
 
+def test_what_a_kernel_reported_while_it_booted_is_listed() -> None:
+    reported = markdown(analysis()).partition("## What kernels reported of themselves")[2]
+    assert "- tainted W: the kernel warned (while 6.12.10 booted)" in reported
+
+
 def test_every_row_has_a_cell_per_kernel() -> None:
     rows = [
         line for line in markdown(analysis()).split("## What changed")[0].splitlines() if line.startswith("|")
