@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from vms import tool
 from vms.cache import Cache
@@ -26,6 +26,7 @@ from vms.kernels.digest import sha256_of
 from vms.kernels.kernel import BootFiles
 
 _MODULE_BYTES = 32 << 20  # of one that boots; with debugging information they have a few MiB
+_XZ_MEMORY = 128 << 20  # the kernel's own build needs 2 MiB, `xz -9` 65
 _CHUNK = 1 << 16
 _FORM = 1  # increased when the content of an entry changes its meaning
 _INITRAMFS, _MODULES = _FILES = ("initramfs", "modules.squashfs")
@@ -140,13 +141,31 @@ class _Readable(Protocol):
         """At most `size` bytes; none at the end."""
 
 
+class _Xz:
+    """What an .xz file unpacks to, with bounded memory: its dictionary may be up to 4 GiB."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end. Raises LZMAError or EOFError if it is damaged."""
+        plain = b""
+        while not plain and not self._decompressor.eof:
+            packed = self._packed.read(_CHUNK) if self._decompressor.needs_input else b""
+            if self._decompressor.needs_input and not packed:
+                raise EOFError("it ends too early")
+            plain = self._decompressor.decompress(packed, size)
+        return plain
+
+
 @contextmanager
 def _plain(module: Path, deadline: Deadline) -> Iterator[_Readable]:
     """A module as a stream of what its file unpacks to."""
     try:
         if module.suffix == ".xz":
-            with lzma.open(module) as stream:
-                yield stream
+            with module.open("rb") as packed:
+                yield _Xz(packed)
         elif module.suffix == ".gz":
             with gzip.open(module) as stream:
                 yield stream

@@ -18,25 +18,24 @@ from vms import tool
 from vms.deadline import Deadline
 from vms.errors import FetchError
 from vms.kernels.kernel import shortened
+from vms.kernels.limits import Limit
 
 _SECONDS = 300
 _DEB = b"!<arch>\n"
 _CHUNK = 1 << 20
 _MOST_FILES = 50_000
 _MOST_BYTES = 4 << 30
-_VMLINUZ_BYTES = 128 << 20
-_CONFIG_BYTES = 4 << 20
-_MODULE_BYTES = 512 << 20  # one with debugging information
 _CHANGELOG_BYTES = 16 << 20  # compressed
 
 _PART = r"[A-Za-z0-9_.+~,@=-]+"
 # The files of a kernel, and how large each may be. What comes before `lib/modules` is dropped.
 _WANTED = (
-    (re.compile(rf"(?P<place>boot/vmlinuz{_PART}|boot/vmlinuz)"), "a vmlinuz", _VMLINUZ_BYTES),
-    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/vmlinuz)"), "a vmlinuz", _VMLINUZ_BYTES),
-    (re.compile(rf"(?P<place>boot/config-{_PART})"), "a configuration", _CONFIG_BYTES),
-    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/config)"), "a configuration", _CONFIG_BYTES),
-    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}(/{_PART})+)"), "a module", _MODULE_BYTES),
+    (re.compile(rf"(?P<place>boot/vmlinuz{_PART}|boot/vmlinuz)"), Limit.VMLINUZ),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/vmlinuz)"), Limit.VMLINUZ),
+    (re.compile(rf"(?P<place>boot/config-{_PART})"), Limit.CONFIG),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/config)"), Limit.CONFIG),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}/modules\.{_PART})"), Limit.LIST),
+    (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}(/{_PART})+)"), Limit.MODULE),
 )
 _CHANGELOG = re.compile(rf"usr/share/doc/{_PART}/changelog(\.Debian)?\.gz")
 _DIRECTORY = re.compile(rf"boot|lib|usr|usr/lib|(usr/)?lib/modules(/{_PART})?")
@@ -129,11 +128,13 @@ def _place(member: tarfile.TarInfo, path: str, name: str) -> str | None:
     """Where a member belongs below the target; None for what is no plain file of a kernel."""
     if not member.isreg() or any(part in ("", ".", "..") for part in path.split("/")):
         return None
-    for pattern, what, most in _WANTED:
+    for pattern, limit in _WANTED:
         match = pattern.fullmatch(path)
         if match:
-            if member.size > most:
-                raise FetchError(f"{name}: {shortened(path)} has {member.size} bytes, too many for {what}")
+            if member.size > limit.most:
+                raise FetchError(
+                    f"{name}: {shortened(path)} has {member.size} bytes, too many for {limit.what}"
+                )
             return match["place"]
     return None
 

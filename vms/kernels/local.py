@@ -14,6 +14,7 @@ from vms.kernels import rpm
 from vms.kernels.bzimage import release_of
 from vms.kernels.digest import digest_of, module_files, sha256_of
 from vms.kernels.kernel import Kernel, Package, shortened
+from vms.kernels.limits import Limit, limited
 from vms.kernels.order import normal_release, release_of_version, series_of
 from vms.kernels.spec import Local
 
@@ -54,10 +55,12 @@ def kernel(what: Local, base: Path) -> Kernel:
 
 def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
     """The modules of a built tree by their path in it, as its `modules.order` lists them, and its
-    lists of built-in modules. Raises UsageError for what would lead out of the tree.
+    lists of built-in modules. Raises UsageError for what would lead out of the tree, FetchError for
+    a list that is too large.
     """
     order = tree / "modules.order"
-    for line in order.read_text(errors="replace").splitlines() if order.exists() else ():
+    listed = limited(_within(tree, order), Limit.LIST).read_text(errors="replace") if order.exists() else ""
+    for line in listed.splitlines():
         if not _MODULE.fullmatch(line) or ".." in line.split("/"):
             raise UsageError(f"{order} lists {shortened(line)}, which cannot be a module of this tree")
         # Since 6.3 it lists the object that a module is linked from, before that the .ko.
@@ -69,7 +72,9 @@ def tree_modules(tree: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _within(tree: Path, path: Path) -> Path:
-    """The path. Raises UsageError if a link in the tree leads it elsewhere: guests get the file."""
+    """The path. Raises UsageError if a link in the tree leads it elsewhere: guests get the file, or
+    it is taken for what the kernel is.
+    """
     if not path.resolve().is_relative_to(tree.resolve()):
         raise UsageError(f"{path} is a link that leads out of the tree {tree}")
     return path
@@ -125,22 +130,23 @@ def _tree(tree: Path) -> Kernel:
             "" if (tree / "Kbuild").exists() or (tree / ".config").exists() else "; this is not a kernel tree"
         )
         raise UsageError(f"tree: there is no {image}{what}; build it first: make bzImage modules")
+    for path in (image, tree / ".config", tree / RELEASE):
+        _within(tree, path)
     missing = [path for _, path in tree_modules(tree) if not path.exists()]
     if missing:
         raise UsageError(
             f"tree: {missing[0]} and {len(missing) - 1} other modules are not built; run `make modules`, or"
             " disable them in .config"
         )
-    version = (tree / RELEASE).read_text(errors="replace").strip()
+    version = limited(tree / RELEASE, Limit.LIST).read_text(errors="replace").strip()
     return _own("tree", tree, version, image, tree_modules(tree))
 
 
 def _image(scheme: str, vmlinuz: Path, modules: Path | None) -> Kernel:
     if modules and not modules.is_dir():
         raise UsageError(f"{scheme}: {modules} is not a directory of modules")
-    return _own(
-        scheme, vmlinuz, release_of(vmlinuz), vmlinuz, module_files(modules) if modules else iter(()), modules
-    )
+    release = release_of(limited(vmlinuz, Limit.VMLINUZ))
+    return _own(scheme, vmlinuz, release, vmlinuz, module_files(modules) if modules else iter(()), modules)
 
 
 def _host() -> Kernel:
@@ -164,8 +170,8 @@ def _own(
     modules_at: Path | None = None,
 ) -> Kernel:
     release = _release(version)
-    image = _file(vmlinuz, "vmlinuz", version)
-    digest, size = digest_of(modules)
+    image = _file(limited(vmlinuz, Limit.VMLINUZ), "vmlinuz", version)
+    digest, size = digest_of((name, limited(path, Limit.BUILT_MODULE)) for name, path in modules)
     return Kernel(
         name="host" if scheme == "host" else version,
         id=f"{scheme}:{place}={image.sha256[:12]}{digest[:12]}",

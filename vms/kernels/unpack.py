@@ -18,6 +18,7 @@ from vms.errors import FetchError
 from vms.kernels import archive
 from vms.kernels.bzimage import release_of
 from vms.kernels.digest import digest_of, module_files
+from vms.kernels.limits import Limit, limited
 from vms.kernels.local import BZIMAGE, tree_modules
 
 _SECONDS = 300
@@ -40,9 +41,9 @@ def tree(path: Path, entry: Path) -> str:
     Debugging information, up to a hundred times the size of the code, is stripped.
     """
     vmlinuz = entry / "vmlinuz"
-    shutil.copyfile(path / BZIMAGE, vmlinuz)
+    shutil.copyfile(limited(path / BZIMAGE, Limit.VMLINUZ), vmlinuz)
     if (path / ".config").exists():
-        shutil.copyfile(path / ".config", entry / "config")
+        shutil.copyfile(limited(path / ".config", Limit.CONFIG), entry / "config")
     modules = entry / "lib" / "modules" / release_of(vmlinuz)
     digest = _copy(tree_modules(path), modules)
     built = sorted(str(module) for module in modules.rglob("*.ko"))
@@ -59,13 +60,13 @@ def image(vmlinuz: Path, modules: Path | None, entry: Path) -> str:
     """Copies a vmlinuz, its installed modules and the configuration found beside either; returns
     the digest of the modules.
     """
-    shutil.copyfile(vmlinuz, entry / "vmlinuz")
+    shutil.copyfile(limited(vmlinuz, Limit.VMLINUZ), entry / "vmlinuz")
     release = release_of(entry / "vmlinuz")
     target = entry / "lib" / "modules" / release
     configs = [vmlinuz.with_name(f"config-{release}"), *([modules / "config"] if modules else [])]
     config = next((path for path in configs if path.is_file()), None)
     if config:
-        shutil.copyfile(config, entry / "config")
+        shutil.copyfile(limited(config, Limit.CONFIG), entry / "config")
     if modules and modules.name != release and list(module_files(modules)):
         raise FetchError(f"{vmlinuz} is {release}, the modules in {modules} are for {modules.name}")
     digest = _copy(module_files(modules) if modules else (), target)
@@ -103,7 +104,7 @@ def _copy(files: Iterable[tuple[str, Path]], target: Path) -> str:
     target.mkdir(parents=True)
     for name, path in files:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / name)
+        shutil.copyfile(limited(path, Limit.BUILT_MODULE), target / name)
     return digest_of(module_files(target))[0]
 
 
@@ -117,3 +118,5 @@ def _finish(entry: Path, modules: Path) -> None:
         ["depmod", "--basedir", str(entry), modules.name],
         Deadline(_SECONDS, f"listing the modules of {modules.name}"),
     )
+    for name in ("modules.dep", "modules.builtin"):  # read whole whenever the kernel is used
+        limited(modules / name, Limit.LIST)

@@ -196,6 +196,15 @@ def test_a_module_that_unpacks_to_more_than_a_module_can_have_is_refused(
     assert prepare(files, image, cache, soon()).initramfs.exists()
 
 
+@pytest.mark.fault(phase="initramfs", fault="package floods", outcome="an error that names the module")
+def test_a_module_whose_dictionary_takes_too_much_memory_is_refused(
+    files: BootFiles, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initramfs, "_XZ_MEMORY", 1 << 20)  # the default dictionary has 8 MiB
+    with pytest.raises(Unbootable, match=r"virtio_pci.ko.xz is damaged: Memory usage limit"):
+        prepare(files, image, Cache(tmp_path / "cache"), soon())
+
+
 @pytest.mark.fault(phase="initramfs", fault="package damaged", outcome="an error that names the module")
 @pytest.mark.parametrize("content", [b"no xz", lzma.compress(bytes(range(256)) * 99)[:60]])
 def test_a_damaged_module_is_refused(files: BootFiles, image: Image, tmp_path: Path, content: bytes) -> None:

@@ -117,7 +117,11 @@ def test_what_is_no_file_of_a_kernel_is_not_unpacked(tmp_path: Path, kernel: Mem
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("boot/vmlinuz-6.12.1", "a vmlinuz"), ("boot/config-6.12.1", "a configuration")],
+    [
+        ("boot/vmlinuz-6.12.1", "a vmlinuz"),
+        ("boot/config-6.12.1", "a configuration"),
+        ("lib/modules/6.12.1/modules.builtin", "a list of modules"),
+    ],
 )
 def test_a_file_with_a_hole_that_is_too_large_is_refused_unread(tmp_path: Path, name: str, what: str) -> None:
     path = tmp_path / "root" / name

@@ -240,14 +240,45 @@ class TestTree:
         with pytest.raises(UsageError, match=r"modules\.order lists .* cannot be a module of this tree"):
             one("tree:linux", tmp_path)
 
-    @pytest.mark.parametrize("name", ["net/netfilter/nf_conntrack.ko", "modules.builtin"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "net/netfilter/nf_conntrack.ko",
+            "modules.builtin",
+            "modules.order",
+            "arch/x86/boot/bzImage",
+            ".config",
+            "include/config/kernel.release",
+        ],
+    )
     def test_a_link_out_of_the_tree_is_not_followed(self, tmp_path: Path, name: str) -> None:
         tree = built_tree(tmp_path / "linux")
         (tmp_path / "letter.txt").write_text("mine")
-        (tree / name).unlink()
+        (tree / name).unlink(missing_ok=True)
         (tree / name).symlink_to(tmp_path / "letter.txt")
         with pytest.raises(UsageError, match=f"{name} is a link that leads out of the tree"):
             one("tree:linux", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "what"),
+        [
+            ("arch/x86/boot/bzImage", "a vmlinuz"),
+            ("net/netfilter/nf_conntrack.ko", "a module in a tree"),
+            ("modules.order", "a list of modules"),
+            ("modules.builtin", "a list of modules"),
+            (".config", "a configuration"),
+        ],
+    )
+    @pytest.mark.fault(phase="unpack", fault="package floods", outcome="refused as too large, unread")
+    def test_a_file_of_a_tree_that_is_a_large_hole_is_refused(
+        self, tmp_path: Path, cache: Cache, name: str, what: str
+    ) -> None:
+        tree = built_tree(tmp_path / "linux")
+        size = 9 << 20 if name == "modules.builtin" else 4 << 40
+        with (tree / name).open("ab") as file:
+            file.truncate(size)
+        with pytest.raises((UsageError, FetchError), match=f"has {size} bytes, too many for {what}"):
+            fetch(one("tree:linux", tmp_path), cache)
 
     def test_a_release_that_is_no_text_is_refused(self, tmp_path: Path) -> None:
         tree = built_tree(tmp_path / "linux")
