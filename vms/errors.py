@@ -5,7 +5,7 @@
     +-- HostError            this machine cannot do it (tools, disk, network, QEMU)
         +-- FetchError       a kernel or package cannot be fetched or verified
             +-- Vanished     its archive answers that it does not have it
-        +-- Unbootable       a kernel lacks what a guest's boot needs
+        +-- Unbootable       a kernel lacks what a guest's boot needs, or only prints
         +-- LostGuest        a guest did not boot, did not answer in time or went away
 
 A lost guest says nothing about its kernel: the run retries the cell and then records `error`.
@@ -66,7 +66,9 @@ class Vanished(FetchError):
 
 
 class Unbootable(HostError):
-    """A kernel lacks what the boot of a guest needs. Retrying does not help."""
+    """A kernel lacks what the boot of a guest needs, or prints without end instead. Retrying does
+    not help.
+    """
 
 
 class LostGuest(HostError):

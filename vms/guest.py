@@ -21,7 +21,7 @@ from vms.boot import Boot
 from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.decode import Undecodable, decode
-from vms.errors import HostError, LostGuest
+from vms.errors import HostError, LostGuest, Unbootable
 from vms.qemu import LARGEST_FILE, Qemu, find_qemu, tail
 from vms.runtime import private_directory
 from vms.splats import find_splats
@@ -170,9 +170,20 @@ class Guest:
     def start_agent(self, agent: Agent, deadline: Deadline) -> None:
         """Waits until the guest has booted, pushes the agent, starts it and waits until it is
         ready.
+
+        Raises LostGuest, HostError if the agent does not start, Unbootable for a kernel that only
+        prints.
         """
-        deadline = self.by_own_clock(deadline)
-        with self.ssh(deadline) as ssh:
+        try:
+            self._start_agent(agent, self.by_own_clock(deadline))
+        except LostGuest as lost:
+            if floods := self._floods():
+                shows = f"last console lines:\n{self.last_lines()}"
+                raise Unbootable(f"{self.what} boots no guest: it {floods}\n{shows}") from lost
+            raise
+
+    def _start_agent(self, agent: Agent, deadline: Deadline) -> None:
+        with self.ssh(deadline, lambda: self._floods() or self._hopeless()) as ssh:
             target = f"/run/matrix/{agent.digest}"
             ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
             if agent.own:
@@ -203,10 +214,12 @@ class Guest:
         self.boot = Boot(ready.tainted, tuple(found.splat for found in find_splats(self.console())))
 
     @contextmanager
-    def ssh(self, deadline: Deadline) -> Iterator[Ssh]:
-        """A session as root. Waits until the guest has booted."""
+    def ssh(self, deadline: Deadline, broken: Callable[[], str] | None = None) -> Iterator[Ssh]:
+        """A session as root. Waits until the guest has booted, or until `broken` says why it will
+        not; that is how its kernel panicked unless something else is given.
+        """
         deadline = self.by_own_clock(deadline)
-        session = Ssh(self._port("ssh", deadline), self.what, deadline)
+        session = Ssh(self._port("ssh", deadline), self.what, deadline, broken or self._hopeless)
         del self._ports["ssh"]  # the session closes it
         try:
             yield session
@@ -241,6 +254,14 @@ class Guest:
         for port in self._ports.values():
             port.close()
         self._ports.clear()
+
+    def _floods(self) -> str:
+        """What to say of a guest that is not ready and whose console is full, empty if there is
+        room.
+        """
+        console = self.qemu.directory / "console"
+        full = console.exists() and console.stat().st_size >= LARGEST_FILE
+        return f"printed more than {LARGEST_FILE >> 20} MiB on its console" if full else ""
 
     def _hopeless(self) -> str:
         """Why no answer can be expected, empty if one can: a kernel that panicked may fail to end

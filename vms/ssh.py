@@ -17,7 +17,7 @@ import secrets
 import socket
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,20 @@ class Attempt:
 class Ssh:
     """A session as root in the guest."""
 
-    def __init__(self, connection: socket.socket, what: str, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        what: str,
+        deadline: Deadline,
+        broken: Callable[[], str] = lambda: "",
+    ) -> None:
         """Opens the session on a connection to the guest's `ssh` port, which it takes over.
 
-        A session ends with the deadline of the latest call, or after 64 MiB from the guest. Raises
-        LostGuest.
+        A session ends with the deadline of the latest call, after 64 MiB from the guest, or once
+        `broken` says why nothing more can be expected. Raises LostGuest.
         """
         self._what = what
-        self._wire = Wire(connection, _MOST_RECEIVED, deadline)
+        self._wire = Wire(connection, _MOST_RECEIVED, deadline, broken)
         host_key = _make_key()
         _greet(self._wire, what, host_key)
         self._transport = paramiko.Transport(self._wire)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from tests.support.floods import WAYS, sending
 from vms.answer import Answer
 from vms.command import Machine
 from vms.deadline import Deadline
-from vms.errors import HostError, LostGuest
+from vms.errors import HostError, LostGuest, Unbootable
 from vms.guest import LONGEST_ANSWER, Agent, Guest, running
 
 Fake = Callable[[str], None]
@@ -248,6 +248,38 @@ def test_a_console_without_end_fills_no_disk_says_so_and_ends_no_guest(
         assert (guest.qemu.directory / "console").stat().st_size == 8 << 20
         assert guest.console().endswith("\n[cut: the console printed more than 8 MiB]\n")
         assert guest.crashed is None
+
+
+@pytest.mark.fault(
+    phase="boot",
+    fault="guest floods its console",
+    outcome="the kernel is given up at once, and not booted again",
+)
+def test_a_kernel_that_only_prints_is_given_up_long_before_its_deadline(
+    fake_qemu: Fake, machine: Machine
+) -> None:
+    fake_qemu("babble")
+    ours, theirs = socket.socketpair()
+    with running(machine, "6.1.0") as guest, theirs:
+        guest._ports["ssh"] = ours
+        deadline = soon(3000)
+        with pytest.raises(Unbootable, match=r"^6\.1\.0 boots no guest: it printed more than 8 MiB on its"):
+            guest.start_agent(Agent(Path("guest"), "guest.agent"), deadline)
+        assert deadline.remaining > 2000
+
+
+@pytest.mark.fault(
+    phase="boot", fault="guest crashes", outcome="noticed at once even if it does not end the guest"
+)
+def test_a_kernel_that_panics_while_it_boots_is_noticed_though_the_guest_goes_on(
+    fake_qemu: Fake, machine: Machine
+) -> None:
+    ours, theirs = socket.socketpair()
+    with running(machine, "6.1.0") as guest, theirs:
+        guest._ports["ssh"] = ours
+        (guest.qemu.directory / "console").write_text("[   1.6] Kernel panic - not syncing: no init\n")
+        with pytest.raises(LostGuest, match=r"cannot answer: its kernel panicked"):
+            guest.start_agent(Agent(Path("guest"), "guest.agent"), soon(3000))
 
 
 @pytest.mark.fault(phase="cell", fault="QEMU ends early", outcome="an error, and no crash of the kernel")
