@@ -133,8 +133,12 @@ class Qemu:
         self.directory = directory
         self.what = what
         self._loop = asyncio.new_event_loop()
-        self._qmp = QMPClient(what)
-        self._process = _launch(command, directory / "stderr")
+        try:
+            self._qmp = QMPClient(what)
+            self._process = _launch(command, directory / "stderr")
+        except BaseException:
+            self._loop.close()
+            raise
         self._began = time.monotonic()
         self._starved = 0.0
 

@@ -61,6 +61,9 @@ def _locked_directory(base: Path, kind: str) -> tuple[Path, int]:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
+        except OSError:  # too many open files
+            path.rmdir()
+            raise
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists():

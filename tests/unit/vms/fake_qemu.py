@@ -4,6 +4,7 @@ $FAKE_QEMU holds its modes, words in any order:
 
 exit        ends at once with status 1 and a message
 verbose     a MiB of other messages comes before that one
+nokvm       the same if it shall use KVM
 deaf        opens no socket at all
 mute        takes QMP commands and answers query-status only
 refuse      refuses to migrate
@@ -202,6 +203,17 @@ def say(connection: socket.socket, message: object) -> None:
     connection.sendall(json.dumps(message).encode() + b"\r\n")
 
 
+def refuse() -> None:
+    """Ends with a message if it shall."""
+    if "nokvm" in MODES and option("-accel (kvm)"):
+        print("qemu: failed to initialize kvm: No such file or directory", file=sys.stderr)
+        sys.exit(1)
+    if "exit" in MODES:
+        print("x" * (1 << 20) if "verbose" in MODES else "", file=sys.stderr)
+        print("qemu: could not open 'nothing': No such file or directory", file=sys.stderr)
+        sys.exit(1)
+
+
 def main() -> None:
     """Runs the modes named in $FAKE_QEMU."""
     if "--version" in sys.argv:
@@ -216,10 +228,7 @@ def main() -> None:
     if "q35,help" in sys.argv:
         print("q35 options:\n  hpet=<bool> - A timer\n  sata=<bool>\n  i8042=<bool>\nusb unlike=this")
         return
-    if "exit" in MODES:
-        print("x" * (1 << 20) if "verbose" in MODES else "", file=sys.stderr)
-        print("qemu: could not open 'nothing': No such file or directory", file=sys.stderr)
-        sys.exit(1)
+    refuse()
     if "sigbus" in MODES:
         os.kill(os.getpid(), signal.SIGBUS)
     memory = option(r"mem-path=([^, ]*),share=on")

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import shutil
+import signal
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +16,7 @@ from threading import Thread
 import pytest
 
 from vms.cache import Cache
+from vms.capacity import children
 from vms.command import Accelerator, Hardware
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
@@ -19,6 +24,7 @@ from vms.guest import Agent, Guest
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.kernels.kernel import BootFiles, Kernel
+from vms.runtime import remove_tree, sweep
 from vms.template import Template, Turns, clone_of, make_template, memory_digest
 
 Fake = Callable[[str], None]
@@ -146,6 +152,103 @@ def test_a_clone_of_a_template_that_is_touched_gives_no_answer(cache: Cache, age
             memory.write(b"!")
         with pytest.raises(LostGuest, match="was changed while it ran"):
             guest.ask(b'{"id": "1"}', Deadline(20, "the answer"))
+
+
+@pytest.mark.fault(phase="cell", fault="entry deleted", outcome="a clone of it gives no answer")
+def test_a_clone_of_a_template_that_is_deleted_gives_no_answer(cache: Cache, agent: Agent) -> None:
+    template = make(cache, agent)
+    with template.start() as guest:
+        shutil.rmtree(template.path)
+        with pytest.raises(LostGuest, match="was changed while it ran"):
+            guest.ask(b'{"id": "1"}', Deadline(20, "the answer"))
+
+
+@pytest.mark.fault(phase="boot", fault="QEMU killed", outcome="nothing is left; the next attempt boots it")
+def test_a_template_whose_qemu_is_killed_while_it_boots_is_made_at_the_next_attempt(
+    cache: Cache, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        start_agent = Guest.start_agent
+
+        def killed(guest: Guest, agent: Agent, deadline: Deadline) -> None:
+            os.kill(guest.qemu.pid, signal.SIGKILL)
+            start_agent(guest, agent, deadline)
+
+        patched.setattr(Guest, "start_agent", killed)
+        with pytest.raises(LostGuest, match="QEMU ended with SIGKILL"):
+            make(cache, agent)
+        assert not list((cache.root / "templates").glob("[!.]*[!k]"))
+    assert answers(make(cache, agent))
+
+
+@pytest.mark.fault(phase="cell", fault="QEMU killed", outcome="the guest counts as lost; no others suffer")
+def test_a_clone_whose_qemu_is_killed_harms_no_other_clone(cache: Cache, agent: Agent) -> None:
+    template = make(cache, agent)
+    with template.start() as guest, template.start() as other:
+        os.kill(guest.qemu.pid, signal.SIGKILL)
+        with pytest.raises(LostGuest, match="QEMU ended with SIGKILL"):
+            guest.ask(b'{"id": "1"}', Deadline(20, "the answer"))
+        other.ping(Deadline(20, "the answer"))
+
+
+@pytest.mark.fault(phase="boot", fault="/dev/kvm vanishes", outcome="an error in QEMU's words")
+def test_a_boot_after_kvm_vanished_is_an_error_in_qemus_words(
+    fake_qemu: Fake, cache: Cache, agent: Agent
+) -> None:
+    fake_qemu("nokvm")
+    with pytest.raises(LostGuest, match="failed to initialize kvm"):
+        make_template(BOOTABLE, IMAGE, replace(TCG, name="kvm"), agent, cache, HARDWARE)
+
+
+@pytest.mark.fault(phase="cell", fault="/dev/kvm vanishes", outcome="an error in QEMU's words")
+def test_a_clone_after_kvm_vanished_is_an_error_in_qemus_words(
+    fake_qemu: Fake, cache: Cache, agent: Agent
+) -> None:
+    template = make_template(BOOTABLE, IMAGE, replace(TCG, name="kvm"), agent, cache, HARDWARE)
+    fake_qemu("nokvm")
+    with pytest.raises(LostGuest, match="failed to initialize kvm"):
+        answers(template)
+
+
+@pytest.mark.fault(
+    phase="boot",
+    fault="too many open files",
+    outcome="one message; no process is left, and a directory only until the next process",
+)
+@pytest.mark.fault(
+    phase="cell",
+    fault="too many open files",
+    outcome="one message; no process is left, and a directory only until the next process",
+)
+@pytest.mark.filterwarnings("ignore:.*BaseEventLoop.__del__")  # asyncio's own, of a loop half made
+@pytest.mark.parametrize("what", ["boot", "clone"])
+def test_without_descriptors_to_spare_a_guest_is_an_error_and_leaves_no_process(
+    cache: Cache, agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    template = make(cache, agent)
+    used = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+    first = min(set(range(len(used) + 1)) - used)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = 0
+    for spare in range(40):
+        if what == "boot":
+            shutil.rmtree(template.path, ignore_errors=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first + spare, hard))
+        try:
+            with contextlib.suppress(OSError, HostError):
+                answers(template)
+                break
+            failed += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert not children()
+        sweep.__wrapped__(place, "", remove_tree)  # as another process does
+        assert list(place.iterdir()) == []
+    assert failed
+    assert answers(template)
 
 
 def upgrade(directory: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +251,35 @@ def test_a_bug_in_this_project_is_an_error_with_its_traceback(tmp_path: Path) ->
     guests = FakeGuests(boot_error=lambda _kernel: ZeroDivisionError("oh"))
     directory, _ = run(guests, tmp_path)
     assert "Traceback" in directory.records["5.10.1", "other", ""].reason
+
+
+@pytest.mark.fault(phase="boot", fault="too many open files", outcome="the kernel's cells are errors")
+def test_a_kernel_that_cannot_be_booted_for_want_of_descriptors_is_an_error_and_only_that_one(
+    tmp_path: Path,
+) -> None:
+    broken = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    guests = FakeGuests(boot_error=lambda kernel: broken if kernel == "6.1.2" else None)
+    directory, _ = run(guests, tmp_path)
+    assert directory.records["6.1.2", "other", ""].reason == "could not boot 6.1.2: Too many open files"
+    assert directory.records["5.10.1", "other", ""].status is Status.PASS
+
+
+@pytest.mark.fault(phase="cell", fault="disk full", outcome="that cell is an error, run again")
+@pytest.mark.fault(phase="cell", fault="too many open files", outcome="that cell is an error, run again")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+def test_a_guest_that_this_host_cannot_start_is_an_error_and_its_cell_is_run_again(
+    tmp_path: Path, number: int
+) -> None:
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
+        if (kernel, request["experiment"]) == ("6.1.2", "other"):
+            raise OSError(number, os.strerror(number))
+        return answer(request)
+
+    directory, _ = run(FakeGuests(behave), tmp_path)
+    record = directory.records["6.1.2", "other", ""]
+    assert (record.status, record.reason) == (Status.ERROR, os.strerror(number))
+    assert record.attempts == ATTEMPTS
+    assert Counter(statuses(directory).values()) == {Status.PASS: len(PLAN.cells) - 1, Status.ERROR: 1}
 
 
 @pytest.mark.fault(
