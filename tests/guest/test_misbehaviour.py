@@ -67,6 +67,15 @@ def asked(template: Template, bootable: Bootable, name: str, seconds: float = EN
     return verdict(cell, ask(template, Question(name, name, {}, seconds)), 1)
 
 
+@pytest.mark.fault(phase="cell", fault="guest crashes", outcome="`crash`, in the kernel's words")
+@pytest.mark.fault(phase="cell", fault="guest silent", outcome="an agent that was killed is an `error`")
+@pytest.mark.fault(phase="cell", fault="guest floods", outcome="`timeout` or `error`; all is cut")
+@pytest.mark.fault(phase="cell", fault="guest floods its console", outcome="`timeout`; all is cut")
+@pytest.mark.fault(phase="cell", fault="guest answers garbage", outcome="`error`")
+@pytest.mark.fault(phase="cell", fault="guest truncates its answer", outcome="`error`")
+@pytest.mark.fault(phase="cell", fault="experiment never ends", outcome="`timeout`")
+@pytest.mark.fault(phase="cell", fault="experiment forks without end", outcome="`timeout`")
+@pytest.mark.fault(phase="cell", fault="experiment takes all memory or disk", outcome="`error` that says so")
 @pytest.mark.parametrize(
     ("name", "status", "said"),
     [
@@ -112,6 +121,7 @@ def test_a_kernel_that_starts_tainted_says_so(
         assert tainted.boot.lines == ("tainted W: the kernel warned",)
 
 
+@pytest.mark.fault(phase="boot", fault="guest crashes", outcome="an error in the kernel's words")
 def test_a_kernel_without_a_root_file_system_says_so(machine: Machine, tmp_path: Path) -> None:
     nothing = tmp_path / "initramfs"
     nothing.write_bytes(bytes(512))
@@ -122,6 +132,7 @@ def test_a_kernel_without_a_root_file_system_says_so(machine: Machine, tmp_path:
         guest.ping(Deadline(100, "it to boot"))
 
 
+@pytest.mark.fault(phase="boot", fault="guest silent", outcome="an error at the deadline; nothing is left")
 def test_a_kernel_that_never_reaches_user_space_costs_its_deadline(machine: Machine, tmp_path: Path) -> None:
     kernel = bytearray(machine.vmlinuz.read_bytes())
     entry = (kernel[0x1F1] + 1) * 512  # Documentation/arch/x86/boot.rst: setup_sects
@@ -139,6 +150,7 @@ def test_a_kernel_that_never_reaches_user_space_costs_its_deadline(machine: Mach
     assert guests() <= before
 
 
+@pytest.mark.fault(phase="boot", fault="guest ends", outcome="an error that says so")
 def test_half_a_kernel_ends_its_guest_and_that_is_said(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "vmlinuz").write_bytes(machine.vmlinuz.read_bytes()[: 1 << 20])
     with (

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.elsewhere import ELSEWHERE
 from tests.support.project import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -82,16 +83,19 @@ def page(faults: Sequence[Fault]) -> str:
             _tried([one for one in faults if (one.fault, one.phase) == (name, phase)]) for phase in phases
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines.append("\n`+`: tested without guests. `G`: tested on real kernels.")
+    lines.append("\n`+`: tested without guests. `G`: tested on real kernels. `-`: cannot happen there, or is")
+    lines.append("the same as where it is tested; [why](#why-not-elsewhere) is said below for each fault.")
     for phase in phases:
         rows = [one for one in faults if one.phase == phase]
         lines += [f"\n## {phase.capitalize()}\n\nIn this phase {PHASES[phase]}.\n", *_table(rows)]
+    lines += ["\n## Why not elsewhere\n", "| fault | in the phases with `-` |", "| --- | --- |"]
+    lines += [f"| {name} | {ELSEWHERE[name]} |" for name in sorted(ELSEWHERE, key=str.lower)]
     return "\n".join(lines) + "\n"
 
 
 def _tried(faults: Sequence[Fault]) -> str:
     real = any(one.on_guests for one in faults)
-    return "G" if real else "+" if faults else ""
+    return "G" if real else "+" if faults else "-"
 
 
 def _table(faults: Iterable[Fault]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.elsewhere import ELSEWHERE
 from tests.support.project import ROOT
 from tests.support.reliability import PAGE, find_faults, page
 
@@ -21,6 +22,10 @@ def test_the_page_of_faults_is_what_the_tests_say() -> None:
     assert PAGE.read_text() == page(find_faults(ROOT / "tests")), (
         "run .venv/bin/python -m tests.support.reliability"
     )
+
+
+def test_each_fault_says_why_it_is_not_tried_in_the_other_phases() -> None:
+    assert {fault.fault for fault in find_faults(ROOT / "tests")} == ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_lines_before_an_answer_count_as_part_of_it(
     [b"{", b"[" * 100_000, b'{"ready": 1}', b'{"ready": false}', b"{}", b'{"x": "\xff'],
     ids=["broken", "deep", "another type", "not ready", "empty", "not a text"],
 )
-@pytest.mark.fault(phase="boot", fault="guest silent", outcome="an error that names the agent")
+@pytest.mark.fault(phase="boot", fault="guest answers garbage", outcome="an error that names the agent")
 def test_an_agent_that_does_not_say_that_it_is_ready_is_named(
     fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:

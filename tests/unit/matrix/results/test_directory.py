@@ -126,6 +126,21 @@ def test_a_damaged_record_of_an_unfinished_run_is_run_again(tmp_path: Path) -> N
     assert "a cell is run again" in notes[0]
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+@pytest.mark.fault(phase="results", fault="disk read-only", outcome="one message that names the directory")
+def test_a_results_directory_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(
+        HostError, match=rf"opening a run under {tmp_path}: {tmp_path}: {os.strerror(number)}"
+    ):
+        open_run(tmp_path, manifest())
+
+
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     for name in ("20260101-000000", "20260102-000000"):
         open_run(tmp_path, manifest(name)).close(finished=True)

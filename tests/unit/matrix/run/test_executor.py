@@ -23,6 +23,7 @@ def test_no_more_guests_compute_than_jobs(local: LocalExecutor, monkeypatch: pyt
     assert [local.room(working, 0, waits=False) for working in range(4)] == [True, True, False, False]
 
 
+@pytest.mark.fault(phase="boot", fault="memory short", outcome="guests wait for memory; one may always run")
 @pytest.mark.fault(phase="cell", fault="memory short", outcome="guests wait for memory; one may always run")
 def test_another_guest_waits_for_memory_but_one_may_always_run(
     local: LocalExecutor, monkeypatch: pytest.MonkeyPatch
