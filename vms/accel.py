@@ -115,12 +115,12 @@ def _try(machine: Machine, cpu: str) -> str:
     was seen.
     """
     kvm = Accelerator("kvm", cpu, "to be proven")
-    deadline = Deadline(PROOF_SECONDS, "a kernel to reach user space with KVM")
     proof = Machine(kvm, Hardware(), machine.vmlinuz, machine.initramfs, machine.image, machine.modules)
     try:
         with running(proof, "the kernel that proves KVM") as guest:
             # by its own clock, or a busy host would be taken for one without KVM
-            return _watch(guest, guest.by_own_clock(deadline)).replace("\n", " | ")
+            deadline = guest.by_own_clock(Deadline(PROOF_SECONDS, "a kernel to reach user space with KVM"))
+            return _watch(guest, deadline).replace("\n", " | ")
     except LostGuest as error:
         if interrupted():
             raise

@@ -15,6 +15,7 @@ from vms.cache import Cache
 from vms.command import Machine
 from vms.errors import HostError, UsageError
 from vms.guest import Guest, running
+from vms.qemu import Qemu
 
 Fake = Callable[[str], None]
 
@@ -58,6 +59,20 @@ def test_kvm_is_used_once_a_kernel_reached_user_space(fake_qemu: Fake, cache: Ca
     chosen = choose_accelerator("auto", cache, proofs)
     assert (chosen.name, chosen.cpu) == ("kvm", "host")
     assert "reached user space with -accel kvm -cpu host" in chosen.why
+
+
+def test_kvm_is_proved_by_the_guests_own_clock(
+    fake_qemu: Fake, cache: Cache, proofs: Proofs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def clock(_qemu: Qemu) -> float:  # passes a second each time somebody looks at it
+        looked.append(1.0)
+        return sum(looked)
+
+    monkeypatch.setattr("vms.qemu.Qemu.clock", clock)
+    assert "user space was not reached" in choose_accelerator("auto", cache, proofs).why
+    assert len(looked) > accel.PROOF_SECONDS
 
 
 @pytest.mark.fault(phase="start", fault="KVM boots no kernel", outcome="guests are emulated; it is said why")
