@@ -118,8 +118,10 @@ def answer(line: bytes, cells: cell.Cells) -> tuple[bytes, bytes] | None:
             found = cell.Answer(json.dumps(ready).encode())
         elif do == "run":
             found = _run(request, cells)
+        elif do == "settle":
+            found = cell.Answer(json.dumps({"left": cells.settle()}).encode())
         else:
-            found = _error(f"do={do} is neither ping nor run")
+            found = _error(f"do={do} is none of ping, run and settle")
     except Exception:
         found = _error(traceback.format_exc())
     header = {"id": identifier, "bytes": len(found.whole), "printed": found.printed, "dmesg": found.dmesg}

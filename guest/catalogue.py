@@ -126,6 +126,7 @@ class Experiment:
     seconds: float
     cpus: int
     waits: bool = False
+    alone: str = ""
     module: str = ""
 
     def combinations(self) -> list[dict[str, str]]:
@@ -179,6 +180,7 @@ def experiment(
     seconds: float = 60.0,
     cpus: int = 1,
     waits: bool = False,
+    alone: str = "",
 ) -> Callable[[Callable[[Lab], F]], Declared[F]]: ...
 @overload
 def experiment(
@@ -190,6 +192,7 @@ def experiment(
     seconds: float = 60.0,
     cpus: int = 1,
     waits: bool = False,
+    alone: str = "",
 ) -> Callable[[_Run], _Run]: ...
 def experiment(
     *,
@@ -200,6 +203,7 @@ def experiment(
     seconds: float = 60.0,
     cpus: int = 1,
     waits: bool = False,
+    alone: str = "",
 ) -> Callable[[Callable[[Lab], Any]], Any]:
     """Declares a function as an experiment.
 
@@ -209,7 +213,8 @@ def experiment(
     one cannot be loaded the cell is `unsupported` with modprobe's own words. `seconds` bounds one
     run, generously: a busy host slows a guest down ten times. `cpus` is more than 1 only for
     experiments about races. `waits` says that nearly all of its time nothing happens in the guest,
-    which then needs no processor to itself.
+    which then needs no processor to itself. `alone` is the reason why a cell needs a guest that
+    answers no other: its answer depends on what was asked before, or it cannot be undone.
     """
 
     def declare(function: Callable[[Lab], Any]) -> Any:
@@ -242,6 +247,7 @@ def experiment(
             seconds=seconds,
             cpus=cpus,
             waits=waits,
+            alone=alone,
             module=function.__module__,
         )
         return Declared(name, kind, function) if kind else function

@@ -9,6 +9,7 @@ in a clone would cost as much as the rest of the cell.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -17,8 +18,9 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from guest import linux
@@ -28,6 +30,7 @@ from guest.lab.lab import Lab
 from guest.lab.netns import Netns
 from guest.lab.rules import lock_file
 from guest.root import Asking, Root
+from guest.traces import Traces
 
 SCHEMA = 1
 PROCESSES = "/proc/sys/kernel/threads-max"
@@ -35,9 +38,12 @@ _MOST_ANSWER = 15 << 20
 _MOST_PRINTED = 64 << 10
 _MOST_PROCESSES = 200  # of the whole guest; the kernel and the agent have some 70
 _USER = 1000
-_READY = b"."
+_READY, _CROWDED = b".", b"!"
 _MOST_NAMED = 1 << 16
 _READY_SECONDS = 20.0
+_GONE_SECONDS = 2.0
+_POLL = 0.002
+_MOST_NETWORKS = Path("/proc/sys/user/max_net_namespaces")
 
 _Outcome = dict[str, Any]
 
@@ -73,41 +79,80 @@ class Cells:
         self.experiments = experiments
         self._over = over
         self._ahead: dict[str, _Child] = {}
+        self._root: Root | None = None
+        self._traces: Traces | None = None
 
     def prepare(self) -> None:
-        """Forks the child of the next cell ahead of time, one for each scope."""
+        """Forks the child of the next cell ahead of time, one for each scope, and remembers how the
+        machine is before any cell.
+        """
         for scope in SCOPES:
             self._ahead[scope] = _Child(scope, self.experiments)
             self._ahead[scope].wait()
+        self._traces = Traces()
 
     def run(self, experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
         """Runs one experiment with one variant and returns the answer for the host. `seconds`, the
         time that the host gives it, is for messages.
         """
         start = time.monotonic()
-        root = Root()
+        self._restore()
+        root = self._root = Root()
         try:
-            try:
-                # Else one that forks for ever takes all memory too, and how it ends is chance.
-                root.write(PROCESSES, str(_MOST_PROCESSES))
-                loaded = [root.modprobe(module) for module in experiment.modules]
-                child = self._child(variant, fresh=any(loaded))
-                child.start(experiment, variant)
-                answer = _watch(child, experiment, seconds, root, self._over)
-            except Refused as refusal:
-                answer = Answer(failure("unsupported", str(refusal)))
-            dmesg = "".join(f"{line}\n" for line in root.dmesg())[:_MOST_PRINTED]
-        finally:
-            root.restore()
+            # Else one that forks for ever takes all memory too, and how it ends is chance.
+            root.write(PROCESSES, str(_MOST_PROCESSES))
+            loaded = [root.modprobe(module) for module in experiment.modules]
+            child = self._child(variant, fresh=any(loaded))
+            child.start(experiment, variant)
+            answer = _watch(child, experiment, seconds, root, self._over)
+        except Refused as refusal:
+            answer = Answer(failure("unsupported", str(refusal)))
+        dmesg = "".join(f"{line}\n" for line in root.dmesg())[:_MOST_PRINTED]
         return replace(answer, dmesg=dmesg, seconds=round(time.monotonic() - start, 4))
+
+    def settle(self) -> list[str]:
+        """Undoes what the last cell did through its root, makes the children of the next cells, and
+        returns what the machine still differs in from before the first cell, a line each.
+
+        A machine that differs must not be asked anything more.
+        """
+        assert self._traces, "prepare comes first"
+        left = self._restore() + self._traces.undo()
+        for scope in SCOPES:
+            if scope not in self._ahead:
+                with _room_for_one_network():
+                    self._ahead[scope] = _Child(scope, self.experiments)
+                    if not self._ahead[scope].wait():
+                        left.append(f"network namespace: one of the cell with scope={scope} is still there")
+        return left + self._traces.found({child.pid for child in self._ahead.values()})
+
+    def _restore(self) -> list[str]:
+        root, self._root = self._root, None
+        return root.restore() if root else []
 
     def _child(self, variant: Mapping[str, str], *, fresh: bool) -> _Child:
         scope = variant.get("scope", "root")
-        child = None if fresh else self._ahead.pop(scope, None)
+        child = self._ahead.pop(scope, None)
+        if child and fresh:  # the kernel adds nothing of a new module to namespaces that are there already
+            child.end()
+            child = None
         if child is None:
             child = _Child(scope, self.experiments)
             child.wait()
         return child
+
+
+@contextlib.contextmanager
+def _room_for_one_network() -> Iterator[None]:
+    """Lets each user have one network namespace: another one can only be made once the kernel has
+    removed the one before, which takes a while after its last process has ended.
+    """
+    most = _MOST_NETWORKS.read_text()
+    _MOST_NETWORKS.write_text("1")
+    try:
+        yield
+    finally:
+        _MOST_NETWORKS.write_text(most)
 
 
 class _Child:
@@ -119,19 +164,22 @@ class _Child:
         self.answer, answer = os.pipe2(os.O_CLOEXEC)
         self.printed, printed = os.pipe2(os.O_CLOEXEC)
         self.channel, channel = socket.socketpair()
-        self._pid = _fork_first_process()
-        if self._pid == 0:
+        self.pid = _fork_first_process()
+        if self.pid == 0:
             self.channel.close()
             _live(scope, experiments, answer, printed, channel)
         os.close(answer)
         os.close(printed)
         channel.close()
 
-    def wait(self) -> None:
-        """Waits until the child is ready, or has died. Raises TimeoutError."""
+    def wait(self) -> bool:
+        """Waits until the child is ready, or has died; False if there are too many namespaces for
+        its own. Raises TimeoutError.
+        """
         self.channel.settimeout(_READY_SECONDS)
-        self.channel.recv(len(_READY))
+        said = self.channel.recv(len(_READY))
         self.channel.settimeout(None)
+        return said != _CROWDED
 
     def start(self, experiment: Experiment, variant: Mapping[str, str]) -> None:
         """Tells the waiting child which cell to run."""
@@ -140,8 +188,8 @@ class _Child:
 
     def end(self) -> int:
         """Kills the child with all processes that it started; returns its wait status."""
-        os.kill(self._pid, signal.SIGKILL)
-        _, status = os.waitpid(self._pid, 0)
+        os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
         os.close(self.answer)
         os.close(self.printed)
         self.channel.close()
@@ -234,10 +282,13 @@ def _live(
             os.dup2(printed, fd)
         root = Asking(channel)
         ready = _ready(scope)
-        channel.sendall(_READY)
+        channel.sendall(_CROWDED if ready is None else _READY)
         name, variant = json.loads(channel.recv(_MOST_NAMED))  # written in one piece, so it arrives in one
         random.seed()  # not earlier: the kernel's entropy came with the request
-        found = ready if isinstance(ready, dict) else _attempt(Lab(ready, root, variant), experiments[name])
+        if isinstance(ready, Netns):
+            found = _attempt(Lab(ready, root, variant), experiments[name])
+        else:
+            found = ready or {"outcome": "error", "reason": "earlier network namespaces are still there"}
         data = memoryview(json.dumps({"schema": SCHEMA} | found).encode())
         while data:
             data = data[os.write(answer, data) :]
@@ -247,16 +298,18 @@ def _live(
         os._exit(0)
 
 
-def _ready(scope: str) -> Netns | _Outcome:
+def _ready(scope: str) -> Netns | _Outcome | None:
     """Enters fresh namespaces and returns that of the network; if the kernel refuses one, the
-    answer to whichever cell this process is told to run.
+    answer to whichever cell this process is told to run, or None if there are too many already.
     """
     try:
         _enter(scope)
         return Netns()
     except Unsupported as refusal:
         return {"outcome": "unsupported", "reason": str(refusal)}
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return None
         return {"outcome": "error", "reason": traceback.format_exc()}
 
 
@@ -279,16 +332,28 @@ def _enter(scope: str) -> None:
     if scope not in SCOPES:
         raise ValueError(f"scope={scope} is neither of {', '.join(SCOPES)}")
     if scope == "root":
-        linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
+        _unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
     else:
         # As `unshare -Urn` does for an ordinary user: root in the namespace only.
         os.setgroups([])
         os.setresgid(_USER, _USER, _USER)
         os.setresuid(_USER, _USER, _USER)
         linux.set_dumpable()
-        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNET)
+        _unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNET)
         linux.set_dumpable()
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {_USER} 1"), ("gid_map", f"0 {_USER} 1")):
             with open(f"/proc/self/{name}", "w") as stream:  # noqa: PTH123  one write, as these files demand
                 stream.write(text)
     lock_file()
+
+
+def _unshare(flags: int) -> None:
+    """Makes new namespaces, and waits for room for them while the kernel removes earlier ones."""
+    end = time.monotonic() + _GONE_SECONDS
+    while True:
+        try:
+            return linux.unshare(flags)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or time.monotonic() > end:
+                raise
+        time.sleep(_POLL)

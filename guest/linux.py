@@ -13,6 +13,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+_SYS_DELETE_MODULE = 176  # on x86-64
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
@@ -48,6 +49,31 @@ def set_dumpable() -> None:
     write its own id maps.
     """
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def getsockopt(fd: int, level: int, option: int, value: bytes) -> bytes:
+    """getsockopt(2) for options whose buffer also says what is wanted: `value` is what it holds
+    before the call, the result what it holds after it.
+    """
+    buffer = ctypes.create_string_buffer(value, len(value))
+    size = ctypes.c_uint32(len(value))
+    _checked(_libc.getsockopt(fd, level, option, buffer, ctypes.byref(size)), "getsockopt")
+    return buffer.raw[: size.value]
+
+
+def delete_module(name: str) -> None:
+    """delete_module(2) without waiting for those who use the module."""
+    _checked(_libc.syscall(_SYS_DELETE_MODULE, name.encode(), os.O_NONBLOCK), "delete_module")
+
+
+def inotify() -> int:
+    """inotify_init1(2): a descriptor that never blocks."""
+    return _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")
+
+
+def inotify_watch(fd: int, path: str, mask: int) -> int:
+    """inotify_add_watch(2): the number of the watch, as events have it."""
+    return _checked(_libc.inotify_add_watch(fd, path.encode(), ctypes.c_uint32(mask)), f"inotify: {path}")
 
 
 def errno_name(error: OSError) -> str:

@@ -29,7 +29,6 @@ class Root:
     def __init__(self) -> None:
         self._log = kmsg.Log()
         self._before: dict[str, str] = {}
-        self._loaded: list[str] = []
         self._deeds: dict[str, Callable[..., Any]] = {
             "write": self.write,
             "read": self.read,
@@ -75,7 +74,6 @@ class Root:
         if Path("/sys/module", name.replace("-", "_")).exists():
             return False
         _tool("modprobe", name, *parameters)
-        self._loaded.append(name)
         return True
 
     def rmmod(self, name: str) -> None:
@@ -86,18 +84,18 @@ class Root:
         """The lines that the kernel has logged since the cell started."""
         return self._log.lines()
 
-    def restore(self) -> None:
-        """Restores every value written and unloads every module loaded, as far as the kernel
-        permits.
+    def restore(self) -> list[str]:
+        """Writes every value back that was written, the newest first; returns what the kernel
+        refuses, a line each.
         """
+        left = []
         for path, value in reversed(self._before.items()):
             try:
                 Path(path).write_text(value)
-            except OSError:
-                continue
-        for name in reversed(self._loaded):
-            subprocess.run(["modprobe", "-r", name], capture_output=True, check=False, timeout=_TOOL_SECONDS)
+            except OSError as error:
+                left.append(f"{path}: {error.strerror}")
         self._log.close()
+        return left
 
 
 class Asking:
