@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         "accel": "auto, kvm or tcg",
         "offline": "use only what is in the cache",
         "locked": "use exactly the kernels of matrix.lock",
+        "pristine": "ask each cell in a guest of its own, instead of many in one guest",
         "dry_run": "print the plan and the QEMU command lines, run nothing",
         "scheduler": "run the guests on the workers of this Dask scheduler: tls://host:8786",
         "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
@@ -60,6 +61,7 @@ def matrix(
     accel: str = "auto",
     offline: bool = False,
     locked: bool = False,
+    pristine: bool = False,
     dry_run: bool = False,
     scheduler: str = "",
     without_authentication: bool = False,
@@ -93,7 +95,7 @@ def matrix(
     with display(terminal) as shown, far or nullcontext((machines, at_a_time)) as (guests, slots):
         if expected.fetch and not scheduler:  # workers fetch what they lack
             shown.note("\n".join(lines))
-        request = run_request(project, plan, selection, guests, slots, shown, again=again)
+        request = run_request(project, plan, selection, guests, slots, shown, again=again, pristine=pristine)
         result = run_matrix(request)
     keep(project.config.history, result.run)
     tidy(project.config.cache.size)

@@ -174,9 +174,10 @@ def run_request(
     shown: Display,
     *,
     again: bool = False,
+    pristine: bool = False,
 ) -> RunRequest:
     """A run of the plan, with its results beside those of other runs. It uses what those have
-    answered unless `again`.
+    answered unless `again`, and asks each cell in a guest of its own if `pristine`.
     """
     from matrix.analysis.ledger.read import read_ledger
     from matrix.invocation import RunRequest
@@ -193,6 +194,7 @@ def run_request(
         selection.gone_versions,
         code=project.code,
         again={cell.key for cell in plan.cells} if again else (),
+        pristine=frozenset(kernel.name for kernel in plan.kernels if pristine),
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from guest.catalogue import Experiment
 from matrix.analysis.analysis import Analysis, analyse
+from matrix.analysis.answers import read_answers
+from matrix.analysis.known import Known
 from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan
 from matrix.report.live import LiveReport
@@ -33,7 +35,8 @@ class RunRequest:
     `left_out` has the versions of builds that belong to a range of kernels but are gone from their
     archive. `after` is the largest number of a run that is known from elsewhere. `code` has the
     digest of each experiment's code (`matrix.plan.code`): answers that earlier runs have for the
-    same are used, except to the cells whose keys are in `again`.
+    same are used, except to the cells whose keys are in `again`. `pristine` names the kernels of
+    which each cell is asked in a guest of its own.
     """
 
     plan: Plan
@@ -48,6 +51,7 @@ class RunRequest:
     after: int = 0
     code: Mapping[str, str] = field(default_factory=dict)
     again: Collection[Key] = ()
+    pristine: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def run_matrix(request: RunRequest) -> Result:
     display.note("preparing the guests' image and accelerator")
     surroundings = guests.prepare(plan.kernels)
     display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
-    digest = plan_digest(plan, surroundings)
+    digest = plan_digest(plan, surroundings, request.pristine)
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names = tuple(experiment.name for experiment in plan.experiments)
     manifest = Manifest(
@@ -86,6 +90,7 @@ def run_matrix(request: RunRequest) -> Result:
         surroundings,
         left_out=request.left_out,
         number=request.after,
+        pristine=tuple(sorted(request.pristine)),
     )
     run = open_run(request.results, manifest, display.note)
     if run.records:
@@ -93,10 +98,11 @@ def run_matrix(request: RunRequest) -> Result:
             f"resuming run {run.manifest.run}: {len(run.records)} of {counted(len(plan.cells), 'cell')} done"
         )
     _reuse(request, run)
+    known = Known(read_answers(request.results, display.note).known, request.ledger)
     finished = False
     try:
         with _live(request, run) as live:
-            execute(plan, guests, run, request.jobs, live)
+            execute(plan, guests, run, request.jobs, live, known)
         records = [run.records[cell.key] for cell in plan.cells]
         done = replace(run.manifest, finished=now())
         analysis = analyse(done, records, request.catalogue, request.ledger)
@@ -127,9 +133,8 @@ def _reuse(request: RunRequest, run: RunDirectory) -> None:
         for cell in plan.cells
         if cell.experiment.name in code
     }
-    taken = reuse(
-        run, [cell for cell in plan.cells if cell.key not in run.records and cell.key not in request.again]
-    )
+    done = {*run.records, *request.again}
+    taken = reuse(run, [cell for cell in plan.cells if cell.key not in done])
     if taken:
         names = ", ".join(sorted(taken, reverse=True)[:_NAMED])
         more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""

@@ -70,6 +70,11 @@ class Analysis:
         )
 
     @property
+    def leaks(self) -> tuple[Record, ...]:
+        """The cells that had another answer in a guest that was asked another experiment before."""
+        return tuple(record for record in self.records if record.leak)
+
+    @property
     def exit_code(self) -> int:
         """The exit code of `./invoke matrix`."""
         counts = self.table.counts
@@ -77,7 +82,7 @@ class Analysis:
             unexplained=bool(self.unexplained),
             failed=any(number and status.is_unexpected for status, number in counts.items())
             or any(record.compared_splats for record in self.records),
-            errors=counts[Status.ERROR] > 0,
+            errors=counts[Status.ERROR] > 0 or bool(self.leaks),
         )
 
 
@@ -92,7 +97,7 @@ def analyse(
 
 def exit_code(*, unexplained: bool, failed: bool, errors: bool) -> int:
     """1 if a kernel failed or changed without an explanation, else 3 if the tool itself failed for
-    any cell, else 0.
+    any cell, a leaking experiment included, else 0.
 
     Kernel findings take precedence: they remain valid even if some cells errored.
     """

@@ -48,7 +48,9 @@ class Night:
     `news` and `failures` are new in this run, `waiting` counts those of earlier nights that are
     still not accepted. `run` is empty if there was nothing to run. `since_lock` names kernels that
     `matrix.toml` selects and `matrix.lock` does not hold; if `locked`, those did not run. `counts`
-    has the number of cells by status; `reused` of them were answered by earlier runs.
+    has the number of cells by status; `reused` of them were answered by earlier runs. Each cell of
+    the kernels in `sample` was asked in a guest of its own. `leaks` has a line for each cell whose
+    answer another one changed in their guest.
     """
 
     day: str
@@ -67,3 +69,4 @@ class Night:
     seconds: float
     exit_code: int
     reused: int = 0
+    leaks: tuple[str, ...] = ()

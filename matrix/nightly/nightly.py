@@ -23,7 +23,7 @@ from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.sample import choose, only
 from matrix.plan.plan import variant_name
 from matrix.report.text.night import junit_with_news
-from matrix.report.words import counted
+from matrix.report.words import counted, leak_in_words
 from matrix.report.write import write_reports
 from matrix.results.directory import json_bytes
 from matrix.results.latest import Key, LatestAnswers, read_latest
@@ -40,7 +40,8 @@ def nightly(
     since_lock: tuple[str, ...] = (),
     locked: bool = False,
 ) -> Night:
-    """Runs the new cells of the plan and a sample of the others. `today` (UTC) selects the sample.
+    """Runs the new cells of the plan and a sample of the others. `today` (UTC) selects the sample,
+    each cell of which is asked in a guest of its own.
 
     `since_lock` names kernels that `matrix.lock` does not hold; if `locked`, the plan has none of
     them. Both go into the report.
@@ -57,7 +58,8 @@ def nightly(
     if tonight.plan.cells:
         # Another machine may have given the accepted answers, and tonight's are newer.
         number = max((answer.run for answer in before.answers.values()), default=0)
-        request = replace(request, plan=tonight.plan, after=number, again=tonight.again)
+        sampled = frozenset(kernel.name for kernel in tonight.sample)
+        request = replace(request, plan=tonight.plan, after=number, again=tonight.again, pristine=sampled)
         path, records, after = _run_twice(request, baseline, before, old)
     now = standing(baseline, after)
     fresh = _fresh(old, now)
@@ -71,6 +73,7 @@ def nightly(
         sample=tuple(kernel.name for kernel in tonight.sample),
         counts=Counter(str(record.status) for record in records),
         reused=sum(bool(record.reused) for record in records),
+        leaks=tuple(leak_in_words(record) for record in records if record.leak),
         news=fresh_items,
         failures=tuple(_failed(failure) for failure in fresh.failures),
         waiting=len(items) - len(fresh_items) + len(now.failures) - len(fresh.failures),
@@ -87,11 +90,13 @@ def nightly(
 
 
 def _exit_code(items: Sequence[Item], now: Standing, records: Sequence[Record]) -> int:
-    """Changes and failures of earlier nights count until they are accepted, errors only tonight."""
+    """Changes and failures of earlier nights count until they are accepted, errors and leaks only
+    tonight.
+    """
     return exit_code(
         unexplained=any(item.verdict is not Verdict.EXPLAINED for item in items),
         failed=bool(now.failures),
-        errors=any(record.status is Status.ERROR for record in records),
+        errors=any(record.status is Status.ERROR or record.leak for record in records),
     )
 
 
@@ -132,7 +137,9 @@ def _disagreeing(request: RunRequest, after: LatestAnswers, suspects: Standing) 
     if not again.cells:
         return {}
     request.display.note(f"running {counted(len(again.cells), 'cell')} again that changed or failed")
-    analysis = run_matrix(replace(request, plan=again, again={cell.key for cell in again.cells})).analysis
+    alone = frozenset(kernel.name for kernel in again.kernels)
+    keys = {cell.key for cell in again.cells}
+    analysis = run_matrix(replace(request, plan=again, again=keys, pristine=alone)).analysis
     second = LatestAnswers().with_run(analysis.table.manifest, analysis.records).answers
     return {
         key: answer.record

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from matrix.results.record import FactValue
+from matrix.plan.plan import cell_label, variant_name
+from matrix.results.record import FactValue, Record
 
 
 def in_words(value: FactValue) -> str:
@@ -21,3 +22,11 @@ def counted(number: int, one: str, many: str = "") -> str:
     s.
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def leak_in_words(record: Record) -> str:
+    """What a cell with a leak answered, and after which cell; empty if it has none."""
+    if record.leak is None:
+        return ""
+    what = cell_label(record.experiment, variant_name(record.variant))
+    return f"after {record.leak.after}: {what} on {record.kernel} answered {record.leak.answer}"

@@ -14,10 +14,12 @@ import msgspec
 from guest.catalogue import SPLATS, Experiment
 from matrix.plan.plan import Cell
 from matrix.results.record import (
+    ALONE,
     FACT_CHARACTERS,
     FACT_ITEMS,
     LARGEST_INTEGER,
     SCHEMA,
+    Asked,
     FactValue,
     Record,
     Status,
@@ -56,8 +58,8 @@ class Outcome:
     """The result of one attempt at a cell: an answer, or the reason why there is none.
 
     `lost` says how the guest was lost, `crashed` is the kernel's line that names the cause if it
-    panicked or oopsed. `seconds` is the guest's lifetime, `resident` the bytes of memory that it
-    used.
+    panicked or oopsed. `seconds` is how long it took, `resident` the bytes of memory that the guest
+    uses, and `asked` tells which guest that was.
     """
 
     answer: Answer | None = None
@@ -66,14 +68,19 @@ class Outcome:
     console: str = ""
     seconds: float = 0.0
     resident: int = 0
+    asked: Asked = ALONE
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A record and the contents of the evidence files it names."""
+    """A record and the contents of the evidence files it names.
+
+    `lost`: there was no answer, since the guest was lost.
+    """
 
     record: Record
     evidence: dict[str, bytes]
+    lost: bool = False
 
 
 class _BadAnswerError(Exception):
@@ -100,13 +107,15 @@ def _attempt(cell: Cell, outcome: Outcome, attempts: int) -> Judged:
         reason=outcome.lost,
         seconds=seconds,
         attempts=attempts,
+        asked=outcome.asked,
     )
     if outcome.crashed is not None:
         return Judged(replace(blank, status=Status.CRASH, reason=outcome.crashed), {})
     if outcome.answer is None:
-        return Judged(blank, {})
+        return Judged(blank, {}, lost=True)
     judged = judge(cell, outcome.answer)
-    return replace(judged, record=replace(judged.record, seconds=seconds, attempts=attempts))
+    record = replace(judged.record, seconds=seconds, attempts=attempts, asked=outcome.asked)
+    return replace(judged, record=record)
 
 
 def _with_splats(judged: Judged, found: tuple[Found, ...]) -> Judged:
@@ -119,7 +128,7 @@ def _with_splats(judged: Judged, found: tuple[Found, ...]) -> Judged:
     )
     if record.facts and record.compared_splats:
         record = replace(record, facts=record.facts | {SPLATS: record.compared_splats})
-    return Judged(record, evidence)
+    return replace(judged, record=record, evidence=evidence)
 
 
 def confirmed(judged: Judged, crashed: Judged | None) -> Judged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -64,9 +65,11 @@ class Manifest:
 
     `plan` is a digest of its cells and surroundings. Times are ISO 8601 in UTC; `finished` is empty
     until the run is finished. `left_out` has the package versions of builds in the requested ranges
-    that are no longer in their archive. `reused` maps earlier runs to how many of their answers
-    this one took over. `number` orders runs whatever the clock says: a run has a larger one than
-    all that were known when it was started; 0 in runs that are older than this field, and in
+    that are no longer in their archive. `pristine` names the kernels of which each cell was asked
+    in a guest of its own, while guests of the others answered many cells each; None in runs older
+    than this field, in which it was so for all. `reused` maps earlier runs to how many of their
+    answers this one took over. `number` orders runs whatever the clock says: a run has a larger one
+    than all that were known when it was started; 0 in runs that are older than this field, and in
     published ones. `version` is the conntrack-matrix that started the run, empty in runs that are
     older than this field.
     """
@@ -82,6 +85,7 @@ class Manifest:
     finished: str = ""
     left_out: tuple[str, ...] = ()
     reused: dict[str, int] = field(default_factory=dict)
+    pristine: tuple[str, ...] | None = None
     version: str = ""
     number: Number = 0
     schema: int = SCHEMA
@@ -99,12 +103,15 @@ class Manifest:
         return self.number, self.started
 
 
-def plan_digest(plan: Plan, surroundings: Surroundings) -> str:
-    """A digest that is equal for two runs if each may continue the other."""
+def plan_digest(plan: Plan, surroundings: Surroundings, pristine: Collection[str] = ()) -> str:
+    """A digest that is equal for two runs if each may continue the other.
+
+    `pristine` names kernels as the manifest does.
+    """
     shared = (surroundings.image, surroundings.agent, surroundings.qemu, surroundings.accelerator)
     kernels = [[kernel.id, *(package.sha256 for package in kernel.packages)] for kernel in plan.kernels]
     return hashlib.sha256(
-        json.dumps([SCHEMA, shared, kernels, [cell.key for cell in plan.cells]]).encode()
+        json.dumps([SCHEMA, shared, kernels, [cell.key for cell in plan.cells], sorted(pristine)]).encode()
     ).hexdigest()
 
 

@@ -80,12 +80,65 @@ class Status(StrEnum):
         return self.is_failure or self is Status.UNSTABLE
 
 
+_MOST_LEFT = 100
+_LEFT_CHARACTERS = 1000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which guest a cell was asked in.
+
+    `guest` tells the guests of a run apart. The cell was the `place`th that it was asked, and
+    `after` names the one before, empty for the first, which had a fresh clone. `left` is what the
+    cell left behind, a line each, so that the guest was asked nothing more.
+    """
+
+    guest: str = ""
+    place: int = 1
+    after: str = ""
+    left: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Bounds and cleans the texts, as `Record` does: guests wrote them."""
+        object.__setattr__(self, "guest", shown(self.guest, _NAME_CHARACTERS))
+        object.__setattr__(self, "after", shown(self.after, _NAME_CHARACTERS))
+        left = tuple(shown(line, _LEFT_CHARACTERS) for line in self.left[:_MOST_LEFT])
+        object.__setattr__(self, "left", left)
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing was asked in the same guest before."""
+        return self.place == 1
+
+
+ALONE = Asked()
+"""Of a cell that no other was asked before in the same guest."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Another answer that a cell had in a guest that had been asked other cells before, the last of
+    them `after`; in guests of its own it had the answer of its record.
+
+    This is a defect of the experiment `after`, or of the tool, not of the kernel.
+    """
+
+    after: str
+    answer: str
+
+    def __post_init__(self) -> None:
+        """Bounds and cleans the texts, as `Record` does: guests wrote them."""
+        object.__setattr__(self, "after", shown(self.after, _NAME_CHARACTERS))
+        object.__setattr__(self, "answer", shown(self.answer, _LEFT_CHARACTERS))
+
+
 @dataclass(frozen=True)
 class Record:
     """The result of one cell.
 
     `variant` maps each parameter to its value, in the order of the experiment's declaration.
-    `evidence` names files in the cell's directory. `attempts` counts how often the cell was run.
+    `evidence` names files in the cell's directory. `attempts` counts how often the cell was run,
+    `asked` tells in which guest the answer was given, `leak` that another guest had another answer.
     `splats` are the errors that the kernel reported in its log. The fingerprints of those that only
     the kernel can have caused are also a fact, `splats`, if there are facts. `key` is a digest of
     all that determines the answer, empty if that is not known. `reused` names the earlier run that
@@ -106,6 +159,8 @@ class Record:
     splats: tuple[Splat, ...] = ()
     key: str = ""
     reused: str = ""
+    asked: Asked = ALONE
+    leak: Leak | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:

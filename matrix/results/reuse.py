@@ -49,8 +49,11 @@ def reuse(run: RunDirectory, cells: Collection[Cell]) -> Mapping[str, int]:
     """Takes over the answers to these cells that earlier runs beside this one have, with their
     evidence; how many from each run.
 
-    A run that cannot be read is skipped, and so is an answer whose evidence is gone.
+    A run that cannot be read is skipped, and so is an answer whose evidence is gone. Of kernels
+    that are `pristine` by the manifest, only answers of guests that were asked nothing before are
+    taken. A leak was reported by the run that saw it.
     """
+    pristine = run.manifest.pristine or ()
     wanted = {run.keys[cell.key]: cell for cell in cells if cell.key in run.keys}
     taken: Counter[str] = Counter()
     entries: dict[str, KernelEntry] = {}
@@ -66,9 +69,10 @@ def reuse(run: RunDirectory, cells: Collection[Cell]) -> Mapping[str, int]:
             origin = record.reused or earlier.manifest.run
             if (
                 cell
+                and (record.asked.alone or cell.kernel.name not in pristine)
                 and record.kernel in by_name
                 and run.take_over(
-                    earlier.path, record, replace(record, kernel=cell.kernel.name, reused=origin)
+                    earlier.path, record, replace(record, kernel=cell.kernel.name, reused=origin, leak=None)
                 )
             ):
                 del wanted[record.key]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from matrix.run.idle import idle
 from vms.capacity import GUEST, children, free_memory, resident
 from vms.interrupt import interrupt
 
@@ -79,13 +80,17 @@ class LocalExecutor:
         One guest may always run.
         """
         working = computing + waiting
-        if working == 0:
-            return True
         if waiting >= _WAITING if waits else computing >= self._jobs:
             return False
+        while not self._memory_for_another(working):
+            if not idle.end_one():
+                return working == 0
+        return True
+
+    def _memory_for_another(self, working: int) -> bool:
         each = max(self._largest, GUEST)
         # Guests that run may take more memory than they do now.
-        still_growing = max(0, working * each - sum(map(resident, children())))
+        still_growing = max(0, (working + len(idle)) * each - sum(map(resident, children())))
         return free_memory() - still_growing > each
 
     def started(self, future: Future[Any]) -> bool:
@@ -106,6 +111,7 @@ class LocalExecutor:
         wait(started, timeout=_STOP_SECONDS)
 
     def close(self) -> None:
-        """Cancels all jobs that have not started."""
+        """Cancels all jobs that have not started, and ends the guests that wait."""
         self._fetching.shutdown(wait=False, cancel_futures=True)
         self._working.shutdown(wait=False, cancel_futures=True)
+        idle.end_all()

@@ -24,9 +24,9 @@ class Guest(Protocol):
     def crashed(self) -> str | None:
         """The kernel's message if it panicked or oopsed."""
 
-    def ask(self, request: bytes, deadline: Deadline, limit: Deadline) -> Answer:
+    def ask(self, request: bytes, deadline: Deadline, limit: Deadline | None = None) -> Answer:
         """Sends a request of one line and returns the answer; what it asks for is ended at the
-        limit. Raises LostGuest.
+        limit, if there is one. Raises LostGuest.
         """
 
     @property

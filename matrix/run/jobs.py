@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -22,16 +22,15 @@ from vms.kernels.kernel import Kernel
 class KernelState:
     """One kernel of a run: the cells that are still to be run, and what has happened so far.
 
-    `attempts` counts fetches, boots by number of CPUs, and cells by key; `crashes` has the first
-    crash of each cell that is run again because of it; `boot` is what the kernel reported in its
-    boots.
+    `attempts` counts fetches, and boots by number of CPUs; `tries` has the attempts at each cell
+    that has not ended; `boot` is what the kernel reported in its boots.
     """
 
     kernel: Kernel
     progress: KernelProgress
     cells: list[Cell]
     attempts: Counter[Any] = field(default_factory=Counter)
-    crashes: dict[Any, Judged] = field(default_factory=dict)
+    tries: defaultdict[Any, list[Judged]] = field(default_factory=lambda: defaultdict(list))
     boot: Boot = field(default_factory=Boot)
 
 

@@ -1,4 +1,4 @@
-"""Runs a plan: each cell in a separate guest, with its record on disk as soon as the cell ends.
+"""Runs a plan, with each cell's record on disk as soon as the cell ends.
 
 Jobs run in an executor, on this machine or on others, and only compute. The thread that called
 `execute` makes every decision and writes every file. Kernels to boot go first, then cells in the
@@ -13,12 +13,13 @@ import time
 import traceback
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from matrix.plan.plan import Cell, Plan
+from matrix.plan.plan import Cell, Plan, cell_label, variant_name
 from matrix.results.directory import RunDirectory
-from matrix.results.judge import Judged, Outcome, confirmed, verdict
+from matrix.results.judge import Judged, Outcome, verdict
 from matrix.results.record import Record, Status
+from matrix.run.attempts import ATTEMPTS, counted
 from matrix.run.cell import Question, ask
 from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor
@@ -29,22 +30,40 @@ from matrix.run.progress import Display, KernelProgress, Phase
 from vms.errors import LostGuest, MatrixError, Unbootable, plain_error
 from vms.kernels.kernel import BootFiles, Kernel
 
-ATTEMPTS = 3
-"""How often a cell is run, and a kernel booted, before a lost guest makes it an `error`."""
-
 _TICK = 0.25
 
 
-def execute(plan: Plan, guests: Guests, run: RunDirectory, jobs: int, display: Display) -> None:
+class Known(Protocol):
+    """What is known of kernels' answers."""
+
+    def expects(self, kernel: Kernel, record: Record) -> bool:
+        """Whether the answer is no surprise."""
+
+    def learn(self, kernel: Kernel, record: Record) -> None:
+        """Adds an answer that counts."""
+
+
+def execute(
+    plan: Plan,
+    guests: Guests,
+    run: RunDirectory,
+    jobs: int,
+    display: Display,
+    known: Known | None = None,
+) -> None:
     """Runs every cell of the plan that the run has no record of, with at most `jobs` guests that
     compute at a time.
+
+    Guests answer many cells each; what is not `known` of a kernel is asked again in a guest of its
+    own. Without `known` each cell gets a guest of its own, as do the cells of kernels that are
+    `pristine` by the manifest.
 
     If a kernel cannot be fetched or booted, each of its cells ends as `error` and other kernels
     continue. On KeyboardInterrupt all jobs end within seconds, finished cells stay on disk, and the
     exception is raised again.
     """
     executor = guests.executor(jobs)
-    state = _Run(plan, guests, run, executor, jobs, display)
+    state = _Run(plan, guests, run, executor, jobs, display, known)
     try:
         state.all()
     except BaseException:
@@ -65,7 +84,9 @@ class _Run:
         executor: Executor,
         jobs: int,
         display: Display,
+        known: Known | None,
     ) -> None:
+        self._known = known
         self._guests = guests
         self._run = run
         self._executor = executor
@@ -170,25 +191,31 @@ class _Run:
         self._ready.push(Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus)))
 
     def _ask(self, state: KernelState, template: Template, cell: Cell) -> None:
+        tries = state.tries[cell.key]
+
         def then(future: Future[Outcome]) -> None:
-            state.attempts[cell.key] += 1
             try:
                 outcome = future.result()
             except Exception as error:
                 outcome = Outcome(lost=_message(error))
             self._executor.note_memory(outcome.resident)
-            judged = verdict(cell, outcome, state.attempts[cell.key])
-            earlier = state.crashes.get(cell.key)
-            if judged.record.status is Status.ERROR and state.attempts[cell.key] < ATTEMPTS:
-                self._ask(state, template, cell)
-            elif judged.record.status is Status.CRASH and earlier is None:
-                state.crashes[cell.key] = judged
+            tries.append(verdict(cell, outcome, len(tries) + 1))
+            judged = counted(tries, lambda record: self._expected(state.kernel, record))
+            if judged is None:
                 self._ask(state, template, cell)
             else:
-                self._keep(state, confirmed(judged, earlier), outcome.console)
+                del state.tries[cell.key]
+                self._keep(state, judged, outcome.console)
 
-        name = f"{cell.experiment.name} on {cell.kernel.name}"
-        question = Question(name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
+        name = f"{cell_label(cell.experiment.name, variant_name(cell.variant))} on {cell.kernel.name}"
+        own = bool(tries) or self._known is None or cell.kernel.name in (self._run.manifest.pristine or ())
+        question = Question(
+            name,
+            cell.experiment.name,
+            dict(cell.variant),
+            cell.experiment.seconds,
+            own or bool(cell.experiment.alone),
+        )
         self._ready.push(
             Job(
                 state,
@@ -201,6 +228,9 @@ class _Run:
                 waits=cell.experiment.waits,
             )
         )
+
+    def _expected(self, kernel: Kernel, record: Record) -> bool:
+        return self._known is not None and self._known.expects(kernel, record)
 
     def _give_up(self, state: KernelState, cells: list[Cell], reason: str) -> None:
         state.progress.message = reason
@@ -218,6 +248,8 @@ class _Run:
 
     def _keep(self, state: KernelState, judged: Judged, console: str) -> None:
         record = self._run.keep(judged, console)
+        if self._known is not None:
+            self._known.learn(state.kernel, record)
         state.progress.done += 1
         state.progress.statuses[record.status] += 1
         self._display.finished(record)

@@ -165,7 +165,7 @@ class ScriptGuest:
         """What its console printed."""
         return self.guest.console()
 
-    def ask(self, _request: bytes, deadline: Deadline, _limit: Deadline) -> Answer:
+    def ask(self, _request: bytes, deadline: Deadline, _limit: Deadline | None = None) -> Answer:
         """Runs the script to its end, or to its limits, and returns facts and evidence.
 
         Raises LostGuest if the guest is lost by other means than being switched off by the script.

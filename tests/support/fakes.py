@@ -49,6 +49,7 @@ def make_experiment(
     cpus: int = 1,
     waits: bool = False,
     module: str = "",
+    alone: str = "",
 ) -> Experiment:
     declared = {"flows": int} if facts is None else facts
     return Experiment(
@@ -65,6 +66,7 @@ def make_experiment(
         cpus=cpus,
         waits=waits,
         module=module,
+        alone=alone,
     )
 
 
@@ -78,30 +80,41 @@ Behaviour = Callable[[str, dict[str, Any]], Answer]
 """(kernel's name, request) -> the answer; raises LostGuest for a guest that goes away."""
 
 
+Left = Callable[[Sequence[str]], list[str]]
+"""The experiments that a guest was asked -> what the last of them left behind."""
+
+
 @dataclass
 class FakeGuest:
     kernel: str
     behaviour: Behaviour
+    left: Left
     crashed: str | None = None
     resident: int = 80 << 20
+    cells: list[str] = field(default_factory=list)
 
-    def ask(self, request: bytes, deadline: Deadline, limit: Deadline) -> Answer:
-        assert deadline.remaining > limit.remaining > 0
+    def ask(self, request: bytes, deadline: Deadline, limit: Deadline | None = None) -> Answer:
+        assert deadline.remaining > (limit.remaining if limit else 0) >= 0
+        asked = json.loads(request)
+        if asked["do"] == "settle":
+            return Answer(b"", json.dumps({"left": self.left(self.cells)}).encode())
+        self.cells.append(asked["experiment"])
         try:
-            return self.behaviour(self.kernel, json.loads(request))
+            return self.behaviour(self.kernel, asked | {"cells": self.cells})
         except LostGuest as error:
             if "panic" in error.console:
                 self.crashed = error.console
             raise
 
     def console(self) -> str:
-        return f"{self.kernel} booting\n"
+        return f"{self.kernel} booting\n" + "".join(f"{name}\n" for name in self.cells[1:])
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeTemplate:
     kernel: str
     behaviour: Behaviour
+    left: Left
     running: list[str]
     most: list[int]
     boot: Boot
@@ -114,14 +127,16 @@ class FakeTemplate:
         self.running.append(self.kernel)
         self.most.append(len(self.running))
         try:
-            yield FakeGuest(self.kernel, self.behaviour)
+            yield FakeGuest(self.kernel, self.behaviour, self.left)
         finally:
             self.running.remove(self.kernel)
 
 
 @dataclass
 class FakeGuests:
-    """Guests that behave as they are told; `boots` has what kernels report, by number of CPUs.
+    """Guests that behave as they are told: by the kernel's name and the request, with the names of
+    all `cells` of that guest; `left` gives what the last of these leaves behind, and `boots` what
+    kernels report, by number of CPUs.
 
     `running` is what runs now, `most` how many ran at each start.
     """
@@ -134,6 +149,7 @@ class FakeGuests:
     templates: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     surroundings: Surroundings = SURROUNDINGS
+    left: Left = lambda _cells: []
     boots: Mapping[int, Boot] = field(default_factory=dict)
 
     def executor(self, jobs: int) -> Executor:
@@ -156,7 +172,7 @@ class FakeGuests:
         if error := self.boot_error(files.kernel.name):
             raise error
         boot = self.boots.get(cpus, Boot())
-        return FakeTemplate(files.kernel.name, self.behaviour, self.running, self.most, boot)
+        return FakeTemplate(files.kernel.name, self.behaviour, self.left, self.running, self.most, boot)
 
 
 @dataclass

@@ -31,6 +31,7 @@ def summary(night: Night) -> str:
         f"{cell.status}: {cell.experiment} {cell.variant} on {cell.kernel}: {cell.reason}"
         for cell in night.failures
     ]
+    listed += [f"leak: {leak}" for leak in night.leaks]
     room = LINES - len(lines)
     if len(listed) > room:
         listed = [*listed[: room - 1], f"and {len(listed) - room + 1} more in the report"]
@@ -64,6 +65,7 @@ def _verdict(night: Night) -> str:
         _count(
             night.counts.get("error", 0), "cell without a verdict (error)", "cells without a verdict (error)"
         ),
+        _count(len(night.leaks), "leak", "leaks"),
     ]
     said = ", ".join(part for part in parts if part)
     said = said or ("nothing unexpected" if night.run else "nothing new")
@@ -78,7 +80,7 @@ def _about(night: Night) -> Iterator[str]:
         yield f"{cells} in {timedelta(seconds=round(night.seconds))}: {kinds}"
         yield (
             f"new kernels: {_names(night.new_kernels)}; new experiments: {_names(night.new_experiments)};"
-            f" sample: {_names(night.sample)}"
+            f" sample: {_names(night.sample)}{' (each cell in a guest of its own)' if night.sample else ''}"
         )
     else:
         yield (

@@ -15,7 +15,7 @@ from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.table import Table
 from matrix.plan.plan import cell_label
 from matrix.report.text.grid import Lines, Word, lines
-from matrix.report.words import counted
+from matrix.report.words import counted, leak_in_words
 from matrix.results.record import Status
 from vms.text import shown
 
@@ -104,13 +104,16 @@ def print_unexplained(analysis: Analysis, console: Console) -> None:
 
 
 def print_result(analysis: Analysis, page: Path, console: Console) -> None:
-    """Prints all of a run: the matrix, the failures, the unexplained changes and where `page`
-    is.
+    """Prints all of a run: the matrix, the failures, the unexplained changes, the leaks, and where
+    `page` is.
     """
     print_table(analysis.table, console)
     print_failures(analysis.table, console)
     print_splats(analysis.table, console)
     print_unexplained(analysis, console)
+    for record in analysis.leaks:
+        line = f" {leak_in_words(record)}"
+        console.print(Text.assemble(("leak", "bold white on red"), shown(line)), soft_wrap=True)
     console.print(f"{summary(analysis.table)}\n{page}", soft_wrap=True, markup=False)
 
 

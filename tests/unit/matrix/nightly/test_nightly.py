@@ -86,6 +86,23 @@ def test_a_kernel_release_between_two_nights_is_reported_and_nothing_else(house:
     ]
     assert (night.exit_code, night.waiting) == (1, 0)
     assert {kernel for kernel, _ in house.asked} == {"6.1.6", *night.sample}
+    manifest, _ = read_finished(house.results / night.run)
+    assert manifest.pristine == tuple(sorted(night.sample))
+
+
+def test_a_leak_is_named_in_the_mail_and_makes_the_exit_code_3(house: House) -> None:
+    house.kernels = ["6.12.9"]
+    house.experiments.append(make_experiment("other", {"flows": int, "drops": int}))
+    drops = iter([3, 99])  # the second cell in a guest of the first, and then in guests of its own
+    house.says = lambda _kernel, _experiment: {"flows": 7, "drops": next(drops, 3)}
+    night = house.night(0)
+    assert night.exit_code == 3
+    assert night.leaks == (
+        'after table-full on 6.12.9: other on 6.12.9 answered pass: {"flows":7,"drops":99}',
+    )
+    assert summary(night).splitlines()[0].endswith(": 1 leak")
+    assert f"leak: {night.leaks[0]}" in summary(night)
+    assert house.matrix(1).analysis.leaks == ()  # the answers that were taken over count
 
 
 def test_an_unaccepted_change_is_reported_once_but_keeps_the_exit_code_1(house: House) -> None:

@@ -14,7 +14,7 @@ from matrix.plan.plan import Plan, make_plan
 from matrix.results.directory import RunDirectory, open_run, read_run
 from matrix.results.judge import Judged
 from matrix.results.manifest import Manifest, Surroundings, kernel_entries, plan_digest
-from matrix.results.record import Record, Status
+from matrix.results.record import Asked, Record, Status
 from matrix.results.reuse import answer_key, reuse
 from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
 from vms.boot import Boot
@@ -77,6 +77,20 @@ def test_a_run_with_more_kernels_uses_the_answers_and_evidence_of_an_earlier_one
     assert json.loads((cell / "record.json").read_bytes())["reused"] == "1"
     run.close(finished=False)
     assert {record.reused for record in read_run(run.path)[1]} == {"1"}
+
+
+def test_a_pristine_run_uses_only_answers_of_guests_that_were_asked_nothing_before(tmp_path: Path) -> None:
+    earlier = opened(tmp_path, "1")
+    for cell, asked_in in zip(PLAN.cells, (Asked("a"), Asked("a", 2, "baseline on 6.1.2")), strict=True):
+        record = Record(cell.kernel.name, cell.experiment.name, {}, Status.PASS, {"flows": 1}, asked=asked_in)
+        earlier.keep(Judged(record, {}), "")
+    earlier.close(finished=True)
+    for number, pristine, used in (("2", ("6.1.2",), {"baseline"}), ("3", (), {"baseline", "other"})):
+        run = opened(tmp_path, number)
+        run.update(replace(run.manifest, pristine=pristine))
+        reuse(run, PLAN.cells)
+        assert {key[1] for key in run.records} == used
+        run.close(finished=False)
 
 
 def test_the_run_that_asked_is_named_however_often_its_answers_were_used(tmp_path: Path) -> None:

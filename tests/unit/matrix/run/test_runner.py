@@ -14,7 +14,8 @@ import pytest
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.directory import RunDirectory, read_run
 from matrix.results.record import Status
-from matrix.run.runner import ATTEMPTS, execute
+from matrix.run.attempts import ATTEMPTS
+from matrix.run.runner import execute
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.runs import open_for
 from vms.answer import Answer
