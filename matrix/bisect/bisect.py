@@ -126,8 +126,9 @@ def _check_ends(state: _State) -> None:
     ends = state.answers[0], state.answers[state.count - 1]
     for end in ends:
         if end.value is None:
-            message = f"{end.build.name}, an end of the range, is {end.status} and has no"
-            message += f" {state.request.target.fact.name}: {end.reason or 'without a reason'}"
+            why = end.reason.strip().partition("\n")[0] or "without a reason"
+            message = f"{end.build.name}, an end of the range, is {end.status} and has no fact"
+            message += f" {state.request.target.fact.name!r}: {why}"
             raise (HostError if end.status is Status.ERROR else UsageError)(message)
     if frozen(ends[0].value) == frozen(ends[1].value):
         others = {

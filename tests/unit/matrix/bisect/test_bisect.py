@@ -44,7 +44,7 @@ class House:
     def record(self, build: Build) -> Record:
         answer = self.answers[build.id]
         if isinstance(answer, Status):
-            return Record(build.name, "rst", {}, answer, reason="the kernel's words")
+            return Record(build.name, "rst", {}, answer, reason="the kernel's words\nand more")
         return Record(build.name, "rst", {}, Status.PASS, {"lifetime": answer})
 
     def ask(self, builds: Sequence[Build]) -> Mapping[str, tuple[Record, str]]:
@@ -131,7 +131,7 @@ def test_ends_that_are_equal_are_refused_and_what_is_on_record_is_named() -> Non
 def test_an_end_without_the_fact_is_refused_with_its_reason(status: Status, kind: type[Exception]) -> None:
     house = House(OLD, NEW, status)
     with pytest.raises(
-        kind, match=f"6.1.2, an end of the range, is {status} and has no lifetime: the kernel"
+        kind, match=f"6.1.2, an end of the range, is {status} and has no fact .lifetime.: the kernel.s words$"
     ):
         house.bisect()
     assert house.asked == ["6.1.0", "6.1.2"]
