@@ -78,14 +78,18 @@ class Image:
     packages: dict[str, str]
 
 
-def build_image(cache: Cache, debian: Debian, deadline: Deadline) -> Image:
-    """The image, from the cache or built now.
+def build_image(cache: Cache, debian: Debian, deadline: Deadline, more: tuple[str, ...] = ()) -> Image:
+    """The image, from the cache or built now. `more` are packages that it holds besides PACKAGES.
 
     Raises FetchError if packages cannot be fetched, HostError if this host cannot build it.
     """
     return image_at(
         cache.ensure(
-            "images", image_key(), lambda staging: _build(staging, debian, deadline), deadline, whole
+            "images",
+            image_key(more),
+            lambda staging: _build(staging, debian, deadline, more),
+            deadline,
+            whole,
         )
     )
 
@@ -102,15 +106,15 @@ def image_at(entry: Path) -> Image:
     return Image(entry / "root.squashfs", entry / "busybox", about["sha256"], about["packages"])
 
 
-def image_key() -> str:
+def image_key(more: tuple[str, ...] = ()) -> str:
     """The key of the image in the cache: a digest of all that determines its content."""
-    recipe = json.dumps([SUITE, PACKAGES, _EXCLUDED, _SQUASHFS])
+    recipe = json.dumps([SUITE, PACKAGES + more, _EXCLUDED, _SQUASHFS])
     return hashlib.sha256(recipe.encode()).hexdigest()[:32]
 
 
-def _build(staging: Path, debian: Debian, deadline: Deadline) -> None:
+def _build(staging: Path, debian: Debian, deadline: Deadline, more: tuple[str, ...]) -> None:
     tar = staging / "root.tar"
-    _bootstrap(tar, debian, deadline)
+    _bootstrap(tar, debian, deadline, more)
     with tarfile.open(tar) as archive:
         installed = Deb822.iter_paragraphs(_member(archive, _STATUS), use_apt_pkg=False)
         packages = {paragraph["Package"]: paragraph["Version"] for paragraph in installed}
@@ -134,14 +138,14 @@ def whole(entry: Path) -> bool:
         return False
 
 
-def _bootstrap(tar: Path, debian: Debian, deadline: Deadline) -> None:
+def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, ...]) -> None:
     suite = next((suite for suite in debian.suites if suite.suite == SUITE), Suite(SUITE))
     # mmdebstrap uses chroot as root, and a user namespace as any other user.
     command = [
         *ENDED_WITH_US,
         MMDEBSTRAP,
         "--variant=essential",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(PACKAGES + more)}",
         '--aptopt=APT::Install-Recommends "false"',
         *(f"--aptopt={option}" for option in host_apt().connection),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),

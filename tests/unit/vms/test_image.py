@@ -116,6 +116,15 @@ def test_another_recipe_makes_another(
     assert build_image(cache, DEBIAN, soon()).squashfs.parent != first.squashfs.parent
 
 
+def test_more_packages_make_another_beside_the_usual_one(bootstrap: Bootstrap, cache: Cache) -> None:
+    usual = build_image(cache, DEBIAN, soon())
+    larger = build_image(cache, DEBIAN, soon(), ("socat",))
+    assert f"--include={','.join((*PACKAGES, 'socat'))}" in bootstrap.words
+    assert larger.squashfs.parent != usual.squashfs.parent
+    bootstrap.does("exit 1")
+    assert build_image(cache, DEBIAN, soon(), ("socat",)) == larger
+
+
 def test_mirror_and_keys_are_those_of_the_configuration(
     bootstrap: Bootstrap, cache: Cache, tmp_path: Path
 ) -> None:
