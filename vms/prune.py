@@ -27,6 +27,7 @@ _ABOUT = {
     "images": "image.json",
     "initramfs": "initramfs.json",
     "kernels": "kernel.json",
+    "selftests": "selftests.json",
     "templates": "template.json",
 }
 """The file that describes an entry, for each kind that has one."""

@@ -1,4 +1,5 @@
-"""Unpacks the files of a kernel from package files, .deb or .rpm, whose content is not trusted.
+"""Unpacks the files of a kernel from package files, .deb or .rpm, or the kernel's own tests from a
+package of its source, whose content is not trusted.
 
 A system program turns a package into a tar stream and writes nothing; this module writes the files,
 after checking each name. It writes only plain files of a kernel and never a link, so nothing
@@ -8,9 +9,10 @@ outside the target can be touched, whatever the package holds.
 from __future__ import annotations
 
 import re
+import shlex
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +29,12 @@ _MOST_FILES = 50_000
 _MOST_BYTES = 4 << 30
 _CHANGELOG_BYTES = 16 << 20  # compressed
 
+# libarchive bounds headers and names, and writes the holes of sparse files as zeros; tarfile does
+# neither. A .deb file is an archive whose member data.tar.* is the archive of its files.
+_CONVERT = ("bsdtar", "--create", "--format", "gnutar", "--file", "-")
+_DATA = 'bsdtar --extract --to-stdout --file "$1" "data.tar*"'
+_Wanted = tuple[tuple[re.Pattern[str], Limit], ...]
+
 _PART = r"[A-Za-z0-9_.+~,@=-]+"
 # The files of a kernel, and how large each may be. What comes before `lib/modules` is dropped.
 _WANTED = (
@@ -38,6 +46,14 @@ _WANTED = (
     (re.compile(rf"(usr/)?(?P<place>lib/modules/{_PART}(/{_PART})+)"), Limit.MODULE),
 )
 _CHANGELOG = re.compile(rf"usr/share/doc/{_PART}/changelog(\.Debian)?\.gz")
+_TESTS = "tools/testing/selftests"
+# Those of networking, and what they read; `netfilter` is where they were before 6.10.
+_TESTS_WANTED = (
+    (
+        re.compile(rf"{_PART}/{_TESTS}/(?P<place>(net|netfilter|kselftest|lib)(/{_PART})+|{_PART}\.h)"),
+        Limit.TEST,
+    ),
+)
 _DIRECTORY = re.compile(rf"boot|lib|usr|usr/lib|(usr/)?lib/modules(/{_PART})?")
 
 
@@ -50,7 +66,22 @@ def extract(package: Path, target: Path) -> None:
     """
     deadline = Deadline(_SECONDS, f"unpacking {package.name}")
     with _opened(package, deadline) as archive:
-        _extract(archive, package.name, target, deadline)
+        _extract(archive, package.name, target, deadline, _WANTED)
+
+
+def extract_selftests(package: Path, target: Path) -> None:
+    """Writes the networking selftests of a kernel's source, from Debian's package linux-source-X.Y,
+    below `target`: `net/...`, and `netfilter/...` of a kernel before 6.10.
+
+    Raises as `extract` does.
+    """
+    places = ("net/*", "netfilter/*", "kselftest/*", "lib/*", "*.h")
+    convert = [*_CONVERT, *(f"--include=linux-source-*/{_TESTS}/{place}" for place in places)]
+    source = 'bsdtar --extract --to-stdout --file - "./usr/src/linux-source-*.tar.xz"'
+    script = f"{_DATA} | {source} | {shlex.join(convert)} @-"
+    deadline = Deadline(_SECONDS, f"unpacking {package.name}")
+    with _streamed(["sh", "-c", script, "sh", str(package)], package, deadline) as archive:
+        _extract(archive, package.name, target, deadline, _TESTS_WANTED)
 
 
 def changelog(package: Path) -> bytes:
@@ -73,20 +104,19 @@ def changelog(package: Path) -> bytes:
     return b""
 
 
-@contextmanager
-def _opened(package: Path, deadline: Deadline) -> Iterator[tarfile.TarFile]:
+def _opened(package: Path, deadline: Deadline) -> AbstractContextManager[tarfile.TarFile]:
     """The archive of a package's files. Raises FetchError if it is damaged."""
     with package.open("rb") as file:
         is_deb = file.read(len(_DEB)) == _DEB
-    # libarchive bounds headers and names, and writes the holes of sparse files as zeros; tarfile
-    # does neither. A .deb file is an archive whose member data.tar.* is
-    # the archive of its files.
-    convert = ["bsdtar", "--create", "--format", "gnutar", "--file", "-"]
     if is_deb:
-        script = f'bsdtar --extract --to-stdout --file "$1" "data.tar*" | {" ".join(convert)} @-'
-        command = ["sh", "-c", script, "sh", str(package)]
-    else:
-        command = [*convert, f"@{package}"]
+        script = f"{_DATA} | {shlex.join(_CONVERT)} @-"
+        return _streamed(["sh", "-c", script, "sh", str(package)], package, deadline)
+    return _streamed([*_CONVERT, f"@{package}"], package, deadline)
+
+
+@contextmanager
+def _streamed(command: list[str], package: Path, deadline: Deadline) -> Iterator[tarfile.TarFile]:
+    """The archive that a command prints of a package. Raises FetchError if it is damaged."""
     try:
         with (
             tool.output_of(command, deadline) as stream,
@@ -101,7 +131,7 @@ def _opened(package: Path, deadline: Deadline) -> Iterator[tarfile.TarFile]:
         raise FetchError(f"{package.name} is damaged: {error}") from error
 
 
-def _extract(archive: tarfile.TarFile, name: str, target: Path, deadline: Deadline) -> None:
+def _extract(archive: tarfile.TarFile, name: str, target: Path, deadline: Deadline, wanted: _Wanted) -> None:
     files = size = 0
     for member in archive:
         deadline.check()
@@ -111,7 +141,7 @@ def _extract(archive: tarfile.TarFile, name: str, target: Path, deadline: Deadli
         path = member.name.removeprefix("./").strip("/")
         if _DIRECTORY.fullmatch(path) and not member.isdir():
             raise FetchError(f"{name}: {path} must be a directory; in this package it is a link or a file")
-        place = _place(member, path, name)
+        place = _place(member, path, name, wanted)
         if place is None:
             continue
         size += member.size
@@ -120,15 +150,16 @@ def _extract(archive: tarfile.TarFile, name: str, target: Path, deadline: Deadli
         content = archive.extractfile(member)
         if content:
             _write(content, target / place, deadline)
+            (target / place).chmod(0o755 if member.mode & 0o100 else 0o644)
     if not files:
         raise FetchError(f"{name} is damaged: it holds no files")
 
 
-def _place(member: tarfile.TarInfo, path: str, name: str) -> str | None:
+def _place(member: tarfile.TarInfo, path: str, name: str, wanted: _Wanted) -> str | None:
     """Where a member belongs below the target; None for what is no plain file of a kernel."""
     if not member.isreg() or any(part in ("", ".", "..") for part in path.split("/")):
         return None
-    for pattern, limit in _WANTED:
+    for pattern, limit in wanted:
         match = pattern.fullmatch(path)
         if match:
             if member.size > limit.most:

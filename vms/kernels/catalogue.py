@@ -126,7 +126,9 @@ def _read(apt: Apt) -> Catalogue:
             return Catalogue(tuple(stored.kernels), tuple(stored.incomplete), apt.updated, gone)
     except (FileNotFoundError, msgspec.DecodeError):
         pass
-    kernels, incomplete = _builds(package for source in apt.package_lists() for package in _packages(source))
+    kernels, incomplete = _builds(
+        package for source in apt.package_lists() for package in listed(source, _STANZA)
+    )
     write_whole(path, msgspec.json.encode(_Stored(_FORM, stamp, kernels, incomplete)))
     return Catalogue(tuple(kernels), tuple(incomplete), apt.updated, gone)
 
@@ -145,14 +147,14 @@ def _gone(apt: Apt, stamp: _Stamp) -> frozenset[str]:
     return frozenset(stored.gone) if stored.stamp == stamp else frozenset()
 
 
-def _packages(source: PackageList) -> Iterator[tuple[str, Package]]:
-    """The kernel packages of one list with their suite.
+def listed(source: PackageList, beginning: re.Pattern[bytes]) -> Iterator[tuple[str, Package]]:
+    """The packages of one list whose stanzas begin with what `beginning` matches, with their suite.
 
     Searching the bytes is 20 times faster than parsing every stanza. Raises FetchError if the list
     says of a kernel package what cannot be: its archive's key only vouches for who wrote it.
     """
     data = source.path.read_bytes()
-    for match in _STANZA.finditer(data):
+    for match in beginning.finditer(data):
         end = data.find(b"\n\n", match.start())
         stanza = data[match.start() : end if end >= 0 else len(data)].decode(errors="replace")
         fields = dict(

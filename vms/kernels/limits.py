@@ -15,6 +15,7 @@ class Limit(Enum):
     CONFIG = ("a configuration", 4 << 20)
     LIST = ("a list of modules", 8 << 20)  # Debian's have less than 1 MiB
     MODULE = ("a module", 512 << 20)  # one with debugging information
+    TEST = ("a test", 16 << 20)
     BUILT_MODULE = ("a module in a tree", 2 << 30)  # not yet stripped
 
     def __init__(self, what: str, most: int) -> None:
