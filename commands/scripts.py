@@ -18,6 +18,7 @@ from commands.shell import (
     console,
     count,
     keep,
+    least_memory,
     print_json,
     reported,
     selected,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 _MOST_STDIN = 16 << 20
-_LEAST_MEMORY = 256  # MiB; with less a kernel does not unpack its initramfs
 _SECONDS = 60
 _SILENT = 3.0  # seconds, before the user learns what is waited for
 
@@ -80,7 +80,7 @@ def script(
     from matrix.plan.project import Project
     from matrix.report.text.progress import display
     from matrix.run.machines import Machines
-    from matrix.script.guests import ScriptGuests, experiment_of
+    from matrix.script.guests import ScriptGuests, experiment_of, read_script
     from vms.accel import check_request
     from vms.capacity import processors
 
@@ -97,7 +97,7 @@ def script(
             plan,
             {experiment.name: experiment},
             Ledger({}, (), {}),
-            ScriptGuests(machines, given),
+            ScriptGuests(machines, {experiment.name: given}, read_script),
             RESULTS,
             at_a_time,
             tuple(sys.argv[1:]),
@@ -148,7 +148,7 @@ def shell(
 
     check_request(accel)
     virtual = count("--cpus", cpus, "virtual CPUs") or 1
-    mebibytes = _memory(memory)
+    mebibytes = least_memory(memory)
     pulled = parse_pulled(pull)
     files = with_pushed({}, push)
     project = Project.open(ROOT, offline=offline)
@@ -168,16 +168,6 @@ def shell(
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
     return run_shell(template, Script("shell", words, files, user), pulled, terminal=terminal)
-
-
-def _memory(text: str | None) -> int:
-    """The MiB of `--memory`, 0 without it. Raises UsageError if no kernel would boot with them."""
-    from vms.errors import UsageError
-
-    mebibytes = count("--memory", text, "MiB")
-    if 0 < mebibytes < _LEAST_MEMORY:
-        raise UsageError(f"--memory {text}: a guest needs at least {_LEAST_MEMORY} MiB")
-    return mebibytes
 
 
 def _script(
@@ -212,7 +202,7 @@ def _script(
         _stdin(stdin),
         float(count("--timeout", timeout, "seconds") or _SECONDS),
         count("--cpus", cpus, "virtual CPUs") or 1,
-        _memory(memory),
+        least_memory(memory),
         parse_ignored(ignore),
     )
     script.check()

@@ -41,6 +41,7 @@ JOBS = "guests that compute at a time"
 INTERRUPTED = 130  # as a shell reports SIGINT
 _MESSAGE_CHARACTERS = 10_000
 _TRACEBACK_CHARACTERS = 1 << 20
+_LEAST_MEMORY = 256  # MiB; with less a kernel does not unpack its initramfs
 
 
 def reported(body: Callable[..., int | None]) -> Callable[..., None]:
@@ -216,6 +217,14 @@ def count(flag: str, text: str | None, what: str, most: int = 999_999) -> int:
     if not re.fullmatch("[0-9]{1,6}", text) or not 1 <= int(text) <= most:
         raise UsageError(f"{flag} {text!r}: give the number of {what}, at least 1 and at most {most:,}")
     return int(text)
+
+
+def least_memory(text: str | None) -> int:
+    """The MiB of `--memory`, 0 without it. Raises UsageError if no kernel would boot with them."""
+    mebibytes = count("--memory", text, "MiB")
+    if 0 < mebibytes < _LEAST_MEMORY:
+        raise UsageError(f"--memory {text}: a guest needs at least {_LEAST_MEMORY} MiB")
+    return mebibytes
 
 
 def complain(text: str) -> None:

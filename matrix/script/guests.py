@@ -1,4 +1,4 @@
-"""Guests that run a script instead of experiments.
+"""Guests that run scripts instead of experiments.
 
 To a run they are guests like any other: the request is answered with facts and evidence, which the
 host judges and records. Nothing is asked of the agent; the script is pushed and run over SSH.
@@ -11,7 +11,7 @@ import re
 import shlex
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -36,6 +36,8 @@ from vms.template import Template
 
 TOPIC = "script"
 """The topic of all scripts."""
+ALONE = "a program of the user's may leave anything behind"
+"""Why each of these has a guest of its own."""
 MOST_OUTPUT = 4 << 20
 """A script that prints more is ended, in bytes."""
 
@@ -78,53 +80,75 @@ def experiment_of(script: Script) -> tuple[Experiment, dict[str, str]]:
         topic=TOPIC,
         question=f"What does {script.name} print?",
         doc=f"What does {script.name} print?\n\nRun as `{words}`.",
-        run=_only_over_ssh,
+        run=unasked,
         facts=Ran.declared,
         invariants=(),
         variants={name: (value,) for name, value in variant.items()},
         modules=(),
         seconds=script.seconds,
         cpus=script.cpus,
+        alone=ALONE,
     )
     return experiment, variant
 
 
-def _only_over_ssh(_lab: object) -> dict[str, Any]:
+def unasked(_lab: object) -> dict[str, Any]:
+    """Stands for the function of an experiment that is a script."""
     raise NotImplementedError("a script is run over SSH, not by the agent")
 
 
-class ScriptGuests:
-    """Guests of this machine that all run one script."""
+@dataclass(frozen=True)
+class Ending:
+    """How a script ended in a guest whose kernel calls itself `release`, and the kernel's log
+    meanwhile. `attempt` is None if it switched the guest off.
+    """
 
-    def __init__(self, machines: Machines, script: Script) -> None:
+    script: Script
+    release: str
+    attempt: Attempt | None = None
+    log: str = ""
+
+
+Read = Callable[[Ending], Answer]
+"""Makes facts of an ending that is neither a timeout nor the guest's loss."""
+
+
+class ScriptGuests:
+    """Guests of this machine that run scripts, by the names of their experiments. `read` makes
+    facts of what they did.
+    """
+
+    def __init__(self, machines: Machines, scripts: Mapping[str, Script], read: Read) -> None:
         self._machines = machines
-        self._script = script
+        self._scripts = scripts
+        self._read = read
 
     def executor(self, jobs: int) -> Executor:
         """The executor of this machine."""
         return self._machines.executor(jobs)
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
-        """As for all guests. The digest of what runs in a guest covers the script."""
+        """As for all guests. The digest of what runs in a guest covers the scripts."""
         found = self._machines.prepare(kernels)
-        both = f"{found.agent} {self._script.digest}"
-        return replace(found, agent=hashlib.sha256(both.encode()).hexdigest())
+        every = " ".join((found.agent, *(script.digest for script in self._scripts.values())))
+        return replace(found, agent=hashlib.sha256(every.encode()).hexdigest())
 
     def fetch(self, kernel: Kernel) -> BootFiles:
         """Fetches and verifies the kernel's files."""
         return self._machines.fetch(kernel)
 
     def template(self, files: BootFiles, cpus: int) -> ScriptTemplate:
-        """The kernel's template, whose guests run the script."""
-        return ScriptTemplate(self._machines.template(files, cpus), self._script, files.version)
+        """The kernel's template, whose guests run the scripts."""
+        return ScriptTemplate(self._machines.template(files, cpus), self._scripts, self._read, files.version)
 
 
 class ScriptTemplate:
-    """A template whose guests run a script. `release` is what the kernel calls itself."""
+    """A template whose guests run scripts. `release` is what the kernel calls itself."""
 
-    def __init__(self, template: Template, script: Script, release: str) -> None:
+    def __init__(self, template: Template, scripts: Mapping[str, Script], read: Read, release: str) -> None:
         self._template = template
-        self._script = script
+        self._scripts = scripts
+        self._read = read
         self._release = release
 
     @property
@@ -140,15 +164,20 @@ class ScriptTemplate:
     def start(self) -> Iterator[ScriptGuest]:
         """A new guest that ends with the context."""
         with self._template.start() as guest:
-            yield ScriptGuest(guest, self._script, self._release)
+            yield ScriptGuest(guest, self._scripts, self._read, self._release)
+
+
+class _Request(msgspec.Struct):
+    experiment: str
 
 
 @dataclass(frozen=True)
 class ScriptGuest:
-    """A guest that runs a script when it is asked."""
+    """A guest that runs a script when it is asked the script's experiment."""
 
     guest: Guest
-    script: Script
+    scripts: Mapping[str, Script]
+    read: Read
     release: str
 
     @property
@@ -165,57 +194,64 @@ class ScriptGuest:
         """What its console printed."""
         return self.guest.console()
 
-    def ask(self, _request: bytes, deadline: Deadline, _limit: Deadline | None = None) -> Answer:
+    def ask(self, request: bytes, deadline: Deadline, _limit: Deadline | None = None) -> Answer:
         """Runs the script to its end, or to its limits, and returns facts and evidence.
 
         Raises LostGuest if the guest is lost by other means than being switched off by the script.
         """
+        script = self.scripts[msgspec.json.decode(request, type=_Request).experiment]
         try:
             with self.guest.ssh(deadline) as ssh:
-                return self._run(ssh, self.guest.by_own_clock(deadline))
+                return self._run(script, ssh, self.guest.by_own_clock(deadline))
         except LostGuest:
             if not self.guest.switched_off:
                 raise
-            lost = Ran(exit_code=-1, ended=POWER, lines={}, errors={}, kernel_log=[])
-            return _answer("answered", lost)
+            return self.read(Ending(script, self.release))
 
-    def _run(self, ssh: Ssh, deadline: Deadline) -> Answer:
-        ssh.push_packed(self.script.packed, PLACE, deadline)
-        if self.script.sysctls:
-            words = [f"{name}={value}" for name, value in self.script.sysctls.items()]
+    def _run(self, script: Script, ssh: Ssh, deadline: Deadline) -> Answer:
+        ssh.push_packed(script.packed, PLACE, deadline)
+        if script.sysctls:
+            words = [f"{name}={value}" for name, value in script.sysctls.items()]
             done = ssh.run(f"PATH=/usr/sbin:/sbin:$PATH sysctl -q -w -- {shlex.join(words)} 2>&1", deadline)
             if done.status:
-                return _answer("unsupported", reason=done.output.strip())
-        seconds = self.script.seconds
-        limit = self.guest.by_own_clock(Deadline(seconds, f"{self.script.name} to end"))
+                return answer("unsupported", reason=done.output.strip())
+        seconds = script.seconds
+        limit = self.guest.by_own_clock(Deadline(seconds, f"{script.name} to end"))
         after = self.guest.by_own_clock(Deadline(seconds + _AFTER_SECONDS, "what follows the script"))
-        program = shlex.join(self.script.command)
+        program = shlex.join(script.command)
         # `exit`: sshd reports no status of a program that it started itself and a signal ended
         command = f"dmesg --clear; sh {PLACE}/enter {program} <{PLACE}/stdin; exit $?"
         attempt = ssh.attempt(command, limit, MOST_OUTPUT, after)
         log = ssh.run("dmesg --notime", after).output
         if attempt.status is None and not attempt.flooded:
-            reason = f"did not end within {self.script.seconds:g} s (--timeout)"
-            return _answer("timeout", None, attempt, log, reason=reason)
-        return _answer("answered", self._facts(attempt, log), attempt, log)
+            reason = f"did not end within {seconds:g} s (--timeout)"
+            return answer("timeout", None, attempt, log, reason=reason)
+        return self.read(Ending(script, self.release, attempt, log))
 
-    def _facts(self, attempt: Attempt, log: str) -> Ran:
-        output, errors = (part.decode(errors="replace") for part in (attempt.output, attempt.errors))
-        return Ran(
-            exit_code=-1 if attempt.status is None else attempt.status,
-            ended=_ended(attempt, errors),
-            lines=self._counted(output),
-            errors=self._counted(errors),
-            kernel_log=sorted(self._counted(log))[:_MOST_LOG],
-        )
 
-    def _counted(self, text: str) -> dict[str, int]:
-        lines = Counter(self._normal(line) for line in text.splitlines())
-        del lines[IGNORED]
-        return _bounded(lines)
+def read_script(ending: Ending) -> Answer:
+    """What is compared of a user's script."""
+    if ending.attempt is None:
+        return answer("answered", Ran(exit_code=-1, ended=POWER, lines={}, errors={}, kernel_log=[]))
+    attempt = ending.attempt
+    output, errors = (part.decode(errors="replace") for part in (attempt.output, attempt.errors))
+    facts = Ran(
+        exit_code=-1 if attempt.status is None else attempt.status,
+        ended=_ended(attempt, errors),
+        lines=_counted(output, ending),
+        errors=_counted(errors, ending),
+        kernel_log=sorted(_counted(ending.log, ending))[:_MOST_LOG],
+    )
+    return answer("answered", facts, attempt, ending.log)
 
-    def _normal(self, line: str) -> str:
-        return normalised(line[:_LINE_CHARACTERS], self.release, self.script.ignored)
+
+def _counted(text: str, ending: Ending) -> dict[str, int]:
+    lines = Counter(
+        normalised(line[:_LINE_CHARACTERS], ending.release, ending.script.ignored)
+        for line in text.splitlines()
+    )
+    del lines[IGNORED]
+    return _bounded(lines)
 
 
 def missing_program(errors: str) -> str:
@@ -245,9 +281,12 @@ def _bounded(lines: Counter[str]) -> dict[str, int]:
     return kept | {f"… {len(others):,} more different lines, sha256 {digest}": sum(n for _, n in others)}
 
 
-def _answer(
-    outcome: str, facts: Ran | None = None, attempt: Attempt | None = None, log: str = "", reason: str = ""
+def answer(
+    outcome: str, facts: Facts | None = None, attempt: Attempt | None = None, log: str = "", reason: str = ""
 ) -> Answer:
+    """What a guest would answer: an outcome, facts, and what the script and the kernel printed as
+    evidence.
+    """
     printed = {"output.txt": attempt.output, "errors.txt": attempt.errors} if attempt else {}
     document = {
         "schema": 1,

@@ -13,7 +13,7 @@ from matrix.results.judge import Outcome, verdict
 from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
 from matrix.run.machines import Machines
-from matrix.script.guests import ScriptGuests, ScriptTemplate, experiment_of
+from matrix.script.guests import ScriptGuests, ScriptTemplate, experiment_of, read_script
 from matrix.script.script import Script, command_of
 from tests.support.project import ROOT
 from vms.kernels.kernel import Kernel
@@ -53,8 +53,9 @@ def machines() -> Machines:
 
 
 def ran(machines: Machines, kernel: Kernel, script: Script) -> tuple[Record, dict[str, bytes]]:
-    template: ScriptTemplate = ScriptGuests(machines, script).template(machines.fetch(kernel), script.cpus)
     experiment, variant = experiment_of(script)
+    guests = ScriptGuests(machines, {experiment.name: script}, read_script)
+    template: ScriptTemplate = guests.template(machines.fetch(kernel), script.cpus)
     outcome: Outcome = ask(template, Question("a script", experiment.name, variant, script.seconds))
     judged = verdict(Cell(kernel, experiment, variant), outcome, 1)
     assert judged.record.status in (Status.PASS, Status.TIMEOUT), judged.record.reason

@@ -12,7 +12,7 @@ import pytest
 from matrix.plan.plan import Cell
 from matrix.results.judge import judge
 from matrix.results.record import Record, Status
-from matrix.script.guests import MOST_OUTPUT, ScriptGuest, experiment_of
+from matrix.script.guests import MOST_OUTPUT, ScriptGuest, experiment_of, read_script
 from matrix.script.script import Script
 from tests.support.fakes import make_kernel
 from vms.deadline import Deadline
@@ -67,9 +67,10 @@ def script(**fields: Any) -> Script:
 
 def answered(guest: FakeGuest, given: Script) -> tuple[Record, dict[str, bytes]]:
     """The record that the host makes of the script's answer, and its evidence."""
-    soon = Deadline(10, "it to answer")
-    answer = ScriptGuest(cast(Guest, guest), given, RELEASE).ask(b"{}", soon, soon)
     experiment, variant = experiment_of(given)
+    one = ScriptGuest(cast(Guest, guest), {experiment.name: given}, read_script, RELEASE)
+    request = json.dumps({"experiment": experiment.name}).encode()
+    answer = one.ask(request, Deadline(10, "it to answer"))
     judged = judge(Cell(make_kernel("6.1.1"), experiment, variant), answer)
     return judged.record, judged.evidence
 
