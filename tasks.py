@@ -9,6 +9,7 @@ from commands.project import catalogue, controls, doctor, experiments, reference
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix, replay
 from commands.scripts import script, shell
+from commands.suites import suite
 
 __all__ = [
     "accept",
@@ -32,6 +33,7 @@ __all__ = [
     "scheduler",
     "script",
     "shell",
+    "suite",
     "test",
     "upgrade",
     "verdict",

@@ -223,5 +223,14 @@ def saves() -> list[bytes]:
     return [recorded(kernel)[name].encode() for kernel in KERNELS for name in ("save_legacy", "save_nft")]
 
 
+def verdicts() -> list[bytes]:
+    """An exit code and what a test program printed."""
+    return [
+        b"\1KTAP version 1\n1..2\n  ok 1 a # SKIP no sctp\nnot ok 2 - b # TODO later\n",
+        b"\0PASS: ns1-AbCd1e can reach ns2-xyzabc in 12 ms\nFAIL: a\nTEST: b      [ OK ]\n",
+        b"\4SKIP: Could not run test without socat\n",
+    ]
+
+
 def netstats() -> list[bytes]:
     return [recorded(kernel)["netstat"].encode() for kernel in KERNELS]

@@ -35,7 +35,8 @@ from matrix.report.write import write_reports
 from matrix.results.decode import read_results
 from matrix.results.directory import cell_path, read_run
 from matrix.results.judge import Outcome, verdict
-from matrix.results.record import Record
+from matrix.results.record import FACT_CHARACTERS, FACT_ITEMS, Record
+from matrix.script.verdicts import read_verdict
 from tests.fuzz import seeds
 from tests.fuzz.target import Target
 from tests.support import sample
@@ -250,6 +251,12 @@ def _text(reader: Callable[[str], object]) -> Callable[[bytes, Path], object]:
     return lambda data, _place: reader(data.decode(errors="replace"))
 
 
+def _verdict(data: bytes, _place: Path) -> None:
+    said = read_verdict(data[0] if data else 0, data[1:].decode(errors="replace"))
+    assert len(said.parts) < FACT_ITEMS
+    assert all(len(text) <= FACT_CHARACTERS for text in (*said.parts, said.reason))
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -277,6 +284,7 @@ TARGETS = {
         Target("nft-counter", lambda data, _: parse_counter(data), (Malformed,), seeds.nft_counters),
         Target("nft", _text(parse_nft), (Malformed,), seeds.nfts),
         Target("iptables-save", _text(parse_save), (), seeds.saves),
+        Target("verdict", _verdict, (), seeds.verdicts),
         Target("netstat", _text(parse_netstat), (Malformed,), seeds.netstats),
     )
 }

@@ -21,6 +21,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "replay": ("reference", "6.12.118/baseline/scope=root"),
     "script": ("invoke",),
     "shell": ("6.12",),
+    "suite": ("directory:.",),
     "upgrade": ("6.1", "6.12"),
     "verdict": ("baseline[family=ipv4,frontend=nft,scope=root]:flows=10", "--kernel=6.12"),
     "worker": ("tls://127.0.0.1:1",),
@@ -82,6 +83,14 @@ WRONG = {
     "shell.memory": ("much", "--memory 'much': give the number of MiB"),
     "shell.pull": ("/", "--pull '/': give FILE or FILE=COPY"),
     "shell.push": ("/nothing", "--push /nothing: no such file or directory"),
+    "suite.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "suite.cpus": ("many", "--cpus 'many': give the number of virtual CPUs"),
+    "suite.jobs": ("many", "--jobs 'many': give the number of guests"),
+    "suite.kernel": ("newset", "did you mean newest?"),
+    "suite.memory": ("much", "--memory 'much': give the number of MiB"),
+    "suite.only": ("nothing-*", "--only 'nothing-*': directory:"),
+    "suite.suite": ("selftest:x", "suites are named directory:PATH"),
+    "suite.timeout": ("long", "--timeout 'long': give the number of seconds"),
     "test.k": None,  # pytest's own language
     "test.only": ("units", "--only 'units': there is no such kind of test; did you mean unit"),
     "upgrade.newer": ("6.13", "no run has answers of a kernel '6.13'"),
@@ -104,6 +113,10 @@ COUNTS = (
     "script.timeout",
     "shell.cpus",
     "shell.memory",
+    "suite.cpus",
+    "suite.jobs",
+    "suite.memory",
+    "suite.timeout",
     "worker.slots",
 )
 

@@ -1,0 +1,114 @@
+"""The task that runs other people's tests on kernels."""
+
+from __future__ import annotations
+
+import sys
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from commands.shell import (
+    JOBS,
+    RESULTS,
+    ROOT,
+    console,
+    count,
+    keep,
+    least_memory,
+    print_json,
+    reported,
+    selected,
+    tidy,
+)
+
+# Each task imports what it needs, so that listing the tasks does not load every library.
+_SECONDS = 300
+_CPUS = 2  # races are what some of these tests are about
+_IMAGE_SECONDS = 1200
+
+
+@task(
+    positional=["suite"],
+    iterable=["kernel", "only"],
+    help={
+        "suite": "directory:PATH, selftests:linux-source-X.Y or selftests:tree:PATH",
+        "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
+        "only": "a glob for names of programs, for example 'nft_*' (repeatable; default: all)",
+        "cpus": "virtual CPUs of a guest (default: 2)",
+        "memory": "memory of a guest in MiB (default: 512)",
+        "timeout": "seconds that a program may take (default: 300)",
+        "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what is in the cache",
+        "json": "print every record as JSON instead of the table",
+    },
+)
+@reported
+def suite(
+    _context: Context,
+    suite: str,
+    kernel: list[str],
+    only: list[str],
+    cpus: str | None = None,
+    memory: str | None = None,
+    timeout: str | None = None,
+    jobs: str | None = None,
+    accel: str = "auto",
+    offline: bool = False,
+    json: bool = False,
+) -> int:
+    """Run other people's tests on kernels, a row for each program, and show where they differ."""
+    from matrix.analysis.ledger.model import Ledger
+    from matrix.invocation import RunRequest, run_matrix
+    from matrix.plan.plan import make_plan
+    from matrix.plan.project import Project
+    from matrix.report.text.progress import display
+    from matrix.report.text.tested import print_suite
+    from matrix.run.machines import Machines
+    from matrix.script.guests import ScriptGuests
+    from matrix.script.suite import TOOLS, experiments_of, read_suite, read_test
+    from vms.accel import check_request
+    from vms.capacity import processors
+    from vms.deadline import Deadline
+    from vms.image import build_image
+
+    check_request(accel)
+    seconds = float(count("--timeout", timeout, "seconds") or _SECONDS)
+    virtual = count("--cpus", cpus, "virtual CPUs") or _CPUS
+    mebibytes = least_memory(memory)
+    at_a_time = count("--jobs", jobs, JOBS) or processors()
+    project = Project.open(ROOT, offline=offline)
+    specs = project.specs(kernel)
+    tests = read_suite(suite, project.config.debian, project.cache, offline=offline)
+    scripts = {
+        name: tests.script(name, seconds=seconds, cpus=virtual, memory=mebibytes) for name in tests.only(only)
+    }
+    selection = selected(project, specs)
+    experiments = experiments_of(tests, scripts)
+    plan = make_plan(selection.kernels, experiments.values())
+    with display(console(errors=True)) as shown:
+        shown.note("preparing the guests' image, with the tools that tests need")
+        deadline = Deadline(_IMAGE_SECONDS, "building the guests' image for tests")
+        image = build_image(project.cache, project.config.debian, deadline, TOOLS)
+        machines = Machines(project, accel, selection.catalogue, image, mebibytes)
+        by_name = dict(zip(experiments, scripts.values(), strict=True))
+        request = RunRequest(
+            plan,
+            experiments,
+            Ledger({}, (), {}),
+            ScriptGuests(machines, by_name, read_test),
+            RESULTS,
+            at_a_time,
+            tuple(sys.argv[1:]),
+            shown,
+            selection.gone_versions,
+        )
+        result = run_matrix(request)
+    keep(project.config.history, result.run)
+    tidy(project.config.cache.size)
+    if json:
+        print_json(result.analysis.records)
+    else:
+        print_suite(result.analysis, console())
+        console().print(str(result.page), soft_wrap=True, markup=False)
+    return result.analysis.exit_code
