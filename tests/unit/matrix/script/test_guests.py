@@ -189,3 +189,7 @@ def test_scope_and_sysctls_are_the_variant() -> None:
     assert experiment.name == "script-a-b.sh"
     assert variant == {"scope": "user", "net.x": "7"}
     assert experiment.combinations() == [variant]
+
+
+def test_a_script_has_a_guest_of_its_own() -> None:
+    assert experiment_of(script())[0].alone
