@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from bench import generate
 from matrix.report.words import in_words
-from matrix.results.record import FactValue, Record, Status
+from matrix.results.record import Asked, FactValue, Leak, Record, Status
 from tests.support.fakes import make_experiment
 from tests.support.pages import (
     CHANGED,
@@ -254,6 +254,28 @@ def test_the_page_writes_values_of_facts_as_the_other_reports_do(page: Page, tmp
     page.goto(f"{target.as_uri()}#cell=e@{entry.name}")
     panel = page.locator("#panel .facts tbody td")
     expect(panel).to_have_text([in_words(value) for value in facts.values()])
+
+
+def test_the_panel_says_how_a_cell_was_asked(page: Page, tmp_path: Path) -> None:
+    entries = generate.kernels(2)
+    leak = Leak("other on 6.1", "pass: {}")
+    records = [
+        Record(entries[0].name, "e", {}, Status.PASS, {"x": 1}, attempts=3, leak=leak),
+        Record(entries[1].name, "e", {}, Status.PASS, {"x": 1}, asked=Asked("g", 14, "o"), reused="20261101"),
+    ]
+    target = write_page(tmp_path, records, {"e": make_experiment("e", {"x": int})}, entries)
+    for entry, said in zip(
+        entries,
+        (
+            "after 3 attempts, in a guest that was asked nothing before",
+            "as cell 14 of its guest, by the earlier run 20261101",
+        ),
+        strict=True,
+    ):
+        page.goto(f"{target.as_uri()}#cell=e@{entry.name}")
+        expect(page.locator("#panel")).to_contain_text(said)
+    page.goto(f"{target.as_uri()}#cell=e@{entries[0].name}")
+    expect(page.locator("#panel")).to_contain_text("leak after other on 6.1: e on ")
 
 
 def test_of_a_long_list_what_differs_is_told(page: Page, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from matrix.analysis.ledger.model import Commit
 from matrix.analysis.table import Row, Table
 from matrix.plan.plan import variant_name
 from matrix.report.page.way import Way, ways
-from matrix.report.words import in_words
+from matrix.report.words import in_words, leak_in_words
 from matrix.results.record import MOST_ITEMS, FactValue, Record, Status, shown_value
 from vms.program import COMMAND
 from vms.text import shown
@@ -79,6 +79,8 @@ def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
             pools.cell(record, number) for record, number in zip(row.records, row.behaviours, strict=True)
         ],
         "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
+        "places": [record.asked.place if record else 0 for record in row.records],
+        "reused": [record.reused if record else "" for record in row.records],
         "changes": [_change_data(change, pools) for change in of.changes.values()],
     }
 
@@ -188,20 +190,25 @@ class _Pools:
         )
         if facts not in self.ways and (found := ways(cell.facts)):
             self.ways[facts] = found
-        whole = (cell.status, key, number, cell.reason, cell.evidence, cell.attempts, cell.splats)
+        whole = (cell.status, key, number, cell.reason, cell.evidence, cell.attempts, cell.splats, cell.leak)
         splats = [splat.line for splat in cell.splats]
+        leak = leak_in_words(cell)
 
         def entry() -> dict[str, Any]:
-            return {
-                "status": str(cell.status),
-                "facts": facts,
-                "behaviour": number,
-                "letter": letter(number),
-                "colour": colour(number),
-                "reason": shown(cell.reason, 4_000),
-                "evidence": list(cell.evidence),
-                "attempts": cell.attempts,
-            } | ({"splats": splats} if splats else {})
+            return (
+                {
+                    "status": str(cell.status),
+                    "facts": facts,
+                    "behaviour": number,
+                    "letter": letter(number),
+                    "colour": colour(number),
+                    "reason": shown(cell.reason, 4_000),
+                    "evidence": list(cell.evidence),
+                    "attempts": cell.attempts,
+                }
+                | ({"splats": splats} if splats else {})
+                | ({"leak": leak} if leak else {})
+            )
 
         return self._place(self.cells, ("cell", whole), entry)
 

@@ -111,8 +111,8 @@ const panel = ({ open, step }) => {
     ];
     if (!cell) parts.push(element('p', {}, 'This cell was not run.'));
     else {
-      const attempts = cell.attempts > 1 ? `, after ${cell.attempts} attempts` : '';
-      parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${attempts}`));
+      parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${asked(row, column)}`));
+      if (cell.leak) parts.push(element('p', {}, `leak ${cell.leak}`));
       if (cell.reason) {
         parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
       }
@@ -132,6 +132,18 @@ const panel = ({ open, step }) => {
       parts.push(element('details', {}, element('summary', {}, ABOUT), aboutPart(row.experiment)));
     }
     return parts;
+  }
+
+  // In which guest the cell was asked, how often, and by which run if it was not this one.
+  function asked(row, column) {
+    const { attempts } = cellAt(row, column);
+    const place = row.places[column];
+    if (!attempts) return ''; // its kernel never booted
+    return [
+      attempts > 1 ? `, after ${attempts} attempts` : '',
+      place > 1 ? `, as cell ${place} of its guest` : ', in a guest that was asked nothing before',
+      row.reused[column] ? `, by the earlier run ${row.reused[column]}` : '',
+    ].join('');
   }
 
   function moversFrom(row, column) {
