@@ -8,7 +8,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
@@ -17,8 +17,10 @@ from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 import tasks
+from commands.completion import ASKED, candidates
+from commands.examples import EXAMPLES
 from matrix import VERSION
-from vms.errors import UsageError
+from vms.errors import MatrixError, UsageError
 from vms.program import COMMAND, INSTALLED
 from vms.suggest import suggestion
 
@@ -39,6 +41,11 @@ class Invoke(Program):
         """Reads the flags before the tasks."""
         with _usage_errors({}):
             super().parse_core(argv)
+
+    def print_task_help(self, name: str) -> None:
+        """Prints what a task does, its flags and two examples."""
+        super().print_task_help(name)
+        print("Examples:", *(f"  {COMMAND} {words}" for words in EXAMPLES[name]), "", sep="\n")
 
     def parse_tasks(self) -> None:
         """Reads the tasks and their flags."""
@@ -124,7 +131,13 @@ def with_help_first(words: Sequence[str]) -> list[str]:
 def main(words: Sequence[str]) -> None:
     """Runs the tasks that the words name, and exits with their exit code."""
     offered = [getattr(tasks, name) for name in tasks.__all__ if not (INSTALLED and name in OF_A_CHECKOUT)]
-    program = Invoke(name="conntrack-matrix", binary=COMMAND, version=VERSION, namespace=Collection(*offered))
+    namespace = Collection(*offered)
+    if words and words[0] == ASKED:
+        with suppress(MatrixError):  # without package lists, for example, no kernel can be offered
+            known = {context.name or "": context for context in namespace.to_contexts()}
+            print("\n".join(candidates(with_flags(words[1:]), known)))
+        return
+    program = Invoke(name="conntrack-matrix", binary=COMMAND, version=VERSION, namespace=namespace)
     program.run([COMMAND, *with_flags(with_help_first(words))])
 
 

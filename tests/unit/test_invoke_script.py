@@ -38,6 +38,15 @@ def test_a_prepared_checkout_runs_the_task_without_a_word(checkout: Path) -> Non
     assert start(checkout).communicate(timeout=60) == ("ran\n", "")
 
 
+def test_a_shell_that_completes_gets_an_answer_at_once_or_none(checkout: Path) -> None:
+    (checkout / "debian-packages.txt").write_text("not-installed - nothing is installed for a press of Tab\n")
+    (checkout / ".venv" / "stamp").unlink()
+    asked = [str(checkout / "invoke"), "--complete", "mat"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "ran\n"
+    shutil.rmtree(checkout / ".venv")
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == ""
+
+
 @pytest.mark.fault(phase="start", fault="two at once", outcome="the second says that it waits, and goes on")
 def test_another_invoke_is_waited_for_with_a_word(checkout: Path) -> None:
     holder = os.open(checkout / "invoke", os.O_RDONLY)

@@ -21,9 +21,9 @@ def export(form: str, run: Path) -> bytes:
 
     Raises UsageError for another form or no run.
     """
-    if form not in _FORMS:
-        raise UsageError(f"export: there is no form {form!r}; {suggestion(form, _FORMS)}")
-    return _FORMS[form](*read_finished(run))
+    if form not in FORMS:
+        raise UsageError(f"export: there is no form {form!r}; {suggestion(form, FORMS)}")
+    return FORMS[form](*read_finished(run))
 
 
 def _parquet(manifest: Manifest, records: Sequence[Record]) -> bytes:
@@ -32,7 +32,7 @@ def _parquet(manifest: Manifest, records: Sequence[Record]) -> bytes:
         return file.read()
 
 
-_FORMS: Mapping[str, Callable[[Manifest, Sequence[Record]], bytes]] = {
+FORMS: Mapping[str, Callable[[Manifest, Sequence[Record]], bytes]] = {
     "tap": lambda _manifest, records: tap(records).encode(),
     "csv": lambda manifest, records: as_csv(manifest, records).encode(),
     "parquet": _parquet,
