@@ -22,7 +22,7 @@ from matrix.baseline.outcome import FailedCell, Item, Night
 from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.sample import choose, only
 from matrix.plan.plan import variant_name
-from matrix.report.text.night import junit_with_news
+from matrix.report.export.junit import junit_with_news
 from matrix.report.words import counted, leak_in_words
 from matrix.report.write import write_reports
 from matrix.results.directory import json_bytes

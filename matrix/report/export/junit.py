@@ -1,4 +1,4 @@
-"""A run as JUnit XML, for CI: a suite per kernel, a test case per cell."""
+"""A run as JUnit XML, for CI: a suite per kernel, a test case per cell; a night has one more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from xml.etree import ElementTree
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from matrix.analysis.analysis import Analysis
+from matrix.analysis.ledger.explain import Verdict
+from matrix.baseline.outcome import Night
 from matrix.plan.plan import variant_name
+from matrix.report.text.night import item_line
 from matrix.results.record import Record, Status
 from vms.text import shown
 
@@ -31,6 +34,23 @@ def junit(analysis: Analysis) -> bytes:
         xml.add_testsuite(suite)
     xml.update_statistics()
     written: bytes = xml.tostring()
+    return written
+
+
+def junit_with_news(xml: bytes, night: Night) -> bytes:
+    """The run's JUnit with a suite of its changes; those not explained are failures."""
+    document = JUnitXml.fromstring(xml)
+    suite = TestSuite("changes since the baseline")
+    for item in night.news:
+        case = TestCase(f"{item.experiment} {item.fact}".strip(), classname=item.later)
+        if item.verdict is not Verdict.EXPLAINED:
+            case.result = [Failure(item_line(item), str(item.verdict))]
+        else:
+            case.system_out = item_line(item)
+        suite.add_testcase(readable(case))
+    document.add_testsuite(suite)
+    document.update_statistics()
+    written: bytes = document.tostring()
     return written
 
 

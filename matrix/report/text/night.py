@@ -1,4 +1,4 @@
-"""A night as ten lines, for a mail, and its changes as JUnit."""
+"""A night as ten lines, for a mail."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from junitparser import Failure, JUnitXml, TestCase, TestSuite
-
 from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Item, Night
-from matrix.report.export.junit import readable
 from matrix.report.words import counted, in_words
 from matrix.results.record import FactValue, shown_value
 from vms.program import COMMAND
@@ -39,21 +36,9 @@ def summary(night: Night) -> str:
     return "\n".join(_line(line) for line in lines)
 
 
-def junit_with_news(xml: bytes, night: Night) -> bytes:
-    """The run's JUnit with a suite of its changes; those not explained are failures."""
-    document = JUnitXml.fromstring(xml)
-    suite = TestSuite("changes since the baseline")
-    for item in night.news:
-        case = TestCase(f"{item.experiment} {item.fact}".strip(), classname=item.later)
-        if item.verdict is not Verdict.EXPLAINED:
-            case.result = [Failure(_line(_item(item)), str(item.verdict))]
-        else:
-            case.system_out = _line(_item(item))
-        suite.add_testcase(readable(case))
-    document.add_testsuite(suite)
-    document.update_statistics()
-    written: bytes = document.tostring()
-    return written
+def item_line(item: Item) -> str:
+    """A change on one line of bounded length."""
+    return _line(_item(item))
 
 
 def _verdict(night: Night) -> str:
