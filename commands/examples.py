@@ -22,7 +22,7 @@ EXAMPLES = {
     "kernels": ("kernels", "kernels --offline --json"),
     "lock": ("lock", "lock --upgrade"),
     "matrix": ("matrix -k 6.1 -k 6.12", "matrix -k '6.12.*' -e 'table-full[scope=root]'"),
-    "nightly": ("nightly", "nightly --locked --json"),
+    "nightly": ("nightly --locked", "nightly --notify slack:SLACK_URL --only-unexplained"),
     "prune": ("prune", "prune --keep 5GB"),
     "reference": ("reference", "reference --run latest"),
     "replay": (

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -24,32 +28,45 @@ from commands.shell import (
     tidy,
 )
 
+if TYPE_CHECKING:
+    from matrix.baseline.outcome import Night
+    from matrix.nightly.notify import Receiver
+
 # Each task imports what it needs, so that listing the tasks does not load every library.
 
 
 @task(
+    iterable=["notify"],
     help={
         "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what is in the cache",
         "locked": "use the kernels of matrix.lock instead of the newest",
         "json": "print the night as JSON instead of the summary",
-    }
+        "notify": (
+            "whom to tell: a URL for JSON, json:VARIABLE, slack:VARIABLE, mattermost:VARIABLE, matrix:URL or"
+            " mail:ADDRESS; VARIABLE holds a URL in the environment (repeatable)"
+        ),
+        "only_unexplained": "notify only of changes that are not explained and failures not accepted",
+    },
 )
 @reported
 def nightly(
     _context: Context,
+    notify: list[str],
     jobs: str | None = None,
     accel: str = "auto",
     offline: bool = False,
     locked: bool = False,
     json: bool = False,
+    only_unexplained: bool = False,
 ) -> int:
     """Run new kernels and experiments and a sample of the rest, compare with the accepted baseline,
     print a ten-line summary.
     """
     from matrix.baseline.baseline import read_baseline
     from matrix.nightly.nightly import nightly as run_night
+    from matrix.nightly.notify import read_receivers
     from matrix.plan.plan import plan_choices
     from matrix.plan.project import Project
     from matrix.report.text.night import summary
@@ -59,6 +76,7 @@ def nightly(
     from vms.capacity import processors
     from vms.kernels import lock
 
+    receivers = read_receivers(notify, os.environ)
     check_request(accel)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline, max_age=0)
@@ -77,7 +95,19 @@ def nightly(
         keep(project.config.history, RESULTS / night.run)
         tidy(project.config.cache.size)
     print_json(night) if json else print(summary(night))
+    tell(night, receivers, only_unexplained=only_unexplained)
     return night.exit_code
+
+
+def tell(night: Night, receivers: Sequence[Receiver], *, only_unexplained: bool) -> None:
+    """Tells the receivers of the night. One that could not be told is a complaint, nothing more."""
+    from matrix.nightly.notify import notify, worth_telling
+    from matrix.report.export.notification import notification
+
+    sys.stdout.flush()  # it may take a minute, and a reader has the summary before
+    if receivers and (worth_telling(night) or not only_unexplained):
+        for complaint in notify(receivers, notification(night)):
+            complain(complaint)
 
 
 def _today() -> date:

@@ -50,6 +50,7 @@ def run(
     *,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    stdin: IO[bytes] | None = None,
     enough: Callable[[], bool] | None = None,
 ) -> str:
     """Runs the program and returns what it prints, output and errors interleaved, in English.
@@ -58,7 +59,7 @@ def run(
     output discarded. Raises HostError if the program is missing, exceeds the deadline or finds the
     disk full, ToolFailed if it fails.
     """
-    process = _start(command, deadline, subprocess.STDOUT, environment, cwd)
+    process = _start(command, deadline, subprocess.STDOUT, environment, cwd, stdin)
     try:
         while enough and process.poll() is None and not deadline.expired:
             if enough():
@@ -142,13 +143,14 @@ def _start(
     errors: int | IO[bytes],
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    stdin: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     if shutil.which(command[0], path=SEARCH_PATH) is None:
         raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; {remedy()}")
     # Its own session ends its helpers too.
     return subprocess.Popen(
         tied(command),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin or subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
         env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", **(environment or {})},

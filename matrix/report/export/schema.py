@@ -16,6 +16,7 @@ from matrix.baseline.baseline import BaselineFile
 from matrix.baseline.outcome import Night
 from matrix.bisect.outcome import Bisection
 from matrix.history.query import Line
+from matrix.report.export.notification import Notification
 from matrix.results.directory import json_bytes
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
@@ -33,6 +34,7 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
         Night,
         "`nightly.json` of a nightly run's directory, and what `./invoke nightly --json` prints",
     ),
+    "notification": (Notification, "what `./invoke nightly --notify` posts as JSON"),
     "upgrade": (UpgradeReport, "what `./invoke upgrade FROM TO --json` prints"),
     "bisect": (Bisection, "what `./invoke bisect FACT OLD NEW --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's history in each cell"),
