@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from guest import linux
 from guest.lab.journal import Evidence, Journal
 from guest.lab.namespace import Namespace
 from guest.lab.netns import Netns
 from guest.root import Asking
 
 _POLL_SECONDS = 0.01
+_PROBE_SECONDS = 0.05
 _MOST_LISTED = 2000
 
 
@@ -25,6 +29,19 @@ class Lab(Namespace):
         super().__init__(netns, Journal(), variant)
         self.root = root
 
+    def initial(self) -> Namespace:
+        """The machine's initial network namespace, for a cell that runs as root. What is changed
+        there is not undone before the guest ends.
+        """
+        with Path("/proc/1/ns/net").open() as first:
+            own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                linux.setns(first.fileno(), linux.CLONE_NEWNET)
+                return Namespace(Netns(), self.journal, self.variant)
+            finally:
+                linux.setns(own, linux.CLONE_NEWNET)
+                os.close(own)
+
     def until(self, what: str, condition: Callable[[], bool], seconds: float) -> bool:
         """Waits until a condition holds; returns whether it did within the time.
 
@@ -38,6 +55,24 @@ class Lab(Namespace):
             time.sleep(_POLL_SECONDS)
         self.journal.note(f"after {time.monotonic() - start:.3f} s: {what}")
         return True
+
+    def when(self, what: str, condition: Callable[[], bool]) -> str:
+        """How soon a condition holds, for what the kernel may do later: `at once`, `within 1 s`,
+        `within 3 s`, or `later` if it does not within three seconds.
+
+        It is looked at immediately, then every 50 ms. `what` names it in the cell's notes.
+        """
+        start = time.monotonic()
+        turn = 0
+        while not condition():
+            if time.monotonic() - start > 3:
+                self.journal.note(f"did not happen within 3 s: {what}")
+                return "later"
+            turn += 1
+            time.sleep(max(0.0, start + _PROBE_SECONDS * turn - time.monotonic()))
+        took = time.monotonic() - start
+        self.journal.note(f"at look {turn + 1}, after {took:.3f} s: {what}")
+        return "at once" if not turn else "within 1 s" if took < 1 else "within 3 s"
 
     def pause(self, seconds: float) -> None:
         """Sleeps, for experiments about time itself; `until` is for everything else."""

@@ -1,6 +1,6 @@
 """Interfaces, addresses and routes over rtnetlink.
 
-Source: rtnetlink(7), include/uapi/linux/rtnetlink.h, if_link.h and if_addr.h.
+Source: rtnetlink(7), include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h and neighbour.h.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from guest import netlink
 from guest.netlink import ACK, CREATE, EXCL, Netlink, attribute, attributes, nested
 
-_NEWLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 18, 20, 24
-_IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_STATS64 = 3, 10, 18, 23
+_NEWLINK, _GETLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 18, 20, 24, 28
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_STATS64 = 1, 3, 10, 18, 23
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD = 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_NDA_DST, _NDA_LLADDR = 1, 2
+_NUD_PERMANENT = 0x80
 _IFF_UP = 1
 
 
@@ -72,6 +74,20 @@ class Links:
         body += attribute(_RTA_GATEWAY, ipaddress.ip_address(via).packed) if via else b""
         body += attribute(_RTA_OIF, self._index(name)) if name else b""
         self._netlink.ask(_NEWROUTE, header + body, ACK | CREATE | EXCL)
+
+    def neighbour(self, name: str, address: str, hardware: bytes) -> None:
+        """Says which hardware address a neighbour on an Ethernet interface has, so that the kernel
+        need not ask for it.
+        """
+        packed = ipaddress.ip_address(address).packed
+        family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+        header = struct.pack("=BxxxiHBB", family, self._index(name), _NUD_PERMANENT, 0, 0)
+        body = attribute(_NDA_DST, packed) + attribute(_NDA_LLADDR, hardware)
+        self._netlink.ask(_NEWNEIGH, header + body, ACK | CREATE | EXCL)
+
+    def hardware(self, name: str) -> bytes:
+        """The hardware address of an Ethernet interface."""
+        return attributes(self._get(name)[16:])[_IFLA_ADDRESS]
 
     def counts(self, name: str) -> Counts:
         """The packet counters that the kernel has for the interface."""

@@ -43,8 +43,11 @@ _STATISTICS = {
     2: "found", 4: "invalid", 8: "insert", 9: "insert_failed", 10: "drop", 11: "early_drop", 12: "error",
     13: "search_restart", 14: "clash_resolve", 15: "chain_toolong",
 }  # fmt: skip
-_RUNGS = (0, 3, 10, 30, 60, 120, 180, 210, 300, 600, 3600, 18000, 86400, 432000)
 _SHOWN = 1_000  # bytes of a message that cannot be read
+RUNGS = (
+    0, 3, 10, 30, 60, 64, 120, 180, 210, 240, 300, 480, 600, 3600, 18000, 43200, 86400, 432000,
+)  # fmt: skip
+"""The timeouts that some kernel has by default, in seconds."""
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 
 
@@ -101,7 +104,7 @@ class Flow:
         """The remaining timeout rounded up to the next default timeout, for example `120 s`: a slow
         machine does not change it.
         """
-        return f"{next((rung for rung in _RUNGS if self.timeout <= rung), _RUNGS[-1])} s"
+        return f"{next((rung for rung in RUNGS if self.timeout <= rung), RUNGS[-1])} s"
 
     def __str__(self) -> str:
         words = [

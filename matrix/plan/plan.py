@@ -22,6 +22,13 @@ class Cell:
         """Names the cell within a run: kernel, experiment, variant."""
         return self.kernel.name, self.experiment.name, variant_name(self.variant)
 
+    @property
+    def cpus(self) -> int:
+        """How many CPUs its guest has: its variant's parameter `cpus`, else what its experiment
+        declares.
+        """
+        return int(self.variant.get("cpus", self.experiment.cpus))
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -163,14 +163,14 @@ class _Run:
                     self._give_up(state, state.cells, _failure(error, f"could not fetch {state.kernel.name}"))
                 return
             self._amend(state.kernel, uname=files.version, sha256=files.sha256)
-            for cpus in sorted({cell.experiment.cpus for cell in state.cells}):
+            for cpus in sorted({cell.cpus for cell in state.cells}):
                 self._boot(state, files, cpus)
 
         job = Job(state, Phase.FETCHING, then, self._guests.fetch, (state.kernel,))
         self._begin(self._executor.fetch(job.run, *job.arguments), job)
 
     def _boot(self, state: KernelState, files: BootFiles, cpus: int) -> None:
-        cells = [cell for cell in state.cells if cell.experiment.cpus == cpus]
+        cells = [cell for cell in state.cells if cell.cpus == cpus]
 
         def then(future: Future[Template]) -> None:
             try:

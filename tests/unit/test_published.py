@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
+from guest.observe.ctnetlink import RUNGS
 from matrix.analysis.controls import proofs
 from matrix.analysis.ledger.explain import contradictions
 from matrix.analysis.ledger.read import read_ledger
@@ -31,6 +32,19 @@ def test_the_reference_answers_all_that_the_catalogue_asks() -> None:
     _, records = read_finished(RESULTS / "reference")
     assert lacking(records, load()) == [], "run ./invoke matrix, then ./invoke reference"
     assert Status.ERROR not in {record.status for record in records}
+
+
+def test_every_default_timeout_of_a_kernel_is_one_that_a_lifetime_can_name() -> None:
+    _, records = read_finished(RESULTS / "reference")
+    declared = {
+        value
+        for record in records
+        if record.experiment == "sysctl-inventory" and isinstance(record.facts["defaults"], dict)
+        for name, value in record.facts["defaults"].items()
+        if "timeout" in name
+    }
+    assert declared
+    assert declared - set(RUNGS) == set()
 
 
 def test_the_reference_page_shows_its_records_and_what_the_ledger_says_now() -> None:

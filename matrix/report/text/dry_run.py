@@ -26,6 +26,6 @@ def plan_text(plan: Plan, forecast: Sequence[str], command: Callable[[Kernel, in
         parts.append(
             "  " + ", ".join(name + (f" x{number}" if number > 1 else "") for name, number in times.items())
         )
-        for cpus in sorted({cell.experiment.cpus for cell in cells}):
+        for cpus in sorted({cell.cpus for cell in cells}):
             parts += ["", command(kernel, cpus)]
     return "\n".join(parts) + "\n"

@@ -5,6 +5,7 @@ in namespaces of its own.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.netns import Netns
 from guest.lab.packets import parse, udp
+from guest.lab.tun import Tun
 
 TTL = "net/ipv4/ip_default_ttl"
 
@@ -86,13 +88,40 @@ def waiting(lab: Lab) -> dict[str, Any]:
     return {"true": true, "false": false, "notes": lab.journal.evidence()["notes.txt"]["text"]}
 
 
+def soon(lab: Lab) -> list[str]:
+    """Conditions that hold at once, at the third look, and never."""
+    tries = iter(range(10))
+    return [
+        lab.when("true", lambda: True),
+        lab.when("the third look", lambda: next(tries) == 2),
+        lab.when("the impossible", lambda: False),
+    ]
+
+
+def ethernet(lab: Lab) -> dict[str, Any]:
+    """A datagram to a neighbour on a tap, whose hardware address the kernel was told."""
+    place = lab.new_namespace()
+    place.host()
+    with place.inside():
+        tap = Tun("tap0", place.journal.packet, tap=True)
+        place.links.address("tap0", "10.0.1.1/24")
+        place.links.up("tap0")
+        place.links.neighbour("tap0", "10.0.1.2", b"\2\0\0\0\0\2")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"data", ("10.0.1.2", 9))
+    frames = [frame for frame in tap.read() if frame[12:14] == b"\x08\x00" and frame[23] == 17]
+    own = place.links.hardware("tap0")
+    return {"to": [frame[:6].hex() for frame in frames], "from_own": [frame[6:12] == own for frame in frames]}
+
+
 def main() -> None:
     """Prints one JSON document."""
     # Nothing here asks root.
     lab = Lab(Netns(), None, {})  # type: ignore[arg-type]
     found = {
         "host": host(lab), "router": router(lab, Family.IPV4), "router6": router(lab, Family.IPV6),
-        "sysctls": sysctls(lab), "namespaces": namespaces(lab), "waiting": waiting(lab),
+        "sysctls": sysctls(lab), "namespaces": namespaces(lab), "waiting": waiting(lab), "soon": soon(lab),
+        "ethernet": ethernet(lab),
     }  # fmt: skip
     json.dump(found, sys.stdout)
 

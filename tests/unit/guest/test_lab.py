@@ -64,3 +64,13 @@ def test_a_wait_notes_its_condition_and_whether_it_held(lab: dict[str, Any]) -> 
     assert (lab["waiting"]["true"], lab["waiting"]["false"]) == (True, False)
     assert "did not happen within 0.05 s: the impossible" in lab["waiting"]["notes"]
     assert "the third look" in lab["waiting"]["notes"]
+
+
+def test_how_soon_a_condition_holds_is_a_class(lab: dict[str, Any]) -> None:
+    assert lab["soon"] == ["at once", "within 1 s", "later"]
+
+
+def test_a_neighbour_whose_hardware_address_is_known_gets_frames_without_being_asked(
+    lab: dict[str, Any],
+) -> None:
+    assert lab["ethernet"] == {"to": ["020000000002"], "from_own": [True]}

@@ -125,6 +125,14 @@ def test_experiments_about_races_get_a_template_with_more_cpus(tmp_path: Path) -
     assert sorted(guests.templates) == [("5.10.1", 1), ("5.10.1", 2)]
 
 
+def test_a_variant_may_say_how_many_cpus_its_guest_has(tmp_path: Path) -> None:
+    guests = FakeGuests()
+    deferred = make_experiment("deferred", variants={"cpus": ("1", "2")})
+    directory, _ = run(guests, tmp_path, make_plan(KERNELS[:1], [deferred]))
+    assert sorted(guests.templates) == [("5.10.1", 1), ("5.10.1", 2)]
+    assert {key[2] for key in directory.records} == {"cpus=1", "cpus=2"}
+
+
 @pytest.mark.fault(phase="cell", fault="guest ends", outcome="the cell is run again")
 def test_a_lost_guest_is_tried_again(tmp_path: Path) -> None:
     lost: list[str] = []
