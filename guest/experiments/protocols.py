@@ -45,11 +45,12 @@ def _dccp(source: str, destination: str, sport: int, dport: int, kind: int, ackn
 @experiment(
     facts=[
         Fact("states", list, "conntrack state of request, response and ack"),
-        Fact("entry", str, "the entry after them: ports, DCCP state, timeout"),
+        Fact("entries", list, "the entry after each of them: ports, DCCP state, timeout"),
         Fact("two_ports", int, "flows after another request from another port"),
         Fact("stray", str, "conntrack state of an ack without a connection"),
         Fact("truncated", str, "conntrack state of a packet shorter than a DCCP header"),
         Fact("knobs", int, "how many nf_conntrack_dccp_* sysctls there are"),
+        Fact("in_proc", str, "the name of the protocol in /proc/net/nf_conntrack"),
     ],
     variants={"family": FAMILIES},
 )
@@ -62,18 +63,26 @@ def dccp(lab: Lab) -> FactDict:
     """
     router = lab.router()
     client, server = lab.client, lab.server
-    states = [
-        router.from_client(_dccp(client, server, 40000, 5001, 0, False)),
-        router.from_server(_dccp(server, client, 5001, 40000, 1, True)),
-        router.from_client(_dccp(client, server, 40000, 5001, 3, True)),
-    ]
-    flows = lab.flows()
-    facts: FactDict = {"states": states, "entry": _entry(flows[0] if flows else GONE)}
+    facts: FactDict = {"states": [], "entries": []}
+    for name, way, packet in (
+        ("request", router.from_client, _dccp(client, server, 40000, 5001, 0, False)),
+        ("response", router.from_server, _dccp(server, client, 5001, 40000, 1, True)),
+        ("ack", router.from_client, _dccp(client, server, 40000, 5001, 3, True)),
+    ):
+        facts["states"].append(way(packet))
+        flows = lab.flows()
+        facts["entries"].append(f"{name}: {_entry(flows[0] if flows else GONE)}")
     router.from_client(_dccp(client, server, 40001, 5001, 0, False))
     facts["two_ports"] = len(lab.flows())
     facts["stray"] = router.from_client(_dccp(neighbour(client, 3), server, 40000, 5001, 3, True))
     facts["truncated"] = router.from_client(protocol(neighbour(client, 4), server, 33, b"\x9c\x40\x13\x89"))
+    facts["in_proc"] = _in_proc(lab)
     return facts | {"knobs": sum("_dccp_" in path.name for path in Path("/proc/sys/net/netfilter").iterdir())}
+
+
+def _in_proc(lab: Lab) -> str:
+    """The protocol of the first flow as /proc names it."""
+    return lab.read("/proc/net/nf_conntrack").split()[2]
 
 
 def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int = 0) -> Packet:
@@ -90,6 +99,7 @@ def _udplite(source: str, destination: str, sport: int, dport: int, wrong: int =
         Fact("unchecked", list, "conntrack state of a datagram and its answer with nf_conntrack_checksum=0"),
         Fact("entry", str, "the entry these leave: ports, timeout"),
         Fact("two_ports", int, "flows between two hosts after a datagram from another port"),
+        Fact("in_proc", str, "the name of the protocol in /proc/net/nf_conntrack"),
     ],
     variants={"family": FAMILIES},
 )
@@ -118,7 +128,7 @@ def udplite(lab: Lab) -> FactDict:
     flows = lab.flows()
     facts["entry"] = _entry(flows[0] if flows else GONE)
     router.from_client(_udplite(client, server, 40001, 5001))
-    return facts | {"two_ports": len(lab.flows())}
+    return facts | {"two_ports": len(lab.flows()), "in_proc": _in_proc(lab)}
 
 
 def _gre(source: str, destination: str, key: int, call: int = 0) -> Packet:
