@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Annotated
 
-from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, Facts, experiment
+from guest.family import Family
 from guest.lab.lab import Lab
-from guest.lab.packets import endpoint, neighbour, parse, ports, tcp, udp, with_ports
+from guest.lab.namespace import Namespace
+from guest.lab.packets import Packet, endpoint, neighbour, parse, ports, tcp, udp, with_ports
+from guest.lab.router import LOST
+from guest.lab.tun import Tun
 
 _OPTIONS = ("none", "random", "fully-random", "persistent")
 
@@ -67,7 +72,11 @@ def _spread(chosen: Counter[int]) -> str:
         ),
         Fact("fifth_higher", str, "a fifth SYN with a higher sequence number when the four are in TIME_WAIT"),
         Fact("sixth_lower", str, "a sixth SYN with a lower sequence number then"),
-        Fact("insert_failed", bool, "whether the table's statistics count a failure"),
+        Fact(
+            "insert_failed",
+            dict,
+            "failures that the table's statistics count while the four are in SYN_SENT, and in TIME_WAIT",
+        ),
     ],
     variants={"family": FAMILIES},
 )
@@ -78,7 +87,7 @@ def snat_exhaustion(lab: Lab) -> FactDict:
     in a fresh namespace, four that were closed in good order and are in TIME_WAIT. Clients behind a
     small range wait for two minutes where the answer is no.
     """
-    facts: FactDict = {}
+    facts: FactDict = {"insert_failed": {}}
     own = neighbour(lab.server, 1)
     four_ports = f"oif tun1 tcp dport 80 snat to {endpoint(own, 30000)}-30003"
     place = lab.new_namespace()
@@ -87,7 +96,7 @@ def snat_exhaustion(lab: Lab) -> FactDict:
     for port in range(40000, 40004):
         router.tcp(port)[0].syn()
     facts["fifth_syn_sent"] = _fate(router.tcp(40004)[0].syn())
-    failed = place.statistics()["insert_failed"]
+    facts["insert_failed"]["SYN_SENT"] = place.statistics()["insert_failed"]
 
     place = lab.new_namespace()
     router = place.router()
@@ -104,8 +113,8 @@ def snat_exhaustion(lab: Lab) -> FactDict:
     place.journal.note(f"states: {[flow.state for flow in place.flows()]}")
     facts["fifth_higher"] = _fate(router.tcp(40004, seq=1_000_000)[0].syn())
     facts["sixth_lower"] = _fate(router.tcp(40005, seq=10)[0].syn())
-    failed += place.statistics()["insert_failed"]
-    return facts | {"insert_failed": failed > 0}
+    facts["insert_failed"]["TIME_WAIT"] = place.statistics()["insert_failed"]
+    return facts
 
 
 def _fate(state: str) -> str:
@@ -132,7 +141,12 @@ def _fate(state: str) -> str:
         Fact(
             "low_port", str, "what becomes of the clashing source port 500: below 512, 512 to 1023, or above"
         ),
-        Fact("random", bool, "whether masquerade random changes a free port (six times in eight at least)"),
+        Fact(
+            "options",
+            list,
+            "per option of the rule: what becomes of sixteen free source ports: kept, changed (twelve at"
+            " least), or some changed",
+        ),
     ],
     variants={"family": FAMILIES, "protocol": ("tcp", "udp")},
 )
@@ -140,8 +154,9 @@ def snat_port_preserve(lab: Lab) -> FactDict:
     """Does masquerading keep the source port where it can, and what does it choose where it cannot?
 
     Two clients send from port 40000 to one server, the second of them and a third to another
-    server; two from the privileged port 500; then with `random`. Ports that the kernel draws at
-    random enter as classes.
+    server; two from the privileged port 500. Then sixteen flows each, whose ports are free, with
+    `random`, with `fully-random` and without either. Ports that the kernel draws at random enter as
+    classes.
     """
     make = tcp if lab.variant["protocol"] == "tcp" else udp
     router = lab.router()
@@ -164,9 +179,15 @@ def snat_port_preserve(lab: Lab) -> FactDict:
     third = port(4, 40000, 3)
     port(2, 500, 2)
     low = port(3, 500, 2)
-    chain.replace("oif tun1 masquerade random")
-    drawn = [port(2, sport, 2) != sport for sport in range(41000, 41008)]
-    lab.journal.note(f"ports: {first} {second} {again} {third} {low} {drawn}")
+    options = []
+    for option, base in (("none", 41000), ("random", 42000), ("fully-random", 43000)):
+        chain.replace(f"oif tun1 masquerade {'' if option == 'none' else option}")
+        changed = sum(port(2, sport, 2) != sport for sport in range(base, base + 16))
+        # Chance may draw the port that it was: a few such draws are no rule.
+        options.append(
+            f"{option}: {'kept' if not changed else 'changed' if changed >= 12 else 'some changed'}"
+        )
+    lab.journal.note(f"ports: {first} {second} {again} {third} {low}")
     return {
         "kept": first == 40000,
         "clash": "lost" if not second else "the same" if second == 40000 else "another",
@@ -175,55 +196,86 @@ def snat_port_preserve(lab: Lab) -> FactDict:
         "low_port": (
             "lost" if not low else "below 512" if low < 512 else "512 to 1023" if low < 1024 else "above"
         ),
-        # Chance may draw the port that it was: one such draw of eight is no rule.
-        "random": sum(drawn) >= 6,
+        "options": options,
     }
 
 
-@experiment(
-    facts=[
-        Fact(
-            "without",
-            str,
-            "a client's packet to its own network's public address: forwarded back, or lost, with DNAT alone",
-        ),
-        Fact(
-            "answer_without",
-            str,
-            "what the client sees as the source of the server's answer: the server itself or the public"
-            " address",
-        ),
-        Fact("answer_with", str, "the same with masquerading of such traffic"),
-    ],
-    variants={"family": FAMILIES},
-)
-def hairpin(lab: Lab) -> FactDict:
+_CLIENT_HARDWARE, _SERVER_HARDWARE = b"\2\0\0\0\0\2", b"\2\0\0\0\0\3"
+_ETHERTYPES = {Family.IPV4: b"\x08\x00", Family.IPV6: b"\x86\xdd"}
+
+
+class Hairpin(Facts):
+    """Facts of `hairpin`."""
+
+    without: Annotated[
+        str, "whose address the server sees, with DNAT alone: the client's, the router's, or lost"
+    ]
+    answer_without: Annotated[
+        str, "whose address the client sees in the answer then: the server's, the public address, or lost"
+    ]
+    with_masquerade: Annotated[str, "whose address the server sees if such traffic is masqueraded too"]
+    answer_with: Annotated[str, "whose address the client sees in the answer then"]
+
+
+@experiment(variants={"family": FAMILIES})
+def hairpin(lab: Lab) -> Hairpin:
     """Can two machines behind the same router talk over its public address?
 
-    10.0.1.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.1.3, on the side it came from.
-    Without masquerading the server answers straight to its neighbour, and the router would not see
-    the answer: it is fed back here to show what the router would do with it.
+    10.0.3.2 connects to 10.0.2.1:80, which DNAT sends to 10.0.3.3, a neighbour on the same wire.
+    The server answers to the address that it sees: straight to its neighbour, or to the router,
+    which translates back. A client that is answered from another address than it asked resets.
     """
-    client, server, public = lab.client, neighbour(lab.client, 3), neighbour(lab.server, 1)
-    dnat = f"{lab.ip} daddr {public} tcp dport 80 dnat to {server}"
-    masquerade = f"{lab.ip} saddr {client} {lab.ip} daddr {server} masquerade"
-    facts: FactDict = {}
-    for name in ("without", "with"):
-        place = lab.new_namespace()
-        router = place.router()
-        place.chain("prerouting nat", dnat)
-        if name == "with":
-            place.chain("postrouting nat", masquerade)
-        place.sysctl("net/ipv4/conf/all/send_redirects", 0)
-        place.sysctl("net/ipv4/conf/tun0/send_redirects", 0)
-        router.from_client(tcp(endpoint(client, 40000), endpoint(public, 80)))
-        passed = [parse(data) for data in router.back if parse(data).dst == server]
-        if name == "without":
-            facts["without"] = "forwarded back" if passed else "lost"
-        source = endpoint(passed[0].src, passed[0].sport) if passed else endpoint(client, 40000)
-        router.from_client(tcp(endpoint(server, 80), source, "SA", ack=1001))
-        seen = [parse(data).src for data in router.back if parse(data).dst == client]
-        facts[f"answer_{name}"] = (
-            {public: "public address", server: "the server itself"}.get(seen[0], seen[0]) if seen else "lost"
-        )
-    return facts
+    seen = [_hairpin(lab.new_namespace(), masquerade=masquerade) for masquerade in (False, True)]
+    (without, answer_without), (with_masquerade, answer_with) = seen
+    return Hairpin(
+        without=without,
+        answer_without=answer_without,
+        with_masquerade=with_masquerade,
+        answer_with=answer_with,
+    )
+
+
+def _hairpin(place: Namespace, *, masquerade: bool) -> tuple[str, str]:
+    """Whose address the server sees, and whose the client sees in the server's answer."""
+    own, client, server = (place.family.network(3, host) for host in (1, 2, 3))
+    public = neighbour(place.server, 1)
+    wire = _lan(place, {client: _CLIENT_HARDWARE, server: _SERVER_HARDWARE})
+    place.chain("prerouting nat", f"{place.ip} daddr {public} tcp dport 80 dnat to {server}")
+    if masquerade:
+        place.chain("postrouting nat", f"{place.ip} saddr {client} {place.ip} daddr {server} masquerade")
+    router = place.links.hardware(wire.name)
+
+    def passed(packet: Packet, sender: bytes, receiver: bytes) -> list[Packet]:
+        """What the router sends to one machine on the wire for a packet from another."""
+        wire.read()
+        wire.send(router + sender + _ETHERTYPES[place.family] + bytes(packet))
+        packets = [parse(frame[14:]) for frame in wire.read() if frame[:6] == receiver]
+        return [packet for packet in packets if "TCP" in packet]
+
+    question = tcp(endpoint(client, 40000), endpoint(public, 80))
+    arrived = passed(question, _CLIENT_HARDWARE, _SERVER_HARDWARE)
+    if not arrived:
+        return LOST, LOST
+    peer = arrived[0].src
+    answer = tcp(endpoint(server, 80), endpoint(peer, arrived[0].sport), "SA", ack=1001)
+    # What is addressed to a neighbour does not pass the router.
+    answers = [answer] if peer == client else passed(answer, _SERVER_HARDWARE, _CLIENT_HARDWARE)
+    names = {
+        client: "the client's",
+        own: "the router's",
+        public: "the public address",
+        server: "the server's",
+    }
+    return names.get(peer, peer), names.get(answers[0].src, answers[0].src) if answers else LOST
+
+
+def _lan(place: Namespace, machines: dict[str, bytes]) -> Tun:
+    """A router, and tap0 as its wire to machines, given as hardware addresses by IP address."""
+    place.router(states=False)
+    with place.inside():
+        wire = Tun("tap0", place.journal.packet, tap=True)
+    place.links.address(wire.name, place.family.interface(3))
+    place.links.up(wire.name)
+    for address, hardware in machines.items():
+        place.links.neighbour(wire.name, address, hardware)
+    return wire
