@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
+from typing import Annotated
 
-from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
+from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Facts, Invariant, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
-from guest.lab.packets import echo, udp
+from guest.lab.packets import echo, udp, with_ports
 
 _DROPS = {
     "accepted": "*raw\n-A PREROUTING -p tcp",
@@ -138,3 +140,38 @@ def table_full_local_send(lab: Lab) -> FactDict:
     facts |= {"sent": len(router.server.read()), "drop": lab.statistics(before)["drop"]}
     lab.root.sysctl(sysctls.MAX, 1000)
     return facts | {"after": attempt(socket.SOCK_DGRAM, b"new", 53)}
+
+
+class InitialNamespaceFull(Facts):
+    """Facts of `initial-namespace-full`."""
+
+    flows: Annotated[int, "flows counted after ten packets against a limit of seven"]
+    drop: Annotated[int, "packets the table's statistics count as dropped"]
+    dmesg: Annotated[list[str], "what the kernel logged, each line once, numbers replaced by N"]
+
+
+@experiment()
+def initial_namespace_full(lab: Lab) -> InitialNamespaceFull:
+    """What does the kernel log when the table of the machine itself is full?
+
+    As `table-full`, with ten UDP packets that arrive in the initial namespace, not in a
+    container's. A line that an alert waits for may be another there.
+    """
+    place = lab.initial()
+    wire = place.host()
+    track = place.track()
+    lab.root.sysctl(sysctls.MAX, place.conntrack.count() + 7)
+    before, counted = place.statistics(), place.conntrack.count()
+    wire.send(*with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(10000, 10010)))
+    full = [line for line in lab.root.dmesg() if "table full" in line]
+    track.delete()
+    return InitialNamespaceFull(
+        flows=place.conntrack.count() - counted,
+        drop=place.statistics(before)["drop"],
+        dmesg=sorted({re.sub(r"\d+", "N", line) for line in full}),
+    )
+
+
+@initial_namespace_full.invariant("ten packets against a limit of seven leave seven flows")
+def _(facts: InitialNamespaceFull) -> bool:
+    return facts.flows == 7 and facts.drop == 3
