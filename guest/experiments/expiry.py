@@ -21,28 +21,30 @@ _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
         ),
         Fact("counts", bool, "whether expired flows are counted until then"),
     ],
+    variants={"flows": ("3", "3000")},
     seconds=480,
     waits=True,
 )
 def gc_latency(lab: Lab) -> FactDict:
     """How long do expired flows linger, and still count towards the limit, on an idle machine?
 
-    nf_conntrack_udp_timeout is 1 s. Three flows are made and the machine left alone until they are
-    gone: now a collection has just run. Then three more, and the time until these are gone is
-    taken. Only the count is polled, for reading the table itself would evict what has expired.
+    nf_conntrack_udp_timeout is 1 s. Flows are made and the machine left alone until they are gone:
+    now a collection has just run. Then as many more, and the time until these are gone is taken.
+    Only the count is polled, for reading the table itself would evict what has expired.
     """
+    number = int(lab.variant["flows"])
     lab.track()
     wire = lab.host()
     lab.sysctl(sysctls.UDP_TIMEOUT, 1)
 
     def empties(port: int, seconds: float) -> bool:
-        wire.send(*with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(port, port + 3)))
+        wire.flood(with_ports(udp("198.18.0.2:1", "192.0.2.1:53"), range(port, port + number)))
         return lab.until("the count to fall to 0", lambda: lab.conntrack.count() == 0, seconds)
 
     if not empties(2000, 200):
         return {"within": "longer", "counts": True}
     start = time.monotonic()
-    gone = empties(3000, 150)
+    gone = empties(10000, 150)
     took = time.monotonic() - start
     return {"within": "longer" if not gone else "90 s" if took < 90 else "150 s", "counts": took > 3}
 
@@ -106,49 +108,61 @@ def udp_timeouts_assured(lab: Lab) -> FactDict:
 
 @experiment(
     facts=[
-        Fact("backend", dict, "packets that reached each backend"),
-        Fact("entry_refreshed", bool, "whether one-way packets keep the entry to the vanished backend alive"),
         Fact(
-            "after_delete", str, "where the client's packets go once the entry is deleted: new or old backend"
+            "went",
+            dict,
+            "packets, of five, that went where the first rules say, and where those in force since the second"
+            " packet say",
+        ),
+        Fact("entry_refreshed", bool, "whether one-way packets keep the entry of the first rules alive"),
+        Fact(
+            "after_delete",
+            str,
+            "where the next packet goes once the entry is deleted: as the first rules say, or the second",
         ),
     ],
     seconds=40,
-    variants={"family": FAMILIES},
+    variants={"family": FAMILIES, "nat": ("changed", "added", "removed")},
 )
 def one_way_udp_stale_dnat(lab: Lab) -> FactDict:
     """Does a client that keeps sending UDP to a service stay stuck to a backend that is gone?
 
     DNAT sends 10.0.2.100:53 to 10.0.2.2. The client sends; then the rule is changed to 10.0.2.3 and
     the client keeps sending from the same port, more often than the timeout of 3 s, and gets no
-    answer. Syslog and DNS clients of a restarted pod do this.
+    answer. Syslog and DNS clients of a restarted pod do this. `added`: there is no NAT at all
+    before, as when a client is up before its router's rules; `removed`: there is none afterwards.
     """
-    old = lab.server
-    service, new = neighbour(old, 100), neighbour(old, 3)
+    service = neighbour(lab.server, 100)
+    backends = {"changed": (2, 3), "added": (100, 3), "removed": (2, 100)}[lab.variant["nat"]]
+    first, second = (neighbour(lab.server, host) for host in backends)
     rule = f"{lab.ip} daddr {service} dnat to"
     router = lab.router()
-    dnat = lab.chain("prerouting nat", f"{rule} {old}")
+    dnat = None if first == service else lab.chain("prerouting nat", f"{rule} {first}")
     lab.sysctl(sysctls.UDP_TIMEOUT, 3)
     client = endpoint(router.client_address, 5000)
     packet = udp(client, endpoint(service, 53))
-    backends = {"old": 0, "new": 0}
+    went = {"first": 0, "second": 0}
 
     def send() -> str:
         router.from_client(packet)
-        backend = "old" if parse(router.out[0]).dst == old else "new"
-        backends[backend] += 1
-        return backend
+        name = {first: "first", second: "second"}[parse(router.out[0]).dst]
+        went[name] += 1
+        return name
 
     send()
-    dnat.replace(f"{rule} {new}")
+    if dnat:
+        dnat.delete()
+    if second != service:
+        lab.chain("prerouting nat", f"{rule} {second}")
     for _ in range(4):
         lab.pause(1)
         send()
-    counted = dict(backends)
+    counted = dict(went)
     flow = lab.flow(client)
-    refreshed = flow.reply.source == old
+    refreshed = flow.reply.source == first
     if flow:
         lab.conntrack.delete(flow)
-    return {"backend": counted, "entry_refreshed": refreshed, "after_delete": send()}
+    return {"went": counted, "entry_refreshed": refreshed, "after_delete": send()}
 
 
 @experiment(
@@ -205,8 +219,8 @@ def timewait_reuse(lab: Lab) -> FactDict:
 def tcp_timeouts(lab: Lab) -> FactDict:
     """What is the lifetime of an entry in each state of a TCP connection?
 
-    One connection from SYN to the last ACK and a new one reset, the entry's timeout read after each
-    segment. Defaults as the kernel has them.
+    One connection from SYN to the last ACK, the entry's timeout read after each segment, and one
+    that is reset. Defaults as the kernel has them.
     """
     router = lab.router()
     client, server = router.tcp()
@@ -223,9 +237,10 @@ def tcp_timeouts(lab: Lab) -> FactDict:
     ]
     ladder: dict[str, int] = {}
     states: list[str] = []
-    for name, step in steps:
+    reset, _ = router.handshake(40001)
+    for name, step in [*steps, ("rst", reset.rst)]:
         step()
-        flow = lab.flow(client.endpoint)
+        flow = lab.flow((reset if name == "rst" else client).endpoint)
         ladder[name] = int(flow.lifetime.split()[0]) if flow else 0
         states.append(f"{name}: {flow.state}")
     return {"ladder": ladder, "states": states}
