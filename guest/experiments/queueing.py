@@ -6,7 +6,7 @@ from typing import Annotated
 
 from guest.catalogue import Facts, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import Packet, echo, protocol, tcp, udp
+from guest.lab.packets import Packet, echo, parse, protocol, tcp, udp
 from guest.lab.tun import Tun
 
 
@@ -32,7 +32,9 @@ class NfqueueClash(Facts):
     """Facts of `nfqueue-clash`."""
 
     forwarded: Annotated[dict[str, int], "per protocol: how many of the two packets came out"]
+    backends: Annotated[dict[str, int], "per protocol: to how many addresses those went"]
     flows: Annotated[dict[str, int], "per protocol: flows in the table afterwards"]
+    counted: Annotated[dict[str, int], "per protocol: packets that these flows count in their own direction"]
     clash_resolve: Annotated[dict[str, int], "per protocol: clashes that the statistics count as resolved"]
     insert_failed: Annotated[dict[str, int], "per protocol: failed insertions"]
     drop: Annotated[dict[str, int], "per protocol: packets dropped"]
@@ -50,11 +52,12 @@ def nfqueue_clash(lab: Lab) -> NfqueueClash:
     sends the two to different backends before. It is the race of a resolver that asks for A and
     AAAA at once over one socket: the five-second DNS delay.
     """
-    names = ("forwarded", "flows", "clash_resolve", "insert_failed", "drop")
+    names = ("forwarded", "backends", "flows", "counted", "clash_resolve", "insert_failed", "drop")
     found: dict[str, dict[str, int]] = {name: {} for name in names}
     for name, first in _firsts().items():
         place = lab.new_namespace()
         router = place.router()
+        place.sysctl("net/netfilter/nf_conntrack_acct", 1)
         place.chain("forward filter", "ct state new queue num 0")
         if lab.variant["nat"] == "dnat":
             place.chain("prerouting nat", _DNAT)
@@ -72,8 +75,11 @@ def nfqueue_clash(lab: Lab) -> NfqueueClash:
         lab.until(f"both {name} packets to come out", both, 1)
         statistics = place.statistics()
         found["forwarded"][name] = len(out)
-        found["flows"][name] = len(place.flows())
-        for counter in names[2:]:
+        found["backends"][name] = len({parse(data).dst for data in out})
+        flows = place.flows()
+        found["flows"][name] = len(flows)
+        found["counted"][name] = sum(flow.packets[0] for flow in flows if flow.packets)
+        for counter in names[4:]:
             found[counter][name] = statistics.get(counter, 0)
         queue.close()
     return NfqueueClash(**found)
