@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated
 
 from guest.catalogue import FAMILIES, Facts, experiment
+from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import endpoint, neighbour, parse
@@ -90,8 +91,8 @@ class FlushDnat(Facts):
 
     client_first: Annotated[
         list[str],
-        "the client speaks first: conntrack state of its segment, of the server's, source address the"
-        " client sees",
+        "the client speaks first: conntrack state of its segment, whom it reaches, conntrack state of the"
+        " server's, source address the client sees",
     ]
     server_first: Annotated[
         list[str], "the server speaks first: conntrack state of its segment, source address the client sees"
@@ -104,14 +105,15 @@ class FlushDnat(Facts):
     flows: Annotated[int, "entries at the end, where the server had spoken first"]
 
 
-@experiment(variants={"family": FAMILIES})
+@experiment(variants={"family": FAMILIES, "loose": ("0", "1")})
 def flush_dnat(lab: Lab) -> FlushDnat:
     """What becomes of a connection through DNAT when the table is flushed and the server speaks
     first?
 
     A TCP connection to the service 10.0.2.100 (2001:db8:2::100) on the server 10.0.2.2 (::2) is
     established, then the table is emptied: by `conntrack -F`, or by a failover to a router without
-    the state. The side that sends first decides from which address the client is answered.
+    the state. The side that sends first decides from which address the client is answered. `loose`
+    is nf_conntrack_tcp_loose; with 0 nothing in the middle of a connection makes an entry.
     """
     mine, theirs = lab.client, lab.server
     service = neighbour(theirs, _SERVICE)
@@ -126,10 +128,14 @@ def flush_dnat(lab: Lab) -> FlushDnat:
         server.synack()
         client.ack()
         place.conntrack.flush()
+        place.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
         return place, router, client, server
 
     _, router, client, server = flushed()
-    client_first = [client.data(100), *_answer(router, server)]
+    client_first = [client.data(100)]
+    reached = {theirs: "the server", service: "the service's address, where nobody is"}
+    client_first.append(reached[parse(router.out[0]).dst] if router.out else LOST)
+    client_first += _answer(router, server)
     place, router, client, server = flushed()
     return FlushDnat(
         client_first=client_first,
@@ -139,6 +145,6 @@ def flush_dnat(lab: Lab) -> FlushDnat:
     )
 
 
-@flush_dnat.invariant("a client that speaks first restores the translation")
+@flush_dnat.invariant("a client that speaks first restores the translation", when={"loose": "1"})
 def _(facts: FlushDnat) -> bool:
-    return facts.client_first == ["NEW", "ESTABLISHED", "the service's"]
+    return facts.client_first == ["NEW", "the server", "ESTABLISHED", "the service's"]

@@ -55,7 +55,7 @@ class StaleSynack(Facts):
     state: Annotated[str, "the entry's TCP state at the end"]
 
 
-@experiment(variants={"stale": ("near", "far-below", "far-above")})
+@experiment(variants={"stale": ("near", "far-below", "far-above", "ahead")})
 def stale_synack(lab: Lab) -> StaleSynack:
     """Does an old SYN+ACK, and the client's reset of it, spoil a handshake?
 
@@ -64,11 +64,11 @@ def stale_synack(lab: Lab) -> StaleSynack:
     its own SYN again, which then is answered properly. The acknowledged number is 50 000 before the
     client's SYN (near), or 200 000 (far), and the stale SYN+ACK's sequence number is below or above
     that of the proper one. Real stacks draw both at random, so that far, below and above, is what
-    happens.
+    happens. `ahead` acknowledges 50 000 more than the client has sent.
     """
     router = lab.router()
     client, server = router.tcp(seq=300_000, server_seq=500_000)
-    stale = 250_001 if lab.variant["stale"] == "near" else 100_001
+    stale = {"near": 250_001, "ahead": 350_001}.get(lab.variant["stale"], 100_001)
     client.syn()
     # Arguments are taken in their order, each after the packet of the one before it.
     return StaleSynack(

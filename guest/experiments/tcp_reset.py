@@ -161,6 +161,12 @@ def rst_after_close(lab: Lab) -> FactDict:
         Fact("rst", str, "conntrack state of the server's reset as it is forwarded"),
         _STATE,
         _LIFETIME,
+        Fact(
+            "high",
+            list,
+            "conntrack state of a reset, on another such connection, whose sequence number is a million above"
+            " what the server may send, and the entry's state and timeout after it",
+        ),
     ],
     variants={"family": FAMILIES, "entry": ("established", "closing")},
 )
@@ -169,18 +175,25 @@ def rst_for_ignored_syn(lab: Lab) -> FactDict:
 
     On an entry (established, or with both FINs seen but the last ACK missing) the client sends a
     SYN with a new sequence number; the server answers it with RST+ACK acknowledging that SYN, as a
-    server does that has forgotten the connection.
+    server does that has forgotten the connection: with sequence number 0. On a second connection
+    the same, with a sequence number a million above what the server may send.
     """
     router = lab.router()
-    client, server = router.handshake()
-    client.data(100)
-    server.ack()
-    if lab.variant["entry"] == "closing":
-        client.fin()
-        server.fin()
-    syn = client.syn(seq=777000)
-    rst = server.send("RA", seq=0, ack=777001)
-    return _after(lab, client.endpoint) | {"syn": syn, "rst": rst}
+
+    def answered(port: int, above: int | None) -> tuple[str, str, FactDict]:
+        client, server = router.handshake(port)
+        client.data(100)
+        server.ack()
+        if lab.variant["entry"] == "closing":
+            client.fin()
+            server.fin()
+        syn = client.syn(seq=777000)
+        rst = server.send("RA", seq=0 if above is None else server.seq + above, ack=777001)
+        return syn, rst, _after(lab, client.endpoint)
+
+    syn, rst, after = answered(40000, None)
+    _, high, after_high = answered(40001, 1_000_000)
+    return after | {"syn": syn, "rst": rst, "high": [high, *after_high.values()]}
 
 
 @experiment(
@@ -192,11 +205,14 @@ def rst_for_ignored_syn(lab: Lab) -> FactDict:
             "per value of the knob: 1 if a reset older than what was acknowledged is INVALID, else 0",
         ),
         Fact("beyond", dict, "per value of the knob: 1 if a reset far beyond the window is INVALID, else 0"),
-        Fact("states", list, "the entry's states after these resets, the knob at 0 and then at 1"),
+        Fact(
+            "entries", list, "the entry's state and timeout after these resets, the knob at 0 and then at 1"
+        ),
     ],
     invariants=[
         Invariant(
-            "no such reset closes the entry", lambda facts, variant: set(facts["states"]) == {"ESTABLISHED"}
+            "no such reset closes the entry",
+            lambda facts, variant: all(entry.startswith("ESTABLISHED ") for entry in facts["entries"]),
         )
     ],
     variants={"family": FAMILIES},
@@ -210,7 +226,7 @@ def ignore_invalid_rst(lab: Lab) -> FactDict:
     acknowledged number, and one a million beyond it.
     """
     router = lab.router()
-    facts: FactDict = {"knob": "", "old": {}, "beyond": {}, "states": []}
+    facts: FactDict = {"knob": "", "old": {}, "beyond": {}, "entries": []}
     for value in ("0", "1"):
         facts["knob"] = lab.try_sysctl(_IGNORE, value)
         if facts["knob"] != "ok" and value == "1":
@@ -220,7 +236,7 @@ def ignore_invalid_rst(lab: Lab) -> FactDict:
         client.ack()
         facts["old"][value] = int(server.rst(seq=server.seq - 500) == "INVALID")
         facts["beyond"][value] = int(server.rst(seq=server.seq + 1_000_000) == "INVALID")
-        facts["states"].append(lab.state(client.endpoint))
+        facts["entries"].append(" ".join(_after(lab, client.endpoint).values()))
     return facts
 
 

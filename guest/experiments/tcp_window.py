@@ -7,6 +7,7 @@ from typing import Annotated
 from guest.catalogue import FAMILIES, Facts, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
+from guest.lab.router import Peer
 
 _LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
 _UNACKNOWLEDGED = "net/netfilter/nf_conntrack_tcp_timeout_unacknowledged"
@@ -17,17 +18,19 @@ class DelayedSegment(Facts):
     """Facts of `delayed-segment`."""
 
     segment: Annotated[str, "conntrack state of the first segment, sent again after twenty were acknowledged"]
-    its_ack: Annotated[str, "conntrack state of the receiver's answer to it"]
+    half_ack: Annotated[str, "conntrack state of an ACK of the receiver's for half of what it acknowledged"]
+    old_ack: Annotated[str, "conntrack state of an ACK of the receiver's for nothing of what it acknowledged"]
     state: Annotated[str, "the entry's TCP state afterwards"]
 
 
 @experiment(variants={"family": FAMILIES})
 def delayed_segment(lab: Lab) -> DelayedSegment:
-    """Is a segment that was delayed far behind the window INVALID?
+    """Are a segment, and ACKs, that were delayed far behind the window INVALID?
 
     A receiver with a window of 1000 acknowledges twenty segments of 500 bytes one by one; then the
-    first segment arrives once more, and is answered with a duplicate ACK. A firewall that drops
-    INVALID drops it; one that rejects INVALID with a reset kills the connection.
+    first segment arrives once more. A firewall that drops INVALID drops it; one that rejects
+    INVALID with a reset kills the connection. After 180 more segments two ACKs of the receiver's
+    arrive that were as late: one acknowledges 50,000 bytes less than the last one, one 100,000.
     """
     router = lab.router()
     client, server = router.tcp()
@@ -40,7 +43,15 @@ def delayed_segment(lab: Lab) -> DelayedSegment:
         client.data(500)
         server.ack()
     segment = client.data(500, seq=first)
-    return DelayedSegment(segment=segment, its_ack=server.ack(), state=lab.state(client.endpoint))
+    for _ in range(180):
+        client.data(500)
+        server.ack()
+    return DelayedSegment(
+        segment=segment,
+        half_ack=server.ack(ack=(first + client.seq) // 2),
+        old_ack=server.ack(ack=first),
+        state=lab.state(client.endpoint),
+    )
 
 
 class WindowOvershoot(Facts):
@@ -161,7 +172,11 @@ class TcpLoose(Facts):
     rst: Annotated[
         list[str], "conntrack states of the client's RST and of the server's ACK with data after it"
     ]
-    entries: Annotated[list[str], "per segment: who made an entry (client, server, none) and its TCP state"]
+    entries: Annotated[
+        list[str],
+        "per segment, after it and after the server's: who made an entry (client, server, none), its TCP"
+        " state, timeout and assurance",
+    ]
 
 
 @experiment(variants={"family": FAMILIES, "loose": ("0", "1")})
@@ -176,12 +191,18 @@ def tcp_loose(lab: Lab) -> TcpLoose:
     lab.sysctl(sysctls.TCP_LOOSE, lab.variant["loose"])
     states: dict[str, list[str]] = {}
     entries = []
+
+    def entry(client: Peer, server: Peer) -> str:
+        for name, one, other in (("client", client, server), ("server", server, client)):
+            if flow := lab.flow(one.endpoint, other.endpoint):
+                return f"{name} {flow.state} {flow.lifetime}{' assured' if flow.assured else ''}"
+        return "none"
+
     for port, (name, flags) in enumerate(_PICKUP.items(), start=40000):
         client, server = router.tcp(port)
-        states[name] = [client.send(flags), server.data(100)]
-        mine, theirs = lab.flow(client.endpoint), lab.flow(server.endpoint, client.endpoint)
-        maker = f"client {mine.state}" if mine else f"server {theirs.state}" if theirs else "none"
-        entries.append(f"{name}: {maker}")
+        first, after_first = client.send(flags), entry(client, server)
+        states[name] = [first, server.data(100)]
+        entries += [f"{name}: {after_first}", f"{name}, answered: {entry(client, server)}"]
     return TcpLoose(**states, entries=entries)
 
 
