@@ -48,17 +48,17 @@ class _Fast:
             return "offloaded"
         return f"{flow.state + ' ' if flow.state else ''}{flow.lifetime}" if flow else "gone"
 
-    def settled(self, source: str) -> str:
+    def settled(self, source: str, seconds: float = 12) -> str:
         """State and timeout of the entry once it is off the fast path, or `offloaded` if it stays
-        there.
+        there so long.
         """
-        self.lab.until("the flow to leave the fast path", lambda: not self.offloaded(source), 12)
+        self.lab.until("the flow to leave the fast path", lambda: not self.offloaded(source), seconds)
         return self.entry(source)
 
 
 _FACTS = (
     Fact("offloaded", bool, "whether the entry is on the fast path after data both ways"),
-    Fact("past_rules", bool, "whether data then passes without being seen by the forward chain"),
+    Fact("past_rules", bool, "whether data then comes out both ways without being seen by the forward chain"),
     Fact("ttl", int, "the TTL of a packet on the fast path, sent with 64"),
 )
 
@@ -66,8 +66,15 @@ _FACTS = (
 @experiment(
     facts=[
         *_FACTS,
+        Fact(
+            "out_of_window",
+            str,
+            "where data a million beyond the window goes then: past the rules, through them, or lost",
+        ),
         Fact("slow_end", int, "of the segments that end the connection, those the forward chain saw"),
+        Fact("at_end", str, "state and timeout of the entry right after the last of them, or offloaded"),
         Fact("entry", str, "state and timeout of the entry once it is off the fast path"),
+        Fact("assured", bool, "whether that entry is assured"),
         Fact("reopened", str, "state of the entry of a new connection with the same ports, or offloaded"),
     ],
     invariants=[
@@ -82,9 +89,9 @@ _FACTS = (
 def flowtable_tcp(lab: Lab) -> FactDict:
     """When does a TCP connection leave the fast path, and what is its entry left with?
 
-    A software flowtable on both interfaces of the router, data both ways, then an end: one FIN,
-    both FINs with the last ACK, or a reset. nf_flowtable_tcp_timeout, where it exists, is set to 2
-    s just before. An entry that is left ESTABLISHED stays for days.
+    A software flowtable on both interfaces of the router, data both ways, some of it far out of the
+    window, then an end: one FIN, both FINs with the last ACK, or a reset. nf_flowtable_tcp_timeout,
+    where it exists, is set to 2 s just before. An entry that is left ESTABLISHED stays for days.
     """
     fast = _Fast(lab)
     client, server = fast.router.handshake()
@@ -96,7 +103,10 @@ def flowtable_tcp(lab: Lab) -> FactDict:
     client.data(100)
     facts: FactDict = {"offloaded": fast.offloaded(client.endpoint), "ttl": parse(fast.router.out[0]).ttl}
     server.data(100)
-    facts["past_rules"] = fast.slow() == 0
+    facts["past_rules"] = bool(fast.router.out) and fast.slow() == 0
+    client.data(100, seq=client.seq + 1_000_000)
+    out = "through the rules" if fast.slow() else "past the rules"
+    facts["out_of_window"] = out if fast.router.out else "lost"
     lab.try_sysctl("net/netfilter/nf_flowtable_tcp_timeout", 2)
     if lab.variant["end"] == "rst":
         server.rst()
@@ -106,7 +116,8 @@ def flowtable_tcp(lab: Lab) -> FactDict:
         if lab.variant["end"] == "both-fins":
             server.fin()
             client.ack()
-    facts |= {"slow_end": fast.slow(), "entry": fast.settled(client.endpoint)}
+    facts |= {"at_end": fast.entry(client.endpoint), "slow_end": fast.slow()}
+    facts |= {"entry": fast.settled(client.endpoint), "assured": lab.flow(client.endpoint).assured}
     client.seq += 5_000_000
     server.seq += 5_000_000
     client.syn()
@@ -122,25 +133,24 @@ def flowtable_tcp(lab: Lab) -> FactDict:
         Fact(
             "timeout_knob",
             str,
-            "what the kernel says when the flowtable's own timeout is set to 2 s: ok or an errno",
+            "the sysctl with the flowtable's own timeout as it is found: seconds or absent",
         ),
+        Fact("idle", str, "state and timeout of the entry once the idle flow is off the fast path"),
         Fact(
-            "idle",
+            "back",
             str,
-            "state and timeout of the entry once the idle flow is off the fast path; not waited for where the"
-            " knob is missing",
+            "where the flow's next packets go once it had left: fast path again, slow path, or never left",
         ),
-        Fact("back", bool, "whether the flow's next packets are put on the fast path again"),
     ],
     variants={"protocol": ("tcp", "udp")},
     modules=("nf_flow_table", "nft_flow_offload", "nf_flow_table_inet"),
+    seconds=120,
 )
 def flowtable_idle(lab: Lab) -> FactDict:
     """When does an idle flow leave the fast path, and does it come back?
 
     A flow on the fast path falls silent. nf_flowtable_tcp_timeout and nf_flowtable_udp_timeout,
-    where they exist, are set to 2 s; where they do not, thirty seconds are built in, which is not
-    waited for.
+    where they exist, are set to 2 s; where they do not, thirty seconds are built in and waited for.
     """
     fast = _Fast(lab)
     protocol = lab.variant["protocol"]
@@ -163,11 +173,16 @@ def flowtable_idle(lab: Lab) -> FactDict:
     facts: FactDict = {
         "offloaded": fast.offloaded(source),
         "ttl": parse(fast.router.out[0]).ttl,
-        "past_rules": fast.slow() == 0,
+        "past_rules": bool(fast.router.out) and fast.slow() == 0,
     }
-    facts["timeout_knob"] = lab.try_sysctl(f"net/netfilter/nf_flowtable_{protocol}_timeout", 2)
+    knob = f"nf_flowtable_{protocol}_timeout"
+    known = knob in lab.sysctl_names("net/netfilter")
+    facts["timeout_knob"] = lab.read_sysctl(f"net/netfilter/{knob}") if known else "absent"
+    if known:
+        lab.sysctl(f"net/netfilter/{knob}", 2)
     exchange()
-    facts["idle"] = fast.settled(source) if facts["timeout_knob"] == "ok" else "not waited for"
+    facts["idle"] = fast.settled(source, 60)
     exchange()
     exchange()
-    return facts | {"back": fast.offloaded(source)}
+    back = "fast path" if fast.offloaded(source) else "slow path"
+    return facts | {"back": "never left" if facts["idle"] == "offloaded" else back}
