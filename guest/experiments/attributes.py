@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Invariant, experiment
+import time
+from typing import Annotated
+
+from guest.catalogue import IPTABLES, SCOPES, Fact, FactDict, Facts, Invariant, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import udp
+from guest.linux import errno_name
+from guest.netlink import attribute, attributes
+from guest.observe.ctnetlink import LABELS, NEW, TIMESTAMP, TUPLE_ORIG, Flow, pack_tuple
 
 
 @experiment(
@@ -68,7 +74,12 @@ def labels_marks(lab: Lab) -> FactDict:
         Fact("switched_on", str, "whether that entry gets counters once accounting is switched on"),
         Fact("packets", list, "packets of a new entry, its own direction and the answers'"),
         Fact("bytes", list, "bytes of that entry likewise, IP headers included"),
-        Fact("started", bool, "whether a new entry says when it began"),
+        Fact(
+            "lasted",
+            list,
+            "whether the age of a flow of two seconds by the listing and the clock, and its duration by its"
+            " last event, are right: right, wrong, or not said",
+        ),
         Fact(
             "switched_off",
             list,
@@ -88,7 +99,8 @@ def accounting_timestamps(lab: Lab) -> FactDict:
 
     UDP packets of 32 bytes through a router, three out and two back, with nf_conntrack_acct and
     nf_conntrack_timestamp switched on before the flow; another flow began before, and one packet
-    follows after accounting is off again. Billing and flow exporters read these.
+    follows after accounting is off again. The flow is deleted two seconds after it began. Billing
+    and flow exporters read these.
     """
     router = lab.router(states=False)
     lab.track()
@@ -107,14 +119,78 @@ def accounting_timestamps(lab: Lab) -> FactDict:
         lab.sysctl(f"net/netfilter/{name}", 1)
     router.from_client(udp("10.0.1.2:40000", "10.0.2.2:53", b"1234"))
     facts["switched_on"] = "counters" if counted(40000) else "none"
+    events = lab.events()
     for _ in range(3):
         router.from_client(udp("10.0.1.2:40001", "10.0.2.2:53", b"1234"))
+    started = time.monotonic()
     for _ in range(2):
         router.from_server(udp("10.0.2.2:53", "10.0.1.2:40001", b"1234"))
     flow = lab.flow("10.0.1.2:40001")
     facts["packets"] = counted(40001)
     facts["bytes"] = [str(number) for number in flow.bytes or ()]
-    facts["started"] = flow.started
     lab.sysctl("net/netfilter/nf_conntrack_acct", 0)
     router.from_client(udp("10.0.1.2:40001", "10.0.2.2:53", b"1234"))
-    return facts | {"switched_off": counted(40001)}
+    facts["switched_off"] = counted(40001)
+    lab.until("the flow to be two seconds old", lambda: time.monotonic() - started > 2, 10)
+    begun, _ = _times(lab.flow("10.0.1.2:40001"))
+    facts["lasted"] = [f"listing: {_two_seconds(begun, time.time())}"]
+    lab.conntrack.delete(flow)
+    ends = [gone for kind, gone in events.heard(1) if kind == "DESTROY" and gone.orig.sport == 40001]
+    begun, ended = _times(ends[0]) if ends else (0.0, 0.0)
+    facts["lasted"].append(f"event: {_two_seconds(begun, ended)}")
+    return facts
+
+
+def _two_seconds(begun: float, ended: float) -> str:
+    if not begun or not ended:
+        return "not said"
+    return "right" if 2 <= ended - begun < 20 else "wrong"
+
+
+def _times(flow: Flow) -> tuple[float, float]:
+    """When a flow began and ended, in seconds since 1970; 0 where it is not said."""
+    found = attributes(flow.attributes.get(TIMESTAMP, b""))
+    first, last = (int.from_bytes(found.get(kind, b""), "big") / 1e9 for kind in (1, 2))
+    return first, last
+
+
+class LabelsWithoutRule(Facts):
+    """Facts of `labels-without-rule`."""
+
+    set_without: Annotated[
+        str,
+        "what the kernel says when a label is set over netlink and no rule mentions labels: ok or an errno",
+    ]
+    set_matched: Annotated[str, "... of a new flow, while a rule matches labels but none sets one"]
+    matched: Annotated[int, "packets that the rule for that label then counts of five"]
+
+
+@experiment(variants={"scope": SCOPES})
+def labels_without_rule(lab: Lab) -> LabelsWithoutRule:
+    """Can a flow be labelled from outside where no rule sets labels?
+
+    Label 3 is set on an entry over netlink, as `conntrack -U --label-add` does: without any rule on
+    labels, then on a new flow while a rule counts packets of that label. Room for labels is given
+    to an entry when it is made, if a rule needs it.
+    """
+    router = lab.router(states=False)
+    lab.track()
+
+    def labelled(port: int) -> str:
+        router.from_client(udp(f"10.0.1.2:{port}", "10.0.2.2:53"))
+        flow = lab.flow(f"10.0.1.2:{port}")
+        bits = attribute(LABELS, (1 << 3).to_bytes(16, "little"))
+        try:
+            lab.conntrack.request(NEW, pack_tuple(TUPLE_ORIG, flow.orig), bits, family=lab.family.af)
+        except OSError as error:
+            return errno_name(error)
+        return "ok"
+
+    without = labelled(40000)
+    lab.chain("forward filter", 'ct label 3 counter comment "labelled"')
+    matched = labelled(40001)
+    for _ in range(5):
+        router.from_client(udp("10.0.1.2:40001", "10.0.2.2:53"))
+    return LabelsWithoutRule(
+        set_without=without, set_matched=matched, matched=lab.counters().packets("labelled")
+    )

@@ -98,6 +98,7 @@ def _control(router: Router) -> tuple[Peer, Peer]:
     facts=[
         Fact("expectations", int, "expected connections after PORT (IPv6: EPRT)"),
         Fact("lifetime", str, "the timeout of the expectation"),
+        Fact("of_helper", str, "the helper and the class that the expectation names"),
         Fact("active", str, "conntrack state of the server's SYN from port 20 to the announced port"),
         Fact("again", str, "conntrack state of a second SYN to that port, from another port of the server's"),
         Fact("other_port", str, "conntrack state of a SYN to a port that was not announced"),
@@ -152,6 +153,11 @@ def ftp_expectation(lab: Lab) -> FactDict:
     facts: FactDict = {"expectations": len(lab.conntrack.expectations())}
     left = [int.from_bytes(found[4], "big") for found in lab.conntrack.expectations()]
     facts["lifetime"] = "5 minutes" if left and 240 < left[0] <= 300 else "other"
+    names = [
+        f"{found.get(6, b'').rstrip(bytes(1)).decode() or 'none'}, {int.from_bytes(found.get(9, b''), 'big')}"
+        for found in lab.conntrack.expectations()
+    ]
+    facts["of_helper"] = names[0] if names else "gone"
     facts["other_port"] = syn(router.from_server, other, 20, mine, 50001)
     facts["active"] = syn(router.from_server, other, 20, mine, 50000)
     facts["again"] = syn(router.from_server, other, 1020, mine, 50000)

@@ -9,6 +9,9 @@ from guest.family import Family
 from guest.lab.lab import Lab
 from guest.lab.packets import Packet, echo, endpoint, neighbour, parse, udp
 from guest.lab.router import Router
+from guest.observe.ctnetlink import Flow
+
+_ID = 12
 
 
 def _error(source: str, destination: str, kind: int, code: int, quoted: bytes, **fields: Any) -> Packet:
@@ -37,7 +40,13 @@ _FACTS = [
     Fact("unknown_flow", str, "conntrack state of an error about a flow that is not in the table"),
     Fact("truncated", str, "conntrack state of an error that quotes too little to identify the flow"),
     Fact("from_third", str, "conntrack state of an error that a router further on sends"),
-    Fact("entry", str, "the flow's assurance afterwards: unchanged or changed"),
+    Fact("to_other", str, "conntrack state of an error that is addressed to another client than it quotes"),
+    Fact(
+        "entry",
+        str,
+        "the flow's entry afterwards, its identity, status bits and timeout: unchanged or changed",
+    ),
+    Fact("next_packet", str, "conntrack state of the flow's next packet"),
     Fact("flows", int, "flows afterwards"),
 ]
 
@@ -59,10 +68,16 @@ def _errors(lab: Lab, router: Router, kinds: dict[str, tuple[int, int]]) -> Fact
         "unknown_flow": router.from_server(_error(server, client, kind, code, unknown)),
         "truncated": router.from_server(_error(server, client, kind, code, flow[: router.family.header + 2])),
         "from_third": router.from_server(_error(third, client, kind, code, flow)),
+        "to_other": router.from_server(_error(server, neighbour(client, 3), kind, code, flow)),
     }
     after = lab.flow(endpoint(client, 40000))
-    unchanged = bool(before and after and before.status == after.status)
-    return facts | {"entry": "unchanged" if unchanged else "changed", "flows": len(lab.flows())}
+    same = _identity(before) == _identity(after)
+    facts |= {"entry": "unchanged" if same else "changed", "flows": len(lab.flows())}
+    return facts | {"next_packet": router.from_client(udp(endpoint(client, 40000), endpoint(server, 53)))}
+
+
+def _identity(flow: Flow) -> tuple[object, ...]:
+    return flow.attributes.get(_ID), flow.status, flow.lifetime
 
 
 @experiment(
@@ -85,8 +100,8 @@ def icmp_errors(lab: Lab) -> FactDict:
     """Which ICMP errors about a flow are RELATED?
 
     One UDP packet from the client; the server answers with every kind of ICMP error, quoting it.
-    Then errors that quote an unknown flow or no more than two bytes of the UDP header, and one from
-    a router behind. Path MTU discovery needs these to pass.
+    Then errors that quote an unknown flow or no more than two bytes of the UDP header, one from a
+    router behind, and one to another client. Path MTU discovery needs these to pass.
     """
     kinds = {
         "port unreachable": (3, 3), "fragmentation needed": (3, 4), "administratively prohibited": (3, 13),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 
 from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.errors import Refused
-from guest.family import Family
 from guest.lab import sysctls
 from guest.lab.lab import Lab
-from guest.lab.packets import echo, endpoint, tcp, udp
+from guest.lab.packets import echo, endpoint, ip, tcp, udp
+from guest.lab.router import Router
 
 _LOG = "net/netfilter/nf_conntrack_log_invalid"
 _LOG_ALL = "net/netfilter/nf_log_all_netns"
@@ -26,7 +27,6 @@ def _wrong(packet: bytes, place: int) -> bytes:
         Fact("checked", list, "conntrack state of packets with a wrong checksum: TCP, UDP, ICMP"),
         Fact("unchecked", list, "the same with nf_conntrack_checksum=0"),
         Fact("zero_udp", str, "conntrack state of a UDP packet without a checksum"),
-        Fact("header", str, "what becomes of a packet with a wrong IP header checksum"),
         Fact("flows", int, "flows after the wrong packets with the check on"),
     ],
     invariants=[
@@ -69,10 +69,6 @@ def bad_checksum(lab: Lab) -> FactDict:
     without = bytearray(bytes(udp(endpoint(client, 40001), endpoint(server, 53))))
     without[header + 6 : header + 8] = b"\0\0"
     facts["zero_udp"] = router.from_client(bytes(without))
-    if lab.family is Family.IPV4:
-        facts["header"] = router.from_client(_wrong(bytes(udp("10.0.1.2:40002", "10.0.2.2:53")), 11))
-    else:
-        facts["header"] = "IPv6 has none"
     lab.sysctl("net/netfilter/nf_conntrack_checksum", 0)
     return facts | {"unchecked": wrong(40003)}
 
@@ -144,6 +140,11 @@ def bad_flags(lab: Lab) -> FactDict:
         ),
         Fact("loaded", list, "lines logged once a logger module is loaded as well"),
         Fact("module", str, "the logger module this kernel has"),
+        Fact(
+            "reasons",
+            list,
+            "per kind of INVALID packet: what the kernel logs of it then, numbers replaced by N",
+        ),
     ],
     invariants=[Invariant("with the knob off nothing is logged", lambda facts, variant: facts["quiet"] == 0)],
     variants={"scope": SCOPES},
@@ -152,26 +153,71 @@ def log_invalid(lab: Lab) -> FactDict:
     """Does nf_conntrack_log_invalid log, without any further preparation?
 
     A SYN+FIN passes the router with the knob off, on, and on with a logger module loaded (which
-    also happens by a LOG rule somewhere). Namespaces other than the initial one log only with
-    nf_log_all_netns=1, which is set here. Those who turn the knob on and see nothing conclude that
-    there are no INVALID packets.
+    also happens by a LOG rule somewhere); then INVALID packets of other kinds. Namespaces other
+    than the initial one log only with nf_log_all_netns=1, which is set here. Those who turn the
+    knob on and see nothing conclude that there are no INVALID packets.
     """
     lab.root.sysctl(_LOG_ALL, 1)
     router = lab.router(states=False)
     lab.track()
     ports = itertools.count(40000)
 
-    def logged() -> list[str]:
+    def logged(send: Callable[[], object]) -> list[str]:
         before = len(lab.root.dmesg())
-        router.from_client(tcp(f"10.0.1.2:{next(ports)}", "10.0.2.2:80", "SF"))
+        send()
         lines = [line for line in lab.root.dmesg()[before:] if "SRC=" in line]
         return [re.sub(r"SRC=.*", "SRC=...", re.sub(r"\d+", "N", line)) for line in lines]
 
-    facts: FactDict = {"quiet": len(logged()), "write": lab.try_sysctl(_LOG, 255), "alone": logged()}
+    def flags() -> None:
+        router.from_client(tcp(f"10.0.1.2:{next(ports)}", "10.0.2.2:80", "SF"))
+
+    facts: FactDict = {"quiet": len(logged(flags)), "write": lab.try_sysctl(_LOG, 255)}
+    facts["alone"] = logged(flags)
+    facts["module"] = _load_logger(lab)
+    facts["loaded"] = logged(flags) if facts["module"] != "none" else []
+    reasons = []
+    for name, send in _invalid(lab, router).items():
+        words = [line.partition(" IN=")[0] for line in logged(send)]
+        reasons.append(f"{name}: {' / '.join(words) or 'nothing'}")
+    return facts | {"reasons": reasons}
+
+
+def _load_logger(lab: Lab) -> str:
+    """Loads the kernel's logger; returns its name, or `none`."""
     for module in ("nf_log_syslog", "nf_log_ipv4"):
         try:
             lab.root.modprobe(module)
         except Refused:
             continue
-        return facts | {"module": module, "loaded": logged()}
-    return facts | {"module": "none", "loaded": []}
+        return module
+    return "none"
+
+
+def _invalid(lab: Lab, router: Router) -> dict[str, Callable[[], object]]:
+    """Ways to send packets that are INVALID, one kind each."""
+    from scapy.layers.inet import ICMP
+
+    client, server = router.handshake(45000)
+    client.data(1000)
+    server.ack()
+    fresh, _ = router.tcp(45001)
+    short = tcp("10.0.1.2:45002", "10.0.2.2:80", "S")
+    short["TCP"].dataofs = 15
+
+    def picked_up() -> None:
+        lab.sysctl(sysctls.TCP_LOOSE, 0)
+        fresh.ack(ack=7)
+
+    return {
+        "data above the window": lambda: client.data(100, seq=client.seq + 1_000_000),
+        "data below the window": lambda: client.data(100, seq=client.seq - 1_000_000),
+        "ACK of what was not sent": lambda: server.ack(ack=client.seq + 1_000_000),
+        "reset out of the window": lambda: server.rst(seq=server.seq + 1_000_000),
+        "SYN+ACK of an established connection": lambda: client.synack(seq=client.seq - 1),
+        "no SYN, tcp_loose=0": picked_up,
+        "wrong checksum": lambda: router.from_client(_wrong(bytes(tcp("10.0.1.2:45003", "10.0.2.2:80")), 35)),
+        "short header": lambda: router.from_client(short),
+        "ICMP error about nothing": lambda: router.from_server(
+            ip("10.0.2.2", "10.0.1.2") / ICMP(type=3, code=3) / bytes(udp("10.0.1.2:9", "10.0.2.2:9"))
+        ),
+    }

@@ -33,7 +33,7 @@ from guest.lab.packets import tcp
 def mixed_frontends(lab: Lab) -> FactDict:
     """What happens when rules of iptables and of nft are loaded at once?
 
-    Four steps in FORWARD and PREROUTING: nft drops before iptables counts; iptables accepts, then
+    Three steps in FORWARD and PREROUTING: nft drops before iptables counts; iptables accepts, then
     nft counts and drops; both translate the destination at the same priority, iptables' rule loaded
     first.
     """
