@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, Invariant, experiment
+import socket
+from typing import Annotated
+
+from guest.catalogue import FAMILIES, FRONTENDS, Fact, FactDict, Facts, Invariant, experiment
+from guest.family import Family
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, ip, neighbour, parse
-from guest.lab.router import Router
+from guest.lab.router import LOST, Router
 
 
 def _notrack(lab: Lab, iptables: str, native: str) -> None:
@@ -117,3 +121,50 @@ def asymmetric_notrack(lab: Lab) -> FactDict:
     return facts | {
         "udp_origin": {"10.0.1.2": "client", "10.0.2.2": "server"}[origins[0]] if origins else "gone"
     }
+
+
+class NotrackLoopback(Facts):
+    """Facts of `notrack-loopback`."""
+
+    output: Annotated[str, "conntrack state of the datagram in OUTPUT, behind raw"]
+    prerouting: Annotated[str, "conntrack state of the same datagram in PREROUTING, behind raw"]
+    flows: Annotated[int, "flows afterwards"]
+
+
+@experiment(variants={"family": FAMILIES, "hook": ("none", "output", "prerouting")})
+def notrack_loopback(lab: Lab) -> NotrackLoopback:
+    """At which hook must traffic over the loopback interface be exempt?
+
+    One UDP datagram from a socket to another of the same machine, with `notrack` for it in raw
+    OUTPUT, in raw PREROUTING, or nowhere. It passes OUTPUT first and arrives in PREROUTING with the
+    entry that it got there. DNS caches and proxies that talk to themselves fill tables this way.
+    """
+    if lab.variant["hook"] != "none":
+        lab.chain(f"{lab.variant['hook']} raw", "meta l4proto udp notrack")
+    for hook in ("output", "prerouting"):
+        lab.chain(
+            f"{hook} filter",
+            *(f'meta l4proto udp ct state {state} counter comment "{hook} {state}"' for state in _SEEN),
+        )
+    address, kind = ("::1", socket.AF_INET6) if lab.family is Family.IPV6 else ("127.0.0.1", socket.AF_INET)
+    with lab.inside(), socket.socket(kind, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((address, 5300))
+        with socket.socket(kind, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"query", (address, 5300))
+        receiver.settimeout(5)
+        receiver.recv(16)
+    counters = lab.counters()
+
+    def state(hook: str) -> str:
+        seen = [state.upper() for state in _SEEN if counters.packets(f"{hook} {state}")]
+        return " ".join(seen) or LOST
+
+    return NotrackLoopback(output=state("output"), prerouting=state("prerouting"), flows=len(lab.flows()))
+
+
+@notrack_loopback.invariant("without an exemption it is one flow", when={"hook": "none"})
+def _(facts: NotrackLoopback) -> bool:
+    return facts.flows == 1
+
+
+_SEEN = ("new", "established", "invalid", "untracked")

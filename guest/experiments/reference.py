@@ -62,6 +62,7 @@ _REFERENCES: dict[str, str | None] = {
     "connmark": "*mangle\n-A PREROUTING -m connmark --mark 5",
     "nat": "*nat\n-A POSTROUTING -s {elsewhere} -j MASQUERADE",
     "user_chain": "*filter\n:unused - [0:0]\n-A unused -m conntrack --ctstate INVALID",
+    "helper": "*raw\n-A PREROUTING -p tcp --dport 21 -j CT --helper ftp",
 }
 
 
@@ -76,6 +77,9 @@ _REFERENCES: dict[str, str | None] = {
         Fact("connmark", int, "`-m connmark`"),
         Fact("nat", int, "a MASQUERADE rule for another source"),
         Fact("user_chain", int, "`-m conntrack` in a chain that nothing jumps to"),
+        Fact("helper", int, "`-j CT --helper ftp` for TCP"),
+        Fact("other_family", int, "nft's `ct state` in a table of the other family of IP"),
+        Fact("nft_mark", int, "nft's `ct mark` in a table of this family"),
     ],
     invariants=[
         Invariant(
@@ -88,6 +92,7 @@ _REFERENCES: dict[str, str | None] = {
         ),
     ],
     variants={"family": FAMILIES, "frontend": IPTABLES},
+    modules=("nf_conntrack_ftp",),
 )
 def conntrack_on_reference(lab: Lab) -> FactDict:
     """Which rules switch connection tracking on in a network namespace?
@@ -107,6 +112,14 @@ def conntrack_on_reference(lab: Lab) -> FactDict:
         elif rules:
             place.iptables(rules.format(elsewhere=elsewhere))
         # Not a SYN: the stack's RST would take the flow away again.
+        wire.send(datagram)
+        facts[name] = len(place.flows())
+        wire.close()
+    other = "ip" if lab.ip == "ip6" else "ip6"
+    for name, rule, family in (("other_family", "ct state new", other), ("nft_mark", "ct mark 5", lab.ip)):
+        place = lab.new_namespace()
+        wire = place.host()
+        place.chain("prerouting filter", rule, family=family)
         wire.send(datagram)
         facts[name] = len(place.flows())
         wire.close()
@@ -145,7 +158,7 @@ _HOOKS = """
             lambda facts, variant: facts["raw_socket"]["output"] == 3,
         ),
     ],
-    variants={"frontend": IPTABLES},
+    variants={"frontend": IPTABLES, "martians": ("refused", "accepted")},
 )
 def raw_socket_loopback(lab: Lab) -> FactDict:
     """Do packets injected on loopback take the path of received packets?
@@ -153,9 +166,13 @@ def raw_socket_loopback(lab: Lab) -> FactDict:
     Three UDP packets each: through a tun, through an IP raw socket (`SOCK_RAW`, header included) to
     127.0.0.1, and through a packet socket bound to `lo`. Counted in raw OUTPUT, raw PREROUTING,
     mangle PREROUTING (as NEW) and mangle INPUT. Test tools that inject on loopback may measure the
-    sender's path and not the receiver's.
+    sender's path and not the receiver's. Where packets of a packet socket are lost behind
+    PREROUTING, it is routing that drops them: what comes in from an address of this machine is a
+    martian, unless route_localnet and accept_local of `lo` are 1, as with `martians=accepted`.
     """
     wire = lab.host()
+    for name in ("route_localnet", "accept_local"):
+        lab.sysctl(f"net/ipv4/conf/lo/{name}", int(lab.variant["martians"] == "accepted"))
     lab.iptables(_HOOKS)
     facts: FactDict = {"flows": {}}
     before = dict.fromkeys(("output", "prerouting", "new", "input"), 0)

@@ -1,39 +1,36 @@
-"""When tracking ends."""
+"""When tracking begins and ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
-from guest.catalogue import Fact, FactDict, Invariant, experiment
+from guest.catalogue import FAMILIES, FRONTENDS, Facts, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import udp
+from guest.lab.packets import endpoint, udp
 
 
-@experiment(
-    facts=[
-        Fact("tracked", int, "flows while there is a rule that refers to connection tracking"),
-        Fact(
-            "off",
-            str,
-            "whether new flows are still tracked after it is deleted: at once not, within 3 s not, or still",
-        ),
-        Fact("kept", bool, "whether the flow from before is still in the table then"),
-        Fact("again", int, "new flows tracked once the rule is back"),
-    ],
-    invariants=[
-        Invariant(
-            "with a rule flows are tracked, with the rule back again",
-            lambda facts, variant: facts["tracked"] == facts["again"] == 1,
-        )
-    ],
-    variants={"frontend": ("legacy", "native")},
-)
-def tracking_off(lab: Lab) -> FactDict:
+class TrackingOff(Facts):
+    """Facts of `tracking-off`."""
+
+    tracked: Annotated[int, "flows while there is a rule that refers to connection tracking"]
+    off: Annotated[
+        str,
+        "when the first new flow is not tracked after it is deleted: at once, within 1 s, within 3 s, or"
+        " later",
+    ]
+    kept: Annotated[bool, "whether the flow from before is still in the table then"]
+    again: Annotated[int, "new flows tracked once the rule is back"]
+
+
+@experiment(variants={"frontend": FRONTENDS, "cpus": ("1", "2")})
+def tracking_off(lab: Lab) -> TrackingOff:
     """Does connection tracking end when the last rule that refers to it is deleted?
 
     A rule in PREROUTING, one datagram; the rule is deleted, and datagrams from further ports are
-    sent until one is not tracked, for 3 s at most; then the rule is added again. Only the count is
-    read: a listing would evict.
+    sent, at once and then every 50 ms, until one is not tracked; then the rule is added again. The
+    kernel may take a rule apart only after every processor has been seen idle, which with one
+    processor is over before the next datagram. Only the count is read: a listing would evict.
     """
     rule = ("-t", "mangle", "{}", "PREROUTING", "-m", "conntrack", "--ctstate", "NEW")
 
@@ -51,12 +48,54 @@ def tracking_off(lab: Lab) -> FactDict:
 
     delete = add()
     wire = lab.host()
-    facts: FactDict = {"tracked": new_flow(10000)}
+    tracked = new_flow(10000)
     delete()
     ports = iter(range(10001, 20000))
-    at_once = new_flow(next(ports)) == 0
-    later = at_once or lab.until("a datagram that is not tracked", lambda: new_flow(next(ports)) == 0, 3)
-    facts["off"] = "at once" if at_once else "within 3 s" if later else "still tracked"
-    facts["kept"] = lab.conntrack.count() > 0
+    off = lab.when("a datagram that is not tracked", lambda: new_flow(next(ports)) == 0)
+    kept = lab.conntrack.count() > 0
     add()
-    return facts | {"again": new_flow(9999)}
+    return TrackingOff(tracked=tracked, off=off, kept=kept, again=new_flow(9999))
+
+
+@tracking_off.invariant("with a rule flows are tracked, with the rule back again")
+def _(facts: TrackingOff) -> bool:
+    return facts.tracked == facts.again == 1
+
+
+class EmptyNatChain(Facts):
+    """Facts of `empty-nat-chain`."""
+
+    empty: Annotated[int, "flows after one packet through nat chains at all four hooks, without any rule"]
+    counted: Annotated[int, "flows once one of them holds a rule that only counts"]
+    translating: Annotated[int, "flows once it holds a rule that translates other packets"]
+
+
+@experiment(variants={"family": FAMILIES})
+def empty_nat_chain(lab: Lab) -> EmptyNatChain:
+    """Does a nat chain without any rule switch connection tracking on?
+
+    nft's base chains of type nat at prerouting, input, output and postrouting, as a rule set that
+    only prepares for NAT has them; then a rule is put into that at postrouting: one that counts,
+    then one that masquerades packets to another port. Before each packet of a new flow the table is
+    empty.
+    """
+    router = lab.router(states=False)
+    chains = [lab.chain(f"{hook} nat") for hook in ("prerouting", "input", "output", "postrouting")]
+
+    def flows(*rules: str) -> int:
+        if rules:
+            chains[-1].replace(*rules)
+        lab.conntrack.flush()
+        router.from_client(udp(endpoint(lab.client, 40000), endpoint(lab.server, 53)))
+        return len(lab.flows())
+
+    return EmptyNatChain(
+        empty=flows(),
+        counted=flows("counter"),
+        translating=flows("udp dport 54 masquerade"),
+    )
+
+
+@empty_nat_chain.invariant("a rule that translates switches it on")
+def _(facts: EmptyNatChain) -> bool:
+    return facts.translating == 1
