@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from guest.catalogue import FRONTENDS, SCOPES, Fact, FactDict, Invariant, experiment
+from pathlib import Path
+from typing import Annotated
+
+from guest.catalogue import FRONTENDS, SCOPES, Fact, FactDict, Facts, Invariant, experiment
 from guest.errors import ToolFailed, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.nftables import attempt
@@ -129,3 +132,42 @@ def nfqueue_rewrite(lab: Lab) -> FactDict:
         out = router.server.read()
         facts[name] = "lost" if not out else "unchanged" if out[0] == waiting.data else "changed"
     return facts
+
+
+class UserVisible(Facts):
+    """Facts of `user-visible`."""
+
+    readable: Annotated[list[str], "files with the table, its statistics and limits that can be read"]
+    refused: Annotated[list[str], "those that cannot, with the errno"]
+    log: Annotated[str, "what the kernel says to a reader of its log: ok or an errno"]
+
+
+_FILES = (
+    "/proc/net/nf_conntrack", "/proc/net/stat/nf_conntrack", "/proc/net/nf_conntrack_expect",
+    "/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/netfilter/nf_conntrack_max",
+    "/proc/net/netfilter/nf_log", "/proc/slabinfo",
+)  # fmt: skip
+
+
+@experiment(variants={"scope": SCOPES})
+def user_visible(lab: Lab) -> UserVisible:
+    """What may an ordinary user, root of their own namespace, see of connection tracking?
+
+    The table of the namespace's own flows and files around it, and the kernel's log, in which alone
+    it says that the table is full.
+    """
+    lab.track()
+    readable, refused = [], []
+    for path in _FILES:
+        try:
+            lab.read(path)
+        except OSError as error:
+            refused.append(f"{path}: {errno_name(error)}")
+        else:
+            readable.append(path)
+    try:
+        with Path("/dev/kmsg").open("rb", buffering=0):
+            log = "ok"
+    except OSError as error:
+        log = errno_name(error)
+    return UserVisible(readable=readable, refused=refused, log=log)
