@@ -38,3 +38,17 @@ def test_a_kernel_of_this_machine_is_not_fetched() -> None:
     found = forecast(make_plan([own], PLAN.experiments), [own], image=False, measured=lambda _c: 1.0, jobs=2)
     assert (found.kernels, found.fetch) == (0, 0)
     assert found.hold > 0
+
+
+def test_a_variant_with_two_cpus_needs_a_template_of_its_own() -> None:
+    deferred = make_experiment("deferred", variants={"cpus": ("1", "2")})
+    plan = make_plan(KERNELS[:1], [deferred])
+    found = forecast(plan, KERNELS[:1], image=False, measured=lambda _cell: 1.0, jobs=1)
+    one = forecast(
+        make_plan(KERNELS[:1], [make_experiment("one")]),
+        KERNELS[:1],
+        image=False,
+        measured=lambda _cell: 1.0,
+        jobs=1,
+    )
+    assert 10 < found.seconds - one.seconds - 1 < 20
