@@ -97,7 +97,9 @@ _TIMEOUT = 4
 class ExpectationExpiry(Facts):
     """Facts of `expectation-expiry`."""
 
-    seconds: Annotated[int, "how many seconds a dump says are left right after it was made, rounded up to 10"]
+    seconds: Annotated[
+        int, "how many seconds are left, says a dump right after it was made; rounded up to tens"
+    ]
     listed: Annotated[int, "expected connections that a dump lists after that second"]
     related: Annotated[str, "conntrack state of the SYN that was expected, after that second"]
     event: Annotated[
@@ -128,7 +130,7 @@ def expectation_expiry(lab: Lab) -> ExpectationExpiry:
     heard = any(True for _ in listener.events(4.3))
     lab.journal.note(f"event heard: {heard}, after {time.monotonic() - start:.2f} s")
     return ExpectationExpiry(
-        seconds=-(-max(left, default=0) // 10) * 10,
+        seconds=max(10, -(-max(left) // 10) * 10) if left else 0,
         listed=listed,
         related=related,
         event="within 3 s" if heard else "later",
