@@ -39,7 +39,6 @@ class ProcDump(Facts):
         "time per flow to read /proc with 30,000 flows, against 10,000: alike (under twice), longer, or"
         " absent",
     ]
-    netlink_per_flow: Annotated[str, "the same for the dump over netlink"]
     staying: Annotated[
         str,
         "of 1,000 flows that stay, how many a reader of /proc gets if 1,000 others go when it is half"
@@ -70,49 +69,41 @@ def proc_dump(lab: Lab) -> ProcDump:
     wire.flood(packets[_FEW:])
     many = _timed(lab, 2)
 
-    def growth(one: float, other: float) -> str:
-        return "alike" if other / _MANY < 2 * one / _FEW else "longer"
-
+    growth = "alike" if many.proc / _MANY < 2 * few.proc / _FEW else "longer"
     absent = many.lines is None
     ports = {line.split("sport=")[1].split()[0] for line in many.lines or ()}
     return ProcDump(
         proc="absent" if absent else "all" if len(ports) == _MANY else "some",
         netlink="all" if many.dumped == _MANY else "some",
         each_flow_once=len(many.lines or ()) == len(ports) == many.dumped,
-        proc_per_flow="absent" if absent else growth(few.proc, many.proc),
-        netlink_per_flow=growth(few.netlink, many.netlink),
+        proc_per_flow="absent" if absent else growth,
         staying=staying,
     )
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What /proc and a dump list (`lines` is None without /proc), and the least time that each
+    """What /proc and a dump list (`lines` is None without /proc), and the least time that /proc
     took.
     """
 
     lines: list[str] | None
     dumped: int
     proc: float
-    netlink: float
 
 
 def _timed(lab: Lab, times: int) -> _Reading:
     lines: list[str] | None = None
-    dumped, by_proc, by_netlink = 0, math.inf, math.inf
+    dumped, by_proc = 0, math.inf
     for _ in range(times):
-        start = time.process_time()
         dumped = len(lab.conntrack.request(ctnetlink.GET, flags=netlink.DUMP))
-        by_netlink = min(by_netlink, time.process_time() - start)
         start = time.process_time()
         with contextlib.suppress(FileNotFoundError):
             text = lab.read(_PROC)
             by_proc = min(by_proc, time.process_time() - start)
             lines = text.splitlines()
-    lab.journal.note(
-        f"netlink: {dumped} flows in {by_netlink:.3f} s; /proc: {lines and len(lines)} in {by_proc:.3f} s"
-    )
-    return _Reading(lines, dumped, by_proc, by_netlink)
+    lab.journal.note(f"netlink: {dumped} flows; /proc: {lines and len(lines)} in {by_proc:.3f} s")
+    return _Reading(lines, dumped, by_proc)
 
 
 def _staying(place: Namespace) -> str:
