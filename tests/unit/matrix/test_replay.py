@@ -123,3 +123,14 @@ def test_an_experiment_or_variant_that_is_gone_is_refused(tmp_path: Path) -> Non
         found.cell(KERNEL, {})
     with pytest.raises(UsageError, match="flood has no variant 'scope=root' any more"):
         found.cell(KERNEL, {"flood": make_experiment("flood")})
+
+
+def test_a_cell_that_names_a_number_of_cpus_is_asked_with_as_many(tmp_path: Path) -> None:
+    deferred = make_experiment("deferred", variants={"cpus": ("1", "2")})
+    run = open_for(make_plan([KERNEL], [deferred]), tmp_path)
+    run.keep(Judged(record(experiment="deferred", variant={"cpus": "2"}), {}), "")
+    run.close(finished=True)
+    found = find_cell(tmp_path, run.path.name, "6.12.9/deferred/cpus=2")
+    fakes = guests(7)
+    replay(found, found.cell(KERNEL, {"deferred": deferred}), fakes)
+    assert fakes.templates == [("6.12.9", 2)]
