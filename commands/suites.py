@@ -65,6 +65,7 @@ def suite(
     from matrix.report.text.progress import display
     from matrix.report.text.tested import print_suite
     from matrix.run.machines import Machines
+    from matrix.run.waiting import told
     from matrix.script.guests import ScriptGuests
     from matrix.script.suite import TOOLS, experiments_of, read_suite, read_test
     from vms.accel import check_request
@@ -87,9 +88,9 @@ def suite(
     experiments = experiments_of(tests, scripts)
     plan = make_plan(selection.kernels, experiments.values())
     with display(console(errors=True)) as shown:
-        shown.note("preparing the guests' image, with the tools that tests need")
         deadline = Deadline(_IMAGE_SECONDS, "building the guests' image for tests")
-        image = build_image(project.cache, project.config.debian, deadline, TOOLS)
+        with told(shown.note, "preparing the guests' image, with the tools that tests need"):
+            image = build_image(project.cache, project.config.debian, deadline, TOOLS)
         machines = Machines(project, accel, selection.catalogue, image, mebibytes)
         by_name = dict(zip(experiments, scripts.values(), strict=True))
         request = RunRequest(

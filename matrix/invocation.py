@@ -23,6 +23,7 @@ from matrix.run.durations import measured_seconds
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
+from matrix.run.waiting import told
 
 _NAMED = 3  # earlier runs that a message names
 
@@ -73,8 +74,8 @@ def run_matrix(request: RunRequest) -> Result:
     KeyboardInterrupt the finished cells are on disk, and the next call runs the others.
     """
     plan, guests, display = request.plan, request.guests, request.display
-    display.note("preparing the guests' image and accelerator")
-    surroundings = guests.prepare(plan.kernels)
+    with told(display.note, "preparing the guests' image and accelerator"):
+        surroundings = guests.prepare(plan.kernels)
     display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
     digest = plan_digest(plan, surroundings, request.pristine)
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

@@ -15,6 +15,7 @@ from matrix.results.reuse import answer_key
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
+from matrix.run.waiting import told
 from vms.kernels.kernel import Build
 
 
@@ -45,9 +46,9 @@ class Asker:
         return {cell.kernel.id: (run.records[cell.key], run.manifest.run) for cell in cells}
 
     def _opened(self, first: Sequence[Cell]) -> RunDirectory:
-        self.display.note("preparing the guests' image and accelerator")
-        # Not all kernels of the range: those that are prepared are also fetched.
-        surroundings = self.guests.prepare([cell.kernel for cell in first])
+        with told(self.display.note, "preparing the guests' image and accelerator"):
+            # Not all kernels of the range: those that are prepared are also fetched.
+            surroundings = self.guests.prepare([cell.kernel for cell in first])
         manifest = Manifest(
             datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
             plan_digest(self.plan, surroundings),
