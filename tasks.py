@@ -2,6 +2,7 @@
 
 from commands.bench import bench
 from commands.bisecting import bisect, verdict
+from commands.ci import ci
 from commands.completion import completion
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
@@ -18,6 +19,7 @@ __all__ = [
     "bisect",
     "cache",
     "catalogue",
+    "ci",
     "compare",
     "completion",
     "controls",

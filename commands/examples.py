@@ -12,6 +12,7 @@ EXAMPLES = {
     ),
     "cache": ("cache", "cache --json"),
     "catalogue": ("catalogue", "catalogue --help"),
+    "ci": ("ci", "ci --key"),
     "compare": ("compare 6.1 6.12", "compare latest:6.12 reference:6.12 --json"),
     "completion": ("completion bash", "completion fish"),
     "controls": ("controls", "controls --help"),

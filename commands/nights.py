@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 
 @task(
-    iterable=["notify"],
+    iterable=["kernel", "experiment", "notify"],
     help={
+        "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
+        "experiment": "a name or a glob (repeatable; default: those of matrix.toml)",
         "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
         "accel": "auto, kvm or tcg",
         "offline": "use only what is in the cache",
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 @reported
 def nightly(
     _context: Context,
+    kernel: list[str],
+    experiment: list[str],
     notify: list[str],
     jobs: str | None = None,
     accel: str = "auto",
@@ -80,7 +84,7 @@ def nightly(
     check_request(accel)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline, max_age=0)
-    choices, specs = project.choices(), project.specs()
+    choices, specs = project.choices(experiment), project.specs(kernel)
     held = lock.read(LOCK) if LOCK.exists() or locked else None
     selection = selected(project, specs, held if locked else None)
     now = project.select_existing(specs) if locked else selection.kernels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,16 @@ from vms.program import CODE
 OWN = "my-experiments"
 """The directory for a user's first own experiment."""
 _OWN_LINE = f'own_experiments = "{OWN}"'
+
+
+def name_own_directory(root: Path, own: str) -> Path:
+    """Writes a matrix.toml into the directory `root`, with the defaults and `own` as the directory
+    of the user's own experiments, and returns its path.
+    """
+    line = f"own_experiments = {json.dumps(own, ensure_ascii=False)}"
+    file = root / FILE
+    write_whole(file, (CODE / FILE).read_text().replace(f"# {_OWN_LINE}", line).encode())
+    return file
 
 
 @dataclass(frozen=True)
@@ -98,9 +109,7 @@ class Project:
         """
         if self.own or self.root == CODE:
             return None
-        file = self.root / FILE
-        write_whole(file, (CODE / FILE).read_text().replace(f"# {_OWN_LINE}", _OWN_LINE).encode())
-        return file
+        return name_own_directory(self.root, OWN)
 
     def specs(self, texts: Sequence[str] = ()) -> tuple[Spec, ...]:
         """The texts of `--kernel` as specs; without any, those of matrix.toml.

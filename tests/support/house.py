@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guest.catalogue import Experiment
+from matrix import invocation
 from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from matrix.baseline.baseline import Baseline, accept
@@ -99,3 +100,16 @@ class House:
     def accept(self) -> None:
         known = read_latest(self.results, self.baseline.known, pytest.fail)
         self.baseline = accept(self.baseline, known, "Ada", "2026-11-01T09:00:00+00:00", "looked at")
+
+
+def open_house(results: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A machine without a run yet; its clock shows two o'clock of the day that a night is for."""
+
+    def clock(today: date) -> None:
+        at = datetime(today.year, today.month, today.day, 2, tzinfo=UTC)
+        monkeypatch.setattr(invocation, "now", lambda: at.isoformat(timespec="seconds"))
+        monkeypatch.setattr(
+            invocation, "datetime", type("Clock", (), {"now": staticmethod(lambda _zone: at)})
+        )
+
+    return House(results, clock)

@@ -56,6 +56,8 @@ WRONG = {
     "matrix.kernel": ("newset", "did you mean newest?"),
     "matrix.scheduler": ("nowhere", "nowhere is not the address of a scheduler; write tls://host:8786"),
     "nightly.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "nightly.experiment": ("tabel-full", "did you mean table-full?"),
+    "nightly.kernel": ("newset", "did you mean newest?"),
     "nightly.notify": ("nowhere", "--notify 'nowhere': give a URL for JSON"),
     "nightly.jobs": ("many", "--jobs 'many': give the number of guests"),
     "prune.keep": ("much", "'much' is not a size; write for example 20GB"),
