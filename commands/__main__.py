@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 import tasks
+from commands.collection import Tasks, by_name
 from commands.completion import ASKED, candidates
 from commands.examples import EXAMPLES
 from matrix import VERSION
@@ -49,7 +49,7 @@ class Invoke(Program):
 
     def parse_tasks(self) -> None:
         """Reads the tasks and their flags."""
-        tasks = {context.name or "": context for context in self.collection.to_contexts()}
+        tasks = by_name(self.collection)
         with _usage_errors(tasks):
             _refuse_missing_values(self.core.unparsed, tasks)
             super().parse_tasks()
@@ -131,11 +131,10 @@ def with_help_first(words: Sequence[str]) -> list[str]:
 def main(words: Sequence[str]) -> None:
     """Runs the tasks that the words name, and exits with their exit code."""
     offered = [getattr(tasks, name) for name in tasks.__all__ if not (INSTALLED and name in OF_A_CHECKOUT)]
-    namespace = Collection(*offered)
+    namespace = Tasks(*offered)
     if words and words[0] == ASKED:
         with suppress(MatrixError):  # without package lists, for example, no kernel can be offered
-            known = {context.name or "": context for context in namespace.to_contexts()}
-            print("\n".join(candidates(with_flags(words[1:]), known)))
+            print("\n".join(candidates(with_flags(words[1:]), by_name(namespace))))
         return
     program = Invoke(name="conntrack-matrix", binary=COMMAND, version=VERSION, namespace=namespace)
     program.run([COMMAND, *with_flags(with_help_first(words))])

@@ -9,6 +9,7 @@ import pytest
 
 import tasks
 from commands.__main__ import with_flags
+from commands.collection import Tasks, by_name
 from commands.shell import ROOT, tidy
 from tests.support.caches import fill
 from tests.support.nights import cell, manifest
@@ -71,6 +72,10 @@ def test_every_task_tells_its_flags(task: str) -> None:
     done = run(task, "--help")
     assert done.returncode == 0
     assert f"./invoke [--core-opts] {task}" in done.stdout
+    told = "".join(done.stdout.split())  # lines are folded, and long words broken
+    for argument in by_name(Tasks.from_module(tasks))[task].args.values():
+        assert argument.help
+        assert "".join(argument.help.split()) in told, argument.name
     assert done.stderr == ""
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from invoke.collection import Collection
 from invoke.context import Context
 from invoke.parser import Parser
 
 import tasks
 from commands import completion
 from commands.__main__ import with_flags, with_help_first
+from commands.collection import Tasks, by_name
 from commands.completion import candidates
 from commands.examples import EXAMPLES
 from commands.shell import console
@@ -25,7 +25,7 @@ from tests.support.project import ROOT
 from tests.support.terminal import at_terminal
 from vms.kernels.catalogue import Catalogue
 
-CONTEXTS = {context.name or "": context for context in Collection.from_module(tasks).to_contexts()}
+CONTEXTS = by_name(Tasks.from_module(tasks))
 
 
 def offered(words: str) -> list[str]:

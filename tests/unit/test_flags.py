@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from invoke.collection import Collection
 from invoke.parser.argument import Argument
 
 import tasks
 from commands.__main__ import main
+from commands.collection import Tasks
 from commands.shell import ROOT
 
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -128,7 +128,7 @@ COUNTS = (
 
 def flags() -> dict[str, Argument]:
     """Every argument that takes a value, by task and name."""
-    contexts = Collection.from_module(tasks).to_contexts()
+    contexts = Tasks.from_module(tasks).to_contexts()
     return {
         f"{context.name}.{argument.name}": argument
         for context in contexts
