@@ -6,6 +6,7 @@ from commands.ci import ci
 from commands.completion import completion
 from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
+from commands.manual import manual
 from commands.nights import accept, nightly
 from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
@@ -29,6 +30,7 @@ __all__ = [
     "history",
     "kernels",
     "lock",
+    "manual",
     "matrix",
     "nightly",
     "prune",

@@ -22,6 +22,7 @@ EXAMPLES = {
     "history": ("history", "history table-full.mangle_packets --json"),
     "kernels": ("kernels", "kernels --offline --json"),
     "lock": ("lock", "lock --upgrade"),
+    "manual": ("manual", "manual --help"),
     "matrix": ("matrix -k 6.1 -k 6.12", "matrix -k '6.12.*' -e 'table-full[scope=root]'"),
     "nightly": ("nightly --locked", "nightly --notify slack:SLACK_URL --only-unexplained"),
     "prune": ("prune", "prune --keep 5GB"),
