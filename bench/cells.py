@@ -15,10 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.figure import Figure
 from bench.guests import MACHINES, answered, question, template
+from matrix.run.cell import Question
+from matrix.run.idle import idle
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.guest import running
@@ -69,6 +72,7 @@ def measure() -> list[Figure]:
             medians(parts),
         ),
         *compared,
+        *_shared(clone, in_one_guest(cloned, nothing)),
         Figure(
             "baseline_seconds",
             statistics.median(whole),
@@ -89,6 +93,27 @@ def _compared(clone: float, cold: float, vng: float, to_init: float | None) -> l
         Figure("cold_ratio", cold / clone, "x", "cold boot against clone", goal="at least 20"),
         Figure("vng_ratio", vng / clone, "x", "virtme-ng against clone", goal="at least 45"),
     ]
+
+
+def _shared(clone: float, shared: float) -> list[Figure]:
+    """A cell of a guest that goes on answering, compared with a clone of its own; in seconds."""
+    what = "the same in a guest that goes on answering, with the look whether anything is left"
+    return [
+        Figure("shared_seconds", shared, "s", what),
+        Figure("shared_ratio", clone / shared, "x", "clone against such a guest", goal="at least 3"),
+    ]
+
+
+def in_one_guest(cloned: Template, asked: Question) -> float:
+    """The median of the seconds that a cell takes in a guest that was asked it before."""
+    again = replace(asked, own=False)
+    try:
+        outcomes = [answered(cloned, again) for _ in range(CLONES)]
+    finally:
+        idle.end_all()
+    if left := [line for outcome in outcomes for line in outcome.asked.left]:
+        raise HostError(f"{asked.what} left something in its guest: {left[0]}")
+    return statistics.median(outcome.seconds for outcome in outcomes[1:])
 
 
 def clone_parts(cloned: Template) -> dict[str, float]:
