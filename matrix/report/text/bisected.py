@@ -162,5 +162,5 @@ def _effort(found: Bisection) -> str:
     were = "was" if found.recorded == 1 else "were"
     text += f"; {counted(found.recorded, 'answer')} {were} on record, {found.unasked} were not asked."
     if found.unasked:
-        text += " A change there and back among builds that were not asked is not seen."
+        text += " A change there and back among those would not be seen."
     return text
