@@ -5,6 +5,7 @@ from __future__ import annotations
 from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
 from guest.observe.ctnetlink import RUNGS
+from matrix.analysis.analysis import analyse
 from matrix.analysis.controls import proofs
 from matrix.analysis.ledger.explain import contradictions
 from matrix.analysis.ledger.read import read_ledger
@@ -70,3 +71,11 @@ def test_no_kernel_of_the_reference_contradicts_an_entry_of_the_ledger() -> None
         for wrong in contradictions(ledger, record, kernels[record.kernel])
     ]
     assert found == []
+
+
+def test_what_no_commit_explains_in_the_reference_is_an_open_question() -> None:
+    manifest, records = read_finished(RESULTS / "reference")
+    page = (ROOT / "docs" / "open-questions.md").read_text()
+    found = analyse(manifest, records, load(), read_ledger()).unexplained
+    missing = [row.experiment for row, _ in found if f"`{row.experiment}" not in page]
+    assert missing == []
