@@ -92,8 +92,8 @@ def _chain(hook: str, devices: list[str]) -> str:
 def _script(lab: Lab, devices: list[str]) -> str:
     quoted = ", ".join(f'"{name}"' for name in devices)
     return (
-        f"table netdev t {{ {_chain(lab.variant['hook'], devices)} }}\n"
-        f"table ip f {{ flowtable f {{ hook ingress priority 0; devices = {{ {quoted} }}; }} }}\n"
+        f"table netdev t {{ {_chain(lab.variant['hook'], devices)}; }}\n"
+        f"table ip f {{ flowtable f {{ hook ingress priority 0; devices = {{ {quoted} }}; }}; }}\n"
     )
 
 
@@ -139,7 +139,7 @@ def _renamed(lab: Lab) -> str:
     place = lab.new_namespace()
     devices = _names(place)
     wire = _device(place, _NAME)
-    place.nft(f"table netdev t {{ {_chain(lab.variant['hook'], devices)} }}")
+    place.nft(f"table netdev t {{ {_chain(lab.variant['hook'], devices)}; }}")
     with place.inside():
         tool(
             "ip",

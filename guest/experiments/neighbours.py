@@ -63,6 +63,8 @@ class _Wires:
             place.sysctl(name, value)
         self.client = Machine(place, "lan", family.client, family.interface(1))
         self.server = Machine(place, "wan", family.server, family.interface(2))
+        # A change is believed at once, not only a second after the last one.
+        place.sysctl("net/ipv4/neigh/wan/locktime", 0)
         self.client.hardware = "02:00:00:00:00:01"
         self._ends = endpoint(family.client, 40000), endpoint(family.server, 80)
         self._seq = 1001
@@ -105,8 +107,6 @@ _SYSCTLS = {
     "net/ipv6/conf/all/forwarding": 1,
     "net/ipv6/conf/default/dad_transmits": 0,
     "net/ipv6/conf/default/router_solicitations": 0,
-    # A change is believed at once, not only a second after the last one.
-    "net/ipv4/neigh/default/locktime": 0,
 }
 
 

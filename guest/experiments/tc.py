@@ -46,7 +46,7 @@ class TcCt(Facts):
     states: Annotated[
         list[str], "what flower's ct_state says of a SYN, its answer, data, and a stray segment"
     ]
-    flow: Annotated[str, "state of the entry in conntrack's table afterwards, or gone"]
+    flow: Annotated[str, "the entry in conntrack's table afterwards: its state, offloaded, or gone"]
     netfilter: Annotated[list[str], "conntrack state of these packets in netfilter's FORWARD"]
 
 
@@ -68,7 +68,7 @@ def tc_ct(lab: Lab) -> TcCt:
     _tc(place, _QDISCS)
     asked = {name: f"filter add {where} {_FLOWER} action ct" for name, where in _PLACES.items()}
     asked |= {
-        f"ct {option}".strip(): f"filter add {_PLACES['clsact ingress']} {_FLOWER} action ct {option}"
+        f"ct {option}".strip(): f"filter add {_PLACES['clsact ingress']} {_FLOWER} action ct {option} pipe"
         for option in _OPTIONS[1:]
     }
     said = {name: _tc(place, line) for name, line in asked.items()}
@@ -123,7 +123,8 @@ def _packets(lab: Lab) -> tuple[list[str], list[str], str]:
         states.append(" ".join(name for name in _STATES if now[name] > before[name]) or "none")
         netfilter.append(seen)
         before = now
-    return states, netfilter, place.state(client)
+    flow = place.flow(client)
+    return states, netfilter, "offloaded" if "OFFLOAD" in flow.status else flow.state
 
 
 def _matched(place: Namespace) -> dict[str, int]:

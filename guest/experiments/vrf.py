@@ -88,8 +88,8 @@ def _two(place: Namespace, nat: str | None) -> tuple[str, int]:
     router, uplink = _domains(place)
     place.chain(
         "prerouting raw",
-        'iifname "tun0" ct zone original set 1',
-        'iifname "tun1" ct zone original set 2',
+        'iifname "tun0" ct original zone set 1',
+        'iifname "tun1" ct original zone set 2',
     )
     if nat is not None:
         place.chain("postrouting nat", *([nat] if nat else []))
