@@ -20,8 +20,8 @@ _QDISCS = """
     qdisc add dev tun1 clsact
     qdisc add dev plain ingress
     qdisc add dev blocked ingress_block 7 ingress
-    qdisc add dev shared ingress_block 8 egress_block 8 clsact
 """
+_SHARED = "qdisc add dev shared ingress_block 8 egress_block 8 clsact"
 _PLACES = {
     "htb root": "dev tun0 parent 1:",
     "clsact ingress": "dev tun1 ingress",
@@ -65,13 +65,17 @@ def tc_ct(lab: Lab) -> TcCt:
     place.router(states=False)
     for name in ("plain", "blocked", "shared"):
         place.links.add(name, "dummy")
-    _tc(place, _QDISCS)
+    with place.inside():
+        tool("tc", "-batch", "-", text=_QDISCS)
+    block = _tc(place, _SHARED)
     asked = {name: f"filter add {where} {_FLOWER} action ct" for name, where in _PLACES.items()}
     asked |= {
         f"ct {option}".strip(): f"filter add {_PLACES['clsact ingress']} {_FLOWER} action ct {option} pipe"
         for option in _OPTIONS[1:]
     }
     said = {name: _tc(place, line) for name, line in asked.items()}
+    if block:
+        said["shared block"] = f"no such block: {block}"
     states, netfilter, flow = _packets(lab)
     return TcCt(
         taken={name: int(not words) for name, words in said.items()},
