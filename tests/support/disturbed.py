@@ -32,7 +32,7 @@ from vms.errors import HostError, LostGuest
 from vms.interrupt import interrupted
 
 IN_MAIN_THREAD = {
-    "cell's files": ("matrix.results.directory.json_bytes", 6),
+    "cell's files": ("matrix.results.directory.json_bytes", 8),
     "manifest": ("vms.files.os.fsync", 5),
     "report": ("matrix.report.write.junit", 1),
     "history": ("matrix.history.record._insert_new", 3),
