@@ -23,6 +23,7 @@ from commands.shell import (
 )
 
 if TYPE_CHECKING:
+    from matrix.bisect.outcome import Bisection
     from matrix.bisect.target import Target
     from matrix.plan.project import Project
     from matrix.results.record import FactValue
@@ -69,7 +70,6 @@ def bisect(
     from matrix.bisect.target import parse_target
     from matrix.bisection import BisectRequest, run_bisection
     from matrix.plan.project import Project
-    from matrix.report.text.bisected import bisection_markdown, bisection_text
     from matrix.report.text.progress import display
     from matrix.run.machines import Machines
     from vms.accel import check_request
@@ -102,6 +102,12 @@ def bisect(
     if found.run:
         keep(project.config.history, RESULTS / found.run)
         tidy(project.config.cache.size)
+    _print(found, json=json, markdown=markdown)
+
+
+def _print(found: Bisection, *, json: bool, markdown: bool) -> None:
+    from matrix.report.text.bisected import bisection_markdown, bisection_text
+
     if json:
         print_json(found)
     else:

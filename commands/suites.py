@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -20,6 +22,13 @@ from commands.shell import (
     selected,
     tidy,
 )
+
+if TYPE_CHECKING:
+    from matrix.invocation import Result
+    from matrix.plan.project import Project
+    from matrix.script.script import Script
+    from matrix.script.suite import Suite
+    from vms.kernels.select import Selection
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 _SECONDS = 300
@@ -58,20 +67,11 @@ def suite(
     json: bool = False,
 ) -> int:
     """Run other people's tests on kernels, a row for each program, and show where they differ."""
-    from matrix.analysis.ledger.model import Ledger
-    from matrix.invocation import RunRequest, run_matrix
-    from matrix.plan.plan import make_plan
     from matrix.plan.project import Project
-    from matrix.report.text.progress import display
     from matrix.report.text.tested import print_suite
-    from matrix.run.machines import Machines
-    from matrix.run.waiting import told
-    from matrix.script.guests import ScriptGuests
-    from matrix.script.suite import TOOLS, experiments_of, read_suite, read_test
+    from matrix.script.suite import read_suite
     from vms.accel import check_request
     from vms.capacity import processors
-    from vms.deadline import Deadline
-    from vms.image import build_image
 
     check_request(accel)
     seconds = float(count("--timeout", timeout, "seconds") or _SECONDS)
@@ -84,27 +84,7 @@ def suite(
     scripts = {
         name: tests.script(name, seconds=seconds, cpus=virtual, memory=mebibytes) for name in tests.only(only)
     }
-    selection = selected(project, specs)
-    experiments = experiments_of(tests, scripts)
-    plan = make_plan(selection.kernels, experiments.values())
-    with display(console(errors=True)) as shown:
-        deadline = Deadline(_IMAGE_SECONDS, "building the guests' image for tests")
-        with told(shown.note, "preparing the guests' image, with the tools that tests need"):
-            image = build_image(project.cache, project.config.debian, deadline, TOOLS)
-        machines = Machines(project, accel, selection.catalogue, image, mebibytes)
-        by_name = dict(zip(experiments, scripts.values(), strict=True))
-        request = RunRequest(
-            plan,
-            experiments,
-            Ledger({}, (), {}),
-            ScriptGuests(machines, by_name, read_test),
-            RESULTS,
-            at_a_time,
-            tuple(sys.argv[1:]),
-            shown,
-            selection.gone_versions,
-        )
-        result = run_matrix(request)
+    result = _ask(project, selected(project, specs), tests, scripts, accel, mebibytes, at_a_time)
     keep(project.config.history, result.run)
     tidy(project.config.cache.size)
     if json:
@@ -113,3 +93,44 @@ def suite(
         print_suite(result.analysis, console())
         console().print(str(result.page), soft_wrap=True, markup=False)
     return result.analysis.exit_code
+
+
+def _ask(
+    project: Project,
+    selection: Selection,
+    tests: Suite,
+    scripts: Mapping[str, Script],
+    accel: str,
+    memory: int,
+    jobs: int,
+) -> Result:
+    """Runs each of the tests on each of the kernels, in an image with the tools that they need."""
+    from matrix.analysis.ledger.model import Ledger
+    from matrix.invocation import RunRequest, run_matrix
+    from matrix.plan.plan import make_plan
+    from matrix.report.text.progress import display
+    from matrix.run.machines import Machines
+    from matrix.run.waiting import told
+    from matrix.script.guests import ScriptGuests
+    from matrix.script.suite import TOOLS, experiments_of, read_test
+    from vms.deadline import Deadline
+    from vms.image import build_image
+
+    experiments = experiments_of(tests, scripts)
+    with display(console(errors=True)) as shown:
+        deadline = Deadline(_IMAGE_SECONDS, "building the guests' image for tests")
+        with told(shown.note, "preparing the guests' image, with the tools that tests need"):
+            image = build_image(project.cache, project.config.debian, deadline, TOOLS)
+        machines = Machines(project, accel, selection.catalogue, image, memory)
+        request = RunRequest(
+            make_plan(selection.kernels, experiments.values()),
+            experiments,
+            Ledger({}, (), {}),
+            ScriptGuests(machines, dict(zip(experiments, scripts.values(), strict=True)), read_test),
+            RESULTS,
+            jobs,
+            tuple(sys.argv[1:]),
+            shown,
+            selection.gone_versions,
+        )
+        return run_matrix(request)

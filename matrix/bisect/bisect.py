@@ -14,7 +14,7 @@ from matrix.analysis.ledger.explain import explain
 from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.bisect.candidates import candidates
 from matrix.bisect.outcome import Answered, Bisection, Interval
-from matrix.bisect.search import Pair, Verdict, next_builds, pairs, steps_left
+from matrix.bisect.search import Pair, Side, next_builds, pairs, steps_left
 from matrix.bisect.target import Target
 from matrix.results.record import Record, Status
 from vms.errors import HostError, MatrixError, UsageError
@@ -66,7 +66,7 @@ class _State:
             recorded,
         )
 
-    def known(self) -> dict[int, Verdict]:
+    def known(self) -> dict[int, Side]:
         """The verdicts: an answer is the first build's, the last build's, or neither."""
         ends = [self.answers.get(place) for place in (0, self.count - 1)]
         old, new = [frozen(end.value) if end else None for end in ends]
@@ -74,7 +74,7 @@ class _State:
         for place, answer in self.answers.items():
             value = frozen(answer.value)
             unknown = answer.value is None or value not in (old, new)
-            verdicts[place] = Verdict.UNKNOWN if unknown else Verdict.OLD if value == old else Verdict.NEW
+            verdicts[place] = Side.UNKNOWN if unknown else Side.OLD if value == old else Side.NEW
         return verdicts
 
 

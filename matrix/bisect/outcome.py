@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matrix.analysis.ledger.explain import Verdict as Explained
 from matrix.analysis.ledger.model import Commit
-from matrix.bisect.search import Verdict
+from matrix.bisect.search import Side
 from matrix.results.record import FactValue, Status
 from vms.kernels.kernel import Build
 
@@ -24,7 +24,7 @@ class Answered:
     """
 
     build: Build
-    verdict: Verdict | None = None
+    verdict: Side | None = None
     status: Status | None = None
     value: FactValue | None = None
     reason: str = ""

@@ -20,7 +20,7 @@ from itertools import pairwise
 _UNSEEN = 4  # of equal answers, stretches of up to one in so many builds of the range stay unasked
 
 
-class Verdict(StrEnum):
+class Side(StrEnum):
     """A build's answer: that of the range's first build, that of its last, or neither."""
 
     OLD = "old"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-Known = Mapping[int, Verdict]
+Known = Mapping[int, Side]
 """What was answered so far, by build."""
 
 
@@ -83,14 +83,14 @@ def steps_left(count: int, known: Known, at_once: int) -> int:
     while ask := next_builds(count, supposed, at_once):
         steps += 1
         for build in ask:
-            before = [other for other in known if other < build and known[other] is not Verdict.UNKNOWN]
-            supposed[build] = known[max(before)] if before else Verdict.NEW if build else Verdict.OLD
+            before = [other for other in known if other < build and known[other] is not Side.UNKNOWN]
+            supposed[build] = known[max(before)] if before else Side.NEW if build else Side.OLD
     return steps
 
 
 def _neighbours(known: Known) -> Iterator[tuple[int, int]]:
     """Each two builds that answered old or new, without another such build between them."""
-    return pairwise(sorted(build for build, verdict in known.items() if verdict is not Verdict.UNKNOWN))
+    return pairwise(sorted(build for build, verdict in known.items() if verdict is not Side.UNKNOWN))
 
 
 def _stretches(known: Known) -> Iterator[tuple[bool, list[int]]]:

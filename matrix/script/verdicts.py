@@ -22,7 +22,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProgramResult:
     """The result of a program and of its parts, by their names; `reason` says why it was skipped or
     what failed first.
     """
@@ -80,7 +80,7 @@ _RANDOM = (
 )
 
 
-def read_verdict(code: int, output: str) -> Verdict:
+def read_verdict(code: int, output: str) -> ProgramResult:
     """The verdict of a program that ended with this exit code and printed this."""
     lines = [line[:_LINE_CHARACTERS].rstrip() for line in output.splitlines()]
     parts: dict[str, Result] = {}
@@ -93,7 +93,7 @@ def read_verdict(code: int, output: str) -> Verdict:
         result = Result.FAIL  # of TAP the lines count, not the exit code
     if result is Result.OK and any(_PLAN.match(line) for line in lines):
         result = Result.SKIP
-    return Verdict(result, parts, _reason(result, code, lines))
+    return ProgramResult(result, parts, _reason(result, code, lines))
 
 
 def stable(name: str) -> str:

@@ -170,3 +170,12 @@ class Repository:
             capture_output=True,
             env={**os.environ, "GNUPGHOME": str((key or self.key).home)},
         )
+
+
+def module(path: Path) -> Path:
+    """A real, if empty, ELF object: depmod and strip read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["gcc", "-c", "-x", "c", "-g", "-o", str(path), "-"], input=b"int answer = 42;", check=True
+    )
+    return path

@@ -9,6 +9,7 @@ import pytest
 
 from vms import qemu
 from vms.command import Accelerator, Hardware, Machine
+from vms.guest import Agent
 
 FAKE = Path(__file__).with_name("fake_qemu.py")
 
@@ -52,3 +53,11 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    (directory / "agent.py").write_text("pass")
+    return Agent(directory, "guest.agent")

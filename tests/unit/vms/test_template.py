@@ -15,38 +15,22 @@ from threading import Thread
 
 import pytest
 
+from tests.support.templates import BOOTABLE, HARDWARE, IMAGE, TCG, answers, make
 from vms.cache import Cache
 from vms.capacity import children
-from vms.command import Accelerator, Hardware
+from vms.command import Hardware
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.guest import Agent, Guest
-from vms.image import Image
-from vms.initramfs import Bootable
-from vms.kernels.kernel import BootFiles, Kernel
 from vms.runtime import remove_tree, sweep
-from vms.template import Template, Turns, clone_of, make_template, memory_digest
+from vms.template import Turns, clone_of, make_template
 
 Fake = Callable[[str], None]
-KERNEL = Kernel("6.1.0", "test:6.1.0", "6.1", "6.1.0", "cloud", "6.1.0-1", "test", ())
-FILES = BootFiles(KERNEL, "6.1.0-cloud", Path("/bin/sh"), Path("/no/modules"), None, {})
-BOOTABLE = Bootable(FILES, Path("/no/initramfs"), Path("/no/modules.squashfs"), "key")
-IMAGE = Image(Path("/no/root.squashfs"), Path("/no/busybox"), "00", {})
-TCG = Accelerator("tcg", "qemu64", "the test asked for it")
-HARDWARE = Hardware(memory=8)
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache")
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Agent:
-    directory = tmp_path / "guest"
-    directory.mkdir()
-    (directory / "agent.py").write_text("pass")
-    return Agent(directory, "guest.agent")
 
 
 @pytest.fixture(autouse=True)
@@ -63,17 +47,6 @@ def boots(fake_qemu: Fake, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(Guest, "start_agent", start_agent)
     monkeypatch.setattr("vms.template.boot_turns", Turns(0))
     return booted
-
-
-def make(cache: Cache, agent: Agent) -> Template:
-    return make_template(BOOTABLE, IMAGE, TCG, agent, cache, HARDWARE)
-
-
-def answers(template: Template) -> bool:
-    with template.start() as guest:
-        return bool(
-            json.loads(guest.ask(b'{"id": "1", "do": "ping"}', Deadline(20, "the answer")).whole)["ready"]
-        )
 
 
 def test_booted_once_and_cloned_from_then_on(cache: Cache, agent: Agent, boots: list[str]) -> None:
@@ -380,35 +353,6 @@ def test_neither_places_nor_reasons_make_another(cache: Cache, agent: Agent) -> 
         moved, replace(IMAGE, squashfs=Path("/elsewhere")), replace(TCG, why="other"), agent, cache, HARDWARE
     )
     assert other.path == make(cache, agent).path
-
-
-def test_the_digest_of_memory_sees_every_byte_and_no_holes(tmp_path: Path) -> None:
-    path = tmp_path / "memory"
-
-    def digest(*written: tuple[int, bytes], size: int = 64 << 20) -> str:
-        path.unlink(missing_ok=True)
-        with path.open("wb") as file:
-            file.truncate(size)
-            for position, data in written:
-                file.seek(position)
-                file.write(data)
-        return memory_digest(path)
-
-    empty = digest()
-    assert digest((3 << 20, bytes(4096))) == empty
-    assert digest((0, b"x")) != empty
-    assert (
-        len(
-            {
-                empty,
-                digest((5, b"x")),
-                digest((6, b"x")),
-                digest(((9 << 20) + 5, b"x")),
-                digest((5, b"x"), size=63 << 20),
-            }
-        )
-        == 5
-    )
 
 
 def test_a_clone_has_all_its_files_from_the_template(cache: Cache, agent: Agent) -> None:

@@ -10,7 +10,7 @@ from matrix.analysis.ledger.explain import Verdict as Explained
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.bisect.bisect import Request, bisect
 from matrix.bisect.outcome import Bisection
-from matrix.bisect.search import Verdict
+from matrix.bisect.search import Side
 from matrix.bisect.target import Target
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import make_experiment, make_kernel
@@ -98,7 +98,7 @@ def test_what_does_not_answer_either_value_is_stepped_around_and_named() -> None
     (interval,) = found.intervals
     assert names(found) == [("6.1.1", "6.1.5")]
     assert [one.build.name for one in interval.unknown] == ["6.1.2", "6.1.3", "6.1.4"]
-    assert {one.verdict for one in interval.unknown} == {Verdict.UNKNOWN}
+    assert {one.verdict for one in interval.unknown} == {Side.UNKNOWN}
     assert [one.value for one in interval.unknown] == ["60 s", None, None]
 
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.bisect.search import Pair, Verdict, next_builds, pairs, steps_left
+from matrix.bisect.search import Pair, Side, next_builds, pairs, steps_left
 
-OLD, NEW, UNKNOWN = Verdict.OLD, Verdict.NEW, Verdict.UNKNOWN
-middles = st.lists(st.sampled_from(Verdict), max_size=80)
+OLD, NEW, UNKNOWN = Side.OLD, Side.NEW, Side.UNKNOWN
+middles = st.lists(st.sampled_from(Side), max_size=80)
 widths = st.integers(1, 6)
 
 
 def search(
-    truth: list[Verdict], at_once: int, known: dict[int, Verdict] | None = None
-) -> tuple[dict[int, Verdict], list[tuple[int, ...]]]:
+    truth: list[Side], at_once: int, known: dict[int, Side] | None = None
+) -> tuple[dict[int, Side], list[tuple[int, ...]]]:
     """What is known at the end, and the builds of each step."""
     known = dict(known or {})
     steps = []
@@ -33,8 +33,8 @@ def search(
     return known, steps
 
 
-@given(st.lists(st.sampled_from(Verdict), min_size=1, max_size=80), widths)
-def test_it_ends_whatever_the_builds_answer(truth: list[Verdict], at_once: int) -> None:
+@given(st.lists(st.sampled_from(Side), min_size=1, max_size=80), widths)
+def test_it_ends_whatever_the_builds_answer(truth: list[Side], at_once: int) -> None:
     known, steps = search(truth, at_once)
     assert {build: truth[build] for build in known} == known
     assert steps[0] == tuple(dict.fromkeys((0, len(truth) - 1)))
@@ -42,7 +42,7 @@ def test_it_ends_whatever_the_builds_answer(truth: list[Verdict], at_once: int) 
 
 @given(middles, widths)
 def test_a_pair_is_found_and_between_its_builds_is_only_what_is_unknown(
-    middle: list[Verdict], at_once: int
+    middle: list[Side], at_once: int
 ) -> None:
     truth = [OLD, *middle, NEW]
     found = pairs(search(truth, at_once)[0])
@@ -54,7 +54,7 @@ def test_a_pair_is_found_and_between_its_builds_is_only_what_is_unknown(
 
 
 @given(middles, widths)
-def test_the_pairs_lead_from_old_to_new_and_follow_each_other(middle: list[Verdict], at_once: int) -> None:
+def test_the_pairs_lead_from_old_to_new_and_follow_each_other(middle: list[Side], at_once: int) -> None:
     truth = [OLD, *middle, NEW]
     found = pairs(search(truth, at_once)[0])
     assert [truth[pair.left] for pair in found] == [(OLD, NEW)[place % 2] for place in range(len(found))]
@@ -90,7 +90,7 @@ def test_a_change_there_and_back_is_seen_if_both_parts_are_more_than_a_quarter(
 
 @given(middles, widths, st.data())
 def test_what_is_known_already_is_taken_and_the_end_is_as_true(
-    middle: list[Verdict], at_once: int, data: st.DataObject
+    middle: list[Side], at_once: int, data: st.DataObject
 ) -> None:
     truth = [OLD, *middle, NEW]
     recorded = data.draw(st.sets(st.integers(0, len(truth) - 1)))
@@ -102,11 +102,11 @@ def test_what_is_known_already_is_taken_and_the_end_is_as_true(
 
 @given(middles, widths, st.data())
 def test_steps_left_is_what_follows_if_builds_answer_like_the_one_before(
-    middle: list[Verdict], at_once: int, data: st.DataObject
+    middle: list[Side], at_once: int, data: st.DataObject
 ) -> None:
     truth = [OLD, *middle, NEW]
     done = data.draw(st.integers(0, len(search(truth, at_once)[1])))
-    known: dict[int, Verdict] = {}
+    known: dict[int, Side] = {}
     for _ in range(done):
         known |= {build: truth[build] for build in next_builds(len(truth), known, at_once)}
     left = steps_left(len(truth), known, at_once)
@@ -133,7 +133,7 @@ def test_steps_left_is_what_follows_if_builds_answer_like_the_one_before(
         ({0: OLD, 9: OLD}, 1, (5,)),
     ],
 )
-def test_the_next_builds(known: dict[int, Verdict], at_once: int, asked: tuple[int, ...]) -> None:
+def test_the_next_builds(known: dict[int, Side], at_once: int, asked: tuple[int, ...]) -> None:
     assert next_builds(10, known, at_once) == asked
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.packages import bzimage, catalogue_of, entry, image_deb, kernel_deb
+from tests.support.packages import bzimage, catalogue_of, entry, image_deb, kernel_deb, module
 from tests.support.specs import kernels_of
 from vms.cache import Cache
 from vms.errors import FetchError, HostError, UsageError
@@ -24,15 +24,6 @@ NOTHING = catalogue_of()
 def one(spec: str, base: Path) -> Kernel:
     (kernel,) = kernels_of([spec], NOTHING, base)
     return kernel
-
-
-def module(path: Path) -> Path:
-    """A real, if empty, ELF object: depmod and strip read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["gcc", "-c", "-x", "c", "-g", "-o", str(path), "-"], input=b"int answer = 42;", check=True
-    )
-    return path
 
 
 def built_tree(directory: Path, release: str = "6.13.0-rc3-mine") -> Path:

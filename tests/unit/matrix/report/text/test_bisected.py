@@ -7,7 +7,7 @@ from dataclasses import replace
 from matrix.analysis.ledger.explain import Verdict as Explained
 from matrix.analysis.ledger.model import Commit, Confirmed
 from matrix.bisect.outcome import Answered, Bisection, Interval
-from matrix.bisect.search import Verdict
+from matrix.bisect.search import Side
 from matrix.report.text.bisected import bisection_markdown, bisection_text
 from matrix.results.record import Status
 from tests.support.fakes import make_kernel
@@ -16,19 +16,19 @@ FIX = Commit("fix", "netfilter: use *UNACK* timeout", Confirmed.CHANGELOG, "Rese
 LOST = Commit("lost", "netfilter: other", Confirmed.CHANGELOG, "Another.", "cd")
 
 
-def answered(release: str, verdict: Verdict | None, value: str | None = "", **fields: object) -> Answered:
+def answered(release: str, verdict: Side | None, value: str | None = "", **fields: object) -> Answered:
     known = {"status": Status.PASS, "value": value, "run": "run-2"} if verdict else {}
     return replace(Answered(make_kernel(release), verdict), **{**known, **fields})  # type: ignore[arg-type]
 
 
 BUILDS = (
-    answered("6.12.9", Verdict.OLD, "10 s", recorded=True, run="reference"),
+    answered("6.12.9", Side.OLD, "10 s", recorded=True, run="reference"),
     answered("6.12.10", None),
     answered("6.12.11", None),
-    answered("6.12.12", Verdict.OLD, "10 s"),
-    answered("6.12.13", Verdict.UNKNOWN, value=None, status=Status.UNSUPPORTED, reason="no *module*\nat all"),
-    answered("6.12.14", Verdict.NEW, "300 s"),
-    answered("6.12.15", Verdict.NEW, "300 s"),
+    answered("6.12.12", Side.OLD, "10 s"),
+    answered("6.12.13", Side.UNKNOWN, value=None, status=Status.UNSUPPORTED, reason="no *module*\nat all"),
+    answered("6.12.14", Side.NEW, "300 s"),
+    answered("6.12.15", Side.NEW, "300 s"),
 )
 INTERVAL = Interval(
     BUILDS[3],
