@@ -81,7 +81,7 @@ def asked(template: Template, bootable: Bootable, name: str, seconds: float = EN
     [
         ("behaves", Status.PASS, "^$"),
         ("panics", Status.CRASH, "^Kernel panic - not syncing: sysrq triggered crash in sysrq_handle_crash$"),
-        ("kills-the-agent", Status.ERROR, "did not answer within|went away"),
+        ("kills-the-agent", Status.ERROR, "cannot answer: its agent is gone"),
         ("loops", Status.TIMEOUT, "^loops did not end within 3 s$"),
         ("forks", Status.TIMEOUT, "^forks did not end within 3 s$"),
         ("fills-memory", Status.ERROR, "ended without an answer, wait status 9$"),
