@@ -146,8 +146,9 @@ class Traces:
             found["nft rules"] = netlink.attributes(answer.payload[4:])[_GENERATION].hex()
         with _told(found, "expectations"):
             found["expectations"] = f"{len(self._netfilter.ask(_GET_EXPECTATIONS, bytes(4), netlink.DUMP))}"
-        rules = self._route.ask(_GET_RULE, bytes(12), netlink.DUMP)
-        found["routing rules"] = b"".join(rule.payload for rule in rules)
+        with _told(found, "routing rules"):  # a kernel may have one routing table only
+            rules = self._route.ask(_GET_RULE, bytes(12), netlink.DUMP)
+            found["routing rules"] = b"".join(rule.payload for rule in rules)
         for family in Family:
             found |= _legacy_tables(family)
         return found
