@@ -138,16 +138,6 @@ def test_clones_are_pristine_and_share_no_secrets(template: Template) -> None:
     assert seen[0] != seen[1]
 
 
-def test_what_a_clone_would_know_without_new_entropy(template: Template) -> None:
-    # Why SSH sessions and requests bring some: without it all clones draw the same numbers. If this
-    # fails, that is no longer needed.
-    drawn = set()
-    for _ in range(2):
-        with template.start() as clone:
-            drawn.add(ask(clone, "random")["random"])
-    assert len(drawn) == 1
-
-
 def test_one_session_after_the_other(guest: Guest) -> None:
     for number in range(3):
         with guest.ssh(soon()) as session:
