@@ -48,8 +48,11 @@ def template(bootable: Bootable, image: Image, cache: Cache) -> Template:
 
 
 @pytest.fixture(autouse=True)
-def own_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """A temporary directory where no other program of this machine starts guests."""
+    tmp_path_factory.getbasetemp()  # pytest makes it when it is asked first, in the directory of then
     with tempfile.TemporaryDirectory() as directory:
         monkeypatch.setattr(tempfile, "tempdir", directory)
         yield
