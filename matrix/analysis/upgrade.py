@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ from matrix.analysis.analysis import exit_code
 from matrix.analysis.answers import Answers, Seen
 from matrix.analysis.compare import Change, Difference, Kind, comparable, differences
 from matrix.analysis.impact import Impact, impact_of
-from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.contains import contains, held_by_one
 from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.analysis.variants import grouped
@@ -134,7 +134,10 @@ def upgrade(
         )
     )
     shown = {commit.key for item in items for commit in (*item.commits, *item.against)}
-    gained, lost = _between(ledger, left, right, shown)
+    gained, lost = (
+        tuple(commit for commit in commits if commit.key not in shown)
+        for commits in held_by_one(ledger, left, right)
+    )
     return UpgradeReport(
         left, right, len(both), differing, len({*before, *after}) - len(both), tuple(items), gained, lost
     )
@@ -225,19 +228,3 @@ def _evidence(
 
 def _breadth(item: UpgradeItem) -> int:
     return len({evidence.experiment for evidence in item.evidence}) * 1000 + len(item.evidence)
-
-
-def _between(
-    ledger: Ledger, left: KernelEntry, right: KernelEntry, shown: Iterable[str]
-) -> tuple[tuple[Commit, ...], tuple[Commit, ...]]:
-    """The commits except `shown` that only the right and that only the left kernel holds, as far as
-    changelogs say so: no cell does.
-    """
-    gained, lost = [], []
-    for commit in ledger.commits.values():
-        held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)
-        if commit.key not in shown and held == (False, True):
-            gained.append(commit)
-        elif commit.key not in shown and held == (True, False):
-            lost.append(commit)
-    return tuple(gained), tuple(lost)

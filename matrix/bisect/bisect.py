@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from matrix.analysis.fact_value import frozen
-from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.contains import held_by_one
 from matrix.analysis.ledger.explain import explain
-from matrix.analysis.ledger.model import Commit, Ledger
+from matrix.analysis.ledger.model import Ledger
 from matrix.bisect.candidates import candidates
 from matrix.bisect.outcome import Answered, Bisection, Interval
 from matrix.bisect.search import Pair, Side, next_builds, pairs, steps_left
@@ -185,7 +185,7 @@ def _interval(request: Request, builds: Sequence[Answered], pair: Pair, titles: 
         right.build,
         right.value,
     )
-    gained, lost = _between(ledger, left.build, right.build)
+    gained, lost = held_by_one(ledger, left.build, right.build)
     listed: Sequence[str] = ()
     why = ""
     try:
@@ -204,15 +204,3 @@ def _interval(request: Request, builds: Sequence[Answered], pair: Pair, titles: 
         len(listed),
         why,
     )
-
-
-def _between(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit], list[Commit]]:
-    """The commits that only the right and that only the left build holds."""
-    gained, lost = [], []
-    for commit in ledger.commits.values():
-        held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)
-        if held == (False, True):
-            gained.append(commit)
-        elif held == (True, False):
-            lost.append(commit)
-    return gained, lost

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from matrix.analysis.ledger.model import Commit
+from matrix.analysis.ledger.model import Commit, Ledger
 from vms.kernels.kernel import Build
 from vms.kernels.order import release_key, series_of, version_key
 
@@ -36,6 +36,20 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
         return False if "~rc" in commit.mainline else None
     read = surveyed.get(build.series)
     return False if read and release_key(build.release) <= release_key(read) else None
+
+
+def held_by_one(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit], list[Commit]]:
+    """The commits that only the right and those that only the left build holds, as far as that is
+    known.
+    """
+    gained, lost = [], []
+    for commit in ledger.commits.values():
+        held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)
+        if held == (False, True):
+            gained.append(commit)
+        elif held == (True, False):
+            lost.append(commit)
+    return gained, lost
 
 
 def _distribution(build: Build, versions: tuple[str, ...]) -> bool | None:
