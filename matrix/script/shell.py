@@ -33,13 +33,13 @@ def run_shell(template: Template, script: Script, pulled: Mapping[str, Path], *,
     """
     name = template.name
     with template.start() as guest, guest.ssh(Deadline(_SECONDS, f"a shell in {name}")) as ssh:
-        deadline = Deadline(_SECONDS, f"files for {name}").on(guest.qemu.clock, guest.slowness)
+        deadline = guest.by_own_clock(Deadline(_SECONDS, f"files for {name}"))
         ssh.push_packed(script.packed, PLACE, deadline)
         # `exit`: sshd reports no status of a program that it started itself and a signal ended
         command = f"sh {PLACE}/enter {shlex.join(script.command)}; exit $?"
         status = attach(ssh, command, name, terminal=terminal)
         for source, target in pulled.items():
-            deadline = Deadline(_SECONDS, f"files of {name}").on(guest.qemu.clock, guest.slowness)
+            deadline = guest.by_own_clock(Deadline(_SECONDS, f"files of {name}"))
             path = source if source.startswith("/") else f"{PLACE}/work/{source}"
             write_whole(target, ssh.pull(path, _MOST_PULLED, deadline))
     return status
