@@ -70,3 +70,8 @@ class Night:
     exit_code: int
     reused: int = 0
     leaks: tuple[str, ...] = ()
+
+    @property
+    def unexplained(self) -> tuple[Item, ...]:
+        """The changes that the ledger does not explain, or contradicts."""
+        return tuple(item for item in self.news if item.verdict is not Verdict.EXPLAINED)

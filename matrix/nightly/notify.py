@@ -21,7 +21,6 @@ from ssl import SSLError, create_default_context
 from urllib.parse import SplitResult, quote, urlsplit
 
 from matrix import VERSION
-from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Night
 from matrix.report.export.notification import (
     Notification,
@@ -139,7 +138,7 @@ def _address(flag: str, text: str) -> str:
 
 def worth_telling(night: Night) -> bool:
     """Whether a change of the night is not explained, or a failure not accepted."""
-    return bool(night.failures) or any(item.verdict is not Verdict.EXPLAINED for item in night.news)
+    return bool(night.failures or night.unexplained)
 
 
 def notify(receivers: Sequence[Receiver], told: Notification, seconds: float = SECONDS) -> list[str]:

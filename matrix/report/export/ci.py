@@ -49,9 +49,8 @@ def findings(analysis: Analysis, night: Night | None) -> tuple[Finding, ...]:
 
 
 def _of_night(night: Night) -> Iterator[Finding]:
-    for item in night.news:
-        if item.verdict is not Verdict.EXPLAINED:
-            yield Finding(f"{item.verdict} change: {item.experiment} {item.fact}".strip(), item_line(item))
+    for item in night.unexplained:
+        yield Finding(f"{item.verdict} change: {item.experiment} {item.fact}".strip(), item_line(item))
     for cell in night.failures:
         where = f"{cell.experiment} {cell.variant}".strip()
         yield Finding(f"{cell.status}: {where}", f"on {cell.kernel}: {headline(cell.reason)}")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from matrix.analysis.ledger.explain import Verdict
 from matrix.baseline.outcome import Item, Night
 from matrix.report.words import counted, in_words
 from matrix.results.record import FactValue, shown_value
@@ -42,7 +41,7 @@ def item_line(item: Item) -> str:
 
 
 def _verdict(night: Night) -> str:
-    unexpected = [item for item in night.news if item.verdict is not Verdict.EXPLAINED]
+    unexpected = night.unexplained
     parts = [
         _count(len(unexpected), "unexplained change", "unexplained changes"),
         _count(len(night.news) - len(unexpected), "explained change", "explained changes"),
