@@ -16,10 +16,10 @@ from matrix.bisect.asker import Asker
 from matrix.bisect.bisect import Request, bisect
 from matrix.bisect.outcome import Bisection
 from matrix.bisect.target import Target
-from matrix.plan.plan import Choice, plan_choices, variant_name
+from matrix.plan.plan import Choice, plan_choices
 from matrix.report.text.bisected import bisection_markdown
 from matrix.report.write import write_reports
-from matrix.results.record import Record, Status
+from matrix.results.record import Record
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from vms.cache import Cache
@@ -28,9 +28,6 @@ from vms.files import write_whole
 from vms.kernels.changelog import read_changelog, titles_between
 from vms.kernels.kernel import Build, Kernel
 from vms.kernels.order import build_key
-
-_TAKEN = (Status.PASS, Status.FAIL, Status.UNSUPPORTED)
-"""Answers that a repeat would give again."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +125,10 @@ def _on_record(request: BisectRequest, answers: Answers) -> tuple[list[Build], d
     builds: dict[str, Build] = {kernel.id: kernel for kernel in request.kernels}
     recorded = {}
     for id_, kernel in answers.known.kernels.items():
-        answer = answers.known.answers.get((id_, target.experiment.name, variant_name(target.variant)))
+        answer = answers.known.answer_of(id_, target.experiment, target.variant)
         within = kernel.flavour == first.flavour and build_key(first) <= build_key(kernel) <= build_key(last)
-        if answer is None or answer.record.status not in _TAKEN or not within:
+        if answer is None or not answer.record.status.is_lasting or not within:
             continue
-        declared = {fact.name for fact in target.experiment.facts}
-        if answer.record.facts and answer.record.declared.keys() != declared:
-            continue  # of an experiment that was rewritten
         builds.setdefault(id_, kernel)
         path = answers.runs.get(answer.order)
         recorded[id_] = answer.record, path.name if path else "reference"

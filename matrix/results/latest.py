@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from guest.catalogue import Experiment
 from matrix.plan.plan import Cell, variant_name
 from matrix.results.decode import checked, read_manifest, read_results
 from matrix.results.directory import now, read_run
@@ -59,16 +60,18 @@ class LatestAnswers:
         )
 
     def answer_to(self, cell: Cell) -> Answer | None:
-        """The newest answer of a planned cell.
+        """The newest answer of a planned cell, as `answer_of`."""
+        return self.answer_of(cell.kernel.id, cell.experiment, cell.variant)
+
+    def answer_of(self, kernel: str, experiment: Experiment, variant: Mapping[str, str]) -> Answer | None:
+        """The newest answer of the kernel with this id.
 
         None if there is none, or if the experiment now declares other facts than were answered.
         """
-        answer = self.answers.get((cell.kernel.id, cell.experiment.name, variant_name(cell.variant)))
+        answer = self.answers.get((kernel, experiment.name, variant_name(variant)))
         if answer is None or not answer.record.facts:
             return answer
-        return (
-            answer if answer.record.declared.keys() == {fact.name for fact in cell.experiment.facts} else None
-        )
+        return answer if answer.record.declared.keys() == {fact.name for fact in experiment.facts} else None
 
 
 def read_latest(results: Path, start: LatestAnswers, complain: Callable[[str], None]) -> LatestAnswers:

@@ -70,6 +70,13 @@ class Status(StrEnum):
     ERROR = "error"
 
     @property
+    def is_lasting(self) -> bool:
+        """Whether a repeat gives the same. The other statuses may be due to the host, or to a
+        race.
+        """
+        return self in (Status.PASS, Status.FAIL, Status.UNSUPPORTED)
+
+    @property
     def is_failure(self) -> bool:
         """Whether the status is `fail`, `crash` or `timeout`: the kernel is responsible."""
         return self in (Status.FAIL, Status.CRASH, Status.TIMEOUT)

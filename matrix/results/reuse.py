@@ -18,12 +18,9 @@ from matrix.results.decode import read_manifest
 from matrix.results.directory import RunDirectory
 from matrix.results.latest import read_finished
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
-from matrix.results.record import SCHEMA, Record, Status
+from matrix.results.record import SCHEMA, Record
 from vms.errors import UsageError
 from vms.kernels.kernel import Kernel
-
-_REUSED = (Status.PASS, Status.FAIL, Status.UNSUPPORTED)
-"""Of these a repeat gives the same. The others may be due to the host, or to a race."""
 
 
 def answer_key(cell: Cell, code: str, surroundings: Surroundings) -> str:
@@ -65,7 +62,7 @@ def reuse(run: RunDirectory, cells: Collection[Cell]) -> Mapping[str, int]:
             continue
         by_name = {kernel.name: kernel for kernel in earlier.manifest.kernels}
         for record in earlier.records():
-            cell = wanted.get(record.key) if record.status in _REUSED else None
+            cell = wanted.get(record.key) if record.status.is_lasting else None
             origin = record.reused or earlier.manifest.run
             if (
                 cell
