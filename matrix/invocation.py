@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from guest.catalogue import Experiment
@@ -17,8 +16,8 @@ from matrix.report.live import LiveReport
 from matrix.report.words import counted
 from matrix.report.write import write_reports
 from matrix.results.directory import Key, RunDirectory, now, open_run
-from matrix.results.manifest import Manifest, kernel_entries, plan_digest
-from matrix.results.reuse import answer_key, reuse
+from matrix.results.manifest import new_manifest
+from matrix.results.reuse import answer_keys, reuse
 from matrix.run.durations import measured_seconds
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
@@ -77,21 +76,14 @@ def run_matrix(request: RunRequest) -> Result:
     with told(display.note, "preparing the guests' image and accelerator"):
         surroundings = guests.prepare(plan.kernels)
     display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
-    digest = plan_digest(plan, surroundings, request.pristine)
-    started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    names = tuple(experiment.name for experiment in plan.experiments)
-    manifest = Manifest(
-        started,
-        digest,
-        now(),
+    manifest = new_manifest(
+        plan,
+        surroundings,
         request.command,
         request.jobs,
-        names,
-        kernel_entries(plan),
-        surroundings,
         left_out=request.left_out,
-        number=request.after,
-        pristine=tuple(sorted(request.pristine)),
+        pristine=request.pristine,
+        after=request.after,
     )
     run = open_run(request.results, manifest, display.note)
     if run.records:
@@ -128,12 +120,8 @@ def _live(request: RunRequest, run: RunDirectory) -> LiveReport:
 
 def _reuse(request: RunRequest, run: RunDirectory) -> None:
     """Takes over what earlier runs answered, and notes it."""
-    plan, code = request.plan, request.code
-    run.keys = {
-        cell.key: answer_key(cell, code[cell.experiment.name], run.manifest.surroundings)
-        for cell in plan.cells
-        if cell.experiment.name in code
-    }
+    plan = request.plan
+    run.keys = answer_keys(plan.cells, request.code, run.manifest.surroundings)
     done = {*run.records, *request.again}
     taken = reuse(run, [cell for cell in plan.cells if cell.key not in done])
     if taken:

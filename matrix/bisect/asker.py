@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from matrix.plan.plan import Cell, Plan
-from matrix.results.directory import RunDirectory, now, open_run
-from matrix.results.manifest import Manifest, kernel_entries, plan_digest
+from matrix.results.directory import RunDirectory, open_run
+from matrix.results.manifest import Manifest, new_manifest
 from matrix.results.record import Record
-from matrix.results.reuse import answer_key
+from matrix.results.reuse import answer_keys
 from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
@@ -49,21 +48,10 @@ class Asker:
         with told(self.display.note, "preparing the guests' image and accelerator"):
             # Not all kernels of the range: those that are prepared are also fetched.
             surroundings = self.guests.prepare([cell.kernel for cell in first])
-        manifest = Manifest(
-            datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
-            plan_digest(self.plan, surroundings),
-            now(),
-            self.command,
-            self.jobs,
-            tuple(experiment.name for experiment in self.plan.experiments),
-            kernel_entries(self.plan),
-            surroundings,
-        )
+        # Without knowledge of other answers each cell is asked in a guest of its own.
+        manifest = new_manifest(self.plan, surroundings, self.command, self.jobs, pristine=None)
         run = open_run(self.results, manifest, self.display.note)
-        run.keys = {
-            cell.key: answer_key(cell, self.code[cell.experiment.name], surroundings)
-            for cell in self.plan.cells
-        }
+        run.keys = answer_keys(self.plan.cells, self.code, surroundings)
         return run
 
     def answered(self) -> tuple[Manifest, list[Record]] | None:

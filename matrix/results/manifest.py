@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -113,6 +113,35 @@ def plan_digest(plan: Plan, surroundings: Surroundings, pristine: Collection[str
     return hashlib.sha256(
         json.dumps([SCHEMA, shared, kernels, [cell.key for cell in plan.cells], sorted(pristine)]).encode()
     ).hexdigest()
+
+
+def new_manifest(
+    plan: Plan,
+    surroundings: Surroundings,
+    command: tuple[str, ...],
+    jobs: int,
+    *,
+    left_out: tuple[str, ...] = (),
+    pristine: Collection[str] | None = (),
+    after: int = 0,
+) -> Manifest:
+    """The manifest of a run of the plan that begins now. `pristine` is None if all kernels are.
+    `after` is the largest number of a run that is known.
+    """
+    began = datetime.now(UTC)
+    return Manifest(
+        f"{began:%Y%m%d-%H%M%S}",
+        plan_digest(plan, surroundings, pristine or ()),
+        began.isoformat(timespec="seconds"),
+        command,
+        jobs,
+        tuple(experiment.name for experiment in plan.experiments),
+        kernel_entries(plan),
+        surroundings,
+        left_out=left_out,
+        number=after,
+        pristine=None if pristine is None else tuple(sorted(pristine)),
+    )
 
 
 def kernel_entries(plan: Plan) -> tuple[KernelEntry, ...]:

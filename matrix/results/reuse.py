@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matrix.plan.plan import Cell
 from matrix.results.decode import read_manifest
-from matrix.results.directory import RunDirectory
+from matrix.results.directory import Key, RunDirectory
 from matrix.results.latest import read_finished
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import SCHEMA, Record
@@ -40,6 +40,15 @@ def answer_key(cell: Cell, code: str, surroundings: Surroundings) -> str:
         [surroundings.image, surroundings.qemu, surroundings.accelerator, surroundings.cpu],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def answer_keys(cells: Iterable[Cell], code: Mapping[str, str], surroundings: Surroundings) -> dict[Key, str]:
+    """The key of each cell whose experiment's code is known, as `answer_key`."""
+    return {
+        cell.key: answer_key(cell, code[cell.experiment.name], surroundings)
+        for cell in cells
+        if cell.experiment.name in code
+    }
 
 
 def reuse(run: RunDirectory, cells: Collection[Cell]) -> Mapping[str, int]:

@@ -19,6 +19,7 @@ from matrix.baseline.outcome import Night
 from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.nightly.nightly import nightly
 from matrix.plan.plan import make_plan
+from matrix.results import manifest
 from matrix.results.latest import read_latest
 from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
 from vms.answer import Answer
@@ -109,7 +110,7 @@ def open_house(results: Path, monkeypatch: pytest.MonkeyPatch) -> House:
         at = datetime(today.year, today.month, today.day, 2, tzinfo=UTC)
         monkeypatch.setattr(invocation, "now", lambda: at.isoformat(timespec="seconds"))
         monkeypatch.setattr(
-            invocation, "datetime", type("Clock", (), {"now": staticmethod(lambda _zone: at)})
+            manifest, "datetime", type("Clock", (datetime,), {"now": staticmethod(lambda _zone: at)})
         )
 
     return House(results, clock)
