@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guest.catalogue import Experiment
-from matrix.plan.plan import Cell, variant_name
+from matrix.plan.plan import SCRIPT, SUITE, Cell, variant_name
 from matrix.results.directory import find_run, record_key
 from matrix.results.judge import verdict
 from matrix.results.latest import read_finished
@@ -20,7 +20,6 @@ from vms.errors import UsageError
 from vms.kernels.kernel import Kernel
 from vms.suggest import suggestion
 
-_SCRIPTS = "script"
 _CONTENT = re.compile(r"=[0-9a-f]+$")  # ends the id of a kernel that is from no archive
 
 
@@ -103,7 +102,7 @@ def find_cell(results: Path, run: str, cell: str) -> Asked:
     if record is None:
         listing = f"for example {min(by_name, default='none')}; the run's directory cells/ has all"
         raise UsageError(f"the run {manifest.run} has no cell {cell!r}; {suggestion(cell, by_name, listing)}")
-    if record.experiment.startswith(f"{_SCRIPTS}-"):
+    if record.experiment.startswith((f"{SCRIPT}-", f"{SUITE}-")):
         raise UsageError(f"{cell}: a run does not keep the script that it ran; run it again")
     if record.status is Status.ERROR:
         raise UsageError(f"{cell}: this cell has no answer in the run {manifest.run}: {record.reason}")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from guest.catalogue import Experiment
 from vms.kernels.kernel import Kernel
 
+SCRIPT, SUITE = "script", "suite"
+"""What the names of experiments that are programs of the user's begin with."""
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -18,7 +18,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from guest.catalogue import Experiment, Facts
+from guest.catalogue import Experiment, Fact, Facts, Invariant
+from matrix.plan.plan import SCRIPT
 from matrix.results.manifest import Surroundings
 from matrix.results.record import FACT_ITEMS
 from matrix.run.executor import Executor
@@ -74,22 +75,47 @@ class Ran(Facts):
 def experiment_of(script: Script) -> tuple[Experiment, dict[str, str]]:
     """The script as an experiment, and the variant of it that is to be run."""
     variant = {"scope": "user" if script.user else "root"} | dict(script.sysctls)
-    words = shlex.join(script.command)
-    experiment = Experiment(
-        name=f"script-{re.sub(r'[^A-Za-z0-9._-]', '-', script.name)}",
-        topic=TOPIC,
-        question=f"What does {script.name} print?",
-        doc=f"What does {script.name} print?\n\nRun as `{words}`.",
-        run=unasked,
-        facts=Ran.declared,
-        invariants=(),
+    experiment = program_experiment(
+        experiment_name(SCRIPT, script.name),
+        f"What does {script.name} print?",
+        Ran.declared,
+        script,
+        doc=f"\n\nRun as `{shlex.join(script.command)}`.",
         variants={name: (value,) for name, value in variant.items()},
+    )
+    return experiment, variant
+
+
+def experiment_name(kind: str, program: str) -> str:
+    """The name of a program as an experiment, made of what such names may have."""
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9._-]', '-', program)}"
+
+
+def program_experiment(
+    name: str,
+    question: str,
+    facts: Sequence[Fact],
+    script: Script,
+    *,
+    doc: str = "",
+    variants: Mapping[str, tuple[str, ...]] | None = None,
+    invariants: Sequence[Invariant] = (),
+) -> Experiment:
+    """A program of the user's as an experiment; `doc` follows its question."""
+    return Experiment(
+        name=name,
+        topic=TOPIC,
+        question=question,
+        doc=question + doc,
+        run=unasked,
+        facts=tuple(facts),
+        invariants=tuple(invariants),
+        variants=variants or {},
         modules=(),
         seconds=script.seconds,
         cpus=script.cpus,
         alone=ALONE,
     )
-    return experiment, variant
 
 
 def unasked(_lab: object) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated
 
 from guest.catalogue import Experiment, Facts, Invariant
-from matrix.script.guests import ALONE, TOPIC, Ending, answer, missing_program, unasked
+from matrix.plan.plan import SUITE
+from matrix.script.guests import (
+    Ending,
+    answer,
+    experiment_name,
+    missing_program,
+    program_experiment,
+)
 from matrix.script.script import Script
 from matrix.script.verdicts import Result, read_verdict
 from vms.answer import Answer
@@ -141,27 +148,14 @@ def _words(makefile: str, name: str) -> tuple[str, ...]:
 
 def experiments_of(suite: Suite, scripts: Mapping[str, Script]) -> dict[str, Experiment]:
     """An experiment for each program, by its name."""
-    found = {}
+    passes = Invariant("the test passes", lambda facts, _variant: facts["verdict"] != Result.FAIL)
+    found: dict[str, Experiment] = {}
     for program, script in scripts.items():
-        name = f"suite-{re.sub(r'[^A-Za-z0-9._-]', '-', Path(program).stem)}"
+        name = experiment_name(SUITE, Path(program).stem)
         if name in found:
-            name = f"suite-{re.sub(r'[^A-Za-z0-9._-]', '-', program)}"
-        found[name] = Experiment(
-            name=name,
-            topic=TOPIC,
-            question=f"What does {program} of {suite.name} say?",
-            doc=f"What does {program} of {suite.name} say?",
-            run=unasked,
-            facts=Tested.declared,
-            invariants=(
-                Invariant("the test passes", lambda facts, _variant: facts["verdict"] != Result.FAIL),
-            ),
-            variants={},
-            modules=(),
-            seconds=script.seconds,
-            cpus=script.cpus,
-            alone=ALONE,
-        )
+            name = experiment_name(SUITE, program)
+        question = f"What does {program} of {suite.name} say?"
+        found[name] = program_experiment(name, question, Tested.declared, script, invariants=(passes,))
     return found
 
 

@@ -91,10 +91,11 @@ def test_a_cell_without_an_answer_is_refused(tmp_path: Path) -> None:
         asked(tmp_path, record(status=Status.ERROR, facts={}, reason="no boot"))
 
 
-def test_a_script_is_refused(tmp_path: Path) -> None:
-    kept = record(experiment="script-a.sh")
+@pytest.mark.parametrize("name", ["script-a.sh", "suite-a"])
+def test_a_script_is_refused(tmp_path: Path, name: str) -> None:
+    kept = record(experiment=name)
     with pytest.raises(UsageError, match="a run does not keep the script"):
-        asked(tmp_path, kept, "6.12.9/script-a.sh/scope=root")
+        asked(tmp_path, kept, f"6.12.9/{name}/scope=root")
 
 
 def test_another_build_under_the_same_name_is_refused(tmp_path: Path) -> None:
