@@ -12,7 +12,6 @@ from invoke.tasks import task
 
 from commands.shell import (
     JOBS,
-    RESULTS,
     ROOT,
     complain,
     console,
@@ -21,6 +20,7 @@ from commands.shell import (
     least_memory,
     print_json,
     reported,
+    run_programs,
     selected,
     tidy,
 )
@@ -74,8 +74,6 @@ def script(
     json: bool = False,
 ) -> int:
     """Run your own program on kernels and show where they differ; its arguments follow `--`."""
-    from matrix.analysis.ledger.model import Ledger
-    from matrix.invocation import RunRequest, run_matrix
     from matrix.plan.plan import Choice, plan_choices
     from matrix.plan.project import Project
     from matrix.report.text.progress import display
@@ -93,18 +91,8 @@ def script(
     plan = plan_choices(selection.kernels, [Choice(experiment, (variant,))])
     machines = Machines(project, accel, selection.catalogue, memory=given.memory)
     with display(console(errors=True)) as shown:
-        request = RunRequest(
-            plan,
-            {experiment.name: experiment},
-            Ledger({}, (), {}),
-            ScriptGuests(machines, {experiment.name: given}, read_script),
-            RESULTS,
-            at_a_time,
-            tuple(sys.argv[1:]),
-            shown,
-            selection.gone_versions,
-        )
-        result = run_matrix(request)
+        guests = ScriptGuests(machines, {experiment.name: given}, read_script)
+        result = run_programs(plan, selection, guests, at_a_time, shown)
     keep(project.config.history, result.run)
     tidy(project.config.cache.size)
     return _print(result, given, json=json)

@@ -21,7 +21,7 @@ from vms.program import WORK
 from vms.text import shown
 
 if TYPE_CHECKING:
-    from matrix.invocation import RunRequest
+    from matrix.invocation import Result, RunRequest
     from matrix.plan.plan import Plan
     from matrix.plan.project import Project
     from matrix.run.guests import Guests
@@ -197,6 +197,25 @@ def run_request(
         again={cell.key for cell in plan.cells} if again else (),
         pristine=frozenset(kernel.name for kernel in plan.kernels if pristine),
     )
+
+
+def run_programs(plan: Plan, selection: Selection, guests: Guests, slots: int, shown: Display) -> Result:
+    """Runs a plan whose experiments are programs of the user's, of which no ledger knows."""
+    from matrix.analysis.ledger.model import Ledger
+    from matrix.invocation import RunRequest, run_matrix
+
+    request = RunRequest(
+        plan,
+        {experiment.name: experiment for experiment in plan.experiments},
+        Ledger({}, (), {}),
+        guests,
+        RESULTS,
+        slots,
+        tuple(sys.argv[1:]),
+        shown,
+        selection.gone_versions,
+    )
+    return run_matrix(request)
 
 
 def output_file(flag: str, text: str) -> Path:

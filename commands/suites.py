@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from invoke.tasks import task
 
 from commands.shell import (
     JOBS,
-    RESULTS,
     ROOT,
     console,
     count,
@@ -19,6 +17,7 @@ from commands.shell import (
     least_memory,
     print_json,
     reported,
+    run_programs,
     selected,
     tidy,
 )
@@ -105,8 +104,6 @@ def _ask(
     jobs: int,
 ) -> Result:
     """Runs each of the tests on each of the kernels, in an image with the tools that they need."""
-    from matrix.analysis.ledger.model import Ledger
-    from matrix.invocation import RunRequest, run_matrix
     from matrix.plan.plan import make_plan
     from matrix.report.text.progress import display
     from matrix.run.machines import Machines
@@ -122,15 +119,7 @@ def _ask(
         with told(shown.note, "preparing the guests' image, with the tools that tests need"):
             image = build_image(project.cache, project.config.debian, deadline, TOOLS)
         machines = Machines(project, accel, selection.catalogue, image, memory)
-        request = RunRequest(
-            make_plan(selection.kernels, experiments.values()),
-            experiments,
-            Ledger({}, (), {}),
-            ScriptGuests(machines, dict(zip(experiments, scripts.values(), strict=True)), read_test),
-            RESULTS,
-            jobs,
-            tuple(sys.argv[1:]),
-            shown,
-            selection.gone_versions,
-        )
-        return run_matrix(request)
+        plan = make_plan(selection.kernels, experiments.values())
+        by_name = dict(zip(experiments, scripts.values(), strict=True))
+        guests = ScriptGuests(machines, by_name, read_test)
+        return run_programs(plan, selection, guests, jobs, shown)

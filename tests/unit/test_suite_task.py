@@ -44,7 +44,7 @@ def guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         "matrix.plan.project.Project.select", lambda *_: Selection(kernels, catalogue_of(*kernels))
     )
-    monkeypatch.setattr("commands.suites.RESULTS", tmp_path / "results")
+    monkeypatch.setattr("commands.shell.RESULTS", tmp_path / "results")
     monkeypatch.setattr("commands.suites.keep", lambda *_: None)
     monkeypatch.setattr("commands.suites.tidy", lambda *_: None)
 
