@@ -92,21 +92,22 @@ def ask(template: Template, question: Question) -> Outcome:
     except LostGuest as error:
         return Outcome(lost=str(error), console=error.console, seconds=time.monotonic() - began)
     try:
-        outcome = _asked(held, question)
+        outcome, usable = _asked(held, question)
     except BaseException:
         held.end()
         raise
     held.cells += 1
     held.last = question.what
     held.printed += len(outcome.console)
-    if question.own or outcome.asked.left or not _usable(outcome) or held.printed > _MOST_CONSOLE:
-        held.end()
-    else:
+    if usable and held.printed <= _MOST_CONSOLE:
         idle.put(template, held)
+    else:
+        held.end()
     return replace(outcome, seconds=time.monotonic() - began)
 
 
-def _asked(held: _Held, question: Question) -> Outcome:
+def _asked(held: _Held, question: Question) -> tuple[Outcome, bool]:
+    """How the question ended, and whether the guest may be asked another."""
     guest, answer, lost = held.guest, None, ""
     request_id = secrets.token_hex(8)
     try:
@@ -119,11 +120,13 @@ def _asked(held: _Held, question: Question) -> Outcome:
         lost = str(error)
     asked = Asked(held.name, held.cells + 1, held.last)
     outcome = Outcome(answer, lost, guest.crashed, "", 0.0, guest.resident, asked)
-    if not question.own and _usable(outcome):
+    usable = not question.own and _usable(outcome)
+    if usable:
         left = _left(guest, question)
         # What the kernel prints while it cleans up is this cell's doing.
         outcome = replace(outcome, asked=replace(asked, left=left), crashed=guest.crashed)
-    return replace(outcome, console=guest.console()[held.printed :])
+        usable = not left and outcome.crashed is None
+    return replace(outcome, console=guest.console()[held.printed :]), usable
 
 
 def _usable(outcome: Outcome) -> bool:
