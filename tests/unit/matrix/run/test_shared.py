@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.latest import LatestAnswers
 from matrix.results.record import Leak, Record, Status
+from matrix.run.cell import Question, ask
 from matrix.run.idle import idle
 from matrix.run.runner import execute
-from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.fakes import FakeGuest, FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.runs import open_for
 from vms.answer import Answer
+from vms.deadline import Deadline
 from vms.errors import LostGuest
 
 KERNEL = make_kernel("6.12.1")
@@ -75,6 +78,34 @@ def test_a_guest_in_which_something_is_left_answers_no_more_and_its_record_tells
     assert records["b"].asked.left == ("sysctl x: 1, was 0",)
     assert [records[name].asked.place for name in NAMES] == [1, 2, 1, 2]
     assert records["c"].asked.after == ""
+
+
+def test_a_guest_whose_console_grew_long_answers_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.run.cell._MOST_CONSOLE", len("6.12.1 booting\nb\n"))
+    records = run(FakeGuests(), tmp_path)
+    assert [records[name].asked.place for name in NAMES] == [1, 2, 3, 1]
+
+
+class PanicsWhenTidied(FakeGuest):
+    """Its kernel panics while the agent cleans up."""
+
+    def ask(self, request: bytes, deadline: Deadline, limit: Deadline | None = None) -> Answer:
+        if json.loads(request)["do"] == "settle":
+            self.crashed = "Kernel panic - not syncing"
+        return super().ask(request, deadline, limit)
+
+
+def test_a_guest_whose_kernel_crashes_while_it_is_cleaned_up_answers_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.support.fakes.FakeGuest", PanicsWhenTidied)
+    guests = FakeGuests()
+    template = guests.template(guests.fetch(KERNEL), 1)
+    outcome = ask(template, Question("a on 6.12.1", "a", {}, 30.0, own=False))
+    assert outcome.crashed == "Kernel panic - not syncing"
+    assert guests.running == []
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "error"])
