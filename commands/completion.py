@@ -19,7 +19,7 @@ from invoke.context import Context
 from invoke.parser.context import ParserContext
 from invoke.tasks import task
 
-from commands.shell import RESULTS, ROOT, reported
+from commands.shell import RESULTS, ROOT, data_home, reported
 from vms.program import CODE, COMMAND, INSTALLED
 
 ASKED = "--complete"
@@ -101,7 +101,7 @@ def _script(shell: str, program: Path) -> str:
 def _place(shell: str) -> Path:
     """The file from which the shell loads the completion of our command."""
     name = Path(COMMAND).name
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    data = data_home()
     if shell == "bash":
         return data / "bash-completion" / "completions" / name
     if shell == "fish":

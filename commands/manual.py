@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from invoke.context import Context
 from invoke.parser.argument import Argument
@@ -14,7 +12,7 @@ from invoke.tasks import task
 
 from commands.collection import Tasks, by_name
 from commands.examples import EXAMPLES
-from commands.shell import reported
+from commands.shell import data_home, reported
 from vms.program import COMMAND
 
 NAME = "conntrack-matrix"
@@ -39,8 +37,7 @@ def manual(_context: Context) -> None:
     import tasks
     from vms.files import write_whole
 
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    path = data / "man" / "man1" / f"{NAME}.1"
+    path = data_home() / "man" / "man1" / f"{NAME}.1"
     described = {one.__name__: one.__doc__ or "" for one in map(tasks.__dict__.get, tasks.__all__) if one}
     contexts = by_name(Tasks.from_module(tasks))
     write_whole(path, manual_page(described, contexts).encode())

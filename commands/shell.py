@@ -218,6 +218,13 @@ def run_programs(plan: Plan, selection: Selection, guests: Guests, slots: int, s
     return run_matrix(request)
 
 
+def data_home() -> Path:
+    """Where programs look for files that belong to the user, as the XDG Base Directory
+    Specification says.
+    """
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+
+
 def output_file(flag: str, text: str) -> Path:
     """The file that the user gave after a flag. Raises UsageError if a directory is there."""
     path = Path(text).resolve()
