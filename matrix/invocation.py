@@ -91,7 +91,7 @@ def run_matrix(request: RunRequest) -> Result:
             f"resuming run {run.manifest.run}: {len(run.records)} of {counted(len(plan.cells), 'cell')} done"
         )
     _reuse(request, run)
-    known = Known(read_answers(request.results, display.note).known, request.ledger)
+    known = _known(request)
     finished = False
     try:
         with _live(request, run) as live:
@@ -105,6 +105,15 @@ def run_matrix(request: RunRequest) -> Result:
         # Not before its reports are written: a run without them is gone on with, not run again.
         run.close(finished=finished)
     return Result(run.path, page, analysis)
+
+
+def _known(request: RunRequest) -> Known | None:
+    """What earlier runs answered, by which answers of shared guests are judged; None if each cell
+    is asked in a guest of its own.
+    """
+    if all(cell.experiment.alone or cell.kernel.name in request.pristine for cell in request.plan.cells):
+        return None
+    return Known(read_answers(request.results, request.display.note).known, request.ledger)
 
 
 def _live(request: RunRequest, run: RunDirectory) -> LiveReport:

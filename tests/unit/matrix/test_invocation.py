@@ -114,3 +114,17 @@ def test_a_run_of_more_kernels_asks_only_what_no_run_has_answered(tmp_path: Path
     assert sorted(asked) == ["5.10.1", "5.10.1", "6.1.2", "6.1.2", "6.12.9"]
     run_matrix(replace(first, code={"baseline": "rewritten"}))
     assert len(asked) == 7
+
+
+@pytest.mark.parametrize(
+    ("pristine", "read"), [((), True), (("5.10.1",), True), (("5.10.1", "6.1.2"), False)]
+)
+def test_earlier_answers_are_read_only_to_judge_guests_that_answer_many_cells(
+    tmp_path: Path, pristine: tuple[str, ...], read: bool
+) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text("{")
+    seen = Seen()
+    request = RunRequest(PLAN, CATALOGUE, EMPTY, FakeGuests(), tmp_path, 2, ("matrix",), seen)
+    run_matrix(replace(request, pristine=frozenset(pristine)))
+    assert any(note.startswith("left out:") for note in seen.notes) is read
