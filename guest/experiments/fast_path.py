@@ -47,7 +47,7 @@ class _Offloaded:
             self.send(there=True)
             self.send(there=False)
         if "OFFLOAD" not in self.flow.status:
-            raise Unsupported("the flow is not put on the fast path")
+            raise RuntimeError("the flow is not on the fast path, so nothing can be asked of it there")
 
     @property
     def flow(self) -> Flow:
