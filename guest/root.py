@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from guest.controls import Settings
 from guest.errors import Refused
 from guest.linux import errno_name
 from guest.observe import kmsg
@@ -104,6 +105,9 @@ class Asking:
     Every method raises Refused with the kernel's message.
     """
 
+    settings = Settings.SET
+    """What becomes of the sysctls that the experiment sets."""
+
     def __init__(self, channel: socket.socket) -> None:
         self._stream = channel.makefile("rwb")
 
@@ -119,12 +123,16 @@ class Asking:
         """Sets a sysctl of the initial namespace (`net/netfilter/nf_conntrack_max`) until the cell
         ends. Raises Refused with the kernel's message if it does not accept the value.
         """
+        if self.settings.spare(name):
+            return
         self.write(f"/proc/sys/{name}", value)
 
     def try_sysctl(self, name: str, value: int | str) -> str:
         """Tries to set a sysctl of the initial namespace until the cell ends: `ok`, or the errno's
         name with which the kernel refuses.
         """
+        if self.settings.spare(name):
+            return self.settings.answer
         try:
             self.sysctl(name, value)
         except Refused as refusal:

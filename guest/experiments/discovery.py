@@ -67,8 +67,8 @@ def _host(place: Namespace, rules: str) -> Tun:
     """tun0 with an address and the broadcast address of its network, and rules for what leaves."""
     place.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
     place.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+    wire = place.device("tun0")
     with place.inside():
-        wire = Tun("tun0", place.journal.packet)
         lines = f"link set tun0 up\naddress add {_OWN}/24 brd + dev tun0\nroute add 224.0.0.0/4 dev tun0\n"
         tool("ip", "-batch", "-", text=lines)
     counted = "; ".join(f'ct state {state} counter comment "{state}"' for state in _STATES)

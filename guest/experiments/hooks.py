@@ -75,8 +75,7 @@ def _names(place: Namespace, name: str = _NAME) -> list[str]:
 
 
 def _device(place: Namespace, name: str) -> Tun:
-    with place.inside():
-        wire = Tun(name, place.journal.packet)
+    wire = place.device(name)
     place.sysctl(f"net/ipv6/conf/{name}/disable_ipv6", 1)
     place.links.address(name, "10.0.1.1/24")
     place.links.up(name)

@@ -272,8 +272,7 @@ def _hairpin(place: Namespace, *, masquerade: bool) -> tuple[str, str]:
 def _lan(place: Namespace, machines: dict[str, bytes]) -> Tun:
     """A router, and tap0 as its wire to machines, given as hardware addresses by IP address."""
     place.router(states=False)
-    with place.inside():
-        wire = Tun("tap0", place.journal.packet, tap=True)
+    wire = place.device("tap0", tap=True)
     place.links.address(wire.name, place.family.interface(3))
     place.links.up(wire.name)
     for address, hardware in machines.items():

@@ -64,8 +64,7 @@ def _device(place: Namespace, device: str) -> Tun:
     place.sysctl("net/ipv4/conf/all/rp_filter", 0)
     place.sysctl("net/ipv4/conf/default/rp_filter", 0)
     place.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
-    with place.inside():
-        wire = Tun("tun0", place.journal.packet)
+    wire = place.device("tun0")
     if device != "bare":
         place.links.address("tun0", family.interface(1))
     place.links.up("tun0")

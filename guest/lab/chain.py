@@ -25,11 +25,15 @@ def header(place: str) -> str:
 class Chain:
     """A base chain, alone in a table that is named after its place.
 
-    A second one at the same place, in the same family, adds its rules to the first.
+    A second one at the same place, in the same family, adds its rules to the first. Unless `loads`,
+    nothing is loaded.
     """
 
-    def __init__(self, netns: Netns, place: str, family: str, rules: tuple[str, ...]) -> None:
+    def __init__(
+        self, netns: Netns, place: str, family: str, rules: tuple[str, ...], *, loads: bool = True
+    ) -> None:
         self._netns = netns
+        self._loads = loads
         self._table = f"{family} {place.replace(' ', '_').replace('-', 'before_')}"
         self._run(f"table {self._table} {{ chain c {{\n{header(place)}\n" + "\n".join(rules) + "\n}\n}\n")
 
@@ -43,5 +47,7 @@ class Chain:
         self._run(f"delete table {self._table}")
 
     def _run(self, script: str) -> None:
+        if not self._loads:
+            return
         with self._netns.inside():
             nftables.run(script)

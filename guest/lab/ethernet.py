@@ -30,7 +30,7 @@ def bridge(place: Namespace) -> tuple[Tun, Tun]:
     place.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
     with place.inside():
         place.links.add("br0", "bridge")
-        taps = Tun("port1", place.journal.packet, tap=True), Tun("port2", place.journal.packet, tap=True)
+        taps = place.device("port1", tap=True), place.device("port2", tap=True)
         for tap in taps:
             place.links.up(tap.name, master="br0")
         place.links.up("br0")

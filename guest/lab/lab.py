@@ -28,6 +28,9 @@ class Lab(Namespace):
     def __init__(self, netns: Netns, root: Asking, variant: Mapping[str, str]) -> None:
         super().__init__(netns, Journal(), variant)
         self.root = root
+        root.settings = self.control.settings
+        for name, value in self.control.machine.items():
+            root.write(f"/proc/sys/{name}", value)
 
     def initial(self) -> Namespace:
         """The machine's initial network namespace, for a cell that runs as root. What is changed
@@ -48,6 +51,7 @@ class Lab(Namespace):
         `what` names the condition in the cell's notes.
         """
         start = time.monotonic()
+        seconds = seconds if self.control.waits else 0.0
         while not condition():
             if time.monotonic() - start > seconds:
                 self.journal.note(f"did not happen within {seconds:g} s: {what}")
@@ -65,7 +69,7 @@ class Lab(Namespace):
         start = time.monotonic()
         turn = 0
         while not condition():
-            if time.monotonic() - start > 3:
+            if time.monotonic() - start > 3 or not self.control.waits:
                 self.journal.note(f"did not happen within 3 s: {what}")
                 return "later"
             turn += 1
@@ -76,7 +80,8 @@ class Lab(Namespace):
 
     def pause(self, seconds: float) -> None:
         """Sleeps, for experiments about time itself; `until` is for everything else."""
-        time.sleep(seconds)
+        if self.control.waits:
+            time.sleep(seconds)
 
     def evidence(self) -> Evidence:
         """The evidence of the cell; table and counters are read now if the experiment did not read

@@ -6,9 +6,10 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from guest.controls import Control, control_of
 from guest.errors import Unsupported
 from guest.family import Family
 from guest.lab import nftables
@@ -43,6 +44,19 @@ class Namespace:
         self._netns = netns
         self._tables: set[str] = set()
         self._native = False
+        self.control = control_of(variant)
+        self._begin(self.control)
+
+    def _begin(self, control: Control) -> None:
+        """Loads the rules of a control, and sets what it sets before the experiment begins."""
+        with self.inside():
+            if control.rules:
+                nftables.run(control.rules)
+            if not control.before:
+                return
+            for path in Path("/proc/sys/net/netfilter").iterdir():
+                with suppress(OSError):  # what is not for this namespace to read, or to set, stays
+                    path.write_text(control.before(path.name, path.read_text().strip()))
 
     @property
     def ip(self) -> str:
@@ -90,11 +104,22 @@ class Namespace:
         10.0.2.1/24, and so on (2001:db8:1::1/64 and so on).
         """
         address = address or self.family.interface(int(name.removeprefix("tun")) + 1)
+        made = self.device(name)
         with self.inside():
-            made = Tun(name, self.journal.packet)
             self.links.address(name, address, peer)
             self.links.up(name)
         return made
+
+    def device(self, name: str, *, tap: bool = False) -> Tun:
+        """A tun, or a tap, that is down and has no address."""
+        with self.inside():
+            return Tun(
+                name,
+                self.journal.packet,
+                tap=tap,
+                wire=self.control.wire and self.control.wire(),
+                after=self.conntrack.flush if self.control.flushes else None,
+            )
 
     def host(self, family: Family | None = None) -> Tun:
         """A machine at the end of a wire: tun0 192.0.2.1 with peer 192.0.2.2 (2001:db8:2::1 and
@@ -131,10 +156,12 @@ class Namespace:
             self.sysctl("net/ipv4/conf/all/rp_filter", 0)
             self.sysctl("net/ipv4/conf/default/rp_filter", 0)
         client, server = (self.tun(f"tun{number}", family.interface(number + 1)) for number in range(2))
-        script = (state_rules(family) if states else "") + textwrap.dedent(rules)
-        if script:
-            self.nft(script)
+        script = textwrap.dedent(rules) if self.control.loads else ""
+        script = (state_rules(family) if states else "") + script
+        self._native = self._native or bool(script)
         with self.inside():
+            if script:
+                nftables.run(script)
             return Router(client, server, family, state_counters(family) if states else None)
 
     def _no_ipv6(self) -> None:
@@ -158,6 +185,8 @@ class Namespace:
         """Sets a sysctl of this namespace (`net/netfilter/nf_conntrack_udp_timeout`). Raises
         Unsupported with the errno's name if the kernel refuses the value.
         """
+        if self.control.settings.spare(name):
+            return
         refusal = self.try_sysctl(name, value)
         if refusal != "ok":
             raise Unsupported(f"writing {value} to {name}: {refusal}")
@@ -166,6 +195,8 @@ class Namespace:
         """Tries to set a sysctl of this namespace: `ok`, or the errno's name with which the kernel
         refuses.
         """
+        if self.control.settings.spare(name):
+            return self.control.settings.answer
         with self.inside():
             try:
                 Path("/proc/sys", name).write_text(f"{value}\n")
@@ -202,6 +233,8 @@ class Namespace:
         with one program start.
         """
         self._tables |= set(re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE))
+        if not self.control.loads:
+            return
         with self.inside():
             tool(program(self.family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
 
@@ -214,6 +247,8 @@ class Namespace:
     def nft(self, script: str) -> None:
         """Runs a script in nft's own language."""
         self._native = True
+        if not self.control.loads:
+            return
         with self.inside():
             nftables.run(textwrap.dedent(script))
 
@@ -224,7 +259,7 @@ class Namespace:
         `family` is nft's, such as `inet` or `bridge`; by default it is the cell's.
         """
         self._native = True
-        return Chain(self._netns, place, family or self.ip, rules)
+        return Chain(self._netns, place, family or self.ip, rules, loads=self.control.loads)
 
     def track(self) -> Chain:
         """Switches connection tracking on, by a rule that refers to it and does nothing."""

@@ -29,10 +29,19 @@ class Tun:
     """One device.
 
     The kernel handles a packet within the write that hands it over, so that an answer can be read
-    right after it.
+    right after it. A control may have put something else in the place of what is sent: `wire` makes
+    that of each packet, and `after` is called after each.
     """
 
-    def __init__(self, name: str, record: Callable[[Captured], None], *, tap: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        record: Callable[[Captured], None],
+        *,
+        tap: bool = False,
+        wire: Callable[[bytes], list[bytes]] | None = None,
+        after: Callable[[], object] | None = None,
+    ) -> None:
         self.name = name
         self.tap = tap
         self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -43,6 +52,8 @@ class Tun:
         )
         self.index = socket.if_nametoindex(name)
         self._record = record
+        self._wire = wire
+        self._after = after
         self.handed = 0
         """How many packets were handed to the kernel."""
 
@@ -51,15 +62,25 @@ class Tun:
         for packet in packets:
             data = bytes(packet)
             self._record(Captured(time.time(), self.index, True, data, self.tap))
-            os.write(self._fd, data)
-        self.handed += len(packets)
+            self._hand(data)
 
     def flood(self, packets: list[bytes]) -> None:
         """Hands many packets to the kernel as fast as possible. They are not in the capture."""
+        if self._wire or self._after:
+            for data in packets:
+                self._hand(data)
+            return
         write, fd = os.write, self._fd
         for data in packets:
             write(fd, data)
         self.handed += len(packets)
+
+    def _hand(self, data: bytes) -> None:
+        for handed in self._wire(data) if self._wire else (data,):
+            os.write(self._fd, handed)
+            self.handed += 1
+            if self._after:
+                self._after()
 
     def read(self) -> list[bytes]:
         """The packets that the kernel has sent since the last call, oldest first.

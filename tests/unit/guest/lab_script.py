@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from guest.errors import Unsupported
@@ -114,14 +115,47 @@ def ethernet(lab: Lab) -> dict[str, Any]:
     return {"to": [frame[:6].hex() for frame in frames], "from_own": [frame[6:12] == own for frame in frames]}
 
 
+def new_lab(control: str) -> Lab:
+    """A lab in a new namespace, of which nothing asks root."""
+    root: Any = SimpleNamespace(write=lambda path, value: None)
+    return Lab(Netns().new(), root, {"control": control})
+
+
+def controls() -> dict[str, Any]:
+    """Datagrams, sysctls, rules and waiting under controls that need no rules of their own."""
+    found: dict[str, Any] = {}
+    for name in ("none", "twice", "late", "every-second"):
+        lab = new_lab(name)
+        wire = lab.host()
+        wire.send(*[udp("198.18.0.2:10000", "192.0.2.1:53")] * 3)
+        wire.flood([bytes(udp("198.18.0.2:10000", "192.0.2.1:53"))])
+        found[name] = [lab.links.counts("tun0").received, wire.handed]
+    lab = new_lab("damaged")
+    wire = lab.host()
+    wire.send(udp("198.18.0.2:10000", "192.0.2.1:53", data=b"a"))
+    found["damaged"] = [lab.links.counts("tun0").received, len(wire.read())]
+    for name in ("no-settings", "refused"):
+        lab = new_lab(name)
+        lab.sysctl(TTL, 33)
+        lab.sysctl("net/netfilter/no_such_knob", 1)
+        found[name] = [lab.try_sysctl("net/netfilter/no_such_knob", 1), lab.read_sysctl(TTL)]
+    lab = new_lab("no-rules")
+    lab.nft("this is no rule")
+    lab.chain("forward filter", "neither is this").replace("nor this")
+    lab.iptables("*filter\n-A nothing")
+    lab = new_lab("hasty")
+    lab.pause(3600)
+    found["hasty"] = [lab.until("never", lambda: False, 3600), lab.when("never", lambda: False)]
+    return found
+
+
 def main() -> None:
     """Prints one JSON document."""
-    # Nothing here asks root.
-    lab = Lab(Netns(), None, {})  # type: ignore[arg-type]
+    lab = new_lab("none")
     found = {
         "host": host(lab), "router": router(lab, Family.IPV4), "router6": router(lab, Family.IPV6),
         "sysctls": sysctls(lab), "namespaces": namespaces(lab), "waiting": waiting(lab), "soon": soon(lab),
-        "ethernet": ethernet(lab),
+        "ethernet": ethernet(lab), "controls": controls(),
     }  # fmt: skip
     json.dump(found, sys.stdout)
 

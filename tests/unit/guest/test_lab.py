@@ -66,6 +66,19 @@ def test_a_wait_notes_its_condition_and_whether_it_held(lab: dict[str, Any]) -> 
     assert "the third look" in lab["waiting"]["notes"]
 
 
+def test_a_control_takes_something_from_the_experiment_and_nothing_else(lab: dict[str, Any]) -> None:
+    assert lab["controls"] == {
+        "none": [4, 4],
+        "twice": [8, 8],
+        "late": [3, 3],
+        "every-second": [2, 2],
+        "damaged": [1, 0],
+        "no-settings": ["ok", "33"],
+        "refused": ["EROFS", "33"],
+        "hasty": [False, "later"],
+    }
+
+
 def test_how_soon_a_condition_holds_is_a_class(lab: dict[str, Any]) -> None:
     assert lab["soon"] == ["at once", "within 1 s", "later"]
 
