@@ -40,11 +40,22 @@ class Fact:
     """One named outcome.
 
     `type` is bool, int, str, list (of str) or dict (str to int); `meaning` is for the reader.
+    `guard` is the reason why it is asked although nothing is known that changes it.
     """
 
     name: str
     type: type
     meaning: str
+    guard: str = ""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Says of a fact, after its meaning, why it is asked although nothing is known that changes
+    it.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,15 +100,17 @@ class Facts:
 
 
 def _fact(owner: type, name: str, hint: Any) -> Fact:
-    kind, meaning = get_origin(hint), getattr(hint, "__metadata__", ("",))[0]
+    kind, (meaning, *more) = get_origin(hint), getattr(hint, "__metadata__", ("",))
     if kind is Annotated:
         kind = get_origin(hint.__origin__) or hint.__origin__
-    if kind not in _KINDS or not isinstance(meaning, str) or not meaning:
+    guards = [one.reason for one in more if isinstance(one, Guard) and one.reason]
+    if kind not in _KINDS or not isinstance(meaning, str) or not meaning or len(guards) != len(more):
         raise TypeError(
             f"{owner.__module__}.{owner.__name__}.{name}: a fact is annotated with"
-            " Annotated[bool, int, str, list[str] or dict[str, int], what it means]"
+            " Annotated[bool, int, str, list[str] or dict[str, int], what it means], and perhaps a Guard"
+            " with a reason"
         )
-    return Fact(name, kind, meaning)
+    return Fact(name, kind, meaning, "".join(guards))
 
 
 FAMILIES = tuple(family.value for family in Family)

@@ -122,6 +122,21 @@ def test_an_annotation_that_is_no_fact_is_refused() -> None:
             flows: int
 
 
+def test_a_fact_may_say_why_it_is_asked_although_nothing_changes_it() -> None:
+    class Guarded(catalogue.Facts):
+        flows: Annotated[int, "flows in the table", catalogue.Guard("the table is emptied before")]
+
+    assert Guarded.declared == (
+        catalogue.Fact("flows", int, "flows in the table", "the table is emptied before"),
+    )
+
+
+@pytest.mark.parametrize("more", [catalogue.Guard(""), "a reason that is no guard"])
+def test_a_guard_without_a_reason_is_refused(more: object) -> None:
+    with pytest.raises(TypeError, match=r"Wrong\.flows: a fact is annotated with"):
+        type("Wrong", (catalogue.Facts,), {"__annotations__": {"flows": Annotated[int, "flows", more]}})
+
+
 def test_an_experiment_with_a_class_of_facts_runs_to_a_dict(
     how_many_declared: catalogue.Declared[Counted],
 ) -> None:
