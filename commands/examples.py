@@ -15,7 +15,7 @@ EXAMPLES = {
     "ci": ("ci", "ci --key"),
     "compare": ("compare 6.1 6.12", "compare latest:6.12 reference:6.12 --json"),
     "completion": ("completion bash", "completion fish"),
-    "controls": ("controls", "controls --help"),
+    "controls": ("controls", "controls -k 6.12 -e 'udp-*'"),
     "doctor": ("doctor", "doctor --accel tcg"),
     "experiments": ("experiments", "experiments --new my-question"),
     "export": ("export tap", "export csv --run reference --output facts.csv"),

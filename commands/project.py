@@ -9,7 +9,7 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.tasks import task
 
-from commands.shell import RESULTS, ROOT, print_json, print_table, reported
+from commands.shell import RESULTS, ROOT, print_json, print_table, reported, selected
 from vms.program import COMMAND
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
@@ -23,6 +23,8 @@ TESTS = {
 }
 """Kinds of tests: their directory, and the marks that select them there."""
 
+CONTROLLED = RESULTS / "reference" / "controls.json"
+"""What controls changed."""
 _SCRIPTS = ("matrix/report/templates/*.js", "eslint.config.mjs")
 CHECKS = (
     ("ruff", "check"),
@@ -98,20 +100,57 @@ def catalogue(_context: Context) -> None:
     print(page)
 
 
-@task
+@task(
+    iterable=["kernel", "experiment"],
+    help={
+        "kernel": "first ask this kernel, under controls, for facts without proof (repeatable)",
+        "experiment": "of these experiments only: a name or a glob (repeatable; default: all of them)",
+    },
+)
 @reported
-def controls(_context: Context) -> None:
+def controls(_context: Context, kernel: list[str], experiment: list[str]) -> None:
     """Write docs/controls.md: what proves, for each fact, that it can take another value."""
-    from matrix.analysis.controls import proofs
+    from matrix.controls import proven, read_controls
     from matrix.plan.catalogue import read_catalogue
     from matrix.report.text.controls import controls_page
-    from matrix.results.latest import read_finished
+    from vms.errors import UsageError
     from vms.files import write_whole
 
+    if experiment and not kernel:
+        raise UsageError("-e: give the kernel to ask as well, for example -k 6.12")
+    for spec in kernel:
+        _ask_under_controls(spec, experiment)
     page = ROOT / "docs" / "controls.md"
-    _, records = read_finished(RESULTS / "reference")
-    write_whole(page, controls_page(proofs(read_catalogue(None), records)).encode())
+    found = proven(read_catalogue(None), RESULTS / "reference", read_controls(CONTROLLED))
+    write_whole(page, controls_page(found).encode())
     print(page)
+
+
+def _ask_under_controls(spec: str, experiment: list[str]) -> None:
+    """Asks a kernel for proofs that are missing, and keeps what it finds after each experiment."""
+    from contextlib import closing
+
+    from matrix.analysis.controls import Proof
+    from matrix.controls import Asked, keep_controls, proven, published_variant, read_controls, seek
+    from matrix.plan.project import Project
+    from matrix.report.words import counted
+    from matrix.run.machines import Machines
+
+    project = Project.open(ROOT)
+    choices = project.choices(experiment)
+    selection = selected(project, project.specs([spec]))
+    machines = Machines(project, "auto", selection.catalogue)
+    machines.prepare(selection.kernels)
+    files = machines.fetch(selection.kernels[0])
+    known = proven(project.experiments, RESULTS / "reference", read_controls(CONTROLLED))
+    with closing(Asked(files.kernel, lambda cpus: machines.template(files, cpus))) as asked:
+        for choice in choices:
+            name = choice.experiment.name
+            left = [one.fact for one in known if one.experiment == name and one.proof is Proof.NONE]
+            if left:
+                found = seek(choice.experiment, published_variant(choice.variants), left, asked)
+                keep_controls(CONTROLLED, found, project.experiments)
+                print(f"{name}: {len(found)} of {counted(len(left), 'fact')} proven", flush=True)
 
 
 @task(

@@ -43,6 +43,8 @@ WRONG = {
     "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
     "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
     "completion.shell": ("bsh", "there is no completion for 'bsh'; did you mean bash"),
+    "controls.experiment": ("baselin", "give the kernel to ask as well, for example -k 6.12"),
+    "controls.kernel": ("newset", "did you mean newest?"),
     "doctor.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
     "experiments.new": ("a b", "'a b' cannot be an experiment's name"),
     "export.form": ("cvs", "there is no form 'cvs'; did you mean csv?"),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from matrix.analysis.controls import Proof, Proven, proofs
+from dataclasses import replace
+
+from guest.catalogue import Fact
+from matrix.analysis.controls import Controlled, Proof, Proven, proofs
 from matrix.results.record import FactValue, Record, Status
 from tests.support.fakes import make_experiment
 
@@ -32,3 +35,17 @@ def test_a_cell_without_facts_proves_nothing() -> None:
     assert proofs(CATALOGUE, [record("6.1.1", "0", 3), record("7.3.1", "0", None)]) == (
         Proven("asked", "flows", Proof.NONE),
     )
+
+
+def test_a_control_that_changes_a_fact_proves_it_unless_the_reference_does() -> None:
+    changed = Controlled("asked", "flows", "untracked", "6.1.1", {"loose": "0"}, 3, 0)
+    records = [record("6.1.1", "0", 3)]
+    assert proofs(CATALOGUE, records, [changed]) == (Proven("asked", "flows", Proof.CONTROL, "untracked"),)
+    assert proofs(CATALOGUE, [*records, record("7.3.1", "0", 4)], [changed])[0].proof is Proof.KERNELS
+
+
+def test_a_guard_says_why_it_stays_until_there_is_a_proof() -> None:
+    guarded = replace(CATALOGUE["asked"], facts=(Fact("flows", int, "the flows", "it was emptied"),))
+    records = [record("6.1.1", "0", 3)]
+    assert proofs({"asked": guarded}, records) == (Proven("asked", "flows", Proof.GUARD, "it was emptied"),)
+    assert proofs({"asked": guarded}, [*records, record("6.1.1", "1", 4)])[0].proof is Proof.VARIANTS
