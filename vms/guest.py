@@ -39,6 +39,7 @@ _END_SECONDS = 0.5  # after its sockets closed
 _END = b'{"do": "end"}\n'  # without an `id`, so that an agent which has just answered ignores it
 _PANIC = b"Kernel panic - not syncing"
 _PANIC_SECONDS = 2.0  # in which a kernel that panicked ends the guest
+_SILENT_SECONDS = 4.0
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _LINE_CHARACTERS = 400
 # What any console holds; everything else that cannot be seen is shown, see vms/text.py.
@@ -72,7 +73,7 @@ class Agent:
 
 class Guest:
     """One running guest, made by `running`. `boot` is what its kernel had reported when its agent
-    last said that it is ready.
+    last said that it is ready, `had_agent` whether an agent has run in it.
 
     Every deadline of its methods goes by the guest's clock, which stands still while the guest
     waits for a processor, and is `slowness` times as long.
@@ -88,6 +89,7 @@ class Guest:
         self._panicked: float | None = None
         self.slowness = 1.0
         self.boot = Boot()
+        self.had_agent = False
 
     @property
     def crashed(self) -> str | None:
@@ -140,11 +142,14 @@ class Guest:
         wanted = json.loads(request)["id"]
         deadline = self.by_own_clock(deadline)
         left = [self.by_own_clock(limit)] if limit else []
+        agent = _Silent()
 
         def meanwhile() -> str:
             if left and left[0].expired:
                 left.clear()
                 wire.sendall(_END)
+            if self.had_agent and agent.is_gone(lambda: self.qemu.is_open("agent", deadline)):
+                return "cannot answer: its agent is gone"
             return self._hopeless()
 
         wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline, meanwhile)
@@ -158,6 +163,7 @@ class Guest:
                 if whole is None:
                     break
                 if header.id == wanted:
+                    self.had_agent = True
                     self._check_origin()
                     return Answer(line, whole)
         except Spent as spent:
@@ -323,6 +329,23 @@ class Guest:
         data = wire.recv(_CHUNK)
         self._heard += data
         return bool(data)
+
+
+class _Silent:
+    """Finds out whether an agent that is silent is gone. QEMU is asked seldom: it costs guests
+    time, and a clone learns which of its ports are open only once it runs.
+    """
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _SILENT_SECONDS
+        self._closed = 0
+
+    def is_gone(self, is_open: Callable[[], bool]) -> bool:
+        """Whether the port was closed at two looks, one after the other."""
+        if time.monotonic() >= self._next:
+            self._closed = 0 if is_open() else self._closed + 1
+            self._next = time.monotonic() + _SILENT_SECONDS
+        return self._closed > 1
 
 
 class _Ready(msgspec.Struct):

@@ -218,6 +218,12 @@ class Qemu:
                     f"{self.what}: QEMU could not load the saved state: {error or type(error).__name__}"
                 ) from error
 
+    def is_open(self, name: str, deadline: Deadline) -> bool:
+        """Whether a program in the guest has this port open."""
+        found = self.execute("query-chardev", deadline)
+        ports = found if isinstance(found, list) else []
+        return any(port.get("label") == name and port.get("frontend-open") for port in ports)
+
     def clock(self) -> float:
         """Monotonic seconds that stand still while the guest waits for a processor, so that a busy
         host takes nothing from the time that a guest is given. They pass at a tenth of the usual

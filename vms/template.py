@@ -273,7 +273,7 @@ def _cloned(machine: Machine, saved: _Saved, name: str) -> Iterator[Guest]:
         return _signature(saved.path) == saved.signature
 
     with running(clone_of(machine, saved.path), name, intact) as guest:
-        guest.slowness = saved.slowness
+        guest.slowness, guest.had_agent = saved.slowness, True
         deadline = guest.by_own_clock(Deadline(CLONE_SECONDS, f"a clone of {name} to start"))
         # Connected before it runs: the clone finds the host connected, as the template did, and the
         # first byte wakes it.

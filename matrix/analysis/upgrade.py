@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from guest.catalogue import Experiment
 from matrix.analysis.analysis import exit_code
@@ -19,6 +20,8 @@ from matrix.analysis.variants import grouped
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, Status
+
+T = TypeVar("T")
 
 SCHEMA = 2
 """Version of the report's JSON. The first form carried no number, and called `items` chapters."""
@@ -105,7 +108,7 @@ def upgrade(
     catalogue: Mapping[str, Experiment],
 ) -> UpgradeReport:
     """The report of an upgrade from `left` to `right`."""
-    before, after = (_asked_now(answers.of(kernel), catalogue) for kernel in (left, right))
+    before, after = (asked_now(answers.of(kernel), catalogue) for kernel in (left, right))
     both = [
         key for key in before if key in after and comparable(before[key][0]) and comparable(after[key][0])
     ]
@@ -116,7 +119,9 @@ def upgrade(
         found = differences(one[0], other[0])
         differing += bool(found)
         for difference in found:
-            severity, commits, against = _severity(ledger, Change(one[0], other[0], difference), left, right)
+            severity, commits, against = severity_of(
+                ledger, Change(one[0], other[0], difference), left, right
+            )
             subject = "" if commits else key[0]  # unexplained differences are grouped by experiment
             seen[severity, commits, against, subject].append(_Sight(difference, one, other))
     everything: dict[str, list[Mapping[str, str]]] = defaultdict(list)
@@ -143,15 +148,20 @@ def upgrade(
     )
 
 
-def _asked_now(
-    cells: Mapping[tuple[str, str], Seen], catalogue: Mapping[str, Experiment]
-) -> dict[tuple[str, str], Seen]:
-    """Without the cells of variants that their experiment no longer has."""
-    asked = {
-        name: {variant_name(variant) for variant in experiment.combinations()}
+def asked_now(
+    cells: Mapping[tuple[str, str], T], catalogue: Mapping[str, Experiment]
+) -> dict[tuple[str, str], T]:
+    """The cells, which are by experiment and variant, without variants that their experiment no
+    longer has. In the order of the experiments' names and of their variants as declared, so that no
+    report depends on the order of runs.
+    """
+    places = {
+        name: {variant_name(variant): place for place, variant in enumerate(experiment.combinations())}
         for name, experiment in catalogue.items()
     }
-    return {key: seen for key, seen in cells.items() if key[0] not in asked or key[1] in asked[key[0]]}
+    kept = [key for key in cells if key[0] not in places or key[1] in places[key[0]]]
+    kept.sort(key=lambda key: (key[0], places.get(key[0], {}).get(key[1], 0), key[1]))
+    return {key: cells[key] for key in kept}
 
 
 @dataclass(frozen=True)
@@ -163,9 +173,12 @@ class _Sight:
     after: Seen
 
 
-def _severity(
+def severity_of(
     ledger: Ledger, change: Change, left: KernelEntry, right: KernelEntry
 ) -> tuple[Severity, tuple[Commit, ...], tuple[Commit, ...]]:
+    """How a change between two kernels affects an upgrade, the commits that explain it, and those
+    from which the ledger predicts another change.
+    """
     found = explain_change(ledger, change, left, right)
     explained = found.commits if found.verdict is Verdict.EXPLAINED else ()
     against = found.commits if found.verdict is Verdict.CONTRADICTED else ()

@@ -106,6 +106,9 @@ def test_a_guest_is_what_experiments_count_on(ssh: Ssh, bootable: Bootable) -> N
     output("nft list ruleset && conntrack -L && tcpdump --version && python3 -c 'import scapy'")
     output("unshare --user --map-root-user --net ip link")
     output("test -d /sys/fs/cgroup && touch /tmp/x /run/x /root/x")
+    # A busy host must not look like a kernel that locks up.
+    assert output("cat /proc/sys/kernel/watchdog_thresh").strip() == "60"
+    assert output("cat /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout").strip() == "120"
 
 
 def test_nothing_listens_on_this_host_for_a_guest(guest: Guest) -> None:

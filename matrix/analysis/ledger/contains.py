@@ -41,10 +41,13 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
 def held_by_one(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit], list[Commit]]:
     """The commits that only the right and those that only the left build holds, as far as that is
     known.
+
+    No build but Debian's is known to lack a commit: who made it may have added what its release
+    does not have.
     """
     gained, lost = [], []
     for commit in ledger.commits.values():
-        held = contains(left, commit, ledger.surveyed), contains(right, commit, ledger.surveyed)
+        held = _for_certain(left, commit, ledger), _for_certain(right, commit, ledger)
         if held == (False, True):
             gained.append(commit)
         elif held == (True, False):
@@ -52,8 +55,17 @@ def held_by_one(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit]
     return gained, lost
 
 
+def _for_certain(build: Build, commit: Commit, ledger: Ledger) -> bool | None:
+    held = contains(build, commit, ledger.surveyed)
+    return held if held or _is_debians(build) else None
+
+
+def _is_debians(build: Build) -> bool:
+    return build.id.startswith("debian:")
+
+
 def _distribution(build: Build, versions: tuple[str, ...]) -> bool | None:
-    if not build.id.startswith("debian:"):
+    if not _is_debians(build):
         return None
     # A rebuild for an older suite, 6.12.95-1~bpo12+1, holds what 6.12.95-1 holds, though its
     # version sorts before.

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from matrix.analysis import compare
 from matrix.analysis.fact_value import delta, frozen, items
-from matrix.analysis.ledger.contains import contains
+from matrix.analysis.ledger.contains import contains, held_by_one
 from matrix.analysis.ledger.model import Change, Commit, Ledger
 from matrix.results.record import ANSWERED, FactValue, Record, Status
 from vms.kernels.kernel import Build
@@ -95,10 +95,11 @@ def explain(
             steps += path
     if steps and not missing:
         return Explanation(Verdict.EXPLAINED, tuple(steps))
+    gained, lost = held_by_one(ledger, left, right)
     against = [
         entry
         for entry in about
-        if (not entry.item or entry.item in missing) and _step(ledger, entry, left, right)
+        if (not entry.item or entry.item in missing) and entry.commit in (*gained, *lost)
     ]
     if against:
         return Explanation(Verdict.CONTRADICTED, tuple(against))

@@ -211,42 +211,7 @@
 
   byId('help-open').addEventListener('click', () => help.showModal());
 
-  const themeButton = byId('theme');
-  const THEMES = {
-    '': ['◐', 'as the system has them'],
-    light: ['☀', 'light'],
-    dark: ['☾', 'dark'],
-  };
-  function setTheme(name) {
-    const [sign, words] = THEMES[name];
-    document.documentElement.dataset.theme = name;
-    themeButton.textContent = sign;
-    themeButton.setAttribute('aria-label', `Colours: ${words}`);
-  }
-  // Private windows and some pages from disk have no storage: there a theme lasts until the page is
-  // closed.
-  function rememberedTheme() {
-    try {
-      return localStorage.getItem('theme') || '';
-    } catch {
-      return '';
-    }
-  }
-  function rememberTheme(name) {
-    try {
-      localStorage.setItem('theme', name);
-    } catch {
-      // without storage the theme is not remembered
-    }
-  }
-  themeButton.addEventListener('click', () => {
-    const names = Object.keys(THEMES);
-    const present = names.indexOf(document.documentElement.dataset.theme || '');
-    const name = names[(present + 1) % names.length];
-    setTheme(name);
-    rememberTheme(name);
-  });
-  setTheme(Object.hasOwn(THEMES, rememberedTheme()) ? rememberedTheme() : '');
+  theme.offer(byId('theme'));
 
   // Buttons that need the script are disabled in the page as written, and the toolbar is hidden.
   for (const button of document.querySelectorAll('#counts button, .into')) button.disabled = false;

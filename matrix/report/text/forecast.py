@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matrix.report.text.progress import about
 from matrix.report.words import counted
-from matrix.run.forecast import Forecast
+from matrix.run.forecast import CELL_SECONDS, Forecast
 
 
 def forecast_lines(found: Forecast, cache: Path) -> list[str]:
@@ -21,6 +21,6 @@ def forecast_lines(found: Forecast, cache: Path) -> list[str]:
     lines.append(
         f"to take: at most about {about(found.seconds)} with {found.jobs}"
         f" {'guest' if found.jobs == 1 else 'guests'} at a time, downloads not counted, if cells take as long"
-        " as in the newest run under results/"
+        f" as in the newest runs of this machine, and {CELL_SECONDS:g} s where none asked them"
     )
     return lines

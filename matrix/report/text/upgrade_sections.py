@@ -67,7 +67,7 @@ class Unseen:
 
 def title(report: UpgradeReport) -> str:
     """The report's title: both builds."""
-    return f"From {_build(report.left)} to {_build(report.right)}"
+    return f"From {build_title(report.left)} to {build_title(report.right)}"
 
 
 def overview(report: UpgradeReport) -> str:
@@ -177,13 +177,23 @@ def _entry(number: int, item: UpgradeItem, report: UpgradeReport, homes: dict[st
 
 def _seen(evidence: Evidence) -> str:
     where = evidence.experiment + (f" ({evidence.label})" if evidence.label else "")
-    if not evidence.fact:
-        what = f"{_status(evidence.before)} before, {_status(evidence.after)} now" + (
-            f": {_short(evidence.reason)}" if evidence.reason else ""
-        )
-        return f"{where}: {what}"
-    meaning = f" ({shown(evidence.meaning).removeprefix('... ')})" if evidence.meaning else ""
-    return f"{where}: {shown(evidence.fact)}{meaning} {_was_is(evidence.before, evidence.after)}"
+    what = what_differs(
+        evidence.fact, evidence.meaning, evidence.before, evidence.after, reason=evidence.reason
+    )
+    return f"{where}: {what}"
+
+
+def what_differs(
+    fact: str, meaning: str, before: FactValue | None, after: FactValue | None, *, reason: str
+) -> str:
+    """How a fact differs; with an empty `fact` how the cell as a whole does, for which the kernel
+    gave the reason.
+    """
+    if not fact:
+        because = f": {_short(reason)}" if reason else ""
+        return f"{_status(before)} before, {_status(after)} now{because}"
+    explained = f" ({shown(meaning).removeprefix('... ')})" if meaning else ""
+    return f"{shown(fact)}{explained} {_was_is(before, after)}"
 
 
 def _was_is(before: FactValue | None, after: FactValue | None) -> str:
@@ -208,10 +218,11 @@ def _listed(word: str, items: list[str]) -> str:
 
 def _reason(commit: Commit, report: UpgradeReport, *, lost: bool) -> Reason:
     holder, other = (report.left, report.right) if lost else (report.right, report.left)
-    return Reason(shown(commit.title), f"{_since(commit, holder)}, not in {other.name}", commit.link)
+    return Reason(shown(commit.title), f"{since(commit, holder)}, not in {other.name}", commit.link)
 
 
-def _since(commit: Commit, holder: KernelEntry) -> str:
+def since(commit: Commit, holder: KernelEntry) -> str:
+    """Since when a kernel that holds the commit has it."""
     if commit.distribution:
         return f"Debian's own change, in {holder.name}"
     for release in commit.backports:
@@ -220,7 +231,8 @@ def _since(commit: Commit, holder: KernelEntry) -> str:
     return f"in mainline since {commit.mainline}"
 
 
-def _build(entry: KernelEntry) -> str:
+def build_title(entry: KernelEntry) -> str:
+    """A build as the report's title has it."""
     about = ", ".join(
         word for word in (entry.flavour, entry.version, entry.suite) if word and word != entry.name
     )

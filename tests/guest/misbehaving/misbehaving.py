@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 from guest.catalogue import Fact, FactDict, experiment
@@ -48,6 +49,13 @@ def panics(lab: Lab) -> FactDict:
 def kills_the_agent(lab: Lab) -> FactDict:
     """What if every process but init is killed?"""
     Path("/proc/sysrq-trigger").write_text("i")
+    return {"done": True}
+
+
+@experiment(facts=DONE, seconds=SECONDS)
+def is_silent(lab: Lab) -> FactDict:
+    """Does a guest answer that says nothing for a while?"""
+    time.sleep(3)
     return {"done": True}
 
 

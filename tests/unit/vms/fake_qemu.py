@@ -13,6 +13,7 @@ panic       its kernel panics at the first request, and it ends
 babble      the console prints 9 MiB
 wedged      its kernel panics at the first request, and nothing more happens
 hang        the agent never answers
+gone        so it does, and has closed its port
 flood       the agent answers without end
 stale       the agent says other things first
 long, short, huge, negative, word, true, none
@@ -43,6 +44,13 @@ MODES = set(os.environ.get("FAKE_QEMU", "").split())
 RUNNING = threading.Event()
 WARNING = Path(__file__).parents[2] / "fixtures" / "splats" / "6.1-warning.txt"
 STALE = b'{"id": "7", "bytes": 2}\n{}'  # looks like an answer, and is part of one
+ANSWERS: dict[str, object] = {
+    "query-migrate": {"status": "completed"},
+    "query-chardev": [
+        {"label": "ssh", "frontend-open": True},
+        {"label": "agent", "frontend-open": "gone" not in MODES},
+    ],
+}
 LIES: dict[str, object] = {
     "long": 1000,
     "short": 3,
@@ -105,7 +113,7 @@ def agent(listener: socket.socket) -> None:
                 os._exit(0)
             if "wedged" in MODES:
                 console("[   12.6] Kernel panic - not syncing: Fatal exception\n")
-            if MODES & {"hang", "wedged"}:
+            if MODES & {"hang", "gone", "wedged"}:
                 continue
             if "flood" in MODES:
                 while True:
@@ -181,7 +189,7 @@ def qmp(listener: socket.socket) -> None:
                 migrate(arguments["uri"].removeprefix("unix:"))
             if name == "migrate-incoming":
                 incoming(arguments["uri"].removeprefix("unix:"))
-            say(connection, {"return": {"status": "completed"} if name == "query-migrate" else {}, **same_id})
+            say(connection, {"return": ANSWERS.get(name, {}), **same_id})
 
 
 def objects(connection: socket.socket) -> Iterator[dict[str, Any]]:

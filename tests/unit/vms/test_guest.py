@@ -90,6 +90,31 @@ def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, m
     assert "Linux version 6.1" in lost.value.console
 
 
+@pytest.mark.fault(phase="cell", fault="guest silent", outcome="an agent that is gone is noticed in seconds")
+def test_an_agent_that_is_gone_is_noticed_long_before_the_deadline(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vms.guest._SILENT_SECONDS", 0.3)
+    fake_qemu("gone")
+    with running(machine, "6.1.0") as guest:
+        guest.had_agent = True
+        deadline = soon(3000)
+        with pytest.raises(LostGuest, match=r"6\.1\.0: cannot answer: its agent is gone \(the answer\)"):
+            guest.ask(PING, deadline)
+        assert deadline.remaining > 2000
+
+
+def test_an_agent_that_is_silent_and_there_has_its_whole_deadline(
+    fake_qemu: Fake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vms.guest._SILENT_SECONDS", 0.1)
+    fake_qemu("hang")
+    with running(machine, "6.1.0") as guest:
+        guest.had_agent = True
+        with pytest.raises(LostGuest, match=r"did not answer (query-chardev )?within 2 s"):
+            guest.ask(PING, soon(2))
+
+
 def test_a_slow_guest_is_given_more_time_for_its_answer(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("hang")
     with running(machine, "6.1.0") as guest:

@@ -39,6 +39,19 @@ def test_items_are_grouped_by_commit_the_most_serious_first(tmp_path: Path) -> N
     assert [commit.key for commit in found.unseen_gained] == ["quiet"]
 
 
+def test_the_order_of_answers_in_runs_is_not_that_of_items(tmp_path: Path) -> None:
+    found = report(
+        tmp_path,
+        *(cell(LEFT, "tun", scope=scope, flows=1) for scope in ("user", "root")),
+        *(cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word="b")),
+        *(cell(RIGHT, "tun", scope=scope, flows=flows) for scope, flows in (("user", 2), ("root", 3))),
+        *(cell(LEFT, "drops", counted=1), cell(RIGHT, "drops", counted=2)),
+    )
+    assert [
+        [(evidence.experiment, evidence.label) for evidence in item.evidence] for item in found.items
+    ] == [[("tun", "scope=root"), ("tun", "scope=user")], [("drops", "")], [("odd", "")]]
+
+
 def test_an_upgrade_with_explained_changes_ends_with_0(tmp_path: Path) -> None:
     assert report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3)).exit_code == 0
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matrix.plan.plan import make_plan
+from matrix.run.forecast import CELL_SECONDS
 from matrix.run.machines import Machines
-from tests.support.fakes import make_kernel
+from tests.support.fakes import make_experiment, make_kernel
 from tests.support.specs import project_with
 from vms.cache import Cache
 from vms.command import Accelerator
@@ -95,3 +98,17 @@ def test_when_the_image_cannot_be_built_fetching_ends_as_well(
     with pytest.raises(HostError, match="no space left"):
         machines.prepare([make_kernel("6.1.2")])
     assert interrupted.is_set()
+
+
+@pytest.mark.parametrize(("run", "seconds"), [("20260102-000000", 8.0), ("reference", CELL_SECONDS)])
+def test_what_the_published_run_took_elsewhere_is_no_forecast_for_this_machine(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str, seconds: float
+) -> None:
+    monkeypatch.setattr("matrix.run.machines.cached", lambda *_: True)
+    monkeypatch.setattr("matrix.run.machines.held_image", lambda _cache: IMAGE)
+    (tmp_path / run).mkdir()
+    record = {"experiment": "known", "variant": {}, "status": "pass", "seconds": 8.0}
+    (tmp_path / run / "results.json").write_text(json.dumps([record]))
+    (tmp_path / run / "manifest.json").write_text(json.dumps({"started": "2026-01-02"}))
+    plan = make_plan([make_kernel("6.1.2")], [make_experiment("known")])
+    assert machines.forecast(plan, tmp_path, 1).seconds == seconds

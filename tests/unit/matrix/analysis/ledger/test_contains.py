@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from matrix.analysis.ledger.contains import contains
-from matrix.analysis.ledger.model import Commit, Confirmed
+from matrix.analysis.ledger.contains import contains, held_by_one
+from matrix.analysis.ledger.model import Commit, Confirmed, Ledger
 from tests.support.builds import build
 
 SURVEYED = {"5.10": "5.10.262", "6.1": "6.1.192", "6.12": "6.12.118", "6.18": "6.18.15", "7.3": "7.3.4"}
@@ -82,3 +82,13 @@ def test_a_change_by_debian_is_looked_up_by_package_version(version: str, held: 
 def test_debians_changes_say_nothing_of_other_kernels() -> None:
     assert contains(build("7.3.4-1", "tree"), DEBIAN, SURVEYED) is None
     assert contains(build("7.3.4-1", "tree"), FIX, SURVEYED) is True
+
+
+def test_no_build_but_debians_is_known_to_lack_a_commit() -> None:
+    ledger = Ledger({"fix": FIX}, (), SURVEYED, {"6.17": "6.17.13"})
+    old, new = "6.12.50-1", "7.2.6-1"
+    assert held_by_one(ledger, build(old), build(new)) == ([FIX], [])
+    assert held_by_one(ledger, build(new), build(old)) == ([], [FIX])
+    for unknown in (build(old, "rpm"), build(old, "tree"), build("6.17.13-1"), build("7.1~rc1-1")):
+        assert held_by_one(ledger, unknown, build(new, "rpm")) == ([], [])
+        assert held_by_one(ledger, build(new, "rpm"), unknown) == ([], [])

@@ -80,6 +80,13 @@ def test_a_kernel_of_which_nothing_is_known_is_neither_explained_nor_contradicte
     assert ask(ledger(SECOND), 7, 8, build("6.6.100-1"), NEW) == UNEXPLAINED
 
 
+def test_a_kernel_that_may_hold_the_commit_explains_what_it_shows_and_contradicts_nothing() -> None:
+    known = replace(ledger(FIRST), seen={"5.17": "5.17.9"})
+    for kernel in (build("5.10.200-1", "rpm"), build("5.17.9-1")):
+        assert ask(known, 10, 7, kernel, NEW) == explained(FIRST)
+        assert ask(known, 10, 6, kernel, NEW) == UNEXPLAINED
+
+
 def test_an_entry_for_one_variant_does_not_explain_another() -> None:
     user, root = replace(FIRST, variant={"scope": "user"}), replace(FIRST, variant={"scope": "root"})
     assert ask(ledger(root), 10, 7) == UNEXPLAINED

@@ -14,7 +14,7 @@ from bench import generate
 from matrix.analysis.analysis import analyse
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
-from matrix.report.page.html import embedded_json, html_report
+from matrix.report.page.html import html_report
 from tests.support import sample
 
 FIX = Commit(
@@ -156,13 +156,6 @@ def test_a_hostile_guest_adds_no_markup(page: str) -> None:
 def test_a_hostile_guest_hides_nothing_and_floods_nothing(page: str) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
     assert len(page) < 150_000  # every field of one cell held 100,000 characters
-
-
-def test_embedded_json_holds_nothing_that_ends_a_script() -> None:
-    text = "</script><!--<script>\u2028&amp;"
-    written = embedded_json({"facts": text})
-    assert not set("<>&\u2028") & set(written)
-    assert json.loads(written) == {"facts": text}
 
 
 def test_the_table_is_there_without_the_script(page: str) -> None:
