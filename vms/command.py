@@ -19,7 +19,7 @@ KERNEL_PARAMETERS = (
     "tsc=reliable",  # on a busy host the watchdog of clocks would mark the guest's clock as unstable
     # this clock has a fixed rate; on a busy host kernels mismeasured that of the TSC up to ninefold
     "clocksource=acpi_pm",
-    # a guest that waits for a processor of a busy host would report lockups that are none of the kernel's
+    # a guest that waits for a processor would report lockups that are none of its kernel's
     "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120",
 )
 
