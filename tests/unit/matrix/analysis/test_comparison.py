@@ -13,13 +13,9 @@ from matrix.analysis.compare import Kind
 from matrix.analysis.comparison import Comparison, Side, compare, read_side
 from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
-from matrix.plan.plan import make_plan
 from matrix.report.text.compared import print_comparison
-from matrix.results.directory import open_run
-from matrix.results.judge import Judged
-from matrix.results.manifest import Manifest, kernel_entries, plan_digest
 from matrix.results.record import FactValue, Record, Status
-from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.answered import write_run
 from vms.errors import UsageError
 
 KERNELS = ["6.1.2", "6.12.3"]
@@ -31,21 +27,7 @@ def record(kernel: str, frontend: str = "legacy", status: Status = Status.PASS, 
 
 
 def write(results: Path, run: str, records: list[Record]) -> None:
-    plan = make_plan([make_kernel(name) for name in KERNELS], [make_experiment("baseline")])
-    manifest = Manifest(
-        run,
-        plan_digest(plan, SURROUNDINGS),
-        f"{run}T00:00:00+00:00",
-        (),
-        2,
-        (),
-        kernel_entries(plan),
-        SURROUNDINGS,
-    )
-    directory = open_run(results, manifest)
-    for one in records:
-        directory.keep(Judged(one, {}), "")
-    directory.close(finished=True)
+    write_run(results, run, KERNELS, records)
 
 
 def result(results: Path, before: str, after: str, ledger: Ledger = EMPTY) -> Comparison:
