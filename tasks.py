@@ -1,5 +1,6 @@
 """The tasks of `./invoke`. Each is defined in `commands/`."""
 
+from commands.agents import mcp
 from commands.bench import bench
 from commands.bisecting import bisect, verdict
 from commands.ci import ci
@@ -32,6 +33,7 @@ __all__ = [
     "lock",
     "manual",
     "matrix",
+    "mcp",
     "nightly",
     "prune",
     "reference",

@@ -24,6 +24,7 @@ EXAMPLES = {
     "lock": ("lock", "lock --upgrade"),
     "manual": ("manual", "manual --help"),
     "matrix": ("matrix -k 6.1 -k 6.12", "matrix -k '6.12.*' -e 'table-full[scope=root]'"),
+    "mcp": ("mcp", "mcp --help"),
     "nightly": ("nightly --locked", "nightly --notify slack:SLACK_URL --only-unexplained"),
     "prune": ("prune", "prune --keep 5GB"),
     "reference": ("reference", "reference --run latest"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_messages_name_the_installed_command(environment: Environment, tmp_path:
         refused = environment.run(name, cwd=tmp_path)
         assert refused.returncode == 2
         assert f"{name!r} is a task of `./invoke` in a checkout" in refused.stderr
+
+
+def test_without_the_extra_a_program_is_told_what_installs_it(
+    environment: Environment, tmp_path: Path
+) -> None:
+    refused = environment.run("mcp", cwd=tmp_path)
+    assert refused.returncode == 2
+    said = "error: the package mcp is not installed; run: (.*/bin/python[0-9.]*) -m pip install mcp\n"
+    found = re.fullmatch(said, refused.stderr)
+    assert found, refused.stderr
+    assert Path(found[1]).parent == environment.root / "bin"
 
 
 def test_a_package_that_is_lacking_is_named_with_the_line_that_installs_it(
