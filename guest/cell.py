@@ -332,7 +332,10 @@ def _enter(scope: str) -> None:
     if scope not in SCOPES:
         raise ValueError(f"scope={scope} is neither of {', '.join(SCOPES)}")
     if scope == "root":
-        _unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
+        # One after the other: where there is no room for a network namespace, a kernel (6.18.15)
+        # that made a mount namespace in the same call leaves the process without its root directory.
+        _unshare(linux.CLONE_NEWNET)
+        linux.unshare(linux.CLONE_NEWNS)
     else:
         # As `unshare -Urn` does for an ordinary user: root in the namespace only.
         os.setgroups([])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import random
 import subprocess
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from guest import cell, linux
 from tests.support.project import ROOT
 
 
@@ -133,3 +135,19 @@ def test_a_sysctl_that_root_is_refused_makes_the_cell_unsupported_without_facts(
 def test_root_refuses_malformed_requests_of_a_cell(cells: dict[str, Any]) -> None:
     refusals = cells["floods_root"]["facts"]["refusals"]
     assert [refusal.split(":")[0] for refusal in refusals] == ["KeyError", "JSONDecodeError", "TypeError"]
+
+
+def test_a_child_that_waits_for_room_for_its_network_keeps_its_root_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def unshare(flags: int) -> None:
+        asked.append(flags)
+        if len(asked) < 3:
+            raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr("guest.linux.unshare", unshare)
+    monkeypatch.setenv("XTABLES_LOCKFILE", "")
+    cell._enter("root")
+    assert asked == [linux.CLONE_NEWNET] * 3 + [linux.CLONE_NEWNS]
