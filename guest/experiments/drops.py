@@ -150,7 +150,7 @@ class InitialNamespaceFull(Facts):
     dmesg: Annotated[list[str], "what the kernel logged, each line once, numbers replaced by N"]
 
 
-@experiment()
+@experiment(alone="it sends packets into the initial namespace")
 def initial_namespace_full(lab: Lab) -> InitialNamespaceFull:
     """What does the kernel log when the table of the machine itself is full?
 

@@ -23,7 +23,7 @@ class LwtunnelHooks(Facts):
     initial_without: Annotated[str, "the knob in the initial namespace while nf_conntrack is not loaded"]
 
 
-@experiment()
+@experiment(alone="what it switches on stays on until the machine starts anew")
 def lwtunnel_hooks(lab: Lab) -> LwtunnelHooks:
     """Can packets of lightweight tunnels be put through netfilter, and does that need conntrack?
 

@@ -174,7 +174,10 @@ class SynFloodListener(Counted):
     ]
 
 
-@experiment(variants={"table": ("room", "full"), **_VARIANTS})
+@experiment(
+    variants={"table": ("room", "full"), **_VARIANTS},
+    alone="half-open connections hold its network namespace until they expire",
+)
 def syn_flood_listener(lab: Lab) -> SynFloodListener:
     """What does a SYN flood against a listening socket leave, with room in the table and without?
 

@@ -42,7 +42,11 @@ class VrfConnections(Facts):
     answer: Annotated[str, "whom the answer to it reaches"]
 
 
-@experiment(variants={"family": FAMILIES}, modules=("vrf",))
+@experiment(
+    variants={"family": FAMILIES},
+    modules=("vrf",),
+    alone="the module vrf is in use until its devices are gone, some time after the cell",
+)
 def vrf_connections(lab: Lab) -> VrfConnections:
     """Are the connections of two VRFs told apart, and what do rules see of a VRF's packets?
 
