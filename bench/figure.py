@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from vms.errors import UsageError
 from vms.suggest import suggestion
 
-_NOT_MEASUREMENTS = {"generate", "figure", "guests", "synthetic", "table"}
+_NOT_MEASUREMENTS = {"generate", "figure", "guests", "left", "synthetic", "table"}
 _ONLY_BY_NAME = {"matrix", "soak"}  # each takes as long as all others together
 
 
@@ -19,8 +19,8 @@ class Figure:
     """One number. `floor` is the least it could be (what the machine itself costs), in the same
     unit, and `floor_what` says what that is.
 
-    `shares` divides it into named parts of the same unit, for a stacked bar; `goal` is what it was
-    meant to be.
+    `shares` divides it into named parts of the same unit, for a stacked bar; `series` is how it
+    went, for a plot; `goal` is what it was meant to be.
     """
 
     key: str
@@ -31,6 +31,7 @@ class Figure:
     floor_what: str = ""
     goal: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
+    series: Sequence[float] = ()
 
 
 def names() -> list[str]:
@@ -83,3 +84,13 @@ def bar(shares: Mapping[str, float], width: int = 40) -> str:
         return ""
     drawn = "".join(letters[name] * round(width * value / total) for name, value in shares.items())
     return f"{drawn}  " + "  ".join(f"{letters[name]} {name} {value:.3f}" for name, value in shares.items())
+
+
+def plot(series: Sequence[float]) -> str:
+    """The series as a row of columns from 0 to its largest value: `▁▄█  0 to 12.5`."""
+    most = max(series, default=0.0)
+    columns = "▁▂▃▄▅▆▇█"
+    if most <= 0:
+        return ""
+    drawn = "".join(columns[round(max(value, 0.0) / most * (len(columns) - 1))] for value in series)
+    return f"{drawn}  0 to {most:.3g}"

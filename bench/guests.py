@@ -24,8 +24,9 @@ from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
 from matrix.run.guests import Guests
 from matrix.run.machines import Machines
-from matrix.run.progress import KernelProgress, Overview
-from matrix.run.runner import execute
+from matrix.run.order import Order, places
+from matrix.run.progress import Display, KernelProgress, Overview
+from matrix.run.runner import Known, execute
 from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
@@ -92,7 +93,14 @@ def seconds_of(plan: Plan, guests: Guests, jobs: int) -> float:
     return seconds
 
 
-def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
+def run(
+    plan: Plan,
+    guests: Guests,
+    jobs: int,
+    display: Display | None = None,
+    known: Known | None = None,
+    order: Order = places,
+) -> tuple[float, list[Record]]:
     """Runs the plan in a temporary directory. Returns the seconds from the first fetch to the last
     record on disk, and the records.
     """
@@ -105,7 +113,7 @@ def run(plan: Plan, guests: Guests, jobs: int) -> tuple[float, list[Record]]:
             Manifest("bench", digest, now(), (), jobs, names, kernel_entries(plan), surroundings),
         )
         began = time.perf_counter()
-        execute(plan, guests, opened, jobs, Silent())
+        execute(plan, guests, opened, jobs, display or Silent(), known, order)
         seconds = time.perf_counter() - began
         opened.close(finished=True)
     return seconds, list(opened.records.values())

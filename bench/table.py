@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.figure import Figure, bar
+from bench.figure import Figure, bar, plot
 
 _COLUMNS = ("measurement", "figure", "value", "floor", "above it", "goal", "what it is")
 _RIGHT = ("value", "floor", "above it")
@@ -25,6 +25,8 @@ def bench_table(results: Mapping[str, list[Figure]]) -> RenderableType:
             table.add_row(*(Text(cell) for cell in ("" if number else name, *_row(figure))))
             if figure.shares:
                 bars.append(Text(f"{name} {figure.key}: where the {figure.unit} go\n  {bar(figure.shares)}"))
+            if figure.series:
+                bars.append(Text(f"{name} {figure.key}: {figure.unit} over time\n  {plot(figure.series)}"))
     return Group(table, *bars)
 
 

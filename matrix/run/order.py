@@ -49,6 +49,9 @@ class Place:
     row: int = 0
 
 
+Order = Callable[[Iterable[Cell], Seconds], Callable[[Cell], Place]]
+"""Tells the place of each of these cells, as `places` does."""
+
 BEFORE_CELLS = Place(Wave.BOOTS)
 """The place of a kernel's boot: all of its cells wait for it."""
 

@@ -25,7 +25,7 @@ from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
 from matrix.run.jobs import Job, KernelState, Ready
-from matrix.run.order import expected, places
+from matrix.run.order import Order, expected, places
 from matrix.run.progress import Display, KernelProgress, Phase
 from vms.errors import LostGuest, MatrixError, Unbootable, plain_error
 from vms.kernels.kernel import BootFiles, Kernel
@@ -50,6 +50,7 @@ def execute(
     jobs: int,
     display: Display,
     known: Known | None = None,
+    order: Order = places,
 ) -> None:
     """Runs every cell of the plan that the run has no record of, with at most `jobs` guests that
     compute at a time.
@@ -63,7 +64,7 @@ def execute(
     exception is raised again.
     """
     executor = guests.executor(jobs)
-    state = _Run(plan, guests, run, executor, jobs, display, known)
+    state = _Run(plan, guests, run, executor, jobs, display, known, order)
     try:
         state.all()
     except BaseException:
@@ -85,6 +86,7 @@ class _Run:
         jobs: int,
         display: Display,
         known: Known | None,
+        order: Order,
     ) -> None:
         self._known = known
         self._guests = guests
@@ -92,7 +94,7 @@ class _Run:
         self._executor = executor
         self._display = display
         self._measured = measured_seconds(run.path.parent, run.path)
-        self._place = places(plan.cells, self._measured)
+        self._place = order(plan.cells, self._measured)
         self._ready = Ready(jobs)
         self._pending: dict[Future[Any], Job] = {}
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from bench.figure import Figure, as_json, bar, chosen, names
+from bench.figure import Figure, as_json, bar, chosen, names, plot
 from bench.table import bench_table, number
 from vms.errors import UsageError
 
@@ -76,3 +76,10 @@ def test_the_table_shows_floors_goals_and_bars() -> None:
 )
 def test_numbers_have_as_many_digits_as_anyone_reads(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_series_is_drawn_from_nothing_to_its_largest_value() -> None:
+    assert plot([0, 3.5, 7]) == "▁▅█  0 to 7"
+    assert plot([0, 0]) == plot([]) == ""
+    figure = Figure("memory", 2.0, "MB", "more", series=[1.0, 2.0])
+    assert "soak memory: MB over time\n  ▅█  0 to 2" in shown({"soak": [figure]})
