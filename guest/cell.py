@@ -333,7 +333,7 @@ def _enter(scope: str) -> None:
         raise ValueError(f"scope={scope} is neither of {', '.join(SCOPES)}")
     if scope == "root":
         # One after the other: where there is no room for a network namespace, a kernel (6.18.15)
-        # that made a mount namespace in the same call leaves the process without its root directory.
+        # that made a mount namespace in the same call leaves the process without a root directory.
         _unshare(linux.CLONE_NEWNET)
         linux.unshare(linux.CLONE_NEWNS)
     else:
