@@ -129,12 +129,16 @@ def answer(line: bytes, cells: cell.Cells) -> tuple[bytes, bytes] | None:
 
 
 def _run(request: dict[str, Any], cells: cell.Cells) -> cell.Answer:
-    experiment = cells.experiments.get(request["experiment"])
+    name, variant = request["experiment"], request.get("variant", {})
+    if "source" in request:
+        source = catalogue.Source(**request["source"])
+        modules = tuple(request["modules"])
+        return cells.run(cell.Asked(name, variant, float(request["seconds"]), modules, source))
+    experiment = cells.experiments.get(name)
     if experiment is None:
-        return _error(f"there is no experiment {request['experiment']}")
-    return cells.run(
-        experiment, request.get("variant", {}), float(request.get("seconds", experiment.seconds))
-    )
+        return _error(f"there is no experiment {name}")
+    seconds = float(request.get("seconds", experiment.seconds))
+    return cells.run(cell.Asked(name, variant, seconds, experiment.modules))
 
 
 def _error(reason: str) -> cell.Answer:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import linecache
 import pkgutil
+import sys
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -279,6 +282,39 @@ def _returned(function: Callable[[Lab], Any]) -> type[Facts]:
             " Facts that it returns, or declares `facts`"
         )
     return kind
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module of experiments as text: its name, the file that the text is from, and the text."""
+
+    module: str
+    file: str
+    text: str
+
+    def load(self) -> dict[str, Experiment]:
+        """The experiments of the text by name, in place of those that the module had.
+
+        Raises what the text raises; then nothing has changed.
+        """
+        found, loaded = dict(_found), sys.modules.get(self.module)
+        for name, experiment in found.items():
+            if experiment.module == self.module:
+                del _found[name]
+        made = types.ModuleType(self.module)
+        made.__file__ = self.file
+        sys.modules[self.module] = made
+        # For tracebacks, where the file has another text, or is not there.
+        linecache.cache[self.file] = (len(self.text), None, self.text.splitlines(True), self.file)
+        try:
+            exec(compile(self.text, self.file, "exec"), made.__dict__)
+        except BaseException:
+            _found.clear()
+            _found.update(found)
+            if loaded:
+                sys.modules[self.module] = loaded
+            raise
+        return {name: one for name, one in _found.items() if one.module == self.module}
 
 
 def load(own: Path | None = None) -> dict[str, Experiment]:

@@ -19,12 +19,12 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from guest import linux
-from guest.catalogue import SCOPES, Experiment
+from guest.catalogue import SCOPES, Experiment, Source
 from guest.errors import Refused, Unsupported
 from guest.lab.lab import Lab
 from guest.lab.netns import Netns
@@ -39,7 +39,7 @@ _MOST_PRINTED = 64 << 10
 _MOST_PROCESSES = 200  # of the whole guest; the kernel and the agent have some 70
 _USER = 1000
 _READY, _CROWDED = b".", b"!"
-_MOST_NAMED = 1 << 16
+_CHUNK = 1 << 16
 _READY_SECONDS = 20.0
 _GONE_SECONDS = 2.0
 _POLL = 0.002
@@ -61,6 +61,27 @@ class Answer:
     printed: str = ""
     dmesg: str = ""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An experiment that is to be run with a variant.
+
+    `seconds`, the time that the host gives it, is for messages. `modules` are the kernel modules
+    that it needs. With a `source` it is the experiment of that text, not the one loaded here.
+    """
+
+    experiment: str
+    variant: Mapping[str, str]
+    seconds: float
+    modules: tuple[str, ...] = ()
+    source: Source | None = None
+
+    @property
+    def line(self) -> bytes:
+        """What the cell's process is told, a line."""
+        source = asdict(self.source) if self.source else None
+        return json.dumps([self.experiment, dict(self.variant), source]).encode() + b"\n"
 
 
 def failure(outcome: str, reason: str) -> bytes:
@@ -91,20 +112,18 @@ class Cells:
             self._ahead[scope].wait()
         self._traces = Traces()
 
-    def run(self, experiment: Experiment, variant: Mapping[str, str], seconds: float) -> Answer:
-        """Runs one experiment with one variant and returns the answer for the host. `seconds`, the
-        time that the host gives it, is for messages.
-        """
+    def run(self, asked: Asked) -> Answer:
+        """Runs one experiment with one variant and returns the answer for the host."""
         start = time.monotonic()
         self._restore()
         root = self._root = Root()
         try:
             # Else one that forks for ever takes all memory too, and how it ends is chance.
             root.write(PROCESSES, str(_MOST_PROCESSES))
-            loaded = [root.modprobe(module) for module in experiment.modules]
-            child = self._child(variant, fresh=any(loaded))
-            child.start(experiment, variant)
-            answer = _watch(child, experiment, seconds, root, self._over)
+            loaded = [root.modprobe(module) for module in asked.modules]
+            child = self._child(asked.variant, fresh=any(loaded))
+            child.start(asked)
+            answer = _watch(child, asked, root, self._over)
         except Refused as refusal:
             answer = Answer(failure("unsupported", str(refusal)))
         dmesg = "".join(f"{line}\n" for line in root.dmesg())[:_MOST_PRINTED]
@@ -181,10 +200,11 @@ class _Child:
         self.channel.settimeout(None)
         return said != _CROWDED
 
-    def start(self, experiment: Experiment, variant: Mapping[str, str]) -> None:
+    def start(self, asked: Asked) -> None:
         """Tells the waiting child which cell to run."""
-        with contextlib.suppress(BrokenPipeError):  # a child that died is noticed when no answer comes
-            self.channel.sendall(json.dumps([experiment.name, dict(variant)]).encode())
+        # A child that died is noticed when no answer comes.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.channel.sendall(asked.line)
 
     def end(self) -> int:
         """Kills the child with all processes that it started; returns its wait status."""
@@ -196,16 +216,16 @@ class _Child:
         return status
 
 
-def _watch(child: _Child, experiment: Experiment, seconds: float, root: Root, over: int) -> Answer:
+def _watch(child: _Child, asked: Asked, root: Root, over: int) -> Answer:
     try:
         outcome, answer, printed = _listen(child.answer, child.printed, child.channel, root, over)
     finally:
         status = child.end()
     text = printed[-_MOST_PRINTED:].decode(errors="replace")
     if outcome == "timeout":
-        whole = failure("timeout", f"{experiment.name} did not end within {seconds:g} s")
+        whole = failure("timeout", f"{asked.experiment} did not end within {asked.seconds:g} s")
     elif outcome == "bounds":
-        whole = failure("error", f"{experiment.name} answered more than {_MOST_ANSWER} bytes")
+        whole = failure("error", f"{asked.experiment} answered more than {_MOST_ANSWER} bytes")
     elif not answer.endswith(b"}"):
         whole = failure("error", f"the experiment's process ended without an answer, wait status {status}")
     else:
@@ -283,10 +303,10 @@ def _live(
         root = Asking(channel)
         ready = _ready(scope)
         channel.sendall(_CROWDED if ready is None else _READY)
-        name, variant = json.loads(channel.recv(_MOST_NAMED))  # written in one piece, so it arrives in one
+        name, variant, source = _told(channel)
         random.seed()  # not earlier: the kernel's entropy came with the request
         if isinstance(ready, Netns):
-            found = _attempt(Lab(ready, root, variant), experiments[name])
+            found = _found(Lab(ready, root, variant), name, experiments, source)
         else:
             found = ready or {"outcome": "error", "reason": "earlier network namespaces are still there"}
         data = memoryview(json.dumps({"schema": SCHEMA} | found).encode())
@@ -296,6 +316,27 @@ def _live(
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(0)
+
+
+def _told(channel: socket.socket) -> tuple[str, dict[str, str], Source | None]:
+    """Waits for the line that names the cell to run, and returns what it says."""
+    line = b""
+    while not line.endswith(b"\n"):
+        data = channel.recv(_CHUNK)
+        if not data:
+            raise EOFError("the agent is gone")
+        line += data
+    name, variant, source = json.loads(line)
+    return name, variant, Source(**source) if source else None
+
+
+def _found(lab: Lab, name: str, loaded: Mapping[str, Experiment], source: Source | None) -> _Outcome:
+    """The answer of the experiment of this name: of the source, if there is one."""
+    try:
+        experiment = (source.load() if source else loaded)[name]
+    except Exception:
+        return {"outcome": "error", "reason": traceback.format_exc()}
+    return _attempt(lab, experiment)
 
 
 def _ready(scope: str) -> Netns | _Outcome | None:

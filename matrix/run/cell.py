@@ -9,11 +9,12 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Annotated
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any
 
 import msgspec
 
+from guest.catalogue import Source
 from matrix.results.judge import Outcome
 from matrix.results.record import Asked
 from matrix.run.guests import Guest, Template
@@ -33,7 +34,8 @@ class Question:
     """The request to one guest: all that a worker needs to know of a cell.
 
     `what` names the cell in messages. `seconds` bounds the experiment. `own` asks for a guest that
-    answers nothing else.
+    answers nothing else. With a `source` the guest runs the experiment of that text, not its own;
+    then `modules` are the kernel modules that it needs.
     """
 
     what: str
@@ -41,13 +43,15 @@ class Question:
     variant: dict[str, str]
     seconds: float
     own: bool = True
+    source: Source | None = None
+    modules: tuple[str, ...] = ()
 
     def line(self, request_id: str) -> bytes:
         """The request to the agent as one line of JSON.
 
         It carries the time and fresh entropy, since clones of one template must share neither.
         """
-        fields = {
+        fields: dict[str, Any] = {
             "id": request_id,
             "do": "run",
             "experiment": self.experiment,
@@ -56,6 +60,8 @@ class Question:
             "time": time.time(),
             "entropy": secrets.token_hex(32),
         }
+        if self.source:
+            fields |= {"source": asdict(self.source), "modules": self.modules}
         return msgspec.json.encode(fields)
 
 

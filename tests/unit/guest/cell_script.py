@@ -13,17 +13,26 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from guest import cell, root
-from guest.catalogue import Experiment, FactDict
-from guest.cell import Cells
+from guest.catalogue import Experiment, FactDict, Source
+from guest.cell import Asked, Cells
 from guest.errors import Unsupported
 from guest.lab.lab import Lab
 from guest.observe import kmsg
 
+EDITED = """
+from guest.catalogue import Fact, experiment
+
+@experiment(facts=[Fact("number", int, "a number")])
+def answers(lab):
+    '''Which number?'''
+    if lab.variant.get("breaks"):
+        raise ValueError("of the text")
+    return {"number": 8}
+"""
 SETTING = "/proc/sys/net/ipv4/ip_default_ttl"
 
 
@@ -139,14 +148,27 @@ def main() -> None:
             with host(1.0 if run in (hangs, prints_for_ever) else 20.0) as over:
                 # Its seconds are for messages only: the host says when its time is over.
                 cells = Cells({made.name: made}, over)
-                found[run.__name__] = decoded(cells.run(made, {"scope": "root"}, 0.001))
+                found[run.__name__] = decoded(cells.run(Asked(made.name, {"scope": "root"}, 0.001)))
             if run is asks_root:
                 found["settled"] = {"left": cells._restore(), "ttl": root.Root().read(SETTING).strip()}
-        missing = Experiment("missing", "test", "?", "?", answers, (), (), {}, ("no_such_module",), 1, 1)
-        found["missing"] = decoded(Cells({}, -1).run(missing, {}, 5))
+        found["missing"] = decoded(Cells({}, -1).run(Asked("missing", {}, 5, ("no_such_module",))))
+        found |= {
+            "edited": _edited(EDITED),
+            "broken": _edited("1 / 0"),
+            "raising": _edited(EDITED, breaks="x"),
+        }
         found["row"] = _in_a_row()
         found["after"] = {"sleeping": _sleepers()}
     json.dump(found, sys.stdout)
+
+
+def _edited(text: str, **variant: str) -> dict[str, Any]:
+    """The answer to an experiment of a text, in a child that was made for the one loaded here."""
+    loaded = Experiment("answers", "test", "?", "?", answers, (), (), {}, (), 1, 1)
+    source = Source("guest.experiments.edited", "/home/me/edited.py", text)
+    with host(20.0) as over:
+        cells = Cells({"answers": loaded}, over)
+        return decoded(cells.run(Asked("answers", {"scope": "root"} | variant, 20.0, source=source)))
 
 
 def _spare_this_machine() -> None:
@@ -173,11 +195,11 @@ def _in_a_row() -> dict[str, Any]:
     ahead = len(children())
     time.sleep(1)
     variant = {"scope": "root", "frontend": "legacy", "family": "ipv6"}
-    answers = [decoded(cells.run(looks, variant, 20.0)) for _ in range(3)]
+    answers = [decoded(cells.run(Asked("looks", variant, 20.0))) for _ in range(3)]
     left = len(children())
     root.Root.modprobe = lambda *_: True  # type: ignore[method-assign]  # as if it had not been loaded yet
-    looks_again = replace(looks, modules=("any",))
-    answers.append(decoded(cells.run(looks_again, {"scope": "user", "frontend": "legacy"}, 20.0)))
+    again = Asked("looks", {"scope": "user", "frontend": "legacy"}, 20.0, ("any",))
+    answers.append(decoded(cells.run(again)))
     found = {
         "ahead": ahead,
         "left": left,
@@ -186,7 +208,7 @@ def _in_a_row() -> dict[str, Any]:
     }
     real = random.seed
     random.seed = lambda: real(7)  # type: ignore[assignment, misc]  # only a child that calls random.seed draws these numbers
-    return found | {"drawn": decoded(cells.run(looks, {"scope": "root"}, 20.0))["facts"]["random"]}
+    return found | {"drawn": decoded(cells.run(Asked("looks", {"scope": "root"}, 20.0)))["facts"]["random"]}
 
 
 def children() -> list[str]:

@@ -44,6 +44,20 @@ def test_an_unknown_request_or_experiment_is_an_error() -> None:
     assert "nosuch" in ask(do="run", experiment="nosuch")["reason"]
 
 
+def test_a_request_with_a_text_names_what_the_text_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[cell.Asked] = []
+
+    def run(_cells: cell.Cells, one: cell.Asked) -> cell.Answer:
+        asked.append(one)
+        return cell.Answer(b"{}")
+
+    monkeypatch.setattr(cell.Cells, "run", run)
+    text = {"module": "guest.experiments.mine", "file": "/mine.py", "text": "..."}
+    ask(do="run", experiment="mine", variant={"a": "b"}, seconds=5, source=text, modules=["tun"])
+    source = catalogue.Source("guest.experiments.mine", "/mine.py", "...")
+    assert asked == [cell.Asked("mine", {"a": "b"}, 5.0, ("tun",), source)]
+
+
 def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:
     answer = ask(do="run")
     assert answer["outcome"] == "error"

@@ -151,3 +151,17 @@ def test_a_child_that_waits_for_room_for_its_network_keeps_its_root_directory(
     monkeypatch.setenv("XTABLES_LOCKFILE", "")
     cell._enter("root")
     assert asked == [linux.CLONE_NEWNET] * 3 + [linux.CLONE_NEWNS]
+
+
+def test_an_experiment_of_a_text_is_run_instead_of_the_one_that_was_loaded(cells: dict[str, Any]) -> None:
+    assert cells["edited"]["facts"] == {"number": 8}
+    assert cells["answers"]["facts"]["number"] == 7
+
+
+def test_a_text_that_is_wrong_is_an_error_with_a_traceback_that_shows_its_line(
+    cells: dict[str, Any],
+) -> None:
+    for name, line in (("broken", 1), ("raising", 8)):
+        assert cells[name]["outcome"] == "error"
+        assert f'File "/home/me/edited.py", line {line}' in cells[name]["reason"]
+    assert '    raise ValueError("of the text")\n' in cells["raising"]["reason"]
