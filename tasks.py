@@ -11,7 +11,7 @@ from commands.manual import manual
 from commands.nights import accept, nightly
 from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
-from commands.running import matrix, replay
+from commands.running import matrix, replay, watch
 from commands.scripts import script, shell
 from commands.suites import suite
 
@@ -45,5 +45,6 @@ __all__ = [
     "test",
     "upgrade",
     "verdict",
+    "watch",
     "worker",
 ]

@@ -45,5 +45,6 @@ EXAMPLES = {
         "verdict max-zero:written=1 -k tree:../linux",
         "verdict 'inwindow-rst[offset=inside]:lifetime=10 s' -k 6.12",
     ),
+    "watch": ("watch my-question -k 6.1 -k 6.12", "watch 'table-full[scope=root]' -k 6.12"),
     "worker": ("worker tls://10.0.0.1:8786", "worker tls://10.0.0.1:8786 --slots 2"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -21,6 +21,7 @@ from commands.shell import (
     reported,
     run_request,
     selected,
+    soon_told,
     tidy,
 )
 from vms.program import COMMAND
@@ -136,6 +137,53 @@ def replay(
     else:
         print_replay(done, console())
     return done.exit_code
+
+
+@task(
+    positional=["experiment"],
+    iterable=["kernel"],
+    help={
+        "experiment": "a name or a glob, 'table-full[scope=root]' for some variants",
+        "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
+        "jobs": f"{JOBS} (default: one per processor; fewer while memory is short)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what is in the cache",
+    },
+)
+@reported
+def watch(
+    _context: Context,
+    experiment: str,
+    kernel: list[str],
+    jobs: str | None = None,
+    accel: str = "auto",
+    offline: bool = False,
+) -> int:
+    """Ask an experiment again whenever its file is saved, and show what changed; Ctrl-C ends it."""
+    from matrix.plan.project import Project
+    from matrix.report.text.watched import print_turn
+    from matrix.run.machines import Machines
+    from matrix.watch import Watch, Watched
+
+    at_a_time = _at_a_time(jobs, accel, "", authenticated=True)
+    project = Project.open(ROOT, offline=offline)
+    watched = Watched.of([experiment], project.choices([experiment]))
+    selection = selected(project, project.specs(kernel))
+    machines = Machines(project, accel, selection.catalogue)
+    names = ", ".join(kernel.name for kernel in selection.kernels)
+    turns = Watch(watched, selection.kernels, machines, at_a_time).turns()
+    try:
+        with closing(turns):
+            with soon_told(f"preparing {names}: a first boot takes a while"):
+                machines.prepare(selection.kernels)
+                first = next(turns)
+            print_turn(first, console())
+            print(f"watching {watched.file}; Ctrl-C ends", flush=True)
+            for turn in turns:
+                print_turn(turn, console())
+    except KeyboardInterrupt:
+        return 0
+    return 0
 
 
 def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: bool) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from commands.shell import (
     reported,
     run_programs,
     selected,
+    soon_told,
     tidy,
 )
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 # Each task imports what it needs, so that listing the tasks does not load every library.
 _MOST_STDIN = 16 << 20
 _SECONDS = 60
-_SILENT = 3.0  # seconds, before the user learns what is waited for
 
 
 @task(
@@ -145,14 +144,9 @@ def shell(
         names = ", ".join(one.name for one in selection.kernels)
         raise UsageError(f"{kernel!r} means {len(selection.kernels)} kernels ({names}); name one")
     machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
-    notice = threading.Timer(_SILENT, complain, [f"preparing {kernel}: its first boot takes a while"])
-    notice.daemon = True
-    notice.start()
-    try:
+    with soon_told(f"preparing {kernel}: its first boot takes a while"):
         booted = machines.fetch(selection.kernels[0])
         template = machines.template(booted, virtual)
-    finally:
-        notice.cancel()
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
     return run_shell(template, Script("shell", words, files, user), pulled, terminal=terminal)

@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ TRACEBACK = RESULTS / "traceback.txt"
 JOBS = "guests that compute at a time"
 """What --jobs counts."""
 INTERRUPTED = 130  # as a shell reports SIGINT
+_SILENT = 3.0  # seconds, before the user learns what is waited for
 _MESSAGE_CHARACTERS = 10_000
 _TRACEBACK_CHARACTERS = 1 << 20
 _LEAST_MEMORY = 256  # MiB; with less a kernel does not unpack its initramfs
@@ -251,6 +253,18 @@ def least_memory(text: str | None) -> int:
     if 0 < mebibytes < _LEAST_MEMORY:
         raise UsageError(f"--memory {text}: a guest needs at least {_LEAST_MEMORY} MiB")
     return mebibytes
+
+
+@contextmanager
+def soon_told(text: str) -> Iterator[None]:
+    """Complains with the text if what is done in the context takes a while."""
+    notice = threading.Timer(_SILENT, complain, [text])
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
 
 
 def complain(text: str) -> None:

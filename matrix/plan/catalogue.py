@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from guest.catalogue import Experiment, load
+from guest.catalogue import Experiment, Source, load
 from vms.errors import UsageError
 from vms.files import write_whole
 
@@ -71,13 +71,32 @@ def read_catalogue(own: Path | None) -> dict[str, Experiment]:
     try:
         return load(own)
     except Exception as error:
-        places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-        if isinstance(error, SyntaxError):  # the file was only compiled, so no frame names it
-            places.append((error.filename or "", error.lineno))
-        place = next((place for place in reversed(places) if own and Path(place[0]).parent == own), None)
-        if not place:
-            raise
-        raise UsageError(f"{place[0]}, line {place[1]}: {type(error).__name__}: {error}") from error
+        if refusal := _refusal(error, lambda path: own is not None and path.parent == own):
+            raise refusal from error
+        raise
+
+
+def read_source(source: Source) -> dict[str, Experiment]:
+    """The experiments of one file by name, in place of those that it had before.
+
+    Raises UsageError, with file and line, if it cannot be imported.
+    """
+    try:
+        return source.load()
+    except Exception as error:
+        refusal = _refusal(error, lambda path: path == Path(source.file))
+        raise refusal or UsageError(f"{source.file}: {type(error).__name__}: {error}") from error
+
+
+def _refusal(error: Exception, users: Callable[[Path], bool]) -> UsageError | None:
+    """The error of an import as a message for the user, if a file of the user's caused it."""
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):  # the file was only compiled, so no frame names it
+        places.append((error.filename or "", error.lineno))
+    for file, line in reversed(places):
+        if users(Path(file)):
+            return UsageError(f"{file}, line {line}: {type(error).__name__}: {error}")
+    return None
 
 
 def write_skeleton(name: str, catalogue: Mapping[str, Experiment], directory: Path) -> Path:

@@ -34,6 +34,10 @@ class Idle(Generic[G]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def keep(self, seconds: float) -> None:
+        """Lets guests that begin to wait from now on wait this long."""
+        self._seconds = seconds
+
     def of(self, template: object) -> bool:
         """Whether a guest of this template waits."""
         with self._changed:

@@ -25,6 +25,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "suite": ("directory:.",),
     "upgrade": ("6.1", "6.12"),
     "verdict": ("baseline[family=ipv4,frontend=nft,scope=root]:flows=10", "--kernel=6.12"),
+    "watch": ("baseline",),
     "worker": ("tls://127.0.0.1:1",),
 }
 """What a task needs besides the flag under test."""
@@ -105,6 +106,10 @@ WRONG = {
     "verdict.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
     "verdict.kernel": ("newset", "did you mean newest?"),
     "verdict.question": ("baselin:flows=7", "there is no experiment 'baselin'; did you mean baseline?"),
+    "watch.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "watch.experiment": ("baselin", "there is no experiment 'baselin'; did you mean baseline?"),
+    "watch.jobs": ("many", "--jobs 'many': give the number of guests"),
+    "watch.kernel": ("newset", "did you mean newest?"),
     "worker.scheduler": ("nowhere", "nowhere is not the address of a scheduler; write tls://host:8786"),
     "worker.slots": ("many", "--slots 'many': give the number of guests"),
 }
@@ -124,6 +129,7 @@ COUNTS = (
     "suite.jobs",
     "suite.memory",
     "suite.timeout",
+    "watch.jobs",
     "worker.slots",
 )
 
