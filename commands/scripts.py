@@ -42,6 +42,7 @@ _SECONDS = 60
         "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
         "user": "run it as root of an unprivileged user's namespace (unshare -Urn), not of the guest",
         "push": "a file or directory to put beside the program (repeatable)",
+        "capture": "capture the packets of all interfaces while it runs",
         "sysctl": "NAME=VALUE, set before the program starts (repeatable)",
         "stdin": "a file for its standard input, - for that of this command",
         "cpus": "virtual CPUs of a guest (default: 1)",
@@ -63,6 +64,7 @@ def script(
     sysctl: list[str],
     ignore: list[str],
     user: bool = False,
+    capture: bool = False,
     stdin: str = "",
     cpus: str | None = None,
     memory: str | None = None,
@@ -82,7 +84,18 @@ def script(
     from vms.capacity import processors
 
     check_request(accel)
-    given = _script(file, push, sysctl, ignore, stdin, user=user, cpus=cpus, memory=memory, timeout=timeout)
+    given = _script(
+        file,
+        push,
+        sysctl,
+        ignore,
+        stdin,
+        user=user,
+        capture=capture,
+        cpus=cpus,
+        memory=memory,
+        timeout=timeout,
+    )
     experiment, variant = experiment_of(given)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline)
@@ -160,6 +173,7 @@ def _script(
     stdin: str,
     *,
     user: bool,
+    capture: bool,
     cpus: str | None,
     memory: str | None,
     timeout: str | None,
@@ -186,6 +200,7 @@ def _script(
         count("--cpus", cpus, "virtual CPUs") or 1,
         least_memory(memory),
         parse_ignored(ignore),
+        capture,
     )
     script.check()
     return script

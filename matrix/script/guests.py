@@ -6,6 +6,7 @@ host judges and records. Nothing is asked of the agent; the script is pushed and
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import shlex
@@ -24,6 +25,7 @@ from matrix.results.manifest import Surroundings
 from matrix.results.record import FACT_ITEMS
 from matrix.run.executor import Executor
 from matrix.run.machines import Machines
+from matrix.script.capture import FILE, start_capture, stop_capture
 from matrix.script.normal import IGNORED, normalised
 from matrix.script.script import PLACE, Script
 from vms.answer import Answer
@@ -47,7 +49,7 @@ FLOOD = f"it printed more than {MOST_OUTPUT >> 20} MiB"
 POWER = "it ended the guest"
 MISSING = "a program is missing: "
 
-_AFTER_SECONDS = 15.0  # for what follows the script's end
+_AFTER_SECONDS = 30.0  # for what follows the script's end
 _LINE_CHARACTERS = 1_000
 _MOST_LINES = FACT_ITEMS - 1
 _MOST_LOG = 200  # different lines
@@ -125,14 +127,15 @@ def unasked(_lab: object) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a script ended in a guest whose kernel calls itself `release`, and the kernel's log
-    meanwhile. `attempt` is None if it switched the guest off.
+    """How a script ended in a guest whose kernel calls itself `release`, the kernel's log
+    meanwhile, and what was captured. `attempt` is None if it switched the guest off.
     """
 
     script: Script
     release: str
     attempt: Attempt | None = None
     log: str = ""
+    capture: bytes = b""
 
 
 Read = Callable[[Ending], Answer]
@@ -241,6 +244,8 @@ class ScriptGuest:
             done = ssh.run(f"PATH=/usr/sbin:/sbin:$PATH sysctl -q -w -- {shlex.join(words)} 2>&1", deadline)
             if done.status:
                 return answer("unsupported", reason=done.output.strip())
+        if script.capture and (refused := start_capture(ssh, deadline)):
+            return answer("unsupported", reason=f"--capture: {refused}")
         seconds = script.seconds
         limit = self.guest.by_own_clock(Deadline(seconds, f"{script.name} to end"))
         after = self.guest.by_own_clock(Deadline(seconds + _AFTER_SECONDS, "what follows the script"))
@@ -249,10 +254,11 @@ class ScriptGuest:
         command = f"dmesg --clear; sh {PLACE}/enter {program} <{PLACE}/stdin; exit $?"
         attempt = ssh.attempt(command, limit, MOST_OUTPUT, after)
         log = ssh.run("dmesg --notime", after).output
+        capture = stop_capture(ssh, after) if script.capture else b""
+        ending = Ending(script, self.release, attempt, log, capture)
         if attempt.status is None and not attempt.flooded:
-            reason = f"did not end within {seconds:g} s (--timeout)"
-            return answer("timeout", None, attempt, log, reason=reason)
-        return self.read(Ending(script, self.release, attempt, log))
+            return answer("timeout", None, ending, f"did not end within {seconds:g} s (--timeout)")
+        return self.read(ending)
 
 
 def read_script(ending: Ending) -> Answer:
@@ -268,7 +274,7 @@ def read_script(ending: Ending) -> Answer:
         errors=_counted(errors, ending),
         kernel_log=sorted(_counted(ending.log, ending))[:_MOST_LOG],
     )
-    return answer("answered", facts, attempt, ending.log)
+    return answer("answered", facts, ending)
 
 
 def _counted(text: str, ending: Ending) -> dict[str, int]:
@@ -308,20 +314,24 @@ def _bounded(lines: Counter[str]) -> dict[str, int]:
 
 
 def answer(
-    outcome: str, facts: Facts | None = None, attempt: Attempt | None = None, log: str = "", reason: str = ""
+    outcome: str, facts: Facts | None = None, ending: Ending | None = None, reason: str = ""
 ) -> Answer:
-    """What a guest would answer: an outcome, facts, and what the script and the kernel printed as
-    evidence.
+    """What a guest would answer: an outcome, facts, and as evidence what the script and the kernel
+    printed and what was captured.
     """
+    attempt = ending.attempt if ending else None
     printed = {"output.txt": attempt.output, "errors.txt": attempt.errors} if attempt else {}
+    evidence = {
+        name: {"text": content.decode(errors="replace")} for name, content in printed.items() if content
+    }
+    if ending and ending.capture:
+        evidence[FILE] = {"base64": base64.b64encode(ending.capture).decode()}
     document = {
         "schema": 1,
         "outcome": outcome,
         "reason": reason,
         "facts": vars(facts) if facts else {},
-        "evidence": {
-            name: {"text": content.decode(errors="replace")} for name, content in printed.items() if content
-        },
+        "evidence": evidence,
     }
-    header = {"dmesg": log, "printed": ""}
+    header = {"dmesg": ending.log if ending else "", "printed": ""}
     return Answer(msgspec.json.encode(header), msgspec.json.encode(document))

@@ -45,7 +45,7 @@ class Script:
     directories of this host. `user`: as root of a namespace made by an unprivileged user, with
     `unshare -Urn`, else as root of the guest. `sysctls` are set before. `seconds` bounds a run,
     `memory` is in MiB, and 0 means the usual amount. `ignored` are regular expressions for parts
-    of its output that are not to be compared.
+    of its output that are not to be compared. `capture`: with a capture of the initial namespace.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Script:
     cpus: int = 1
     memory: int = 0
     ignored: tuple[re.Pattern[str], ...] = ()
+    capture: bool = False
 
     @cached_property
     def packed(self) -> bytes:
@@ -81,13 +82,18 @@ class Script:
         return packed.getvalue()
 
     def check(self) -> None:
-        """Raises UsageError if it cannot be packed."""
+        """Raises UsageError if it cannot be packed, or if its capture would miss its packets."""
+        if self.capture and self.user:
+            raise UsageError(
+                "--capture with --user: packets are captured in the guest's initial namespace, but the"
+                " script has one of its own; call tcpdump -w in the script"
+            )
         _ = self.packed
 
     @cached_property
     def digest(self) -> str:
         """A digest that changes with anything that could change what a guest answers."""
-        rest = [self.command, sorted(self.sysctls.items()), self.seconds, self.memory]
+        rest = [self.command, sorted(self.sysctls.items()), self.seconds, self.memory, self.capture]
         ignored = [pattern.pattern for pattern in self.ignored]
         return hashlib.sha256(repr([rest, ignored]).encode() + self.packed).hexdigest()[:32]
 

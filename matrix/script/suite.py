@@ -169,12 +169,12 @@ def read_test(ending: Ending) -> Answer:
         part.decode(errors="replace") for part in (ending.attempt.output, ending.attempt.errors)
     )
     if ending.attempt.status is None:
-        return answer("timeout", None, ending.attempt, ending.log, reason="it printed without end")
+        return answer("timeout", None, ending, "it printed without end")
     if ending.attempt.status in (126, 127) and (program := missing_program(errors)):
-        return answer("unsupported", None, ending.attempt, ending.log, reason=f"the guests have no {program}")
+        return answer("unsupported", None, ending, f"the guests have no {program}")
     said = read_verdict(ending.attempt.status, f"{output}\n{errors}")
     if said.result is Result.SKIP:
-        return answer("unsupported", None, ending.attempt, ending.log, reason=said.reason)
+        return answer("unsupported", None, ending, said.reason)
     facts = Tested(
         verdict=said.result.value,
         ok=said.named(Result.OK),
@@ -182,4 +182,4 @@ def read_test(ending: Ending) -> Answer:
         skip=said.named(Result.SKIP),
         xfail=said.named(Result.XFAIL),
     )
-    return answer("answered", facts, ending.attempt, ending.log)
+    return answer("answered", facts, ending)

@@ -9,6 +9,7 @@ import pytest
 
 from matrix.plan.plan import Cell
 from matrix.plan.project import Project
+from matrix.report.page.packets import read_packets
 from matrix.results.judge import Outcome, verdict
 from matrix.results.record import Record, Status
 from matrix.run.cell import Question, ask
@@ -95,6 +96,17 @@ def test_arguments_input_sysctls_and_the_log_reach_a_script_and_its_exit_code_th
         "errors": {"bad": 1},
         "kernel_log": ["from the script"],
     }
+
+
+def test_a_capture_has_the_packets_from_the_first_to_the_last(
+    machines: Machines, kernel: Kernel, tmp_path: Path
+) -> None:
+    text = "ip link set lo up\nfor port in 1001 1002 1003; do echo x >/dev/udp/127.0.0.1/$port; done\n"
+    given = script(tmp_path, f"#!/bin/bash\n{text}", capture=True)
+    _, evidence = ran(machines, kernel, given)
+    packets, _ = read_packets(evidence["capture.pcap"])
+    sent = dict.fromkeys(packet.destination for packet in packets if packet.protocol == "UDP")
+    assert list(sent) == ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ def test_a_guest_with_too_little_memory_is_refused(hello: Path, capsys: pytest.C
     assert (code, said) == (2, "error: --memory 64: a guest needs at least 256 MiB\n")
 
 
+def test_a_capture_of_a_users_namespace_is_refused(hello: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = script(capsys, hello, user=True, capture=True)
+    assert code == 2
+    assert said.startswith("error: --capture with --user: packets are captured in the guest's initial")
+
+
 def test_an_endless_standard_input_is_refused(hello: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = script(capsys, hello, stdin="/dev/zero")
     assert (code, said) == (2, "error: --stdin /dev/zero: it is longer than 16 MiB\n")

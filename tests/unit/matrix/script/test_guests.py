@@ -29,7 +29,12 @@ class FakeSsh:
     sysctl: Finished = field(default_factory=lambda: Finished(0, ""))
     lost: bool = False
     log: str = ""
+    tcpdump: Finished = field(default_factory=lambda: Finished(0, ""))
+    files: dict[str, bytes] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
+
+    def pull(self, source: str, most: int, deadline: Deadline) -> bytes:
+        return self.files[source]
 
     def push_packed(self, packed: bytes, target: str, deadline: Deadline) -> None:
         assert packed
@@ -37,6 +42,8 @@ class FakeSsh:
 
     def run(self, command: str, deadline: Deadline) -> Finished:
         self.ran.append(command)
+        if "/usr/bin/tcpdump" in command:
+            return self.tcpdump
         return self.sysctl if "sysctl" in command else Finished(0, self.log)
 
     def attempt(self, command: str, deadline: Deadline, most: int, after: Deadline) -> Attempt:
@@ -193,3 +200,22 @@ def test_scope_and_sysctls_are_the_variant() -> None:
 
 def test_a_script_has_a_guest_of_its_own() -> None:
     assert experiment_of(script())[0].alone
+
+
+@pytest.mark.parametrize("attempt", [Attempt(0, b"", b""), Attempt(None, b"", b"")])
+def test_what_was_captured_is_evidence_also_of_a_script_that_never_ended(attempt: Attempt) -> None:
+    session = FakeSsh(attempt, files={"/run/script/capture.pcap": b"\xd4\xc3"})
+    _, evidence = answered(FakeGuest(session), script(capture=True))
+    assert evidence == {"capture.pcap": b"\xd4\xc3"}
+    order = [
+        next(word for word in ("tcpdump", "enter", "dmesg", "kill -INT") if word in line)
+        for line in session.ran
+    ]
+    assert order == ["tcpdump", "enter", "dmesg", "kill -INT"]
+
+
+def test_a_kernel_that_cannot_capture_is_unsupported_with_tcpdumps_words() -> None:
+    session = FakeSsh(Attempt(0, b"", b""), tcpdump=Finished(1, "tcpdump: socket: no\n"))
+    record, _ = answered(FakeGuest(session), script(capture=True))
+    assert (record.status, record.reason) == (Status.UNSUPPORTED, "--capture: tcpdump: socket: no")
+    assert len(session.ran) == 1
