@@ -69,6 +69,10 @@ class Attempt:
     flooded: bool = False
 
 
+class Unreadable(HostError):
+    """A file in the guest cannot be read, or is longer than it may be."""
+
+
 class Ssh:
     """A session as root in the guest."""
 
@@ -191,7 +195,7 @@ class Ssh:
     def pull(self, source: str, most: int, deadline: Deadline) -> bytes:
         """The content of a file in the guest.
 
-        Raises HostError if it cannot be read or has more than `most` bytes, LostGuest if the guest
+        Raises Unreadable if it cannot be read or has more than `most` bytes, LostGuest if the guest
         goes away.
         """
         self._wire.deadline = deadline
@@ -202,11 +206,11 @@ class Ssh:
             ):
                 content = bytes(file.read(most + 1))
         except (FileNotFoundError, PermissionError) as error:
-            raise HostError(f"{self._what}: {source} in the guest: {error.strerror}") from error
+            raise Unreadable(f"{self._what}: {source} in the guest: {error.strerror}") from error
         except Exception as error:
             raise LostGuest(f"{self._what}: SFTP of {source}: {self._why(error)}") from error
         if len(content) > most:
-            raise HostError(f"{self._what}: {source} in the guest has more than {most >> 20} MiB")
+            raise Unreadable(f"{self._what}: {source} in the guest has more than {most >> 20} MiB")
         return content
 
     def push(self, directory: Path, target: str, deadline: Deadline) -> None:

@@ -28,6 +28,7 @@ from matrix.run.machines import Machines
 from matrix.script.capture import FILE, start_capture, stop_capture
 from matrix.script.normal import IGNORED, normalised
 from matrix.script.script import PLACE, Script
+from matrix.script.written import Written, as_evidence, compared, pull_written
 from vms.answer import Answer
 from vms.boot import Boot
 from vms.deadline import Deadline
@@ -72,6 +73,7 @@ class Ran(Facts):
     lines: Annotated[dict[str, int], "how often it printed each line, normalised, in whatever order"]
     errors: Annotated[dict[str, int], "the same of its standard error"]
     kernel_log: Annotated[list[str], "what the kernel logged meanwhile, each line once, normalised"]
+    files: Annotated[list[str], "the files that it wrote in its directory, a digest of each normalised text"]
 
 
 def experiment_of(script: Script) -> tuple[Experiment, dict[str, str]]:
@@ -128,7 +130,8 @@ def unasked(_lab: object) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Ending:
     """How a script ended in a guest whose kernel calls itself `release`, the kernel's log
-    meanwhile, and what was captured. `attempt` is None if it switched the guest off.
+    meanwhile, what was captured, and the files that it wrote. `attempt` is None if it switched the
+    guest off.
     """
 
     script: Script
@@ -136,6 +139,11 @@ class Ending:
     attempt: Attempt | None = None
     log: str = ""
     capture: bytes = b""
+    written: tuple[Written, ...] = ()
+
+    def normalised(self, line: str) -> str:
+        """A line that the script printed or wrote, as it is compared."""
+        return normalised(line[:_LINE_CHARACTERS], self.release, self.script.ignored)
 
 
 Read = Callable[[Ending], Answer]
@@ -255,7 +263,8 @@ class ScriptGuest:
         attempt = ssh.attempt(command, limit, MOST_OUTPUT, after)
         log = ssh.run("dmesg --notime", after).output
         capture = stop_capture(ssh, after) if script.capture else b""
-        ending = Ending(script, self.release, attempt, log, capture)
+        written = pull_written(ssh, after) if script.keep else ()
+        ending = Ending(script, self.release, attempt, log, capture, written)
         if attempt.status is None and not attempt.flooded:
             return answer("timeout", None, ending, f"did not end within {seconds:g} s (--timeout)")
         return self.read(ending)
@@ -264,7 +273,9 @@ class ScriptGuest:
 def read_script(ending: Ending) -> Answer:
     """What is compared of a user's script."""
     if ending.attempt is None:
-        return answer("answered", Ran(exit_code=-1, ended=POWER, lines={}, errors={}, kernel_log=[]))
+        return answer(
+            "answered", Ran(exit_code=-1, ended=POWER, lines={}, errors={}, kernel_log=[], files=[])
+        )
     attempt = ending.attempt
     output, errors = (part.decode(errors="replace") for part in (attempt.output, attempt.errors))
     facts = Ran(
@@ -273,15 +284,13 @@ def read_script(ending: Ending) -> Answer:
         lines=_counted(output, ending),
         errors=_counted(errors, ending),
         kernel_log=sorted(_counted(ending.log, ending))[:_MOST_LOG],
+        files=compared(ending.written, ending.normalised),
     )
     return answer("answered", facts, ending)
 
 
 def _counted(text: str, ending: Ending) -> dict[str, int]:
-    lines = Counter(
-        normalised(line[:_LINE_CHARACTERS], ending.release, ending.script.ignored)
-        for line in text.splitlines()
-    )
+    lines = Counter(map(ending.normalised, text.splitlines()))
     del lines[IGNORED]
     return _bounded(lines)
 
@@ -317,15 +326,16 @@ def answer(
     outcome: str, facts: Facts | None = None, ending: Ending | None = None, reason: str = ""
 ) -> Answer:
     """What a guest would answer: an outcome, facts, and as evidence what the script and the kernel
-    printed and what was captured.
+    printed, what was captured, and the files that the script wrote.
     """
     attempt = ending.attempt if ending else None
     printed = {"output.txt": attempt.output, "errors.txt": attempt.errors} if attempt else {}
     evidence = {
         name: {"text": content.decode(errors="replace")} for name, content in printed.items() if content
     }
-    if ending and ending.capture:
-        evidence[FILE] = {"base64": base64.b64encode(ending.capture).decode()}
+    kept = {FILE: ending.capture} if ending and ending.capture else {}
+    for name, content in (kept | as_evidence(ending.written if ending else ())).items():
+        evidence[name] = {"base64": base64.b64encode(content).decode()}
     document = {
         "schema": 1,
         "outcome": outcome,

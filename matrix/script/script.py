@@ -32,6 +32,7 @@ _ENTER = """\
 export PATH={place}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PYTHONPATH={place}/python LC_ALL=C.UTF-8 HOME={place}/work XTABLES_LOCKFILE=/tmp/xtables.lock
 cd {place}/work && chown -R {user}:{user} . || exit
+: >{place}/began && sleep 0.02  # longer than the steps of the clock by which files are newer
 exec {prefix}"$@"
 """
 _UNPRIVILEGED = f"setpriv --reuid={_USER} --regid={_USER} --clear-groups unshare -Urn -- "
@@ -45,7 +46,8 @@ class Script:
     directories of this host. `user`: as root of a namespace made by an unprivileged user, with
     `unshare -Urn`, else as root of the guest. `sysctls` are set before. `seconds` bounds a run,
     `memory` is in MiB, and 0 means the usual amount. `ignored` are regular expressions for parts
-    of its output that are not to be compared. `capture`: with a capture of the initial namespace.
+    of its output that are not to be compared. `capture`: with a capture of the initial namespace;
+    `keep`: the files that it writes are kept and compared.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Script:
     memory: int = 0
     ignored: tuple[re.Pattern[str], ...] = ()
     capture: bool = False
+    keep: bool = True
 
     @cached_property
     def packed(self) -> bytes:

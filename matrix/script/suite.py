@@ -85,7 +85,7 @@ class Suite:
         words = ("env", "-C", self.place, "KSFT_MACHINE_SLOW=yes", f"./{program}")
         if missing := (self.lacks or {}).get(program):
             words = ("sh", "-c", f'echo "SKIP: $1"; exit {_SKIPPED}', "sh", missing)
-        return Script(program, words, self.files, seconds=seconds, cpus=cpus, memory=memory)
+        return Script(program, words, self.files, seconds=seconds, cpus=cpus, memory=memory, keep=False)
 
 
 _SKIPPED = 4

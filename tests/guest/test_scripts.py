@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,17 @@ def test_arguments_input_sysctls_and_the_log_reach_a_script_and_its_exit_code_th
     machines: Machines, kernel: Kernel, tmp_path: Path
 ) -> None:
     text = "#!/bin/bash\necho $1; cat; cat /proc/sys/net/netfilter/nf_conntrack_max; uname -r\n"
-    text += "echo bad >&2; echo 'from the script' >/dev/kmsg; sleep 60 & exit 3\n"
+    text += (
+        "echo bad >&2; echo 'from the script' >/dev/kmsg; date >when; chmod 600 beside; sleep 60 & exit 3\n"
+    )
+    (tmp_path / "beside").write_text("as it was")
     given = script(tmp_path, text, "x  y", stdin=b"input\n", sysctls={"net.netfilter.nf_conntrack_max": "77"})
-    record, _ = ran(machines, kernel, given)
+    files = {**given.files, **dict.fromkeys(("beside", "untouched"), tmp_path / "beside")}
+    record, evidence = ran(machines, kernel, replace(given, files=files))
+    wrote = record.facts.pop("files")
+    assert isinstance(wrote, list)
+    assert [name.partition(":")[0] for name in wrote] == ["beside", "when"]
+    assert evidence["file-beside.txt"] == b"as it was"
     assert record.facts == {
         "exit_code": 3,
         "ended": "by itself",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from matrix.results.record import Record
 from matrix.script.guests import BY_ITSELF, FLOOD, MISSING, POWER
 from matrix.script.normal import IGNORED, normalised
 from matrix.script.script import Script
+from matrix.script.written import FILES
 from vms.text import shown
 
 _MOST_LINES = 200
 _MOST_BYTES = 1 << 20
 _LINE_CHARACTERS = 500
+_OUTPUT = ("output.txt", "errors.txt")
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,12 @@ def print_script(analysis: Analysis, run: Path, script: Script, console: Console
     """
     releases = {entry.name: entry.uname for entry in analysis.table.kernels}
     records = sorted(analysis.records, key=lambda record: list(releases).index(record.kernel))
-    outputs = {record.kernel: _read(record, run, script, releases[record.kernel]) for record in records}
+    outputs = {
+        record.kernel: _read(record, run, script, releases[record.kernel], _OUTPUT) for record in records
+    }
     _print_kernels(records, console)
     _print_outputs(outputs, console)
+    _print_files(records, run, script, releases, console)
     _print_logs(records, console)
     print_splats(analysis.table, console)
     print_unexplained(analysis, console)
@@ -104,7 +110,13 @@ def _printed(record: Record) -> list[list[tuple[str, int]]]:
         sorted(part.items())
         for name in ("lines", "errors")
         if isinstance(part := record.facts.get(name), dict)
-    ]
+    ] + [[(name, 1) for name in _files(record)]]
+
+
+def _files(record: Record) -> list[str]:
+    """The files that the script wrote, as they are compared."""
+    files = record.facts.get("files")
+    return files if isinstance(files, list) else []
 
 
 def _print_outputs(outputs: Mapping[str, Output], console: Console) -> None:
@@ -119,6 +131,30 @@ def _print_outputs(outputs: Mapping[str, Output], console: Console) -> None:
             _print_lines("", "- ", less, console)
             _print_lines("", "+ ", more, console)
         before = kernel, output
+
+
+def _print_files(
+    records: Sequence[Record], run: Path, script: Script, releases: Mapping[str, str], console: Console
+) -> None:
+    """Prints which files the first kernel's script wrote, and for each kernel where that is not so
+    which are others, with the lines that differ.
+    """
+    wrote = [record for record in records if record.facts]
+    if wrote:
+        _print_lines("\nfiles written:" if _files(wrote[0]) else "", "", _files(wrote[0]), console)
+    for before, record in itertools.pairwise(wrote):
+        if _files(before) == _files(record):
+            continue
+        console.print(Text(f"\nfiles on {record.kernel}, compared with {before.kernel}:", "bold"))
+        _print_lines("", "- ", [name for name in _files(before) if name not in _files(record)], console)
+        _print_lines("", "+ ", [name for name in _files(record) if name not in _files(before)], console)
+        for name in sorted({*before.evidence} & {*record.evidence}):
+            if name.startswith(FILES):
+                old, new = (
+                    _read(one, run, script, releases[one.kernel], (name,)) for one in (before, record)
+                )
+                _print_lines("", f"- {name}: ", old.only_here(new), console)
+                _print_lines("", f"+ {name}: ", new.only_here(old), console)
 
 
 def _print_logs(records: Sequence[Record], console: Console) -> None:
@@ -140,10 +176,10 @@ def _print_lines(heading: str, before: str, lines: Sequence[str], console: Conso
         console.print(Text(f"  … {len(lines) - _MOST_LINES:,} more lines", "dim"))
 
 
-def _read(record: Record, run: Path, script: Script, release: str) -> Output:
-    """What the run directory holds of what the script printed on one kernel."""
+def _read(record: Record, run: Path, script: Script, release: str, names: Sequence[str]) -> Output:
+    """The lines of these files of evidence of one kernel, as far as there are such."""
     raw: list[str] = []
-    for name in ("output.txt", "errors.txt"):
+    for name in names:
         path = cell_path(run, record) / name
         if name in record.evidence and path.is_file():
             with path.open("rb") as file:

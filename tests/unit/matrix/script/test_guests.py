@@ -14,11 +14,12 @@ from matrix.results.judge import judge
 from matrix.results.record import Record, Status
 from matrix.script.guests import MOST_OUTPUT, ScriptGuest, experiment_of, read_script
 from matrix.script.script import Script
+from matrix.script.written import MOST_FILES
 from tests.support.fakes import make_kernel
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.guest import Guest
-from vms.ssh import Attempt, Finished
+from vms.ssh import Attempt, Finished, Unreadable
 
 RELEASE = "6.1.0-cloud-amd64"
 
@@ -29,11 +30,14 @@ class FakeSsh:
     sysctl: Finished = field(default_factory=lambda: Finished(0, ""))
     lost: bool = False
     log: str = ""
+    listing: str = ""
     tcpdump: Finished = field(default_factory=lambda: Finished(0, ""))
     files: dict[str, bytes] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
 
     def pull(self, source: str, most: int, deadline: Deadline) -> bytes:
+        if source not in self.files:
+            raise Unreadable("no such file")
         return self.files[source]
 
     def push_packed(self, packed: bytes, target: str, deadline: Deadline) -> None:
@@ -44,6 +48,8 @@ class FakeSsh:
         self.ran.append(command)
         if "/usr/bin/tcpdump" in command:
             return self.tcpdump
+        if "find" in command:
+            return Finished(0, self.listing)
         return self.sysctl if "sysctl" in command else Finished(0, self.log)
 
     def attempt(self, command: str, deadline: Deadline, most: int, after: Deadline) -> Attempt:
@@ -93,6 +99,7 @@ def test_exit_code_lines_and_log_are_facts_and_the_raw_output_is_evidence() -> N
         "lines": {"b <time>": 2, "a": 1, "<release>": 1},
         "errors": {"oh": 1},
         "kernel_log": ["table full"],
+        "files": [],
     }
     assert evidence == {
         "output.txt": output,
@@ -208,10 +215,10 @@ def test_what_was_captured_is_evidence_also_of_a_script_that_never_ended(attempt
     _, evidence = answered(FakeGuest(session), script(capture=True))
     assert evidence == {"capture.pcap": b"\xd4\xc3"}
     order = [
-        next(word for word in ("tcpdump", "enter", "dmesg", "kill -INT") if word in line)
+        next(word for word in ("tcpdump", "enter", "dmesg", "kill -INT", "find") if word in line)
         for line in session.ran
     ]
-    assert order == ["tcpdump", "enter", "dmesg", "kill -INT"]
+    assert order[:4] == ["tcpdump", "enter", "dmesg", "kill -INT"]
 
 
 def test_a_kernel_that_cannot_capture_is_unsupported_with_tcpdumps_words() -> None:
@@ -219,3 +226,60 @@ def test_a_kernel_that_cannot_capture_is_unsupported_with_tcpdumps_words() -> No
     record, _ = answered(FakeGuest(session), script(capture=True))
     assert (record.status, record.reason) == (Status.UNSUPPORTED, "--capture: tcpdump: socket: no")
     assert len(session.ran) == 1
+
+
+WORK = "/run/script/work/"
+
+
+def listed(*lines: str) -> str:
+    return "".join(f"{line}\0" for line in lines)
+
+
+def test_files_that_a_script_wrote_are_evidence_and_compared_without_what_changes_from_run_to_run() -> None:
+    records = []
+    for time in ("00:00:01.5", "00:00:02.5"):
+        files = {f"{WORK}Sub/Out": f"at {time}\n".encode(), f"{WORK}x.pcap": b"\0" + time.encode()}
+        session = FakeSsh(Attempt(0, b"", b""), listing=listed("14 Sub/Out", "11 x.pcap"), files=files)
+        record, evidence = answered(FakeGuest(session), script())
+        assert list(evidence.values()) == list(files.values())
+        assert list(evidence) == ["file-sub-out.txt", "file-x.pcap"]
+        records.append(record.facts["files"])
+    assert records[0] == records[1]
+    assert isinstance(records[0], list)
+    assert [name.partition(",")[0] for name in records[0]] == ["Sub/Out: 1 lines", "x.pcap: no text"]
+
+
+def test_another_text_in_a_file_is_another_fact() -> None:
+    found = [
+        answered(
+            FakeGuest(FakeSsh(Attempt(0, b"", b""), listing=listed("1 a"), files={f"{WORK}a": text})),
+            script(),
+        )[0].facts["files"]
+        for text in (b"1", b"2")
+    ]
+    assert found[0] != found[1]
+
+
+def test_files_are_kept_within_bounds_and_what_is_not_kept_is_named() -> None:
+    names = [f"{number:02}" for number in range(20)]
+    listing = listed("2000000 big", "5 gone", *(f"1 {name}" for name in names), "no listing")
+    session = FakeSsh(Attempt(0, b"", b""), listing=listing, files={f"{WORK}{name}": b"x" for name in names})
+    record, evidence = answered(FakeGuest(session), script())
+    files = record.facts["files"]
+    assert isinstance(files, list)
+    assert (files[0], files[1], files[-1]) == ("big: more than 1 MiB", "gone: not kept", "19: not kept")
+    assert len(evidence) == MOST_FILES - 1
+    assert len(files) == 22
+
+
+def test_files_of_one_name_are_both_kept() -> None:
+    files = {f"{WORK}a b": b"1", f"{WORK}a-b": b"2"}
+    session = FakeSsh(Attempt(0, b"", b""), listing=listed("1 a b", "1 a-b"), files=files)
+    _, evidence = answered(FakeGuest(session), script())
+    assert evidence == {"file-a-b.txt": b"1", "file-a-b-2.txt": b"2"}
+
+
+def test_files_of_a_suites_program_are_not_asked_for() -> None:
+    session = FakeSsh(Attempt(0, b"", b""), listing=listed("1 a"), files={f"{WORK}a": b"1"})
+    record, evidence = answered(FakeGuest(session), script(keep=False))
+    assert (record.facts["files"], evidence) == ([], {})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def printed(run: Path, *answers: tuple[Record, str]) -> str:
     experiment, _ = experiment_of(SCRIPT)
     for record, output in answers:
         path = cell_path(run, record)
-        path.mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
         (path / "output.txt").write_text(output)
     manifest = Manifest(
         "run",
@@ -105,6 +106,28 @@ def test_the_kernels_log_is_shown_once_for_all_kernels_that_have_it(tmp_path: Pa
         answered("6.12.9", "one\n"),
     )
     assert f"the kernel's log on 5.10.1, 6.1.5:\n  {log[0]}\n" in text
+
+
+def test_files_that_differ_are_named_with_the_lines_that_differ(tmp_path: Path) -> None:
+    answers = []
+    for kernel, text in (("5.10.1", "a\n"), ("6.1.5", "a\nb\n")):
+        record, output = answered(kernel, "one\n", files=[f"log: {len(text)}"])
+        record = replace(record, evidence=("output.txt", "file-log.txt"))
+        answers.append((record, output))
+        cell_path(tmp_path, record).mkdir(parents=True)
+        (cell_path(tmp_path, record) / "file-log.txt").write_text(text)
+    lines = printed(tmp_path, *answers).splitlines()
+    assert lines[2].split()[-1] == "differs"
+    start = lines.index("files written:")
+    assert lines[start : start + 7] == [
+        "files written:",
+        "  log: 2",
+        "",
+        "files on 6.1.5, compared with 5.10.1:",
+        "  - log: 2",
+        "  + log: 4",
+        "  + file-log.txt: b",
+    ]
 
 
 @pytest.mark.parametrize(
