@@ -12,7 +12,7 @@ from commands.nights import accept, nightly
 from commands.project import catalogue, controls, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix, replay, watch
-from commands.scripts import script, shell
+from commands.scripts import console, script, shell
 from commands.suites import suite
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ci",
     "compare",
     "completion",
+    "console",
     "controls",
     "doctor",
     "experiments",

@@ -15,6 +15,7 @@ EXAMPLES = {
     "ci": ("ci", "ci --key"),
     "compare": ("compare 6.1 6.12", "compare latest:6.12 reference:6.12 --json"),
     "completion": ("completion bash", "completion fish"),
+    "console": ("console 6.12", "console tree:../linux"),
     "controls": ("controls", "controls -k 6.12 -e 'udp-*'"),
     "doctor": ("doctor", "doctor --accel tcg"),
     "experiments": ("experiments", "experiments --new my-question"),

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.tasks import task
 
+from commands import shell as output
 from commands.shell import (
     JOBS,
     ROOT,
     complain,
-    console,
     count,
     keep,
     least_memory,
+    one_kernel,
     print_json,
     reported,
     run_programs,
@@ -102,7 +103,7 @@ def script(
     selection = selected(project, project.specs(kernel))
     plan = plan_choices(selection.kernels, [Choice(experiment, (variant,))])
     machines = Machines(project, accel, selection.catalogue, memory=given.memory)
-    with display(console(errors=True)) as shown:
+    with display(output.console(errors=True)) as shown:
         guests = ScriptGuests(machines, {experiment.name: given}, read_script)
         result = run_programs(plan, selection, guests, at_a_time, shown)
     keep(project.config.history, result.run)
@@ -144,7 +145,6 @@ def shell(
     from matrix.script.script import Script, parse_pulled, with_pushed
     from matrix.script.shell import run_shell, shell_words
     from vms.accel import check_request
-    from vms.errors import UsageError
 
     check_request(accel)
     virtual = count("--cpus", cpus, "virtual CPUs") or 1
@@ -152,17 +152,58 @@ def shell(
     pulled = parse_pulled(pull)
     files = with_pushed({}, push)
     project = Project.open(ROOT, offline=offline)
-    selection = project.select(project.specs([kernel]))
-    if len(selection.kernels) != 1:
-        names = ", ".join(one.name for one in selection.kernels)
-        raise UsageError(f"{kernel!r} means {len(selection.kernels)} kernels ({names}); name one")
+    named, selection = one_kernel(project, kernel)
     machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
     with soon_told(f"preparing {kernel}: its first boot takes a while"):
-        booted = machines.fetch(selection.kernels[0])
+        booted = machines.fetch(named)
         template = machines.template(booted, virtual)
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
     return run_shell(template, Script("shell", words, files, user), pulled, terminal=terminal)
+
+
+@task(
+    positional=["kernel"],
+    help={
+        "kernel": "a kernel, for example 6.12",
+        "cpus": "virtual CPUs of the guest (default: 1)",
+        "memory": "memory of the guest in MiB (default: 512)",
+        "accel": "auto, kvm or tcg",
+        "offline": "use only what is in the cache",
+    },
+)
+@reported
+def console(
+    _context: Context,
+    kernel: str,
+    cpus: str | None = None,
+    memory: str | None = None,
+    accel: str = "auto",
+    offline: bool = False,
+) -> None:
+    """Boot a kernel and show its console, until a guest answers or the boot failed."""
+    from matrix.plan.project import Project
+    from matrix.run.machines import Machines
+    from vms.accel import check_request
+    from vms.command import KERNEL_PARAMETERS
+    from vms.console import show_boot
+    from vms.deadline import Deadline
+    from vms.kernels.burden import burden
+    from vms.template import BOOT_SECONDS
+
+    check_request(accel)
+    virtual = count("--cpus", cpus, "virtual CPUs") or 1
+    mebibytes = least_memory(memory)
+    project = Project.open(ROOT, offline=offline)
+    named, selection = one_kernel(project, kernel)
+    machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
+    with soon_told(f"preparing {kernel}"):
+        files = machines.fetch(named)
+        machine = machines.machine(files, virtual)
+    print(f"{named.name}: {' '.join(KERNEL_PARAMETERS)}", flush=True)
+    deadline = Deadline(BOOT_SECONDS * burden(files).slowness, f"{named.name} to boot")
+    seconds = show_boot(machine, named.name, deadline, lambda line: print(line, flush=True))
+    print(f"{named.name} booted in {seconds:.1f} s ({machine.accelerator.name})")
 
 
 def _script(
@@ -214,7 +255,7 @@ def _print(result: Result, script: Script, *, json: bool) -> int:
     if json:
         print_json(result.analysis.records)
     else:
-        terminal = console()
+        terminal = output.console()
         print_script(result.analysis, result.run, script, terminal)
         terminal.print(str(result.page), soft_wrap=True, markup=False)
     if message := bad_script(result.analysis.records):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matrix.plan.project import Project
     from matrix.run.guests import Guests
     from matrix.run.progress import Display
+    from vms.kernels.kernel import Kernel
     from vms.kernels.lock import Lock
     from vms.kernels.select import Selection
     from vms.kernels.spec import Spec
@@ -166,6 +167,17 @@ def selected(project: Project, specs: Sequence[Spec], lock: Lock | None = None) 
     if selection.warning:
         complain(selection.warning)
     return selection
+
+
+def one_kernel(project: Project, text: str) -> tuple[Kernel, Selection]:
+    """The one kernel that the text names, and where it was found. Raises UsageError if it means
+    several.
+    """
+    selection = project.select(project.specs([text]))
+    if len(selection.kernels) != 1:
+        names = ", ".join(one.name for one in selection.kernels)
+        raise UsageError(f"{text!r} means {len(selection.kernels)} kernels ({names}); name one")
+    return selection.kernels[0], selection
 
 
 def run_request(

@@ -111,7 +111,7 @@ class Guest:
         stored, and the last line says so.
         """
         path = self.qemu.directory / "console"
-        text = _COLOURS.sub("", tail(path, _LONGEST_CONSOLE).decode(errors="replace"))
+        text = printed_text(tail(path, _LONGEST_CONSOLE))
         # Its end says why a guest ended, so what is too much is cut at the beginning.
         text = shown(text, _LONGEST_CONSOLE * _WIDEST)[-_LONGEST_CONSOLE:]
         if path.exists() and path.stat().st_size >= LARGEST_FILE:
@@ -150,7 +150,7 @@ class Guest:
                 wire.sendall(_END)
             if self.had_agent and agent.is_gone(lambda: self.qemu.is_open("agent", deadline)):
                 return "cannot answer: its agent is gone"
-            return self._hopeless()
+            return self.hopeless()
 
         wire = Wire(self._port("agent", deadline), LONGEST_ANSWER, deadline, meanwhile)
         try:
@@ -189,7 +189,7 @@ class Guest:
             raise
 
     def _start_agent(self, agent: Agent, deadline: Deadline) -> None:
-        with self.ssh(deadline, lambda: self._floods() or self._hopeless()) as ssh:
+        with self.ssh(deadline, lambda: self._floods() or self.hopeless()) as ssh:
             target = f"/run/matrix/{agent.digest}"
             ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
             if agent.own:
@@ -225,7 +225,7 @@ class Guest:
         not; that is how its kernel panicked unless something else is given.
         """
         deadline = self.by_own_clock(deadline)
-        session = Ssh(self._port("ssh", deadline), self.what, deadline, broken or self._hopeless)
+        session = Ssh(self._port("ssh", deadline), self.what, deadline, broken or self.hopeless)
         del self._ports["ssh"]  # the session closes it
         try:
             yield session
@@ -255,21 +255,7 @@ class Guest:
             and (self.qemu.status == 0)
         )
 
-    def close(self) -> None:
-        """Closes the ports."""
-        for port in self._ports.values():
-            port.close()
-        self._ports.clear()
-
-    def _floods(self) -> str:
-        """What to say of a guest that is not ready and whose console is full, empty if there is
-        room.
-        """
-        console = self.qemu.directory / "console"
-        full = console.exists() and console.stat().st_size >= LARGEST_FILE
-        return f"printed more than {LARGEST_FILE >> 20} MiB on its console" if full else ""
-
-    def _hopeless(self) -> str:
+    def hopeless(self) -> str:
         """Why no answer can be expected, empty if one can: a kernel that panicked may fail to end
         the guest. It is given a moment to do that and to print the rest.
         """
@@ -283,6 +269,20 @@ class Guest:
         if self._panicked is None or time.monotonic() < self._panicked + _PANIC_SECONDS:
             return ""
         return "cannot answer: its kernel panicked"
+
+    def close(self) -> None:
+        """Closes the ports."""
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+
+    def _floods(self) -> str:
+        """What to say of a guest that is not ready and whose console is full, empty if there is
+        room.
+        """
+        console = self.qemu.directory / "console"
+        full = console.exists() and console.stat().st_size >= LARGEST_FILE
+        return f"printed more than {LARGEST_FILE >> 20} MiB on its console" if full else ""
 
     def _check_origin(self) -> None:
         if not self._intact():
@@ -369,6 +369,11 @@ def _header(line: bytes) -> _Header | None:
         return decode(line, _Header)
     except Undecodable:
         return None
+
+
+def printed_text(printed: bytes) -> str:
+    """What a console printed as text, without colours and carriage returns."""
+    return _COLOURS.sub("", printed.decode(errors="replace"))
 
 
 @contextmanager

@@ -148,8 +148,11 @@ class Machines:
                 f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB"
                 " first"
             )
-        machine = self._machine(self.fetch(kernel), cpus, self.accelerator([kernel]))
-        return render(command_line(find_qemu(), machine, Path("DIRECTORY")))
+        return render(command_line(find_qemu(), self.machine(self.fetch(kernel), cpus), Path("DIRECTORY")))
+
+    def machine(self, files: BootFiles, cpus: int) -> Machine:
+        """What boots the kernel once, without a template."""
+        return self._machine(files, cpus, self.accelerator([files.kernel]))
 
     def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine:
         bootable = self._bootable(files)

@@ -18,6 +18,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "bisect": ("baseline[family=ipv4,frontend=nft,scope=root]:flows", "6.12.107", "6.12.118"),
     "compare": ("6.1", "6.12"),
     "completion": ("bash",),
+    "console": ("6.12",),
     "export": ("csv", "--run=reference"),
     "replay": ("reference", "6.12.118/baseline/scope=root"),
     "script": ("invoke",),
@@ -44,6 +45,10 @@ WRONG = {
     "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
     "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
     "completion.shell": ("bsh", "there is no completion for 'bsh'; did you mean bash"),
+    "console.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
+    "console.cpus": ("many", "--cpus 'many': give the number of virtual CPUs"),
+    "console.kernel": ("newset", "did you mean newest?"),
+    "console.memory": ("much", "--memory 'much': give the number of MiB"),
     "controls.experiment": ("baselin", "give the kernel to ask as well, for example -k 6.12"),
     "controls.kernel": ("newset", "did you mean newest?"),
     "doctor.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
@@ -116,6 +121,8 @@ WRONG = {
 """A value that means nothing and what is said to it; None if any text means something."""
 
 COUNTS = (
+    "console.cpus",
+    "console.memory",
     "matrix.jobs",
     "nightly.jobs",
     "scheduler.port",
