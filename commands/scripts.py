@@ -120,6 +120,7 @@ def script(
         "command": "one command instead of a shell",
         "push": "a file or directory to put where the shell begins (repeatable)",
         "pull": "FILE or FILE=COPY, a file of the guest to copy here afterwards (repeatable)",
+        "gdb": "let a debugger connect, and print the line that does",
         "cpus": "virtual CPUs of the guest (default: 1)",
         "memory": "memory of the guest in MiB (default: 512)",
         "accel": "auto, kvm or tcg",
@@ -133,6 +134,7 @@ def shell(
     push: list[str],
     pull: list[str],
     user: bool = False,
+    gdb: bool = False,
     command: str = "",
     cpus: str | None = None,
     memory: str | None = None,
@@ -159,7 +161,8 @@ def shell(
         template = machines.template(booted, virtual)
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
-    return run_shell(template, Script("shell", words, files, user), pulled, terminal=terminal)
+    given = Script("shell", words, files, user)
+    return run_shell(template, given, pulled, terminal=terminal, debugged=booted if gdb else None)
 
 
 @task(

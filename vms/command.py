@@ -23,6 +23,9 @@ KERNEL_PARAMETERS = (
     "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120",
 )
 
+DEBUGGER = "gdb"
+"""The socket for a debugger, in a guest's private directory."""
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -62,7 +65,8 @@ class Memory:
 class Machine:
     """Everything that determines a guest before it runs.
 
-    `memory_file` is None for a guest that is neither a template nor a clone.
+    `memory_file` is None for a guest that is neither a template nor a clone. `debugged`: a debugger
+    can connect to it.
     """
 
     accelerator: Accelerator
@@ -72,6 +76,7 @@ class Machine:
     image: Path
     modules: Path
     memory_file: Memory | None = None
+    debugged: bool = False
 
     @property
     def clone(self) -> bool:
@@ -92,7 +97,8 @@ def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group
 
     `directory` is the private directory for the guest's sockets and console log.
     """
-    return (*_computer(qemu, machine), *_ways_in(directory), *_confinement(machine))
+    debugger = (_debugger(directory),) if machine.debugged else ()
+    return (*_computer(qemu, machine), *_ways_in(directory), *debugger, *_confinement(machine))
 
 
 def _computer(qemu: Binary, machine: Machine) -> tuple[Group, ...]:
@@ -164,6 +170,18 @@ def _ways_in(directory: Path) -> tuple[Group, ...]:
                 "-mon",
                 "chardev=qmp,mode=control",
             ),
+        ),
+    )
+
+
+def _debugger(directory: Path) -> Group:
+    return Group(
+        "how a debugger controls the guest",
+        (
+            "-chardev",
+            f"socket,id=gdb,path={_escaped(directory / DEBUGGER)},server=on,wait=off",
+            "-gdb",
+            "chardev:gdb",
         ),
     )
 

@@ -117,18 +117,19 @@ class Template:
         self._verified: _Saved | None = None
 
     @contextmanager
-    def start(self) -> Iterator[Guest]:
+    def start(self, *, debugged: bool = False) -> Iterator[Guest]:
         """Starts a guest, waits until its agent is ready, and ends it with the context. The guest
-        is a clone, or booted now if cloning does not work.
+        is a clone, or booted now if cloning does not work. `debugged`: a debugger can connect.
 
         Raises LostGuest, and HostError if a damaged template cannot be rebuilt.
         """
         saved = None if self.cold else self._saved()
+        machine = replace(self.machine, debugged=debugged)
         if saved is None:
-            with _booted(self.machine, self._agent, self.name, self._slowness) as guest:
+            with _booted(machine, self._agent, self.name, self._slowness) as guest:
                 yield guest
         else:
-            with _cloned(self.machine, saved, self.name) as guest:
+            with _cloned(machine, saved, self.name) as guest:
                 yield guest
 
     @property

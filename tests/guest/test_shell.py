@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -107,6 +108,32 @@ def test_a_shell_has_size_keys_jobs_and_an_exit_code() -> None:
         shell.type("kill -KILL %1; wait; exit 7\n")
         assert shell.finish() == 7
         assert termios.tcgetattr(shell.master) == before
+
+
+def test_a_debugger_connects_and_lets_the_guest_go_on() -> None:
+    with typing("--gdb") as shell:
+        path = shell.wait_for(r"gdb -ex 'target remote ([^']*)'")[1]
+        shell.wait_for("# ")
+        with socket.socket(socket.AF_UNIX) as debugger:
+            debugger.settimeout(_SECONDS)
+            debugger.connect(path)
+            debugger.sendall(b"+$?#3f")  # why did it stop?
+            assert b"$T05" in _until(debugger, b"#")
+            debugger.sendall(b"+$D#44")  # detach
+            assert b"$OK#9a" in _until(debugger, b"#9a")
+        shell.type("exit 5\n")
+        assert shell.finish() == 5
+    assert not Path(path).exists()
+
+
+def _until(connection: socket.socket, end: bytes) -> bytes:
+    """What the other end sends, up to this."""
+    heard = b""
+    while end not in heard:
+        data = connection.recv(4096)
+        assert data, heard
+        heard += data
+    return heard
 
 
 def test_three_times_ctrl_and_bracket_leaves_a_guest_that_does_not_answer() -> None:

@@ -30,6 +30,13 @@ def test_sockets_and_console_lie_in_the_private_directory(machine: Machine) -> N
         assert f"path=/run/guest/{name}" in text
 
 
+def test_a_debugger_can_connect_only_if_asked_for_and_in_the_private_directory(machine: Machine) -> None:
+    assert "-gdb" not in words(command_line(QEMU, machine, Path("/run/guest")))
+    line = words(command_line(QEMU, replace(machine, debugged=True), Path("/run/guest")))
+    assert line[line.index("-gdb") + 1] == "chardev:gdb"
+    assert "socket,id=gdb,path=/run/guest/gdb,server=on,wait=off" in line
+
+
 def test_devices_that_this_qemu_can_do_without_are_left_out(machine: Machine) -> None:
     line = words(command_line(replace(QEMU, left_out=("sata=off", "i8042=off")), machine, Path("/run/guest")))
     assert line[line.index("-machine") + 1] == "q35,memory-backend=memory,hpet=off,sata=off,i8042=off"
