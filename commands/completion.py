@@ -201,6 +201,12 @@ def _forms() -> Iterable[str]:
     return FORMS
 
 
+def _topologies() -> Iterable[str]:
+    from matrix.script.topology import TOPOLOGIES
+
+    return TOPOLOGIES
+
+
 def _measurements() -> Iterable[str]:
     from bench.figure import names
 
@@ -221,6 +227,7 @@ _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
     "fact": _facts,
     "form": _forms,
     "kernel": _kernels,
+    "lab": _topologies,
     "name": _measurements,
     "new": _kernels,
     "newer": _kernels,

@@ -117,6 +117,7 @@ def script(
     help={
         "kernel": "a kernel, for example 6.12",
         "user": "a shell as root of an unprivileged user's namespace (unshare -Urn), not of the guest",
+        "lab": "host or router: in network namespaces like those of experiments",
         "command": "one command instead of a shell",
         "push": "a file or directory to put where the shell begins (repeatable)",
         "pull": "FILE or FILE=COPY, a file of the guest to copy here afterwards (repeatable)",
@@ -135,6 +136,7 @@ def shell(
     pull: list[str],
     user: bool = False,
     gdb: bool = False,
+    lab: str | None = None,
     command: str = "",
     cpus: str | None = None,
     memory: str | None = None,
@@ -146,9 +148,16 @@ def shell(
     from matrix.run.machines import Machines
     from matrix.script.script import Script, parse_pulled, with_pushed
     from matrix.script.shell import run_shell, shell_words
+    from matrix.script.topology import find_topology
     from vms.accel import check_request
+    from vms.errors import UsageError
 
     check_request(accel)
+    topology = None if lab is None else find_topology(lab)
+    if topology and user:
+        raise UsageError(
+            "--lab with --user: only the guest's root can make namespaces with names; leave out one"
+        )
     virtual = count("--cpus", cpus, "virtual CPUs") or 1
     mebibytes = least_memory(memory)
     pulled = parse_pulled(pull)
@@ -162,7 +171,8 @@ def shell(
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
     given = Script("shell", words, files, user)
-    return run_shell(template, given, pulled, terminal=terminal, debugged=booted if gdb else None)
+    debugged = booted if gdb else None
+    return run_shell(template, given, pulled, terminal=terminal, debugged=debugged, topology=topology)
 
 
 @task(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from matrix.script.debugger import connecting_line, find_loaded_at, find_vmlinux
 from matrix.script.script import PLACE, Script
+from matrix.script.topology import Topology
 from vms.command import DEBUGGER
 from vms.deadline import Deadline
 from vms.files import write_whole
@@ -36,10 +37,12 @@ def run_shell(
     *,
     terminal: bool,
     debugged: BootFiles | None = None,
+    topology: Topology | None = None,
 ) -> int:
     """Runs the script's command in a new guest and returns its exit code. Afterwards the files that
     `pulled` names in the guest are copied to these paths. With the files of its kernel in
-    `debugged`, a debugger can connect, and how is told on standard error.
+    `debugged`, a debugger can connect, and how is told on standard error; so is the `topology` in
+    which the command runs.
 
     Raises LostGuest if the guest ends before, HostError for a file that cannot be copied.
     """
@@ -54,8 +57,17 @@ def run_shell(
             socket = guest.qemu.directory / DEBUGGER
             loaded_at = find_loaded_at(ssh, deadline)
             print(connecting_line(socket, find_vmlinux(debugged), loaded_at), file=sys.stderr, flush=True)
+        words = script.command
+        if topology:
+            topology.make(ssh, name, deadline)
+            words = topology.words(words)
+            print(
+                f"{topology.text}; `ip netns exec NAME` runs a command in another",
+                file=sys.stderr,
+                flush=True,
+            )
         # `exit`: sshd reports no status of a program that it started itself and a signal ended
-        command = f"sh {PLACE}/enter {shlex.join(script.command)}; exit $?"
+        command = f"sh {PLACE}/enter {shlex.join(words)}; exit $?"
         status = attach(ssh, command, name, terminal=terminal)
         for source, target in pulled.items():
             deadline = guest.by_own_clock(Deadline(_SECONDS, f"files of {name}"))

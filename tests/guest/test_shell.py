@@ -159,6 +159,22 @@ def test_one_command_gets_files_and_input_and_gives_output_files_and_its_exit_co
     assert copy.read_bytes() == b"from the host\ntyped\n"
 
 
+def test_a_client_reaches_a_server_through_the_labs_router_in_both_families() -> None:
+    asked = "for to in 10.0.2.2 2001:db8:2::2; do ip netns exec client ip route get $to; done"
+    sent = "for to in 10.0.2.2 2001:db8:2::2; do echo x | ip netns exec client nc -w 1 -u $to 9; done"
+    counted = "ip netns exec server cat /proc/net/snmp /proc/net/snmp6 | grep -E '^Udp: [0-9]|Udp6NoPorts'"
+    done = run("--lab", "router", "--command", f"ip netns identify $$; {asked}; {sent}; {counted}")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "router", done.stderr
+    assert "via 10.0.1.1 dev eth0" in lines[1]
+    assert "via 2001:db8:1::1 dev eth0" in done.stdout.decode()
+    (ipv4,) = [line.split() for line in lines if line.startswith("Udp: ")]
+    (ipv6,) = [line.split() for line in lines if line.startswith("Udp6NoPorts")]
+    assert int(ipv4[2]) > 0
+    assert int(ipv6[1]) > 0
+    assert b"`client` is 10.0.1.2" in done.stderr
+
+
 def test_a_command_that_a_signal_ends_has_the_shells_code() -> None:
     assert run("--command", "kill -KILL $$").returncode == 137
 

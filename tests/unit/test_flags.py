@@ -93,6 +93,7 @@ WRONG = {
     "shell.command": None,  # any command
     "shell.cpus": ("many", "--cpus 'many': give the number of virtual CPUs"),
     "shell.kernel": ("newset", "did you mean newest?"),
+    "shell.lab": ("ruoter", "--lab 'ruoter': did you mean router?"),
     "shell.memory": ("much", "--memory 'much': give the number of MiB"),
     "shell.pull": ("/", "--pull '/': give FILE or FILE=COPY"),
     "shell.push": ("/nothing", "--push /nothing: no such file or directory"),
