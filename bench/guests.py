@@ -4,6 +4,7 @@ such cells.
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 import time
@@ -123,6 +124,12 @@ def make_templates(of: Iterable[Kernel], jobs: int) -> None:
     """Boots every kernel that has no template yet."""
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda kernel: MACHINES.template(MACHINES.fetch(kernel), 1), of))
+
+
+def ended_seconds() -> float:
+    """The processor seconds of all processes that this one started and that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
 
 
 def elsewhere(module: str, seconds: float) -> str:

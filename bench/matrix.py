@@ -1,5 +1,5 @@
 """A whole default `./invoke matrix`: with nothing but downloads in the cache, with everything in
-it, with every answer known, and the night after it.
+it, with a clone for each cell, with every answer known, and the night after it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench.figure import Figure
-from bench.guests import ROOT, Silent, elsewhere
+from bench.guests import ROOT, Silent, elsewhere, ended_seconds
 from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline
 from matrix.invocation import RunRequest, run_matrix
@@ -35,12 +35,13 @@ _DOWNLOADS = ("apt", "kernels", "images", "accelerators")
 @dataclass(frozen=True)
 class Seen:
     """The seconds until the first row was answered on every kernel, until there was a page, and
-    until the run's end.
+    until the run's end, and the processor seconds of its guests.
     """
 
     row: float
     page: float
     end: float
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Taken:
     cells: int
     cold: Seen
     warm: Seen
+    pristine: Seen
     known: float
     unchanged: float
 
@@ -61,6 +63,23 @@ def measure() -> list[Figure]:
     return [
         *_seen("cold", taken.cold, cold),
         *_seen("warm", taken.warm, "the same with templates in the cache"),
+        Figure(
+            "pristine_seconds",
+            taken.pristine.end,
+            "s",
+            "the same with each cell in a clone of its own",
+            taken.warm.end,
+            "the warm run",
+            "at least 3",
+        ),
+        Figure(
+            "pristine_cpu_seconds",
+            taken.pristine.cpu,
+            "s",
+            "processor time of its guests",
+            taken.warm.cpu,
+            "the warm run's",
+        ),
         Figure(
             "known_seconds",
             taken.known,
@@ -99,6 +118,7 @@ class Watch(Silent):
         self._rows: Counter[tuple[str, str]] = Counter()
         self._page = results / "latest" / "report" / "index.html"
         self._began = time.perf_counter()
+        self._before = ended_seconds()
         self._row = 0.0
         self._first_page = 0.0
 
@@ -117,11 +137,11 @@ class Watch(Silent):
     def seen(self) -> Seen:
         """What was noted, once the run has ended."""
         end = time.perf_counter() - self._began
-        return Seen(self._row or end, self._first_page or end, end)
+        return Seen(self._row or end, self._first_page or end, end, ended_seconds() - self._before)
 
 
 def take() -> Taken:
-    """Runs the matrix three times and a night."""
+    """Runs the matrix four times and a night."""
     project = Project.open(ROOT)
     plan = plan_choices(select(project.specs(), project.builds, ROOT).kernels, project.choices())
     ahead = Machines(project, catalogue=project.builds)
@@ -135,7 +155,9 @@ def take() -> Taken:
         for kind in _DOWNLOADS:
             (cache / kind).symlink_to(project.cache.root / kind)
         everything = {cell.key for cell in plan.cells}
-        for again in (everything, everything, set[tuple[str, str, str]]()):
+        nothing = set[tuple[str, str, str]]()
+        names = {kernel.name for kernel in plan.kernels}
+        for again, alone in ((everything, ()), (everything, ()), (everything, names), (nothing, names)):
             machines = Machines(replace(project, cache=Cache(cache)), catalogue=project.builds)
             watch = Watch(plan, results)
             request = RunRequest(
@@ -149,6 +171,7 @@ def take() -> Taken:
                 watch,
                 code=project.code,
                 again=again,
+                pristine=frozenset(alone),
             )
             result = run_matrix(request)
             seen.append(watch.seen())
@@ -161,8 +184,8 @@ def take() -> Taken:
             f"the night asked {sum(night.counts.values())} cells again: they had ended in `error`, or the day"
             " was over"
         )
-    cold, warm, known = seen
-    return Taken(len(plan.cells), cold, warm, known.end, unchanged)
+    cold, warm, pristine, known = seen
+    return Taken(len(plan.cells), cold, warm, pristine, known.end, unchanged)
 
 
 if __name__ == "__main__":

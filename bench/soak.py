@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.guests import MACHINES, PROJECT, ROOT, Silent, kernels, run
+from bench.guests import MACHINES, PROJECT, ROOT, Silent, ended_seconds, kernels, run
 from bench.left import Left, left
 from matrix.analysis.known import Known
 from matrix.analysis.ledger.read import read_ledger
@@ -92,7 +91,7 @@ class Watching(Silent):
         self.cells += 1
         if self.cells % _SAMPLE == 0:
             running = children()
-            self.seconds.append(_ended_seconds() + sum(map(_running_seconds, running)))
+            self.seconds.append(ended_seconds() + sum(map(_running_seconds, running)))
             self.own.append(resident(os.getpid()))
             self.guest.append(max(map(resident, running), default=0))
 
@@ -195,11 +194,6 @@ def _left(before: Left, after: Left, seen: Watching) -> list[Figure]:
 
 def _grown(name: str, before: int, after: int) -> Figure:
     return Figure(name, after - before, "more", f"{name}: {before} before, {after} after", goal="0")
-
-
-def _ended_seconds() -> float:
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return ended.ru_utime + ended.ru_stime
 
 
 def _running_seconds(pid: int) -> float:
