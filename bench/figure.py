@@ -11,7 +11,7 @@ from vms.errors import UsageError
 from vms.suggest import suggestion
 
 _NOT_MEASUREMENTS = {"generate", "figure", "guests", "left", "synthetic", "table"}
-_ONLY_BY_NAME = {"matrix", "soak"}  # each takes as long as all others together
+_ONLY_BY_NAME = {"endurance", "matrix", "soak"}  # each takes as long as all others together
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ such cells.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from matrix.run.progress import Display, KernelProgress, Overview
 from matrix.run.runner import Known, execute
 from vms import tool
 from vms.cache import Cache
+from vms.capacity import children
 from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.kernels.kernel import Kernel
@@ -130,6 +132,20 @@ def ended_seconds() -> float:
     """The processor seconds of all processes that this one started and that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime
+
+
+def processor_seconds() -> float:
+    """The same, and what those that still run have taken so far."""
+    return ended_seconds() + sum(map(_running_seconds, children()))
+
+
+def _running_seconds(pid: int) -> float:
+    """Processor seconds of a process that runs; 0 once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def elsewhere(module: str, seconds: float) -> str:

@@ -10,10 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from bench.figure import Figure
-from bench.guests import MACHINES, PROJECT, ROOT, Silent, ended_seconds, kernels, run
+from bench.guests import MACHINES, PROJECT, ROOT, Silent, kernels, processor_seconds, run
 from bench.left import Left, left
 from matrix.analysis.known import Known
 from matrix.analysis.ledger.read import read_ledger
@@ -90,10 +89,9 @@ class Watching(Silent):
         """Counts the record."""
         self.cells += 1
         if self.cells % _SAMPLE == 0:
-            running = children()
-            self.seconds.append(ended_seconds() + sum(map(_running_seconds, running)))
+            self.seconds.append(processor_seconds())
             self.own.append(resident(os.getpid()))
-            self.guest.append(max(map(resident, running), default=0))
+            self.guest.append(max(map(resident, children()), default=0))
 
 
 def summary(asked: list[tuple[str, Record]], expected: _Answers) -> list[Figure]:
@@ -194,12 +192,3 @@ def _left(before: Left, after: Left, seen: Watching) -> list[Figure]:
 
 def _grown(name: str, before: int, after: int) -> Figure:
     return Figure(name, after - before, "more", f"{name}: {before} before, {after} after", goal="0")
-
-
-def _running_seconds(pid: int) -> float:
-    """Processor seconds of a process that runs; 0 once it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

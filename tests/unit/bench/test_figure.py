@@ -28,6 +28,7 @@ def shown(results: dict[str, list[Figure]]) -> str:
 def test_all_measurements_are_listed_and_nothing_else() -> None:
     assert names() == [
         "cells",
+        "endurance",
         "growth",
         "history",
         "matrix",
