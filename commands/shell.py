@@ -247,6 +247,13 @@ def output_file(flag: str, text: str) -> Path:
     return path
 
 
+def input_file(flag: str, text: str) -> Path:
+    """The file that the user gave after a flag. Raises UsageError if there is none."""
+    if not text.strip() or not Path(text).is_file():
+        raise UsageError(f"{flag} {text!r}: there is no such file")
+    return Path(text)
+
+
 def count(flag: str, text: str | None, what: str, most: int = 999_999) -> int:
     """The number that the user gave after a flag, 0 without the flag. `what` says what it counts.
 

@@ -13,6 +13,7 @@ from commands.shell import (
     ROOT,
     console,
     count,
+    input_file,
     keep,
     least_memory,
     print_json,
@@ -39,9 +40,10 @@ _IMAGE_SECONDS = 1200
     positional=["suite"],
     iterable=["kernel", "only"],
     help={
-        "suite": "directory:PATH, selftests:linux-source-X.Y or selftests:tree:PATH",
+        "suite": "directory:PATH, packetdrill:PATH, selftests:linux-source-X.Y or selftests:tree:PATH",
         "kernel": "a kernel, for example 6.12 (repeatable; default: those of matrix.toml)",
         "only": "a glob for names of programs, for example 'nft_*' (repeatable; default: all)",
+        "packetdrill": "the program packetdrill, best a static one, for tests that need it",
         "cpus": "virtual CPUs of a guest (default: 2)",
         "memory": "memory of a guest in MiB (default: 512)",
         "timeout": "seconds that a program may take (default: 300)",
@@ -57,6 +59,7 @@ def suite(
     suite: str,
     kernel: list[str],
     only: list[str],
+    packetdrill: str | None = None,
     cpus: str | None = None,
     memory: str | None = None,
     timeout: str | None = None,
@@ -79,7 +82,8 @@ def suite(
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     project = Project.open(ROOT, offline=offline)
     specs = project.specs(kernel)
-    tests = read_suite(suite, project.config.debian, project.cache, offline=offline)
+    program = None if packetdrill is None else input_file("--packetdrill", packetdrill)
+    tests = read_suite(suite, project.config.debian, project.cache, offline=offline, packetdrill=program)
     scripts = {
         name: tests.script(name, seconds=seconds, cpus=virtual, memory=mebibytes) for name in tests.only(only)
     }

@@ -19,11 +19,12 @@ from vms.errors import UsageError
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-MADE_HERE = ("templates", "initramfs")
+MADE_HERE = ("templates", "initramfs", "helpers")
 """Kinds of entries that this machine makes within seconds, without asking any archive."""
 
 
 _ABOUT = {
+    "helpers": "helpers.json",
     "images": "image.json",
     "initramfs": "initramfs.json",
     "kernels": "kernel.json",

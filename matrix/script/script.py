@@ -47,7 +47,7 @@ class Script:
     `unshare -Urn`, else as root of the guest. `sysctls` are set before. `seconds` bounds a run,
     `memory` is in MiB, and 0 means the usual amount. `ignored` are regular expressions for parts
     of its output that are not to be compared. `capture`: with a capture of the initial namespace;
-    `keep`: the files that it writes are kept and compared.
+    `keep`: the files that it writes are kept and compared. `tools` are programs on its PATH.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Script:
     ignored: tuple[re.Pattern[str], ...] = ()
     capture: bool = False
     keep: bool = True
+    tools: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def packed(self) -> bytes:
@@ -74,6 +75,8 @@ class Script:
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for name in ("bin", "python"):
                 archive.add(_ACCOMMODATIONS / name, name, filter=_accommodation)
+            for name, path in self.tools.items():
+                archive.add(path.resolve(), f"bin/{name}", filter=_accommodation)
             prefix = _UNPRIVILEGED if self.user else ""
             user = _USER if self.user else 0
             enter = _ENTER.format(place=PLACE, prefix=prefix, user=user).encode()

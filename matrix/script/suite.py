@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +19,13 @@ from matrix.script.guests import (
     missing_program,
     program_experiment,
 )
+from matrix.script.packetdrill import LACKED, PROGRAM, RUN, check_program, scripts_in
 from matrix.script.script import Script
 from matrix.script.verdicts import Result, read_verdict
 from vms.answer import Answer
 from vms.cache import Cache
 from vms.errors import UsageError
+from vms.kernels.helpers import build_helpers
 from vms.kernels.selftests import debian_selftests
 from vms.settings import Debian
 from vms.suggest import suggestion
@@ -31,7 +33,7 @@ from vms.suggest import suggestion
 TOOLS = ("ebtables", "ethtool", "iperf3", "iputils-ping", "ipvsadm", "socat", "traceroute")
 """Debian packages that the kernel's tests need besides those of every guest."""
 
-_FORMS = "directory:PATH, selftests:linux-source-X.Y and selftests:tree:PATH"
+_FORMS = "directory:PATH, packetdrill:PATH, selftests:linux-source-X.Y and selftests:tree:PATH"
 _TESTS = Path("tools/testing/selftests")
 _PLACES = ("net/netfilter", "netfilter")  # since 6.10, before
 _SHARED = ("net/lib.sh", "net/lib", "net/net_helper.sh", "kselftest", "lib.sh")
@@ -51,14 +53,17 @@ class Tested(Facts):
 @dataclass(frozen=True)
 class Suite:
     """Test programs. `files` are those of the directory that a guest is given, `place` is where in
-    it the programs are. `lacks` maps programs that cannot run to what is missing.
+    it the programs are. `lacks` maps programs that cannot run to what is missing. `tools` are on
+    the PATH. With a `runner`, a script for sh, that runs each program: `$1`, in the directory `$2`.
     """
 
     name: str
     programs: tuple[str, ...]
     files: Mapping[str, Path]
     place: str = "."
-    lacks: Mapping[str, str] | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    tools: Mapping[str, Path] = field(default_factory=dict)
+    runner: str = ""
 
     def only(self, globs: Sequence[str]) -> tuple[str, ...]:
         """The programs that any of these globs names, all without any; a glob need not have the
@@ -82,27 +87,47 @@ class Suite:
         """A program as a script. The kernel's tests do less work on slow machines if told so; they
         always are, so that answers do not depend on the accelerator.
         """
-        words = ("env", "-C", self.place, "KSFT_MACHINE_SLOW=yes", f"./{program}")
-        if missing := (self.lacks or {}).get(program):
+        words: tuple[str, ...] = (f"./{program}",)
+        if self.runner:
+            words = ("sh", "-c", self.runner, "sh", program, Path(self.place).name)
+        words = ("env", "-C", self.place, "KSFT_MACHINE_SLOW=yes", *words)
+        if missing := self.lacks.get(program):
             words = ("sh", "-c", f'echo "SKIP: $1"; exit {_SKIPPED}', "sh", missing)
-        return Script(program, words, self.files, seconds=seconds, cpus=cpus, memory=memory, keep=False)
+        return Script(
+            program,
+            words,
+            self.files,
+            seconds=seconds,
+            cpus=cpus,
+            memory=memory,
+            keep=False,
+            tools=self.tools,
+        )
 
 
 _SKIPPED = 4
 
 
-def read_suite(text: str, settings: Debian, cache: Cache, *, offline: bool = False) -> Suite:
-    """The suite that a user named.
+def read_suite(
+    text: str, settings: Debian, cache: Cache, *, offline: bool = False, packetdrill: Path | None = None
+) -> Suite:
+    """The suite that a user named, with the user's packetdrill on the PATH.
 
     Raises UsageError if there is none, FetchError if its package cannot be fetched.
     """
+    tools = {}
+    if packetdrill:
+        check_program(packetdrill)
+        tools[PROGRAM] = packetdrill
     kind, _, rest = text.partition(":")
     if kind == "directory" and rest:
-        return _directory(text, Path(rest))
+        return replace(_directory(text, Path(rest)), tools=tools)
+    if kind == "packetdrill" and rest:
+        return _packetdrill(text, Path(rest), tools)
     if kind == "selftests" and rest.startswith("tree:"):
-        return _selftests(text, Path(rest.removeprefix("tree:")) / _TESTS)
+        return _selftests(text, Path(rest.removeprefix("tree:")) / _TESTS, cache, tools)
     if kind == "selftests" and rest.startswith("linux-source-"):
-        return _selftests(text, debian_selftests(rest, settings, cache, offline=offline))
+        return _selftests(text, debian_selftests(rest, settings, cache, offline=offline), cache, tools)
     raise UsageError(f"suite {text!r}: suites are named {_FORMS}")
 
 
@@ -116,28 +141,48 @@ def _directory(text: str, path: Path) -> Suite:
     return Suite(text, programs, {entry.name: entry for entry in entries})
 
 
-def _selftests(text: str, tests: Path) -> Suite:
-    place = next((place for place in _PLACES if (tests / place / "Makefile").is_file()), None)
-    if place is None:
+def _packetdrill(text: str, path: Path, tools: Mapping[str, Path]) -> Suite:
+    scripts = scripts_in(path, text)
+    name = path.resolve().name
+    lacks = {} if tools else dict.fromkeys(scripts, LACKED)
+    return Suite(text, scripts, {name: path}, name, lacks, tools, RUN)
+
+
+def _selftests(text: str, tests: Path, cache: Cache, tools: Mapping[str, Path]) -> Suite:
+    name = next((place for place in _PLACES if (tests / place / "Makefile").is_file()), None)
+    if name is None:
         raise UsageError(f"suite {text}: there is no {_PLACES[0]}/Makefile in {tests}")
-    makefile = (tests / place / "Makefile").read_text(errors="replace")
-    programs = tuple(name for name in _words(makefile, "TEST_PROGS") if (tests / place / name).is_file())
+    place = tests / name
+    makefile = (place / "Makefile").read_text(errors="replace")
+    programs = tuple(name for name in _words(makefile, "TEST_PROGS") if (place / name).is_file())
     if not programs:
-        raise UsageError(f"suite {text}: {tests / place / 'Makefile'} names no programs")
+        raise UsageError(f"suite {text}: {place / 'Makefile'} names no programs")
     built = (*_words(makefile, "TEST_GEN_FILES"), *_words(makefile, "TEST_GEN_PROGS"))
-    helpers = {name for name in built if not (tests / place / name).is_file()}
-    lacks = dict(_lacking(tests / place, programs, helpers))
-    files = {name: tests / name for name in (place, *_SHARED) if (tests / name).exists()}
-    return Suite(text, programs, files, place, lacks)
+    called = _called(place, programs, {one for one in built if not (place / one).is_file()})
+    helpers = build_helpers(place, {helper for needed in called.values() for helper in needed}, cache)
+    files = {one: tests / one for one in (name, *_SHARED) if (tests / one).exists()}
+    files |= {f"{name}/{helper}": path for helper, path in helpers.built.items()}
+    lacks = dict(_lacking(called, helpers.failed))
+    if not tools:
+        lacks |= {program: LACKED for program in programs if PROGRAM in program}
+    return Suite(text, programs, files, name, lacks, tools)
 
 
-def _lacking(place: Path, programs: Iterable[str], helpers: set[str]) -> Iterator[tuple[str, str]]:
-    """Programs that start a C program which is not there, with what is missing."""
+def _called(place: Path, programs: Iterable[str], helpers: set[str]) -> dict[str, list[str]]:
+    """The helpers that each program starts, of those that are not there."""
+    found = {}
     for program in programs:
         text = (place / program).read_text(errors="replace")
-        called = sorted(name for name in helpers if re.search(rf"\./{re.escape(name)}\b", text))
-        if called:
-            yield program, f"needs {' and '.join(called)}, built from C in the kernel's tree (make)"
+        found[program] = sorted(name for name in helpers if re.search(rf"\./{re.escape(name)}\b", text))
+    return found
+
+
+def _lacking(called: Mapping[str, Sequence[str]], failed: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Programs that start a helper which could not be built, with why."""
+    for program, helpers in called.items():
+        missing = [f"{name}, built from C: {failed[name]}" for name in helpers if name in failed]
+        if missing:
+            yield program, f"needs {'; '.join(missing)}"
 
 
 def _words(makefile: str, name: str) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ WRONG = {
     "suite.kernel": ("newset", "did you mean newest?"),
     "suite.memory": ("much", "--memory 'much': give the number of MiB"),
     "suite.only": ("nothing-*", "--only 'nothing-*': directory:"),
+    "suite.packetdrill": ("/nothing", "--packetdrill '/nothing': there is no such file"),
     "suite.suite": ("selftest:x", "suites are named directory:PATH"),
     "suite.timeout": ("long", "--timeout 'long': give the number of seconds"),
     "test.k": None,  # pytest's own language

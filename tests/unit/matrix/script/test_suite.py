@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -66,9 +68,94 @@ def test_a_helper_that_was_not_built_is_named_and_one_that_was_is_used(tree: Pat
     words = suite.script("nft_b.sh", seconds=9, cpus=1, memory=0).command
     assert words[:2] == ("sh", "-c")
     assert "nf_queue" in words[-1]
+    assert words[-1] == "needs nf_queue, built from C: there is no nf_queue.c"
     (tree / "tools/testing/selftests/net/netfilter/nf_queue").write_text("\x7fELF")
     again = read(f"selftests:tree:{tree}", tmp_path)
     assert again.script("nft_b.sh", seconds=9, cpus=1, memory=0).command[-1] == "./nft_b.sh"
+
+
+def test_a_helper_whose_source_is_there_is_built_and_pushed(tree: Path, tmp_path: Path) -> None:
+    source = tree / "tools/testing/selftests/net/netfilter/nf_queue.c"
+    source.write_text("int main(void) { return 0; }\n")
+    suite = read(f"selftests:tree:{tree}", tmp_path)
+    assert suite.script("nft_b.sh", seconds=9, cpus=1, memory=0).command[-1] == "./nft_b.sh"
+    assert "work/net/netfilter/nf_queue" in packed(suite, "nft_b.sh")
+    assert not source.with_suffix("").exists()  # a user's tree is not written to
+
+
+@pytest.fixture
+def drilled(tmp_path: Path) -> Path:
+    """A directory of scripts for packetdrill."""
+    directory = tmp_path / "drilled"
+    directory.mkdir()
+    (directory / "a.pkt").write_text("// both families\n")
+    (directory / "b.pkt").write_text("--ip_version=ipv6\n")
+    (directory / "defaults.sh").write_text("#!/bin/sh\n")
+    return directory
+
+
+def test_scripts_of_packetdrill_are_rows_that_say_what_they_lack(drilled: Path, tmp_path: Path) -> None:
+    suite = read(f"packetdrill:{drilled}", tmp_path)
+    assert suite.programs == ("a.pkt", "b.pkt")
+    words = suite.script("a.pkt", seconds=9, cpus=1, memory=0).command
+    assert words[-1].startswith("needs packetdrill, which no Debian suite has; name a program")
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ("a.pkt", 0, "PASS: ipv4\nPASS: ipv6\n"),
+        ("b.pkt", 1, "FAIL: ipv6\n"),
+    ],
+)
+def test_a_script_of_packetdrill_is_run_in_each_family_that_it_is_for(
+    drilled: Path, tmp_path: Path, script: str, code: int, said: str
+) -> None:
+    program = tmp_path / "static"
+    program.write_text("\x7fELF")
+    suite = read_suite(f"packetdrill:{drilled}", Debian(), Cache(tmp_path / "cache"), packetdrill=program)
+    given = suite.script(script, seconds=9, cpus=1, memory=0)
+    with tarfile.open(fileobj=io.BytesIO(given.packed)) as archive:
+        assert archive.getmember("bin/packetdrill").mode == 0o755
+        archive.extractall(tmp_path / "guest")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    answers = "case $1$xtables in *v4iptables | *v6ip6tables) ;; *) exit 1; esac"
+    fakes = {
+        "unshare": 'shift; exec "$@"',
+        "modprobe": "",
+        "packetdrill": f"for last; do :; done; [ -e drilled/defaults.sh ] && [ $last = a.pkt ] && {answers}",
+    }
+    for name, text in fakes.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin"}
+    done = subprocess.run(
+        given.command,
+        cwd=tmp_path / "guest" / "work",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, said)
+
+
+@pytest.mark.parametrize(
+    ("text", "program", "message"),
+    [
+        ("packetdrill:/nothing", None, "there is no such directory"),
+        ("packetdrill:.", None, "there is no file *.pkt"),
+        ("directory:.", __file__, "this is not a program for Linux (ELF)"),
+    ],
+)
+def test_wrong_use_of_packetdrill_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, program: str | None, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = Path(program) if program else None
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read_suite(text, Debian(), Cache(tmp_path / "cache"), packetdrill=given)
 
 
 def test_the_programs_of_a_directory_are_its_executable_files(tmp_path: Path) -> None:
@@ -85,7 +172,7 @@ def test_the_programs_of_a_directory_are_its_executable_files(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("selftest:x", "suites are named directory:PATH, selftests:linux-source-X.Y"),
+        ("selftest:x", "suites are named directory:PATH, packetdrill:PATH, selftests:linux-source-X.Y"),
         ("directory:", "suites are named directory:PATH"),
         ("directory:/nothing", "there is no such directory"),
         ("selftests:tree:/nothing", "there is no net/netfilter/Makefile in /nothing"),
