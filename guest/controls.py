@@ -14,7 +14,7 @@ PARAMETER, UNDISTURBED = "control", "none"
 """The parameter of a variant that names its control, and the control that does nothing."""
 
 Wire = Callable[[bytes], list[bytes]]
-"""What becomes of a packet on its way to the kernel: all that is handed over then."""
+"""What becomes of a packet on its way to the kernel, or from it: all that arrives then."""
 
 
 class Settings(StrEnum):
@@ -38,26 +38,30 @@ class Settings(StrEnum):
 
 @dataclass(frozen=True)
 class Control:
-    """What is different under a control.
-
-    `rules` is a script of nft's that is loaded into each namespace before anything else, and
-    `loads` whether the experiment's own rules are. `before` says to which value a sysctl of
-    netfilter is set before the experiment begins, by its name and value. `wire` makes what becomes
-    of the packets of one tun. `flushes` empties the table after each packet, and without `waits` no
-    time passes where the experiment waits. `machine` has sysctls of the whole machine, and
-    `parameters` others of the variant.
-    """
+    """What is different under a control."""
 
     meaning: str
     rules: str = ""
+    """A script of nft's that is loaded into each namespace before anything else."""
     loads: bool = True
+    """Whether the experiment's own rules are loaded."""
     settings: Settings = Settings.SET
     before: Callable[[str, str], str] | None = None
+    """To which value a sysctl of netfilter is set first, by its name and value."""
     wire: Callable[[], Wire] | None = None
+    """Makes what becomes of the packets that are sent by a tun."""
+    back: Callable[[], Wire] | None = None
+    """Makes what becomes of the packets that the kernel sends by it."""
     flushes: bool = False
+    """Whether the table is emptied after each packet."""
     waits: bool = True
+    """Whether time passes where the experiment waits."""
+    powers: bool = True
+    """Whether flows are made, changed and deleted as by root, not as by a user who may not."""
     machine: Mapping[str, str] = field(default_factory=dict)
+    """Sysctls of the whole machine."""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    """Other parameters of the variant."""
 
 
 def _hooks(statement: str, *places: str) -> str:
@@ -122,14 +126,22 @@ CONTROLS: Mapping[str, Control] = {
     "every-second": Control("every second packet is lost before it comes in", wire=_every_second),
     "late": Control("each packet comes in when the next one is sent", wire=_late),
     "damaged": Control("the last bit of each packet is another one", wire=lambda: _damaged),
+    "deaf": Control("every second packet is lost after it has left", back=_every_second),
+    "garbled": Control("the last bit of each packet is another one once it has left", back=lambda: _damaged),
     "hasty": Control("nothing is waited for", waits=False),
     "short": Control("every timeout of connection tracking is one second at first", before=_short),
     "switched": Control("what netfilter has on is off at first, and the reverse", before=_switched),
     "refused": Control("a sysctl is refused as if /proc were read-only", settings=Settings.REFUSED),
     "marked": Control(
-        "every packet and its flow have a mark",
-        rules=_hooks("meta mark set 0x1234; ct mark set 0x1234", "prerouting -190", "output -190"),
+        "every packet and its flow have a mark, and the flow a label",
+        rules=_hooks(
+            "meta mark set 0x1234; ct mark set 0x1234; ct label set 5", "prerouting -190", "output -190"
+        ),
     ),
+    "rejected": Control(
+        "every packet is rejected where it leaves", rules=_hooks("reject", "forward -10", "output -10")
+    ),
+    "powerless": Control("flows are made, changed and deleted without any capability", powers=False),
     "tracked": Control(
         "a rule switches connection tracking on at first", rules=_hooks("ct state new", "prerouting 0")
     ),

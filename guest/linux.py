@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -16,6 +18,7 @@ _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _SYS_DELETE_MODULE = 176  # on x86-64
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_NOBODY = 65534
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,6 +52,16 @@ def set_dumpable() -> None:
     write its own id maps.
     """
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+@contextmanager
+def powerless() -> Iterator[None]:
+    """Runs the `with` block of root's without any capability."""
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def getsockopt(fd: int, level: int, option: int, value: bytes) -> bytes:

@@ -40,11 +40,12 @@ class Namespace:
         self.frontend = variant.get("frontend", "nft")
         self.family = Family(variant.get("family", "ipv4"))
         self.links = netns.links
+        self.control = control_of(variant)
         self.conntrack = netns.conntrack
+        self.conntrack.powers = self.control.powers
         self._netns = netns
         self._tables: set[str] = set()
         self._native = False
-        self.control = control_of(variant)
         self._begin(self.control)
 
     def _begin(self, control: Control) -> None:
@@ -118,6 +119,7 @@ class Namespace:
                 self.journal.packet,
                 tap=tap,
                 wire=self.control.wire and self.control.wire(),
+                back=self.control.back and self.control.back(),
                 after=self.conntrack.flush if self.control.flushes else None,
             )
 

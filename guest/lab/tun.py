@@ -30,7 +30,7 @@ class Tun:
 
     The kernel handles a packet within the write that hands it over, so that an answer can be read
     right after it. A control may have put something else in the place of what is sent: `wire` makes
-    that of each packet, and `after` is called after each.
+    that of each packet, `back` of each that is read, and `after` is called after each sent.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Tun:
         *,
         tap: bool = False,
         wire: Callable[[bytes], list[bytes]] | None = None,
+        back: Callable[[bytes], list[bytes]] | None = None,
         after: Callable[[], object] | None = None,
     ) -> None:
         self.name = name
@@ -53,6 +54,7 @@ class Tun:
         self.index = socket.if_nametoindex(name)
         self._record = record
         self._wire = wire
+        self._back = back
         self._after = after
         self.handed = 0
         """How many packets were handed to the kernel."""
@@ -95,7 +97,7 @@ class Tun:
                 return found
             self._record(Captured(time.time(), self.index, False, data, self.tap))
             if self.tap or not _is_mld_report(data):
-                found.append(data)
+                found += self._back(data) if self._back else [data]
 
     def close(self) -> None:
         """Removes the device."""

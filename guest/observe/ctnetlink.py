@@ -10,9 +10,10 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from guest import netlink
+from guest import linux, netlink
 from guest.family import Family
 from guest.netlink import Attributes, Malformed, Netlink, attribute, attributes, nested
 
@@ -242,6 +243,9 @@ def pack_tuple(kind: int, value: Tuple) -> bytes:
 class Conntrack:
     """The conntrack table of the namespace in which this is made."""
 
+    powers = True
+    """Whether changes are requested with root's capabilities, else without any."""
+
     def __init__(self) -> None:
         self._netlink = Netlink(netlink.NETFILTER, receive_buffer=4 << 20)
 
@@ -256,11 +260,11 @@ class Conntrack:
 
         For requests that no method below makes.
         """
-        header = struct.pack(">BBH", family, 0, 0)
-        return [
-            message.payload
-            for message in self._netlink.ask(subsystem << 8 | kind, header + b"".join(body), flags)
-        ]
+        payload = struct.pack(">BBH", family, 0, 0) + b"".join(body)
+        changes = kind in (NEW, DELETE)
+        with linux.powerless() if changes and not self.powers else nullcontext():
+            answer = self._netlink.ask(subsystem << 8 | kind, payload, flags)
+        return [message.payload for message in answer]
 
     def flows(self, *body: bytes, family: int = 0, kind: int = GET) -> list[Flow]:
         """Every flow, ordered by its tuples.

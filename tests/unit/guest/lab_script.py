@@ -134,6 +134,12 @@ def controls() -> dict[str, Any]:
     wire = lab.host()
     wire.send(udp("198.18.0.2:10000", "192.0.2.1:53", data=b"a"))
     found["damaged"] = [lab.links.counts("tun0").received, len(wire.read())]
+    for name in ("deaf", "garbled"):
+        lab = new_lab(name)
+        wire = lab.host()
+        for _ in range(2):
+            wire.send(udp("198.18.0.2:10000", "192.0.2.1:53", data=b"a"))
+        found[name] = [data[-1:].decode() for data in wire.read()]  # an ICMP error quotes the datagram
     for name in ("no-settings", "refused"):
         lab = new_lab(name)
         lab.sysctl(TTL, 33)

@@ -73,6 +73,8 @@ def test_a_control_takes_something_from_the_experiment_and_nothing_else(lab: dic
         "late": [3, 3],
         "every-second": [2, 2],
         "damaged": [1, 0],
+        "deaf": ["a"],
+        "garbled": ["`", "`"],
         "no-settings": ["ok", "33"],
         "refused": ["EROFS", "33"],
         "hasty": [False, "later"],
