@@ -112,7 +112,19 @@ def test_the_open_questions_are_the_changes_of_the_reference_that_no_commit_expl
     assert _open_questions() == {row.experiment for row, _ in found}
 
 
+def test_each_commit_of_the_ledger_is_shown_by_a_cell_or_the_page_says_why_none_does() -> None:
+    ledger = read_ledger()
+    unasked = {key for key, commit in ledger.commits.items() if not commit.unexercised}
+    listed = {key for cell in _first_cells(1) for key in re.findall(r"`([\w-]+)`", cell)}
+    assert listed == unasked - {change.commit.key for change in ledger.changes}
+
+
 def _open_questions() -> set[str]:
-    """The experiments in the table of the page."""
-    page = (ROOT / "docs" / "open-questions.md").read_text()
-    return set(re.findall(r"^\| `([\w-]+)", page, re.MULTILINE))
+    """The experiments in the page's table of changes that no commit explains."""
+    return {name for cell in _first_cells(0) for name in re.findall(r"`([\w-]+)", cell)}
+
+
+def _first_cells(part: int) -> list[str]:
+    """The first cells of the rows in a part of the page, counted from 0."""
+    parts = (ROOT / "docs" / "open-questions.md").read_text().split("\n## ")
+    return re.findall(r"^\| (`[^|]*) \|", parts[part], re.MULTILINE)
