@@ -37,6 +37,13 @@ def test_a_capture_of_a_users_namespace_is_refused(hello: Path, capsys: pytest.C
     assert said.startswith("error: --capture with --user: packets are captured in the guest's initial")
 
 
+def test_the_labs_namespaces_are_roots_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        tasks.shell(Context(), "6.12", push=[], pull=[], user=True, lab="router")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: --lab with --user: only the guest's root can make")
+
+
 def test_an_endless_standard_input_is_refused(hello: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = script(capsys, hello, stdin="/dev/zero")
     assert (code, said) == (2, "error: --stdin /dev/zero: it is longer than 16 MiB\n")
