@@ -76,14 +76,20 @@ def _helper(compiler: str, place: Path, name: str, cache: Cache) -> Path:
 def _sources(place: Path, name: str) -> Iterator[Path]:
     """What the program is made of: its source, and the headers beside and above it."""
     yield place / f"{name}.c"
-    for directory in (place, *list(place.parents)[:2]):
+    for directory in (place, *_above(place)):
         yield from sorted(directory.glob("*.h"))
+
+
+def _above(place: Path) -> list[Path]:
+    """The directories above the tests that have headers for them, as far as the tests' own."""
+    return list(place.parents)[:2]
 
 
 def _compile(compiler: str, place: Path, name: str, target: Path, deadline: Deadline) -> None:
     text = (place / f"{name}.c").read_text(errors="replace")
     libraries = [word for included, word, _ in _LIBRARIES if f"<{included}" in text]
-    command = [compiler, "-O2", "-w", "-o", str(target), f"{name}.c", *libraries, "-lpthread"]
+    headers = [word for directory in _above(place) for word in ("-I", str(directory))]
+    command = [compiler, "-O2", "-w", *headers, "-o", str(target), f"{name}.c", *libraries, "-lpthread"]
     try:
         tool.run([*command, "-static"], deadline, cwd=place)
     except tool.ToolFailed:

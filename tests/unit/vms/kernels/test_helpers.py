@@ -13,10 +13,11 @@ FINE = '#include "beside.h"\nint main(void) { return ANSWER; }\n'
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "fine.c").write_text(FINE)
-    (tmp_path / "tests" / "beside.h").write_text("#define ANSWER 7\n")
-    return tmp_path / "tests"
+    tests = tmp_path / "tests" / "net" / "netfilter"
+    tests.mkdir(parents=True)
+    (tests / "fine.c").write_text(FINE)
+    (tests / "beside.h").write_text("#define ANSWER 7\n")
+    return tests
 
 
 @pytest.fixture
@@ -36,6 +37,12 @@ def test_a_helper_is_built_once_and_again_when_a_header_changed(place: Path, cac
     second = build_helpers(place, ["fine"], cache).built["fine"]
     assert second != first
     assert answer(second) == 8
+
+
+def test_headers_of_all_tests_are_found(place: Path, cache: Cache) -> None:
+    (place / "beside.h").unlink()
+    (place.parents[1] / "beside.h").write_text("#define ANSWER 9\n")
+    assert answer(build_helpers(place, ["fine"], cache).built["fine"]) == 9
 
 
 def test_a_damaged_helper_is_built_again(place: Path, cache: Cache) -> None:
