@@ -37,9 +37,8 @@ def test_a_reader_takes_its_seeds(target: Target, tmp_path: Path) -> None:
 @EACH
 @settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,  # a commit passes always or never
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), number=st.integers(0, 1 << 32))
 def test_changed_bytes_are_taken_or_refused(

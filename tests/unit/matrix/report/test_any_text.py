@@ -139,7 +139,7 @@ def read_terminal(analysis: Analysis) -> None:
     assert not set(printed) & {*map(chr, range(32)), *map(chr, range(127, 160)), "\u202e"} - {"\n", "\t"}
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(TEXTS)
 @example("not supported\uffff")
 @example("not supported\0")

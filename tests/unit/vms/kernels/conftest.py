@@ -12,14 +12,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import settings
 
 from tests.support.packages import Key, Repository, image_deb
 from vms.cache import Cache
-
-# How long an example takes says something about the machine only.
-settings.register_profile("kernels", deadline=None)
-settings.load_profile("kernels")
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ kinds = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     packages=st.lists(
         st.lists(st.tuples(names, kinds, st.sampled_from(["/", "..", "VICTIM", "boot"])), max_size=5),
