@@ -11,6 +11,7 @@ from matrix.analysis.behaviour import behaviours
 from matrix.analysis.compare import compare_cells, neighbours
 from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.variants import grouped
+from matrix.analysis.wording.tell import tell
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry, Manifest
 from matrix.results.record import Record, Status
@@ -43,6 +44,13 @@ class Row:
     def behaviours(self) -> tuple[int, ...]:
         """The number of each cell's behaviour: equal numbers are equal answers."""
         return behaviours(self.records)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What each cell answers in a few words, which are equal exactly if the facts are; no words
+        at all if the experiment declares none.
+        """
+        return tell(self.records)
 
     @property
     def facts(self) -> tuple[str, ...]:

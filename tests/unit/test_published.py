@@ -10,10 +10,11 @@ from commands.shell import RESULTS, ROOT
 from guest.catalogue import load
 from guest.observe.ctnetlink import RUNGS
 from matrix.analysis.analysis import analyse
-from matrix.analysis.compare import Change, comparable, differences
+from matrix.analysis.compare import Change, comparable, differences, neighbours
 from matrix.analysis.controls import Proof
 from matrix.analysis.ledger.explain import Verdict, contradictions, explain_change
 from matrix.analysis.ledger.read import read_ledger
+from matrix.analysis.table import make_table
 from matrix.controls import proven, read_controls
 from matrix.plan.plan import variant_name
 from matrix.reference import lacking, reference_page
@@ -64,6 +65,35 @@ def test_the_reference_page_shows_its_records_and_what_the_ledger_says_now() -> 
     assert (RESULTS / "reference" / "README.md").read_text() == reference_page(manifest, records, load()), (
         "./invoke reference --run reference"
     )
+
+
+def test_words_say_something_else_of_neighbours_that_differ_and_are_never_cut() -> None:
+    manifest, records = read_finished(RESULTS / "reference")
+    told = [row for row in make_table(manifest, records, load()).rows if row.words]
+    assert told
+    hidden = [
+        (row.experiment, row.label, before.kernel, after.kernel)
+        for row in told
+        for left, right, before, after in neighbours(row.records)
+        if (row.words[left] == row.words[right]) != (not differences(before, after))
+    ]
+    assert hidden == []
+    assert [row.words for row in told if "…" in "".join(row.words)] == []
+
+
+def test_the_table_of_the_readme_says_the_words_of_the_reference() -> None:
+    manifest, records = read_finished(RESULTS / "reference")
+    rows = make_table(manifest, records, load()).rows
+    page = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^\| [^|]*\(`([\w-]+)`\) \| (.*) \|$", page, re.MULTILINE)
+    assert lines
+    for name, cells in lines:
+        shown = cells.split(" | ")
+        assert shown in [
+            [f"**{text}**" if changed else text for text, changed in zip(row.words, row.changed, strict=True)]
+            for row in rows
+            if row.experiment == name
+        ]
 
 
 def test_no_kernel_of_the_reference_contradicts_an_entry_of_the_ledger() -> None:

@@ -1,5 +1,5 @@
-"""Shortens facts to what fits into a cell of the page: of each fact that differs within a row, the
-part that differs.
+"""What a cell of the page shows: the answer in words, or where an experiment declares none, of each
+fact that differs within a row the part that differs.
 """
 
 from __future__ import annotations
@@ -24,29 +24,36 @@ _PREFIX = 12
 @dataclass(frozen=True)
 class BriefLine:
     """One line in every cell of a row: the facts that the line shows, and their values by column
-    (empty if a cell has none).
+    (empty if a cell has none). `name` stands before the values, empty if they are words.
     """
 
+    name: str
     facts: tuple[str, ...]
     values: tuple[str, ...]
 
 
 def brief(row: Row) -> tuple[BriefLine, ...]:
-    """The lines of a row: one for each fact that differs within the row. If no fact differs, one
-    line with all plain counts, or one for each of the first facts.
+    """The lines of a row: its words. Without words, a line for each fact that differs within the
+    row; if no fact differs, one with all plain counts, or one for each of the first facts.
     """
+    if row.words:
+        return (BriefLine("", row.facts, row.words),)
     records = [record for record in row.records if record and record.facts]
     varying = [name for name in row.facts if len({frozen(record.facts.get(name)) for record in records}) > 1]
     if varying:
-        return tuple(BriefLine((name,), _differing(row, name)) for name in varying[:_LINES])
+        return tuple(_line_of((name,), _differing(row, name)) for name in varying[:_LINES])
     counts = tuple(
         name for name in row.facts if all(type(record.facts.get(name)) is int for record in records)
     )
     lines = [counts] if 0 < len(counts) <= _COUNTS else [(name,) for name in row.facts[:_LINES_OF_EQUALS]]
     return tuple(
-        BriefLine(names, tuple("/".join(_text(record, name) for name in names) for record in row.records))
+        _line_of(names, tuple("/".join(_text(record, name) for name in names) for record in row.records))
         for names in lines
     )
+
+
+def _line_of(facts: tuple[str, ...], values: tuple[str, ...]) -> BriefLine:
+    return BriefLine("/".join(shown(fact, 60) for fact in facts), facts, values)
 
 
 def _text(record: Record | None, name: str) -> str:

@@ -223,7 +223,6 @@ def _change_counts(rows: Sequence[PageRow]) -> tuple[Count, ...]:
 def _row(of: PageRow, *, roomy: bool) -> RowView:
     row = of.row
     lines, spans = brief(row), strips(row)
-    names = ["/".join(shown(fact, 60) for fact in line.facts) for line in lines]
     least = 1 if roomy else _SPAN_WITH_FACTS
     return RowView(
         experiment=shown(row.experiment, 100),
@@ -237,8 +236,8 @@ def _row(of: PageRow, *, roomy: bool) -> RowView:
                 of.changes.get(column),
                 spans[column],
                 [
-                    Line(name, line.values[column], bool(row.changed[column] & set(line.facts)))
-                    for name, line in zip(names, lines, strict=True)
+                    Line(line.name, line.values[column], bool(row.changed[column] & set(line.facts)))
+                    for line in lines
                     if spans[column] >= least
                 ],
             )
@@ -349,6 +348,7 @@ def _legend() -> tuple[Legend, ...]:
     return (
         Legend("k0", "A", "equal letters in a row: equal facts. A is what the oldest kernel did"),
         Legend("k1", "B", "the next behaviour, and so on; a row of one colour never changed"),
+        Legend("k1", "*", "behind words: the same words as another behaviour's, but not the same facts"),
         Legend("k1 fail", "B✗", "the kernel broke an invariant (fail)"),
         Legend("unsupported", "-", "the kernel does not support this (unsupported)"),
         Legend(

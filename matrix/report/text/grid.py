@@ -37,10 +37,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """A row as text. `counts` are the facts whose values are joined in the heading: `10/7/10/7`.
-
-    `differing` has a line for each other fact that is not the same on every kernel, `everywhere`
-    the value of each that is.
+    """A row as text. The heading has its words, and there is nothing else. Without words, `counts`
+    are the facts whose values are joined in the heading: `10/7/10/7`; `differing` has a line for
+    each other fact that is not the same on every kernel, `everywhere` the value of each that is.
     """
 
     heading: Line
@@ -52,13 +51,17 @@ class Lines:
 def lines(row: Row) -> Lines:
     """The row as lines.
 
-    Its first few plain numbers are in the heading, since readers look there first.
+    Its words, or its first few plain numbers, are in the heading, since readers look there first.
     """
+    label = cell_label(row.experiment, row.label)
+    pairs = list(zip(row.records, row.changed, strict=True))
+    if row.words:
+        told = zip(pairs, row.words, strict=True)
+        return Lines(Line(label, tuple(_answer(*pair, text) for pair, text in told)), (), (), ())
     records = [record for record in row.records if record and record.facts]
     counts = tuple(
         fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records)
     )[:_COUNTS]
-    pairs = list(zip(row.records, row.changed, strict=True))
     differing, everywhere = [], []
     for fact in row.facts:
         if fact in counts:
@@ -68,7 +71,6 @@ def lines(row: Row) -> Lines:
             everywhere.append((fact, fact_text(records[0].facts[fact])))
         else:
             differing.append(Line(fact, tuple(_fact(record, changed, fact) for record, changed in pairs)))
-    label = cell_label(row.experiment, row.label)
     heading = Line(label, tuple(_heading(record, changed, counts) for record, changed in pairs))
     return Lines(heading, counts, tuple(differing), tuple(everywhere))
 
@@ -79,12 +81,16 @@ def fact_text(value: FactValue) -> str:
 
 
 def _heading(record: Record | None, changed: frozenset[str], counts: tuple[str, ...]) -> Word:
+    text = "/".join(str(record.facts[name]) for name in counts) if record and record.facts else ""
+    return _answer(record, changed & {"", *counts}, text)
+
+
+def _answer(record: Record | None, changed: frozenset[str], text: str) -> Word:
     if record is None:
         return Word("")
-    differs = bool(changed & {"", *counts})
-    if not record.facts or not counts:
+    differs = bool(changed)
+    if not text:
         return Word(record.status.value, differs, record.status)
-    text = "/".join(str(record.facts[name]) for name in counts)
     return (
         Word(text, differs)
         if record.status is Status.PASS

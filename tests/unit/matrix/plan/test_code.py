@@ -49,6 +49,15 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in after if before.get(name) != after[name]}
 
 
+def test_words_for_its_facts_are_no_part_of_an_experiment(checkout: Path) -> None:
+    declared = checkout / "matrix/analysis/wording/one.py"
+    declared.parent.mkdir(parents=True)
+    declared.write_text("WORD = 'yes'\n")
+    before = digests()
+    declared.write_text("WORD = 'no'\n")
+    assert digests() == before
+
+
 def test_an_experiment_changes_with_its_module_and_what_imports_others_with_all(checkout: Path) -> None:
     before = digests()
     assert digests() == before
