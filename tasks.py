@@ -9,7 +9,7 @@ from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.manual import manual
 from commands.nights import accept, nightly
-from commands.project import catalogue, controls, doctor, experiments, reference, test
+from commands.project import catalogue, controls, docs, doctor, experiments, reference, test
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix, replay, watch
 from commands.scripts import console, script, shell
@@ -26,6 +26,7 @@ __all__ = [
     "completion",
     "console",
     "controls",
+    "docs",
     "doctor",
     "experiments",
     "export",

@@ -17,6 +17,7 @@ EXAMPLES = {
     "completion": ("completion bash", "completion fish"),
     "console": ("console 6.12", "console tree:../linux"),
     "controls": ("controls", "controls -k 6.12 -e 'udp-*'"),
+    "docs": ("docs", "docs --help"),
     "doctor": ("doctor", "doctor --accel tcg"),
     "experiments": ("experiments", "experiments --new my-question"),
     "export": ("export tap", "export csv --run reference --output facts.csv"),

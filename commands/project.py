@@ -100,6 +100,18 @@ def catalogue(_context: Context) -> None:
     print(page)
 
 
+@task
+@reported
+def docs(_context: Context) -> None:
+    """Build the documentation as a site, in dist/docs."""
+    import tempfile
+
+    from matrix.report.documentation import build_documentation
+
+    with tempfile.TemporaryDirectory() as staged:
+        print(build_documentation(ROOT, ROOT / "dist" / "docs", Path(staged)))
+
+
 @task(
     iterable=["kernel", "experiment"],
     help={

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.support.documentation import PAGES
 from tests.support.project import ROOT
 
-PAGES = [
-    Path(name)
-    for name in subprocess.run(
-        ["git", "ls-files", "*.md", ":!tests"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-]
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 

@@ -1,0 +1,40 @@
+"""The documentation's search, in a browser, from a server on this machine."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from matrix.report.documentation import build_documentation
+from tests.support.project import ROOT
+
+pytestmark = pytest.mark.browser
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is the base class's)
+        pass
+
+
+def test_a_word_is_found_and_nothing_is_asked_of_another_host(browser: Browser, tmp_path: Path) -> None:
+    build_documentation(ROOT, tmp_path / "site", tmp_path / "staged")
+    handler = partial(_Silent, directory=str(tmp_path / "site"))
+    asked: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}/"
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{here}index.html?q=unexplained")
+        found = page.locator(".md-search-result__link").first
+        expect(found).to_be_attached()
+        assert (found.get_attribute("href") or "").startswith(here)
+        page.close()
+        server.shutdown()
+    assert asked
+    assert [url for url in asked if not url.startswith((here, "data:", "blob:"))] == []
