@@ -6,6 +6,24 @@ from matrix.analysis.wording.declare import Facts, words
 
 
 @words
+def bridge_conntrack(facts: Facts) -> str:
+    if facts["plain"]:
+        return "yes"
+    if facts["counted"]:
+        return "with any rule"
+    return "only for ct state" if facts["with_state"] else "no"
+
+
+@words
+def br_netfilter(facts: Facts) -> str:
+    if not facts["forward_on"]:
+        return "no"
+    if facts["settable"] != "ok":
+        return "yes, not settable"
+    return "yes, unless switched off" if facts["default"] == "1" else "only if switched on"
+
+
+@words
 def reject_icmp_error(facts: Facts) -> str:
     match facts["answered"]["error"], facts["answered"]["error6"]:
         case 1, 1:

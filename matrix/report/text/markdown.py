@@ -36,7 +36,10 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
             f"Run {plain(manifest.run)}, {counted(sum(table.counts.values()), 'cell')}: {counts}. "
             f"Accelerator {plain(around.accelerator.upper())} ({plain(why)}), QEMU {plain(around.qemu)}."
         ),
-        "Values that differ from the kernel to their left are **bold**.",
+        (
+            "Values that differ from the kernel to their left are **bold**. Words with a star are the answer"
+            " of other facts than the same words without it."
+        ),
         "",
     ]
     fold = len(table.rows) > _FOLD_ROWS
