@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from vms.command import Machine
@@ -19,11 +20,12 @@ def show_boot(machine: Machine, name: str, deadline: Deadline, show: Callable[[s
 
     Raises LostGuest if it does not boot.
     """
+    began = time.monotonic()
     with running(machine, name) as guest:
         lines = _Lines(guest, show)
         try:
             with guest.ssh(deadline, lambda: lines.look() or guest.hopeless()):
-                return guest.qemu.age
+                return time.monotonic() - began
         finally:
             lines.end()
 

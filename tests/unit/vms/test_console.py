@@ -23,7 +23,7 @@ class Booting:
     """
 
     def __init__(self, directory: Path, pieces: list[bytes], hopeless: str = "") -> None:
-        self.qemu = SimpleNamespace(directory=directory, age=4.5)
+        self.qemu = SimpleNamespace(directory=directory)
         self._pieces = pieces
         self._hopeless = hopeless
 
@@ -56,7 +56,7 @@ def boots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 def test_each_line_is_shown_once_while_the_boot_goes_on(boots: Callable[..., None], machine: Machine) -> None:
     boots([b"[0.0] Lin", b"ux\r\n\x1b[31mred\x1b[0m\x07\n[1.0] a", b"", b" b"])
     lines: list[str] = []
-    assert show_boot(machine, "6.1.0", Deadline(60, "a boot"), lines.append) == 4.5
+    assert show_boot(machine, "6.1.0", Deadline(60, "a boot"), lines.append) > 0
     assert lines == ["[0.0] Linux", "red␇", "[1.0] a b"]
 
 
