@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from matrix.analysis.ledger.model import Commit, Ledger
 from vms.kernels.kernel import Build
@@ -23,10 +24,10 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
     """
     if commit.distribution:
         return _distribution(build, commit.distribution)
-    if release_key(build.release) >= release_key(commit.mainline):
+    if _reaches(build.release, commit.mainline):
         return True
     if any(
-        series_of(release) == build.series and release_key(build.release) >= release_key(release)
+        series_of(release) == build.series and _reaches(build.release, release)
         for release in commit.backports
     ):
         return True
@@ -35,19 +36,16 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
         # known.
         return False if "~rc" in commit.mainline else None
     read = surveyed.get(build.series)
-    return False if read and release_key(build.release) <= release_key(read) else None
+    return False if read and _reaches(read, build.release) else None
 
 
 def held_by_one(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit], list[Commit]]:
     """The commits that only the right and those that only the left build holds, as far as that is
     known.
-
-    No build but Debian's is known to lack a commit: who made it may have added what its release
-    does not have.
     """
     gained, lost = [], []
     for commit in ledger.commits.values():
-        held = _for_certain(left, commit, ledger), _for_certain(right, commit, ledger)
+        held = known_to_hold(left, commit, ledger), known_to_hold(right, commit, ledger)
         if held == (False, True):
             gained.append(commit)
         elif held == (True, False):
@@ -55,9 +53,23 @@ def held_by_one(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit]
     return gained, lost
 
 
-def _for_certain(build: Build, commit: Commit, ledger: Ledger) -> bool | None:
+def known_to_hold(build: Build, commit: Commit, ledger: Ledger) -> bool | None:
+    """Whether the build holds the commit, as far as releases and changelogs say; None if they do
+    not.
+
+    No build but Debian's is known to lack a commit: who made it may have added what its release
+    does not have.
+    """
     held = contains(build, commit, ledger.surveyed)
     return held if held or _is_debians(build) else None
+
+
+@lru_cache(1 << 16)
+def _reaches(release: str, first: str) -> bool:
+    """Whether the release is the first one or a later one. Many builds are asked about the same
+    commits, and to compare versions takes longer than all else here.
+    """
+    return bool(release_key(release) >= release_key(first))
 
 
 def _is_debians(build: Build) -> bool:
