@@ -1,15 +1,24 @@
-// ESLint's rules for the page's script, matrix/report/templates/*.js.
+// ESLint's rules for the scripts of pages, matrix/report/templates/**/*.js.
 //
-// The page joins the files of scripts.json, in that order, into one scope. Each file declares a
-// single name, its own: grid.js declares `grid`. In each file ESLint knows only the names of the
-// files before it, so the rule no-undef refuses every circle among the files.
+// A page joins the files of a list, in that order, into one scope: the report has scripts.json, a
+// page of the site two lists of site/scripts.json. Each file declares a single name, its own:
+// grid.js declares `grid`. In each file ESLint knows only the names of the files before it, so the
+// rule no-undef refuses every circle among the files.
 
 import { readFileSync } from 'node:fs';
 import js from '@eslint/js';
 
 const TEMPLATES = 'matrix/report/templates';
-const SCRIPTS = JSON.parse(readFileSync(new URL(`${TEMPLATES}/scripts.json`, import.meta.url), 'utf8'));
-const NAMES = SCRIPTS.map((file) => file.replace(/\.js$/, ''));
+const listed = (name) => JSON.parse(readFileSync(new URL(`${TEMPLATES}/${name}`, import.meta.url), 'utf8'));
+const nameOf = (file) => file.replace(/^.*\/|\.js$/g, '');
+
+// Each file with the files before it. Those that several pages have are listed more than once; the
+// last rules hold, and are the same.
+const { every, ...kinds } = listed('site/scripts.json');
+const LISTS = [listed('scripts.json'), ...Object.values(kinds).map((files) => [...every, ...files])];
+const SCRIPTS = LISTS.flatMap((files) =>
+  files.map((file, place) => ({ file, before: files.slice(0, place) })),
+);
 
 // The names of the browser that the script uses. They are listed one by one because the full list
 // has names such as `open`, `status` and `stop`: with it, ESLint would not find out that the script
@@ -51,13 +60,13 @@ export default [
   },
   { files: ['eslint.config.mjs'], languageOptions: { globals: readonly(['URL']) } },
   {
-    files: [`${TEMPLATES}/*.js`],
+    files: [`${TEMPLATES}/**/*.js`],
     languageOptions: { sourceType: 'script', parserOptions: { ecmaFeatures: { impliedStrict: true } } },
     rules: { 'no-unused-vars': ['error', { vars: 'local' }] }, // later files use the name at the top level
   },
-  ...SCRIPTS.map((file, place) => ({
+  ...SCRIPTS.map(({ file, before }) => ({
     files: [`${TEMPLATES}/${file}`],
-    languageOptions: { globals: readonly([...BROWSER, ...NAMES.slice(0, place)]) },
-    rules: { 'no-restricted-syntax': oneName(NAMES[place]) },
+    languageOptions: { globals: readonly([...BROWSER, ...before.map(nameOf)]) },
+    rules: { 'no-restricted-syntax': oneName(nameOf(file)) },
   })),
 ];

@@ -10,6 +10,7 @@ from commands.kernels import cache, kernels, lock, prune
 from commands.manual import manual
 from commands.nights import accept, nightly
 from commands.project import catalogue, controls, docs, doctor, experiments, reference, test
+from commands.publishing import site
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix, replay, watch
 from commands.scripts import console, script, shell
@@ -43,6 +44,7 @@ __all__ = [
     "scheduler",
     "script",
     "shell",
+    "site",
     "suite",
     "test",
     "upgrade",

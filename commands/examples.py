@@ -37,6 +37,7 @@ EXAMPLES = {
     "scheduler": ("scheduler --host 10.0.0.1", "scheduler --port 8788"),
     "script": ("script ./check.sh -k 6.1 -k 6.12", "script ./check.sh --user -- --verbose"),
     "shell": ("shell 6.12", "shell 6.12 --command 'uname -r'"),
+    "site": ("site --output site", "site --output site --run latest"),
     "suite": (
         "suite directory:./tests -k 6.1 -k 6.12",
         "suite selftests:tree:../linux -k 6.12 --only 'nft_*'",

@@ -53,6 +53,14 @@ FILES = {
     ),
     "the example for GitHub": ("workflow", f"on: push\n{GITHUB_EXAMPLE}"),
     "docs/nightly/gitlab-ci.yml": ("gitlab", (ROOT / "docs" / "nightly" / "gitlab-ci.yml").read_text()),
+    "docs/publishing/github-pages.yml": (
+        "workflow",
+        (ROOT / "docs" / "publishing" / "github-pages.yml").read_text(),
+    ),
+    "docs/publishing/gitlab-pages.yml": (
+        "gitlab",
+        (ROOT / "docs" / "publishing" / "gitlab-pages.yml").read_text(),
+    ),
     "the component's header": ("gitlab", HEADER),
     "the component": ("gitlab", filled(JOB)),
     "the example for GitLab": ("gitlab", GITLAB_EXAMPLE),

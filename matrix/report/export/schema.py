@@ -17,6 +17,13 @@ from matrix.baseline.outcome import Night
 from matrix.bisect.outcome import Bisection
 from matrix.history.query import Line
 from matrix.report.export.notification import Notification
+from matrix.report.website.api import (
+    BuildDocument,
+    CommitDocument,
+    IndexDocument,
+    QuestionDocument,
+    TopicDocument,
+)
 from matrix.results.directory import json_bytes
 from matrix.results.manifest import Manifest
 from matrix.results.record import Record
@@ -38,6 +45,11 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
     "upgrade": (UpgradeReport, "what `./invoke upgrade FROM TO --json` prints"),
     "bisect": (Bisection, "what `./invoke bisect FACT OLD NEW --json` prints"),
     "history": (list[Line], "what `./invoke history FACT --json` prints: the fact's history in each cell"),
+    "site-index": (IndexDocument, "`api/index.json` of a site that `./invoke site` wrote"),
+    "site-build": (BuildDocument, "`api/build/NAME.json` of a site"),
+    "site-question": (QuestionDocument, "`api/question/NAME.json` of a site"),
+    "site-commit": (CommitDocument, "`api/commit/KEY.json` of a site"),
+    "site-topic": (TopicDocument, "`api/topic/NAME.json` of a site"),
 }
 
 

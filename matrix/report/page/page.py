@@ -172,7 +172,7 @@ def make_page(analysis: Analysis, run: Path) -> Page:
         kernels=_kernels(table.kernels, ordered),
         groups=_groups(table.kernels),
         sections=tuple(
-            Section(topic, tuple(_row(page_row, roomy=roomy) for page_row in rows))
+            Section(topic, tuple(row_view(page_row, roomy=roomy) for page_row in rows))
             for topic, rows in sections.items()
         ),
         topics=tuple(sections),
@@ -220,7 +220,8 @@ def _change_counts(rows: Sequence[PageRow]) -> tuple[Count, ...]:
     )
 
 
-def _row(of: PageRow, *, roomy: bool) -> RowView:
+def row_view(of: PageRow, *, roomy: bool) -> RowView:
+    """How a row looks. If there is room, each of its strips shows some facts."""
     row = of.row
     lines, spans = brief(row), strips(row)
     least = 1 if roomy else _SPAN_WITH_FACTS

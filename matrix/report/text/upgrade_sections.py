@@ -192,8 +192,12 @@ def what_differs(
     if not fact:
         because = f": {_short(reason)}" if reason else ""
         return f"{_status(before)} before, {_status(after)} now{because}"
-    explained = f" ({shown(meaning).removeprefix('... ')})" if meaning else ""
-    return f"{shown(fact)}{explained} {_was_is(before, after)}"
+    return f"{named(fact, meaning)} {_was_is(before, after)}"
+
+
+def named(fact: str, meaning: str) -> str:
+    """A fact and what it means."""
+    return f"{shown(fact)} ({shown(meaning).removeprefix('... ')})" if meaning else shown(fact)
 
 
 def _was_is(before: FactValue | None, after: FactValue | None) -> str:

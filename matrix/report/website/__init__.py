@@ -1,0 +1,1 @@
+"""The site: the record as static pages, for a disk or any web server."""
