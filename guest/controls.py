@@ -36,6 +36,10 @@ class Settings(StrEnum):
         return self is not Settings.SET and not name.startswith(("net/ipv4/", "net/ipv6/"))
 
 
+def _always(_turn: int) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Control:
     """What is different under a control."""
@@ -43,8 +47,8 @@ class Control:
     meaning: str
     rules: str = ""
     """A script of nft's that is loaded into each namespace before anything else."""
-    loads: bool = True
-    """Whether the experiment's own rules are loaded."""
+    loads: Callable[[int], bool] = _always
+    """Whether a rule of the experiment's is loaded, by how many it had before in the namespace."""
     settings: Settings = Settings.SET
     before: Callable[[str, str], str] | None = None
     """To which value a sysctl of netfilter is set first, by its name and value."""
@@ -118,7 +122,11 @@ CONTROLS: Mapping[str, Control] = {
         rules=_hooks("notrack", "prerouting -390", "output -390"),
     ),
     "lost": Control("every packet is dropped where it comes in", rules=_hooks("drop", "prerouting -500")),
-    "no-rules": Control("the experiment's rules are not loaded", loads=False),
+    "no-rules": Control("the experiment's rules are not loaded", loads=lambda turn: False),
+    "no-first-rule": Control(
+        "the first of the experiment's rules is not loaded", loads=lambda turn: turn > 0
+    ),
+    "only-first-rule": Control("no other of the experiment's rules is loaded", loads=lambda turn: turn == 0),
     "no-settings": Control("the experiment's sysctls are not set", settings=Settings.LEFT),
     "flushed": Control("the table is emptied after each packet", flushes=True),
     "twice": Control("each packet comes twice", wire=lambda: lambda data: [data, data]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from guest.lab import nftables
 from guest.lab.netns import Netns
 
@@ -30,7 +32,7 @@ class Chain:
     """
 
     def __init__(
-        self, netns: Netns, place: str, family: str, rules: tuple[str, ...], *, loads: bool = True
+        self, netns: Netns, place: str, family: str, rules: Sequence[str], *, loads: bool = True
     ) -> None:
         self._netns = netns
         self._loads = loads

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +27,11 @@ from guest.observe.ctnetlink import GONE, Events, Flow
 from guest.observe.proc import parse_netstat
 
 
+def _adds(line: str) -> bool:
+    """Whether a line of iptables-restore's language is a rule."""
+    return line.lstrip().startswith(("-A", "-I"))
+
+
 class Namespace:
     """A network namespace with the parameters of its cell.
 
@@ -46,6 +51,7 @@ class Namespace:
         self._netns = netns
         self._tables: set[str] = set()
         self._native = False
+        self._rules = 0
         self._begin(self.control)
 
     def _begin(self, control: Control) -> None:
@@ -158,7 +164,7 @@ class Namespace:
             self.sysctl("net/ipv4/conf/all/rp_filter", 0)
             self.sysctl("net/ipv4/conf/default/rp_filter", 0)
         client, server = (self.tun(f"tun{number}", family.interface(number + 1)) for number in range(2))
-        script = textwrap.dedent(rules) if self.control.loads else ""
+        script = "".join(self._loaded([textwrap.dedent(rules)] if rules else []))
         script = (state_rules(family) if states else "") + script
         self._native = self._native or bool(script)
         with self.inside():
@@ -235,10 +241,12 @@ class Namespace:
         with one program start.
         """
         self._tables |= set(re.findall(r"^\s*\*(\w+)", rules, re.MULTILINE))
-        if not self.control.loads:
+        lines = [line for line in rules.splitlines() if not _adds(line) or self._loaded([line])]
+        if any(map(_adds, rules.splitlines())) and not any(map(_adds, lines)):
             return
         with self.inside():
-            tool(program(self.family, self.frontend, "restore"), "--noflush", text=restore_text(rules))
+            text = restore_text("\n".join(lines))
+            tool(program(self.family, self.frontend, "restore"), "--noflush", text=text)
 
     def iptables_command(self, *arguments: str) -> str:
         """Runs iptables itself, for what iptables-restore cannot do: list and delete."""
@@ -249,7 +257,7 @@ class Namespace:
     def nft(self, script: str) -> None:
         """Runs a script in nft's own language."""
         self._native = True
-        if not self.control.loads:
+        if not self._loaded([script]):
             return
         with self.inside():
             nftables.run(textwrap.dedent(script))
@@ -261,7 +269,17 @@ class Namespace:
         `family` is nft's, such as `inet` or `bridge`; by default it is the cell's.
         """
         self._native = True
-        return Chain(self._netns, place, family or self.ip, rules, loads=self.control.loads)
+        kept = self._loaded(rules or ("",))  # a chain without rules is one as well
+        return Chain(self._netns, place, family or self.ip, kept, loads=bool(kept))
+
+    def _loaded(self, rules: Iterable[str]) -> list[str]:
+        """Those of the experiment's next rules that its control does not keep from being loaded."""
+        kept = []
+        for rule in rules:
+            if self.control.loads(self._rules):
+                kept.append(rule)
+            self._rules += 1
+        return kept
 
     def track(self) -> Chain:
         """Switches connection tracking on, by a rule that refers to it and does nothing."""

@@ -149,6 +149,10 @@ def controls() -> dict[str, Any]:
     lab.nft("this is no rule")
     lab.chain("forward filter", "neither is this").replace("nor this")
     lab.iptables("*filter\n-A nothing")
+    rules = ["-A INPUT -j ACCEPT", "-A INPUT -j DROP"]
+    for name in ("none", "no-first-rule", "only-first-rule", "no-rules"):
+        lab = new_lab(name)
+        found[f"rules of {name}"] = [lab._loaded(rules), lab._loaded(["third"])]
     lab = new_lab("hasty")
     lab.pause(3600)
     found["hasty"] = [lab.until("never", lambda: False, 3600), lab.when("never", lambda: False)]

@@ -77,6 +77,10 @@ def test_a_control_takes_something_from_the_experiment_and_nothing_else(lab: dic
         "garbled": ["`", "`"],
         "no-settings": ["ok", "33"],
         "refused": ["EROFS", "33"],
+        "rules of none": [["-A INPUT -j ACCEPT", "-A INPUT -j DROP"], ["third"]],
+        "rules of no-first-rule": [["-A INPUT -j DROP"], ["third"]],
+        "rules of only-first-rule": [["-A INPUT -j ACCEPT"], []],
+        "rules of no-rules": [[], []],
         "hasty": [False, "later"],
     }
 
