@@ -17,6 +17,7 @@ from matrix.analysis.ledger.contains import contains, held_by_one
 from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.analysis.variants import grouped
+from matrix.analysis.wording.tell import tell_apart
 from matrix.plan.plan import variant_name
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import FactValue, Status
@@ -42,6 +43,8 @@ class Severity(StrEnum):
 class Evidence:
     """One fact that differs, in the variants in which it does (`label` is empty for all).
 
+    `answers` has what both kernels answer to the question, in words, if words tell them apart.
+
     The paths are the cells' directories, none if their run has only its results, as
     results/reference.
     """
@@ -55,6 +58,7 @@ class Evidence:
     after: FactValue | None
     reason: str
     paths: tuple[str, ...]
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,7 @@ def _evidence(
                 after=difference.after,
                 reason=record.reason or first.before[0].reason,
                 paths=tuple(str(path) for _, path in (first.before, first.after) if path),
+                answers=tell_apart((sight.before[0], sight.after[0]) for sight in group),
             )
         )
     return tuple(found)

@@ -15,7 +15,8 @@ class Item:
     all variants.
 
     `earlier` is the kernel to the left, empty if the same build answered differently when it was
-    accepted. `words` are the ledger's sentences on the verdict.
+    accepted. `words` are the ledger's sentences on the verdict; `answers` what both sides answer to
+    the experiment's question, in words, if words tell them apart.
     """
 
     earlier: str
@@ -28,6 +29,7 @@ class Item:
     after: FactValue | None
     verdict: Verdict
     words: str
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

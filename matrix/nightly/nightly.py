@@ -16,6 +16,7 @@ from matrix.analysis.analysis import analyse, exit_code
 from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.ledger.explain import Verdict
 from matrix.analysis.variants import Variant, grouped
+from matrix.analysis.wording.tell import tell_apart
 from matrix.baseline.baseline import Baseline
 from matrix.baseline.deviations import Failure, News, Standing, explanation, standing
 from matrix.baseline.outcome import FailedCell, Item, Night
@@ -203,6 +204,7 @@ def _item(label: str, news: Sequence[News], verdict: Verdict, words: str) -> Ite
         after=first.difference.after,
         verdict=verdict,
         words=words,
+        answers=tell_apart((one.before, one.after) for one in news),
     )
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from matrix.analysis.analysis import Analysis, ExplainedChange
+from matrix.analysis.table import Row
 from matrix.plan.plan import Cell, cell_label
 from matrix.report.page.html import html_report
 from matrix.results.directory import RunDirectory, record_key
@@ -155,12 +156,13 @@ def _changes(analysis: Analysis) -> Iterator[tuple[Hashable, str]]:
         for change in changes.values():
             between = f"{kernels[change.before].name} -> {kernels[change.after].name}"
             key = (row.experiment, between, tuple(fact.difference.key for fact in change.facts))
-            yield key, f"{between}: {cell_label(row.experiment, row.label)}: {_facts(change)}"
+            yield key, f"{between}: {cell_label(row.experiment, row.label)}: {_what(row, change)}"
 
 
-def _facts(change: ExplainedChange) -> str:
+def _what(row: Row, change: ExplainedChange) -> str:
     names = ", ".join(fact.difference.fact or "status" for fact in change.facts)
-    return f"{names} ({change.verdict})"
+    answers = row.words and (row.words[change.before], row.words[change.after])
+    return f"{' -> '.join(answers) if answers and all(answers) else names} ({change.verdict})"
 
 
 @dataclass

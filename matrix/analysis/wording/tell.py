@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matrix.analysis import wording
 from matrix.analysis.fact_value import frozen_facts
@@ -33,6 +33,17 @@ def tell(records: Sequence[Record | None]) -> tuple[str, ...]:
         seen[text] = seen.get(text, -1) + 1
         marked[facts] = text + MARK * seen[text]
     return tuple(marked[frozen_facts(record.facts)] if record and record.facts else "" for record in records)
+
+
+def tell_apart(pairs: Iterable[tuple[Record, Record]]) -> tuple[str, ...]:
+    """Both sides of a difference in words. Nothing if the pairs do not all have the same words, or
+    if these do not tell the sides apart.
+    """
+    told = {tell(pair) for pair in pairs}
+    words = told.pop()
+    if told or not all(words) or any(text.endswith(MARK) for text in words):
+        return ()
+    return words
 
 
 def say(record: Record) -> str:

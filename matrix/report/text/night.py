@@ -101,7 +101,10 @@ def _waiting(night: Night) -> str:
 def _item(item: Item) -> str:
     variants = f" ({item.label})" if item.label else ""
     where = f"{item.earlier} -> {item.later}" if item.earlier else f"{item.later} itself"
-    what = f"{item.fact or 'status'} {_value(item.before)} -> {_value(item.after)}"
+    if item.answers:
+        what = f"{' -> '.join(item.answers)} ({item.fact})"
+    else:
+        what = f"{item.fact or 'status'} {_value(item.before)} -> {_value(item.after)}"
     return f"{item.verdict}: {where}: {item.experiment}{variants}: {what}" + (
         f", {item.words}" if item.words else ""
     )

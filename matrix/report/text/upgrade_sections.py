@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from matrix.analysis.fact_value import delta, item_texts
@@ -170,17 +170,21 @@ def _entry(number: int, item: UpgradeItem, report: UpgradeReport, homes: dict[st
         tuple(_reason(commit, report, lost=lost) for commit in here),
         elsewhere,
         tuple(Reason(commit.title, "", commit.link) for commit in item.against),
-        tuple(_seen(evidence) for evidence in item.evidence),
+        tuple(_seen(item.evidence)),
         item.evidence[0].paths,
     )
 
 
-def _seen(evidence: Evidence) -> str:
-    where = evidence.experiment + (f" ({evidence.label})" if evidence.label else "")
-    what = what_differs(
-        evidence.fact, evidence.meaning, evidence.before, evidence.after, reason=evidence.reason
-    )
-    return f"{where}: {what}"
+def _seen(evidence: Iterable[Evidence]) -> Iterator[str]:
+    """A line for each fact that differs; before the first of an experiment the answers in words."""
+    told: set[tuple[str, tuple[str, ...]]] = set()
+    for one in evidence:
+        where = one.experiment + (f" ({one.label})" if one.label else "")
+        what = what_differs(one.fact, one.meaning, one.before, one.after, reason=one.reason)
+        key = one.experiment, one.answers
+        fresh = one.answers and key not in told
+        told.add(key)
+        yield f"{where}: {' -> '.join(one.answers)}; {what}" if fresh else f"{where}: {what}"
 
 
 def what_differs(

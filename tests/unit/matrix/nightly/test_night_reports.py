@@ -92,3 +92,14 @@ def test_variants_with_the_same_news_are_one_item(house: House) -> None:
     house.says = lambda kernel, _: {"flows": 9 if kernel == "7.3" else 7, "drops": 3}
     night = house.night(1)
     assert [(item.variants, item.label) for item in night.news] == [(("scope=root", "scope=user"), "")]
+
+
+def test_a_change_is_told_in_words_where_there_are_some(house: House) -> None:
+    house.experiments = [make_experiment("slab-size", {"bytes": int})]
+    house.says = lambda kernel, _: {"bytes": 256 if kernel == "7.3" else 320}
+    house.night(0)
+    house.accept()
+    house.kernels.append("7.3")
+    night = house.night(1)
+    assert [item.answers for item in night.news] == [("320 bytes", "256 bytes")]
+    assert "unexplained: 6.12.9 -> 7.3: slab-size: 320 bytes -> 256 bytes (bytes)" in summary(night)

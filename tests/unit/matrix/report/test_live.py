@@ -147,6 +147,14 @@ def test_changes_are_counted_and_each_is_new_once_whichever_variants_have_it(tmp
     assert (found.changes, len(found.newest)) == (1, 1)
 
 
+def test_a_change_is_told_in_words_where_there_are_some(tmp_path: Path) -> None:
+    run, found = open_for(PLAN, tmp_path), Found()
+    bytes_of = {"5.10.1": 320, "6.1.2": 256}
+    records = [Record(name, "slab-size", {}, Status.PASS, {"bytes": n}) for name, n in bytes_of.items()]
+    found.add(analysed(run.manifest, records))
+    assert found.newest == ("5.10.1 -> 6.1.2: slab-size: 320 bytes -> 256 bytes (unexplained)",)
+
+
 def test_the_estimate_goes_by_the_speed_of_what_is_done_and_by_measured_lengths(tmp_path: Path) -> None:
     run = open_for(PLAN, tmp_path)
     seconds = {"baseline": 2.0, "other": 4.0}

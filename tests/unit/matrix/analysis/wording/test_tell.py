@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from guest.catalogue import Experiment, load
 from matrix.analysis.wording.declare import MOST_CHARACTERS, Facts, declared, words
-from matrix.analysis.wording.tell import all_words, say, tell
+from matrix.analysis.wording.tell import all_words, say, tell, tell_apart
 from matrix.results.record import FactValue, Record, Status
 
 CATALOGUE = load()
@@ -80,3 +80,15 @@ def test_an_experiment_that_declares_none_has_no_words() -> None:
 def test_a_long_text_of_a_guest_is_cut() -> None:
     long = {"state": "ESTABLISHED", "lifetime": "s" * 100}
     assert say(record(long, "inwindow-rst")) == "s" * (MOST_CHARACTERS - 1) + "…"
+
+
+def test_both_sides_of_a_difference_have_words_that_tell_them_apart() -> None:
+    old, new = record({"bytes": 320}, "slab-size"), record({"bytes": 256}, "slab-size")
+    assert tell_apart([(old, new), (old, new)]) == ("320 bytes", "256 bytes")
+
+
+def test_no_words_are_told_of_a_difference_that_they_do_not_show_or_not_in_all_variants() -> None:
+    assert tell_apart([(limit(), limit(**{"-1": 2}))]) == ()
+    assert tell_apart([(limit(), record({}))]) == ()
+    small, big = record({"bytes": 1}, "slab-size"), record({"bytes": 2}, "slab-size")
+    assert tell_apart([(small, big), (big, small)]) == ()

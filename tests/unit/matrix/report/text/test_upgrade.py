@@ -48,6 +48,19 @@ def test_the_text_names_facts_values_commits_and_evidence(tmp_path: Path) -> Non
     assert "## Known changes that no cell that was run shows" in text
 
 
+def test_answers_in_words_stand_before_the_first_fact_that_differs(tmp_path: Path) -> None:
+    text = upgrade_text(
+        report(
+            tmp_path,
+            cell(LEFT, "snat-exhaustion", fifth_higher="lost", insert_failed={"TIME_WAIT": 2}),
+            cell(RIGHT, "snat-exhaustion", fifth_higher="forwarded", insert_failed={"TIME_WAIT": 1}),
+        ),
+        0,
+    )
+    assert "   - snat-exhaustion: no -> yes; fifth_higher was lost, is forwarded\n" in text
+    assert "   - snat-exhaustion: insert_failed was TIME_WAIT 2, is TIME_WAIT 1\n" in text
+
+
 def test_wrapping_does_not_break_paths_or_links(tmp_path: Path) -> None:
     found = report(tmp_path, cell(LEFT, "lookup", steps=9), cell(RIGHT, "lookup", steps=3))
     lines = upgrade_text(found, 40).splitlines()
