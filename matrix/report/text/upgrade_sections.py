@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matrix.analysis.fact_value import delta, item_texts
@@ -182,9 +182,14 @@ def _seen(evidence: Iterable[Evidence]) -> Iterator[str]:
         where = one.experiment + (f" ({one.label})" if one.label else "")
         what = what_differs(one.fact, one.meaning, one.before, one.after, reason=one.reason)
         key = one.experiment, one.answers
-        fresh = one.answers and key not in told
+        fresh = key not in told
         told.add(key)
-        yield f"{where}: {' -> '.join(one.answers)}; {what}" if fresh else f"{where}: {what}"
+        yield f"{where}: {answers_in_words(one.answers) if fresh else ''}{what}"
+
+
+def answers_in_words(answers: Sequence[str]) -> str:
+    """What stands before a fact that differs: `no -> yes; `; empty without words."""
+    return f"{' -> '.join(answers)}; " if answers else ""
 
 
 def what_differs(

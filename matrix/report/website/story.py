@@ -19,8 +19,9 @@ from matrix.analysis.impact import Impact, impact_of
 from matrix.analysis.ledger.contains import contains, known_to_hold
 from matrix.analysis.ledger.model import Commit, Ledger
 from matrix.analysis.upgrade import Severity, asked_now, severity_of
+from matrix.analysis.wording.tell import tell_apart
 from matrix.report.text.upgrade_headings import IMPACTS, SEVERITIES
-from matrix.report.text.upgrade_sections import build_title, named, since, what_differs
+from matrix.report.text.upgrade_sections import answers_in_words, build_title, named, since, what_differs
 from matrix.report.website.contents import Contents
 from matrix.report.website.pool import Pool, lengths
 from matrix.report.website.slug import slug
@@ -134,7 +135,7 @@ class _Story:
         return [question, variant, self.answers.place(repr(content), lambda: content)]
 
     def _pairs(self, question: int, numbers: Sequence[int], samples: Sequence[Record]) -> dict[str, Any]:
-        """What differs between each two of the line's answers."""
+        """What differs between each two of the line's answers, each with both answers in words."""
         return {
             f"{before} {after}": found
             for before, one in enumerate(samples)
@@ -144,6 +145,7 @@ class _Story:
                     [
                         self._sight(question, difference, one, other),
                         self._outcome(Change(one, other, difference), numbers, before, after),
+                        self._phrase(answers_in_words(tell_apart([(one, other)]))),
                     ]
                     for difference in differences(one, other)
                 ]

@@ -68,15 +68,16 @@ const story = (() => {
       everything.get(line.question).push(variant);
       const found = line.pairs[`${line.numbers[left]} ${line.numbers[right]}`] || [];
       if (found.length) differing += 1;
-      for (const [sight, given] of found) {
+      for (const [sight, given, answers] of found) {
         const outcome = outcomeOf(data, given, left, right);
         const [, commits] = data.outcomes[outcome];
         const key = `${outcome} ${commits.length ? '' : line.question}`;
         if (!causes.has(key)) causes.set(key, { outcome, sights: new Map() });
         const { sights } = causes.get(key);
         const group = data.sights[sight].at(-1);
-        if (!sights.has(group)) sights.set(group, { sight, variants: [] });
+        if (!sights.has(group)) sights.set(group, { sight, variants: [], answers: new Set() });
         sights.get(group).variants.push(variant);
+        sights.get(group).answers.add(answers);
       }
     }
     const items = [...causes.values()].map(({ outcome, sights }) => item(data, outcome, sights, everything));
@@ -86,16 +87,20 @@ const story = (() => {
 
   function item(data, outcome, sights, everything) {
     const [severity, commits, against] = data.outcomes[outcome];
-    const seen = [...sights.values()].map(({ sight, variants }) => {
+    const told = new Set(); // the answers in words stand once for each question
+    const seen = [...sights.values()].map(({ sight, variants, answers }) => {
       const [question, touched, head, words] = data.sights[sight];
       const [name, , page] = data.questions[question];
       const some = label(variants, everything.get(question));
+      const inWords = answers.size === 1 ? data.phrases[[...answers][0]] : '';
+      const fresh = !told.has(`${question} ${inWords}`);
+      told.add(`${question} ${inWords}`);
       return {
         question,
         touched,
         page,
         name,
-        text: `${some ? ` (${some})` : ''}: ${data.heads[head]}${words}`,
+        text: `${some ? ` (${some})` : ''}: ${fresh ? inWords : ''}${data.heads[head]}${words}`,
       };
     });
     const impact = Math.min(...seen.map(({ touched }) => touched));
