@@ -30,8 +30,8 @@ from vms.kernels.selftests import debian_selftests
 from vms.settings import Debian
 from vms.suggest import suggestion
 
-TOOLS = ("ebtables", "ethtool", "iperf3", "iputils-ping", "ipvsadm", "socat", "traceroute")
-"""Debian packages that the kernel's tests need besides those of every guest."""
+TOOLS = ("ebtables", "ethtool", "iperf3", "iputils-ping", "ipvsadm", "net-tools", "socat", "traceroute")
+"""Debian packages that the kernel's tests, and packetdrill, need besides those of every guest."""
 
 _FORMS = "directory:PATH, packetdrill:PATH, selftests:linux-source-X.Y and selftests:tree:PATH"
 _TESTS = Path("tools/testing/selftests")
