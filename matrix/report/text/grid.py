@@ -37,15 +37,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """A row as text. The heading has its words, and there is nothing else. Without words, `counts`
-    are the facts whose values are joined in the heading: `10/7/10/7`; `differing` has a line for
-    each other fact that is not the same on every kernel, `everywhere` the value of each that is.
+    """A row as text. The heading has its words, and `question` is what they answer. Without words,
+    `counts` are the facts whose values are joined in the heading: `10/7/10/7`; `differing` has a
+    line for each other fact that is not the same on every kernel, `everywhere` the value of each
+    that is.
     """
 
     heading: Line
     counts: tuple[str, ...]
     differing: tuple[Line, ...]
     everywhere: tuple[tuple[str, str], ...]
+    question: str = ""
 
 
 def lines(row: Row) -> Lines:
@@ -57,7 +59,8 @@ def lines(row: Row) -> Lines:
     pairs = list(zip(row.records, row.changed, strict=True))
     if row.words:
         told = zip(pairs, row.words, strict=True)
-        return Lines(Line(label, tuple(_answer(*pair, text) for pair, text in told)), (), (), ())
+        answers = Line(label, tuple(_answer(*pair, text) for pair, text in told))
+        return Lines(answers, (), (), (), row.question)
     records = [record for record in row.records if record and record.facts]
     counts = tuple(
         fact for fact in row.facts if all(type(record.facts.get(fact)) is int for record in records)

@@ -52,15 +52,21 @@ def print_table(table: Table, console: Console) -> None:
         )
         for row in rows:
             _print_lines(_lines(row, columns), widths, columns, console)
-            if row.everywhere and number == 0:
-                same = Text(
-                    "everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere), "dim"
-                )
-                if console.is_terminal:
-                    console.print(Padding(same, (0, 0, 0, 2)))
-                else:
-                    console.print(Text("  ") + same, soft_wrap=True)
+            if number == 0:
+                _print_below(row, console)
         console.print()
+
+
+def _print_below(row: Lines, console: Console) -> None:
+    """Prints the question that the row's words answer, or the facts that all kernels share."""
+    same = "everywhere: " + " · ".join(f"{fact} {value}" for fact, value in row.everywhere)
+    below = Text(same if row.everywhere else row.question, "dim")
+    if not below:
+        return
+    if console.is_terminal:
+        console.print(Padding(below, (0, 0, 0, 2)))
+    else:
+        console.print(Text("  ") + below, soft_wrap=True)
 
 
 def print_failures(table: Table, console: Console) -> None:
