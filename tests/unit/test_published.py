@@ -15,6 +15,7 @@ from matrix.analysis.controls import Proof
 from matrix.analysis.ledger.explain import Verdict, contradictions, explain_change
 from matrix.analysis.ledger.read import read_ledger
 from matrix.analysis.table import make_table
+from matrix.analysis.wording.tell import all_words
 from matrix.controls import proven, read_controls
 from matrix.plan.plan import variant_name
 from matrix.reference import lacking, reference_page
@@ -65,6 +66,10 @@ def test_the_reference_page_shows_its_records_and_what_the_ledger_says_now() -> 
     assert (RESULTS / "reference" / "README.md").read_text() == reference_page(manifest, records, load()), (
         "./invoke reference --run reference"
     )
+
+
+def test_each_experiment_of_the_catalogue_has_words() -> None:
+    assert all_words().keys() == load().keys(), "declare words in matrix/analysis/wording/"
 
 
 def test_words_say_something_else_of_neighbours_that_differ_and_are_never_cut() -> None:

@@ -33,10 +33,6 @@ def facts_of(experiment: Experiment) -> st.SearchStrategy[dict[str, FactValue]]:
     return st.fixed_dictionaries({fact.name: KINDS[fact.type] for fact in experiment.facts})
 
 
-def test_each_experiment_of_the_catalogue_has_words() -> None:
-    assert all_words().keys() == CATALOGUE.keys()
-
-
 def test_an_experiment_has_one_declaration() -> None:
     all_words()
 
