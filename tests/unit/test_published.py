@@ -21,6 +21,8 @@ from matrix.plan.plan import variant_name
 from matrix.reference import lacking, reference_page
 from matrix.report.text.catalogue import catalogue_page
 from matrix.report.text.controls import controls_page
+from matrix.report.website.contents import read_contents
+from matrix.report.website.files import files
 from matrix.results.latest import read_finished
 from matrix.results.record import Record, Status
 
@@ -163,3 +165,9 @@ def _first_cells(part: int) -> list[str]:
     """The first cells of the rows in a part of the page, counted from 0."""
     parts = (ROOT / "docs" / "open-questions.md").read_text().split("\n## ")
     return re.findall(r"^\| (`[^|]*) \|", parts[part], re.MULTILINE)
+
+
+def test_the_site_of_the_reference_is_small() -> None:
+    made = dict(files(read_contents([RESULTS / "reference"], load(), read_ledger())))
+    assert len(made["index.html"]) < 300_000
+    assert sum(map(len, made.values())) < 30_000_000

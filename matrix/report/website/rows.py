@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from matrix.analysis.analysis import ExplainedChange
 from matrix.analysis.ledger.explain import Verdict
-from matrix.analysis.ledger.model import Commit
 from matrix.report.page.embedded import PageRow, moved
 from matrix.report.page.page import CellView, row_view
 from matrix.report.page.strips import strips
@@ -17,20 +16,24 @@ from matrix.report.words import in_words
 from matrix.results.record import Record, shown_value
 from vms.text import shown
 
-VERDICTS = {
+_UNEXPLAINED = "No known commit explains this."
+_VERDICTS = {
     Verdict.EXPLAINED: "Explained by:",
-    Verdict.UNEXPLAINED: "No known commit explains this.",
+    Verdict.UNEXPLAINED: "Known commits explain only a part of this:",
     Verdict.CONTRADICTED: "This is not what the ledger expects of:",
 }
 
 
 @dataclass(frozen=True)
 class CommitLink:
-    """A commit, and its name in addresses."""
+    """A commit, and its name in addresses. It is `lost` if the builds before hold it and these lack
+    it.
+    """
 
     slug: str
     sentence: str
     title: str
+    lost: bool
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,6 @@ def questions(contents: Contents) -> tuple[SiteQuestion, ...]:
     return tuple(_question(name, contents, found) for name, found in rows.items())
 
 
-def commit_link(commit: Commit) -> CommitLink:
-    """The commit as pages name it."""
-    return CommitLink(slug(commit.key), commit.sentence, shown(commit.title))
-
-
 def _question(name: str, contents: Contents, rows: Sequence[SiteRow]) -> SiteQuestion:
     experiment = contents.catalogue.get(name)
     if experiment is None:
@@ -148,19 +146,19 @@ def _facts(record: Record | None) -> Iterator[tuple[str, str]]:
 
 def _why(changes: Mapping[int, ExplainedChange], column: int) -> Why | None:
     change = changes.get(column)
-    return why(change) if change else None
-
-
-def why(change: ExplainedChange) -> Why:
-    """What changed between two builds, and what the ledger says of it."""
+    if change is None:
+        return None
     commits = dict.fromkeys(commit for fact in change.facts for commit in fact.explanation.commits)
     return Why(
         change.verdict,
-        VERDICTS[change.verdict] if commits else VERDICTS[Verdict.UNEXPLAINED],
+        _VERDICTS[change.verdict] if commits else _UNEXPLAINED,
         tuple(
             f"{shown(fact.difference.fact, 100) or 'the cell'}: "
             f"{moved(fact.difference.before, fact.difference.after)}"
             for fact in change.facts
         ),
-        tuple(map(commit_link, commits)),
+        tuple(
+            CommitLink(slug(commit.key), commit.sentence, shown(commit.title), commit in change.lost)
+            for commit in commits
+        ),
     )

@@ -164,6 +164,20 @@ def test_a_question_says_which_build_gave_which_answer(tmp_path: Path) -> None:
     assert f"matrix -k {LEFT} -k {RIGHT} -e drops" in page
 
 
+def test_a_fix_that_newer_builds_lack_is_said_to_be_missing(tmp_path: Path) -> None:
+    save(tmp_path, 1, cell(LEFT, "drops", counted=5), cell(RIGHT, "drops", counted=0))
+    made = dict(files(read_contents([tmp_path / "run-1"], CATALOGUE, LEDGER)))
+    page = made["question/drops.html"].decode()
+    assert "<p>Explained by:</p>" in page
+    assert "netfilter: count right</a>, which is missing from here on:" in page
+
+
+def test_a_change_that_no_commit_explains_says_so(tmp_path: Path) -> None:
+    save(tmp_path, 1, cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word="b"))
+    made = dict(files(read_contents([tmp_path / "run-1"], CATALOGUE, LEDGER)))
+    assert "<p>No known commit explains this.</p>" in made["question/odd.html"].decode()
+
+
 def test_a_build_says_what_it_changed_against_the_one_before(tmp_path: Path) -> None:
     made = told(tmp_path)
     document = json.loads(made[f"api/build/{RIGHT}.json"])
