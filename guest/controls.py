@@ -6,7 +6,7 @@ parameter `control` of a variant, which no experiment declares; the host plans s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -50,8 +50,10 @@ class Control:
     loads: Callable[[int], bool] = _always
     """Whether a rule of the experiment's is loaded, by how many it had before in the namespace."""
     settings: Settings = Settings.SET
-    before: Callable[[str, str], str] | None = None
-    """To which value a sysctl of netfilter is set first, by its name and value."""
+    before: Callable[[str, str], Sequence[str]] | None = None
+    """To which values a sysctl of netfilter is set first, one after the other as far as the kernel
+    takes them, by its name and value.
+    """
     wire: Callable[[], Wire] | None = None
     """Makes what becomes of the packets that are sent by a tun."""
     back: Callable[[], Wire] | None = None
@@ -101,12 +103,12 @@ def _late() -> Wire:
     return hand
 
 
-def _short(name: str, value: str) -> str:
-    return "1" if "timeout" in name and value.isdigit() else value
+def _short(name: str, value: str) -> Sequence[str]:
+    return ["1"] if "timeout" in name and value.isdigit() else []
 
 
-def _switched(_name: str, value: str) -> str:
-    return {"0": "1", "1": "0"}.get(value, value)
+def _switched(_name: str, value: str) -> Sequence[str]:
+    return {"0": ["1", "255"], "1": ["0"]}.get(value, [])
 
 
 _TRANSLATED = """
@@ -152,6 +154,10 @@ CONTROLS: Mapping[str, Control] = {
     "powerless": Control("flows are made, changed and deleted without any capability", powers=False),
     "tracked": Control(
         "a rule switches connection tracking on at first", rules=_hooks("ct state new", "prerouting 0")
+    ),
+    "bridged": Control(
+        "a rule switches connection tracking on in bridges",
+        rules=_hooks("ct state new", "prerouting 0").replace("inet", "bridge"),
     ),
     "translated": Control("the source of every new flow is translated", rules=_TRANSLATED),
     "full": Control(

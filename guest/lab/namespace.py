@@ -63,7 +63,8 @@ class Namespace:
                 return
             for path in Path("/proc/sys/net/netfilter").iterdir():
                 with suppress(OSError):  # what is not for this namespace to read, or to set, stays
-                    path.write_text(control.before(path.name, path.read_text().strip()))
+                    for value in control.before(path.name, path.read_text().strip()):
+                        path.write_text(value)
 
     @property
     def ip(self) -> str:
