@@ -15,7 +15,7 @@ def bad_checksum(facts: Facts) -> str:
 @words
 def bad_flags(facts: Facts) -> str:
     invalid, new = len(facts["invalid"]), len(facts["new"])
-    return f"{invalid} of {invalid + new} at first"
+    return f"{invalid} of {invalid + new} flag sets"
 
 
 @words

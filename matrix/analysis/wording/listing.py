@@ -62,4 +62,4 @@ def statistics_moved(facts: Facts) -> str:
 
 @words
 def stat_columns(facts: Facts) -> str:
-    return f"{len(facts['names'])} + {len(facts['netlink'])}, {len(facts['moved'])} of them move"
+    return f"{len(facts['names'])} columns, {len(facts['netlink'])} netlink"

@@ -14,7 +14,7 @@ def bpf_functions(facts: Facts) -> str:
     if not facts["functions"]:
         return "none"
     found = set(by_key(facts["lookup"]).values()) == {"found"}
-    return f"{len(facts['functions'])}, {'flow found' if found else 'flow not found'}"
+    return f"{len(facts['functions'])} functions, {'found' if found else 'not found'}"
 
 
 @words
@@ -81,7 +81,7 @@ def policy_counters(facts: Facts) -> str:
 @words
 def conntrack_on_reference(facts: Facts) -> str:
     flows = [value for value in facts.values() if isinstance(value, int)]
-    return f"{sum(map(bool, flows))} of {len(flows)} kinds"
+    return f"{sum(map(bool, flows))} of {len(flows)} kinds of rule"
 
 
 @words
