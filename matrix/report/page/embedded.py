@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
         "experiment": pools.experiment(row.experiment, of.topic, of.experiment),
         "label": shown(row.label, 200),
         "variants": [variant_name(variant) for variant in row.variants],
-        "values": {name: sorted({variant[name] for variant in row.variants}) for name in row.variants[0]},
+        "values": _values(row.variants),
         "cells": [
             pools.cell(record, number) for record, number in zip(row.records, row.behaviours, strict=True)
         ],
@@ -83,6 +83,12 @@ def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
         "reused": [record.reused if record else "" for record in row.records],
         "changes": [_change_data(change, pools) for change in of.changes.values()],
     }
+
+
+def _values(variants: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """The values of each parameter; an experiment that was rewritten may have had others."""
+    names = dict.fromkeys(name for variant in variants for name in variant)
+    return {name: sorted({variant[name] for variant in variants if name in variant}) for name in names}
 
 
 def _change_data(change: ExplainedChange, pools: _Pools) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from matrix.analysis.analysis import analyse
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
 from matrix.report.page.html import html_report
+from matrix.results.record import Record, Status
 from tests.support import sample
 
 FIX = Commit(
@@ -276,3 +277,14 @@ def test_a_cell_whose_kernel_reported_an_error_is_marked_counted_and_says_what(
     assert "with splats" in page
     (splats,) = [cell["splats"] for cell in data["cells"] if "splats" in cell]
     assert splats[1] == "Kernel panic - not syncing: Fatal exception"
+
+
+def test_variants_of_one_row_may_have_parameters_of_their_own(tmp_path: Path) -> None:
+    kernel = sample.KERNELS[0]
+    asked = [
+        Record(kernel, "baseline", variant, Status.PASS, sample.seed(10, 10))
+        for variant in ({"scope": "root", "family": "ipv4"}, {"family": "ipv6"}, {"table": "raw"})
+    ]
+    page = html_report(analyse(sample.manifest(), asked, sample.CATALOGUE, LEDGER), tmp_path)
+    (row,) = json.loads(Seen(page).elements["script#data"])["rows"]
+    assert row["values"] == {"scope": ["root"], "family": ["ipv4", "ipv6"], "table": ["raw"]}
