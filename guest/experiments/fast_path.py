@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from guest.catalogue import Facts, experiment
+from guest.catalogue import Facts, Guard, experiment
 from guest.errors import ToolFailed, Unsupported
 from guest.lab import nftables
 from guest.lab.lab import Lab
@@ -78,12 +78,20 @@ class _Offloaded:
 class FlowtableCounters(Facts):
     """Facts of `flowtable-counters`."""
 
-    flag: Annotated[str, "what the kernel says to the flag `counter` of a live flowtable: ok, or nft's words"]
+    flag: Annotated[
+        str,
+        "what the kernel says to the flag `counter` of a live flowtable: ok, or nft's words",
+        Guard("a kernel that refuses the flag counts nothing, whatever its rules say"),
+    ]
     counted: Annotated[
         dict[str, int], "packets that the entry counts of ten each way on the fast path, per protocol"
     ]
     bytes: Annotated[dict[str, int], "bytes that it counts of these, of 1400 (TCP) or 1280 (UDP)"]
-    seen: Annotated[dict[str, int], "packets of these twenty that the forward chain saw, per protocol"]
+    seen: Annotated[
+        dict[str, int],
+        "packets of these twenty that the forward chain saw, per protocol",
+        Guard("only what passed the rules by says anything about counters of the fast path"),
+    ]
     attributes: Annotated[list[str], "what a dump of the entry carries while it is on the fast path"]
 
 

@@ -59,7 +59,12 @@ def _ours(router: Router) -> int:
 
 @experiment(
     facts=[
-        Fact("pieces", int, "fragments that went in"),
+        Fact(
+            "pieces",
+            int,
+            "fragments that went in",
+            guard="a definition: how many were sent, with which all other numbers are compared",
+        ),
         Fact("before", int, "packets counted ahead of defragmentation (priority -450)"),
         Fact("after", int, "packets counted behind it, in raw PREROUTING (priority -300)"),
         Fact("in_order", int, "packets that left for fragments sent in order"),

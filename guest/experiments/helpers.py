@@ -112,7 +112,12 @@ def _control(router: Router) -> tuple[Peer, Peer]:
             "master", bool, "whether the data connection's entry names the control connection as its master"
         ),
         Fact("data_helper", str, "the helper of the data connection; none if there is none"),
-        Fact("after_control", int, "expected connections once the control connection's entry is deleted"),
+        Fact(
+            "after_control",
+            int,
+            "expected connections once the control connection's entry is deleted",
+            guard="an expectation that outlived its connection would let strangers in",
+        ),
         Fact("data_after_control", str, "TCP state of the data connection then"),
     ],
     invariants=[

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from guest.catalogue import FAMILIES, IPTABLES, SCOPES, FactDict, Facts, experiment
+from guest.catalogue import FAMILIES, IPTABLES, SCOPES, FactDict, Facts, Guard, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
@@ -108,7 +108,11 @@ class TableFull(Counted):
         dict[str, int], "packets that the policies of mangle PREROUTING and of filter INPUT count"
     ]
     drop: Annotated[int, "packets dropped for want of room, as the table's statistics count them"]
-    insert_failed: Annotated[int, "flows that could not be put into the table"]
+    insert_failed: Annotated[
+        int,
+        "flows that could not be put into the table",
+        Guard("a full table must not be counted as a clash of tuples, which has other causes"),
+    ]
     dmesg: Annotated[list[str], "what the kernel logged, each line once, numbers replaced by N"]
     dmesg_lines: Annotated[
         int, "how many lines the kernel logged about the full table, with its rate limit off"

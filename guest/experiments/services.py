@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from guest.catalogue import Facts, experiment
+from guest.catalogue import Facts, Guard, experiment
 from guest.lab.ipvs import Ipvs, Service
 from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
@@ -169,7 +169,11 @@ class DeletedPod(Facts):
         "with session affinity: four connections of one client, then two more after their pod is deleted",
     ]
     none_left: Annotated[list[str], "without pods: what a SYN and a datagram to the service get"]
-    tracked: Annotated[int, "flows in conntrack's table that these two make"]
+    tracked: Annotated[
+        int,
+        "flows in conntrack's table that these two make",
+        Guard("what is refused for want of pods must leave nothing that later packets follow"),
+    ]
 
 
 @experiment(variants={"mode": tuple(_MODES)}, modules=("ip_vs", "ip_vs_rr", "xt_recent", "xt_statistic"))

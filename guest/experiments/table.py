@@ -85,10 +85,20 @@ def max_zero(lab: Lab) -> FactDict:
 
 @experiment(
     facts=[
-        Fact("kib_per_bucket", int, "KiB of memory per hash bucket by default, as the nearest power of two"),
+        Fact(
+            "kib_per_bucket",
+            int,
+            "KiB of memory per hash bucket by default, as the nearest power of two",
+            guard="it depends on the kernel's code and the machine's memory, which is the same for all",
+        ),
         Fact("max_per_bucket", int, "nf_conntrack_max by default, per bucket"),
         Fact("written", dict, "number of buckets requested: number that reads back"),
-        Fact("max_follows", bool, "whether nf_conntrack_max changes with the number of buckets"),
+        Fact(
+            "max_follows",
+            bool,
+            "whether nf_conntrack_max changes with the number of buckets",
+            guard="whoever resizes the table must not find another limit as well",
+        ),
         Fact("child_write", str, "what the kernel says when a child namespace sets the number of buckets"),
     ],
 )
@@ -277,7 +287,12 @@ def stat_columns(lab: Lab) -> FactDict:
             list,
             "files under net/netfilter in the initial namespace, without the prefix nf_conntrack_",
         ),
-        Fact("missing_in_child", list, "those of them that a child namespace does not show"),
+        Fact(
+            "missing_in_child",
+            list,
+            "those of them that a child namespace does not show",
+            guard="a knob that is withdrawn from containers shows here first",
+        ),
         Fact(
             "refused_in_child",
             list,
@@ -286,7 +301,12 @@ def stat_columns(lab: Lab) -> FactDict:
         Fact(
             "defaults", dict, "integer values in a fresh child namespace, except those that depend on memory"
         ),
-        Fact("buckets_per_expected", int, "buckets of the table per expected connection that is allowed"),
+        Fact(
+            "buckets_per_expected",
+            int,
+            "buckets of the table per expected connection that is allowed",
+            guard="a definition in the kernel's code; helpers fail where it allows less",
+        ),
     ],
     variants={"scope": SCOPES},
 )

@@ -19,7 +19,12 @@ from guest.lab.packets import endpoint, neighbour, parse, ports, udp
             "what becomes of the server's segment when it comes first: forwarded, reset by the router, or"
             " lost",
         ),
-        Fact("server_entry", str, "TCP state of an entry that segment left, or gone"),
+        Fact(
+            "server_entry",
+            str,
+            "TCP state of an entry that segment left, or gone",
+            guard="what the router answers with a reset must not make an entry that holds the port",
+        ),
         Fact("udp_server_first", str, "the same for UDP: forwarded, refused by the router (ICMP), or lost"),
     ],
     variants={"family": FAMILIES, "loose": ("0", "1")},
@@ -78,7 +83,12 @@ def flush_during_flow(lab: Lab) -> FactDict:
         Fact("arrived", bool, "whether the client's packet leaves towards the server once it is let go"),
         Fact("flows", int, "flows afterwards"),
         Fact("clash_resolve", int, "clashes the statistics count as resolved"),
-        Fact("insert_failed", int, "flows the statistics count as not insertable"),
+        Fact(
+            "insert_failed",
+            int,
+            "flows the statistics count as not insertable",
+            guard="a packet that met its answer on the way must not be lost, nor counted as if it were",
+        ),
     ],
     variants={"family": FAMILIES},
 )

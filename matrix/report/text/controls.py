@@ -13,7 +13,7 @@ _MEANINGS = {
     Proof.KERNELS: "two kernels of the reference differ",
     Proof.VARIANTS: "two variants differ on one kernel of the reference",
     Proof.CONTROL: "one kernel answers differently when something is taken away or broken",
-    Proof.GUARD: "nothing is known that changes it; asked for the reason given",
+    Proof.GUARD: "no kernel and no control at hand changes it; it is asked for the reason given",
     Proof.NONE: "no proof yet",
 }
 
