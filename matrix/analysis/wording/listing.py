@@ -40,11 +40,10 @@ def zone_dump_flush(facts: Facts) -> str:
 
 @words
 def dump_filter(facts: Facts) -> str:
-    if facts["one"] != "1" or facts["nobody"] != "0":
-        return "by port, flush too much" if facts["flush"].isdigit() else "by port, no flush"
+    dump = "yes" if facts["one"] == "1" and facts["nobody"] == "0" else "by port"
     if facts["flush"] == "2":
-        return "dump and flush"
-    return "flush takes others too" if facts["flush"].isdigit() else "dump, but no flush"
+        return f"{dump}, and a flush"
+    return f"{dump}, flush too much" if facts["flush"].isdigit() else f"{dump}, no flush"
 
 
 @words
