@@ -178,6 +178,12 @@ def test_a_change_that_no_commit_explains_says_so(tmp_path: Path) -> None:
     assert "<p>No known commit explains this.</p>" in made["question/odd.html"].decode()
 
 
+def test_the_list_of_questions_shows_the_answer_of_each_strip(tmp_path: Path) -> None:
+    save(tmp_path, 1, cell(LEFT, "odd", word="a"), cell(RIGHT, "odd", word="b"))
+    made = dict(files(read_contents([tmp_path / "run-1"], CATALOGUE, LEDGER)))
+    assert f'aria-label="{LEFT}: word a. {RIGHT}: word b"' in made["questions.html"].decode()
+
+
 def test_a_build_says_what_it_changed_against_the_one_before(tmp_path: Path) -> None:
     made = told(tmp_path)
     document = json.loads(made[f"api/build/{RIGHT}.json"])
