@@ -45,6 +45,7 @@ _STATISTICS = {
     13: "search_restart", 14: "clash_resolve", 15: "chain_toolong",
 }  # fmt: skip
 _SHOWN = 1_000  # bytes of a message that cannot be read
+_NUMBER_BYTES, _LABEL_BYTES = 8, 16
 RUNGS = (
     0, 3, 10, 30, 60, 64, 120, 180, 210, 240, 300, 480, 600, 3600, 18000, 43200, 86400, 432000,
 )  # fmt: skip
@@ -160,23 +161,23 @@ def parse_flow(payload: bytes) -> Flow:
 
 
 def _flow(found: Attributes) -> Flow:
-    status = int.from_bytes(found.get(STATUS, b""), "big")
+    status = _number(found.get(STATUS, b""))
     counters = [attributes(found[kind]) for kind in (COUNTERS_ORIG, COUNTERS_REPLY) if kind in found]
     return Flow(
         orig=parse_tuple(found[TUPLE_ORIG]),
         reply=parse_tuple(found[TUPLE_REPLY]),
         status=frozenset(name for bit, name in enumerate(_STATUS_BITS) if status >> bit & 1),
         state=_state(found),
-        timeout=int.from_bytes(found.get(TIMEOUT, b""), "big"),
-        mark=int.from_bytes(found.get(MARK, b""), "big"),
-        zone=int.from_bytes(found.get(ZONE, b""), "big"),
+        timeout=_number(found.get(TIMEOUT, b"")),
+        mark=_number(found.get(MARK, b"")),
+        zone=_number(found.get(ZONE, b"")),
         helper=(
             attributes(found[HELP]).get(1, b"").rstrip(b"\0").decode(errors="replace")
             if HELP in found
             else ""
         ),
         # The label bitmap travels as host longs; the guests are little endian.
-        labels=int.from_bytes(found.get(LABELS, b""), "little"),
+        labels=_number(found.get(LABELS, b"")[::-1], _LABEL_BYTES),
         master=parse_tuple(found[TUPLE_MASTER]) if TUPLE_MASTER in found else None,
         packets=_pair(counters, 1),
         bytes=_pair(counters, 2),
@@ -189,7 +190,7 @@ def parse_tuple(data: bytes) -> Tuple:
     """A tuple from the value of a CTA_TUPLE_* attribute."""
     found = attributes(data)
     address = attributes(found.get(1, b""))
-    number = {kind: int.from_bytes(value, "big") for kind, value in attributes(found.get(2, b"")).items()}
+    number = {kind: _number(value) for kind, value in attributes(found.get(2, b"")).items()}
     identifier, kind, code = (4, 5, 6) if number.get(1) == 1 else (7, 8, 9)
     icmp = identifier in number or kind in number
     return Tuple(
@@ -214,8 +215,15 @@ def _state(found: Attributes) -> str:
     return ""
 
 
+def _number(data: bytes, most: int = _NUMBER_BYTES) -> int:
+    """A number, its largest byte first. Raises ValueError if it has more bytes than `most`."""
+    if len(data) > most:
+        raise ValueError(f"a number of {len(data)} bytes")
+    return int.from_bytes(data, "big")
+
+
 def _pair(counters: list[Attributes], kind: int) -> tuple[int, int] | None:
-    values = [int.from_bytes(found[kind], "big") for found in counters if kind in found]
+    values = [_number(found[kind]) for found in counters if kind in found]
     return (values[0], values[1]) if len(values) == 2 else None
 
 

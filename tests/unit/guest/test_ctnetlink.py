@@ -53,13 +53,14 @@ def test_flows_are_counted_by_state(kernel: dict[str, Any]) -> None:
     assert states(flow for flow in flows(kernel).values() if flow.state) == {"ESTABLISHED": 1}
 
 
-@pytest.mark.parametrize("lacking", ["tuple", "address", "state"])
+@pytest.mark.parametrize("lacking", ["tuple", "address", "state", "number"])
 def test_a_message_without_a_flow_is_malformed(lacking: str) -> None:
     tuples = pack_tuple(ctnetlink.TUPLE_ORIG, HTTP) + pack_tuple(ctnetlink.TUPLE_REPLY, HTTP)
     payload = {
         "tuple": pack_tuple(ctnetlink.TUPLE_ORIG, HTTP),
         "address": tuples + nested(ctnetlink.TUPLE_ORIG, nested(1, attribute(1, b"\n\0\0"))),
         "state": tuples + nested(ctnetlink.PROTOINFO, nested(1, attribute(1, b""))),
+        "number": tuples + attribute(ctnetlink.MARK, b"\1" * 2000),  # of 4,800 digits
     }[lacking]
     with pytest.raises(Malformed, match="no flow in 00000000"):
         parse_flow(bytes(4) + payload)
