@@ -256,6 +256,20 @@ def test_the_page_writes_values_of_facts_as_the_other_reports_do(page: Page, tmp
     expect(panel).to_have_text([in_words(value) for value in facts.values()])
 
 
+def test_answers_in_words_stand_in_strips_and_in_the_panel_and_can_be_found(
+    page: Page, tmp_path: Path
+) -> None:
+    entries = generate.kernels(3)
+    records = [
+        Record(entry.name, "slab-size", {}, Status.PASS, {"bytes": number})
+        for entry, number in zip(entries, (320, 256, 256), strict=True)
+    ]
+    target = write_page(tmp_path, records, {"slab-size": make_experiment("slab-size")}, entries)
+    page.goto(f"{target.as_uri()}#q=256&cell=slab-size@{entries[1].name}")
+    assert strips(page, "slab-size") == [(1, "A", "320 bytes"), (2, "B", "256 bytes")]
+    expect(page.locator("#panel strong")).to_have_text("256 bytes")
+
+
 def test_the_panel_says_how_a_cell_was_asked(page: Page, tmp_path: Path) -> None:
     entries = generate.kernels(2)
     leak = Leak("other on 6.1", "pass: {}")

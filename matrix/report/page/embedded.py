@@ -70,6 +70,7 @@ def embedded(table: Table, rows: Iterable[PageRow]) -> dict[str, Any]:
 
 def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
     row = of.row
+    told = zip(row.behaviours, row.words, strict=False)  # a row may have no words
     return {
         "experiment": pools.experiment(row.experiment, of.topic, of.experiment),
         "label": shown(row.label, 200),
@@ -78,6 +79,7 @@ def _row_data(of: PageRow, pools: _Pools) -> dict[str, Any]:
         "cells": [
             pools.cell(record, number) for record, number in zip(row.records, row.behaviours, strict=True)
         ],
+        "words": {number: text for number, text in told if number >= 0},
         "seconds": [round(record.seconds, 2) if record else 0 for record in row.records],
         "places": [record.asked.place if record else 0 for record in row.records],
         "reused": [record.reused if record else "" for record in row.records],

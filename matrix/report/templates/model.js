@@ -13,7 +13,9 @@ const model = (() => {
       experiment,
       key: row.label ? `${name}/${row.label}` : name,
       title: row.label ? `${name} ${row.label}` : name,
-      text: [name, topic, question, ...row.variants, ...Object.keys(facts)].join('\n').toLowerCase(),
+      text: [name, topic, question, ...row.variants, ...Object.values(row.words), ...Object.keys(facts)]
+        .join('\n')
+        .toLowerCase(),
       changes: new Map(row.changes.map((change) => [change.at, change])),
     };
   });
@@ -25,6 +27,9 @@ const model = (() => {
     const cell = cellAt(row, column);
     return cell ? data.facts[cell.facts] : {};
   };
+
+  // What a cell answers in a few words, empty if its experiment declares none.
+  const wordsOf = (row, cell) => row.words[cell.behaviour] ?? '';
 
   // The value of a fact, undefined if there is no such fact. `facts[name]` would find something for
   // a fact that is called `constructor`, since every object inherits a property of that name.
@@ -90,6 +95,7 @@ const model = (() => {
     kernelByName,
     cellAt,
     factsAt,
+    wordsOf,
     valueIn,
     comparable,
     neighbour,

@@ -6,8 +6,9 @@
 
 const panel = ({ open, step }) => {
   const { element } = dom;
-  const { data, kernels, cellAt, factsAt, valueIn, comparable, neighbour, changesInto, inWords, same } =
+  const { data, kernels, cellAt, factsAt, wordsOf, valueIn, comparable, neighbour, changesInto, inWords } =
     model;
+  const { same } = model;
 
   const holder = document.getElementById('panel');
 
@@ -40,6 +41,12 @@ const panel = ({ open, step }) => {
       ' ',
       cell.status,
     );
+  }
+
+  // What a cell answers in words.
+  function answer(row, cell) {
+    const words = wordsOf(row, cell);
+    return words ? element('strong', {}, ` ${words}`) : null;
   }
 
   function head(title, under, ...movers) {
@@ -111,7 +118,8 @@ const panel = ({ open, step }) => {
     ];
     if (!cell) parts.push(element('p', {}, 'This cell was not run.'));
     else {
-      parts.push(element('p', {}, badge(cell), ` in ${row.seconds[column]} s${asked(row, column)}`));
+      const how = ` in ${row.seconds[column]} s${asked(row, column)}`;
+      parts.push(element('p', {}, badge(cell), answer(row, cell), how));
       if (cell.leak) parts.push(element('p', {}, `leak ${cell.leak}`));
       if (cell.reason) {
         parts.push(element('pre', { tabindex: '0', 'aria-label': 'Reason' }, cell.reason));
@@ -376,7 +384,7 @@ const panel = ({ open, step }) => {
       head(row.title, topic),
       element('p', {}, question),
       element('h3', {}, count),
-      behaviourParts([...behaviours.values()]),
+      behaviourParts(row, [...behaviours.values()]),
       row.changes.size ? element('h3', {}, CHANGED) : null,
       [...row.changes.values()].map(changePart),
       others.length ? element('h3', {}, 'Not compared') : null,
@@ -395,7 +403,7 @@ const panel = ({ open, step }) => {
 
   // Lists the behaviours: the first with all its facts, each other behaviour with the facts that
   // differ from those of the first.
-  function behaviourParts(behaviours) {
+  function behaviourParts(row, behaviours) {
     return behaviours.map(({ cell, columns }, place) => {
       const first = data.facts[behaviours[0].cell.facts];
       const facts = Object.entries(data.facts[cell.facts]);
@@ -404,7 +412,10 @@ const panel = ({ open, step }) => {
         element('dt', {}, element('code', {}, name)),
         element('dd', {}, inWords(value)),
       ]);
-      return [element('p', {}, badge(cell), ' ', ranges(columns)), element('dl', {}, list)];
+      return [
+        element('p', {}, badge(cell), answer(row, cell), ' ', ranges(columns)),
+        element('dl', {}, list),
+      ];
     });
   }
 

@@ -171,6 +171,11 @@ def test_the_table_is_there_without_the_script(page: str) -> None:
         assert experiment in words
 
 
+def test_the_script_knows_the_words_of_each_behaviour(data: dict[str, Any]) -> None:
+    assert row_of(data, "baseline")["words"] == {"0": "10 10 10 10"}
+    assert row_of(data, "race")["words"] == {}
+
+
 def test_equal_facts_have_equal_letters(data: dict[str, Any]) -> None:
     row = row_of(data, "inwindow-rst")
     assert [data["cells"][place]["behaviour"] for place in row["cells"]] == [0, 1, 0, 1]
