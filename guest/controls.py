@@ -19,21 +19,20 @@ Wire = Callable[[bytes], list[bytes]]
 
 class Settings(StrEnum):
     """What becomes of the sysctls that an experiment sets, but for those of addresses and routes:
-    they are set, left as they are, or left and refused where the experiment asks for a refusal.
+    they are set, left as they are, or left and refused to an experiment that tries to set one.
     """
 
     SET = "set"
     LEFT = "left"
     REFUSED = "refused"
 
-    @property
-    def answer(self) -> str:
-        """What an experiment is told that tries to set one: `ok`, or an errno's name."""
-        return "EROFS" if self is Settings.REFUSED else "ok"
-
     def spare(self, name: str) -> bool:
-        """Whether the sysctl of this name is not set."""
+        """Whether the sysctl of this name is left as it is."""
         return self is not Settings.SET and not name.startswith(("net/ipv4/", "net/ipv6/"))
+
+    def refuse(self, name: str) -> bool:
+        """Whether the sysctl of this name is to be refused by the kernel."""
+        return self is Settings.REFUSED and self.spare(name)
 
 
 def _always(_turn: int) -> bool:
@@ -129,7 +128,9 @@ CONTROLS: Mapping[str, Control] = {
         "the first of the experiment's rules is not loaded", loads=lambda turn: turn > 0
     ),
     "only-first-rule": Control("no other of the experiment's rules is loaded", loads=lambda turn: turn == 0),
-    "no-settings": Control("the experiment's sysctls are not set", settings=Settings.LEFT),
+    "no-settings": Control(
+        "no sysctl is set of which the experiment takes no refusal", settings=Settings.LEFT
+    ),
     "flushed": Control("the table is emptied after each packet", flushes=True),
     "twice": Control("each packet comes twice", wire=lambda: lambda data: [data, data]),
     "mute": Control("every packet is dropped where it leaves", rules=_hooks("drop", "postrouting 400")),
@@ -141,7 +142,7 @@ CONTROLS: Mapping[str, Control] = {
     "hasty": Control("nothing is waited for", waits=False),
     "short": Control("every timeout of connection tracking is one second at first", before=_short),
     "switched": Control("what netfilter has on is off at first, and the reverse", before=_switched),
-    "refused": Control("a sysctl is refused as if /proc were read-only", settings=Settings.REFUSED),
+    "refused": Control("sysctls are set without capabilities, so refused", settings=Settings.REFUSED),
     "marked": Control(
         "every packet and its flow have a mark, and the flow a label",
         rules=_hooks(

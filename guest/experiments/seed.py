@@ -102,7 +102,9 @@ class TableFull(Counted):
     """Facts of `table-full`."""
 
     namespace_limit: Annotated[
-        str, "what the kernel says when the namespace sets nf_conntrack_max itself: ok or an errno"
+        str,
+        "what the kernel says when the namespace sets nf_conntrack_max itself: ok or an errno",
+        Guard("no container may change the limit of the whole machine"),
     ]
     policies: Annotated[
         dict[str, int], "packets that the policies of mangle PREROUTING and of filter INPUT count"

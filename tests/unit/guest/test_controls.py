@@ -20,15 +20,16 @@ def test_a_cell_without_the_parameter_is_not_disturbed_and_an_unknown_control_is
 
 
 @pytest.mark.parametrize(
-    ("settings", "spared", "answer"),
-    [(Settings.SET, False, "ok"), (Settings.LEFT, True, "ok"), (Settings.REFUSED, True, "EROFS")],
+    ("settings", "spared", "refused"),
+    [(Settings.SET, False, False), (Settings.LEFT, True, False), (Settings.REFUSED, True, True)],
 )
-def test_only_settings_that_are_not_of_addresses_and_routes_are_spared(
-    settings: Settings, spared: bool, answer: str
+def test_only_settings_that_are_not_of_addresses_and_routes_are_spared_or_refused(
+    settings: Settings, spared: bool, refused: bool
 ) -> None:
     assert settings.spare("net/netfilter/nf_conntrack_max") is spared
+    assert settings.refuse("net/netfilter/nf_conntrack_max") is refused
     assert not settings.spare("net/ipv4/ip_forward")
-    assert settings.answer == answer
+    assert not settings.refuse("net/ipv4/ip_forward")
 
 
 @pytest.mark.parametrize(
