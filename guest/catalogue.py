@@ -29,6 +29,7 @@ from typing import (
     overload,
 )
 
+from guest.controls import PARAMETER
 from guest.family import Family
 
 if TYPE_CHECKING:
@@ -245,6 +246,8 @@ def experiment(
             raise ValueError(
                 f"{function.__module__}: an experiment called {name} is already in {_found[name].module}"
             )
+        if PARAMETER in (variants or {}):
+            raise ValueError(f"{place}: the parameter {PARAMETER} is that of guest.controls")
         kind = _returned(function) if facts is None else None
         declared = kind.declared if kind else tuple(facts or ())
         if any(fact.name == SPLATS for fact in declared):

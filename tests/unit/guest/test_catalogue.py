@@ -137,6 +137,11 @@ def test_a_guard_without_a_reason_is_refused(more: object) -> None:
         type("Wrong", (catalogue.Facts,), {"__annotations__": {"flows": Annotated[int, "flows", more]}})
 
 
+def test_no_experiment_has_the_parameter_of_controls() -> None:
+    with pytest.raises(ValueError, match="the parameter control is"):
+        catalogue.experiment(variants={"control": ("none", "lost")})(how_many)
+
+
 def test_an_experiment_with_a_class_of_facts_runs_to_a_dict(
     how_many_declared: catalogue.Declared[Counted],
 ) -> None:
