@@ -83,7 +83,7 @@ def commits(contents: Contents) -> tuple[SiteCommit, ...]:
 
 
 def _effect(change: Change) -> Effect:
-    item = f" {change.item}" if change.item else ""
+    item = f' "{change.item}"' if change.item else ""
     return Effect(
         cell_label(change.experiment, variant_name(change.variant)),
         slug(change.experiment),

@@ -7,6 +7,7 @@ import json
 import posixpath
 import re
 from base64 import b64encode
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import jsonschema
 import pytest
 
 from bench import generate
+from matrix.analysis.ledger.model import Change as Entry
 from matrix.analysis.ledger.model import Ledger
 from matrix.report.export.schema import schemas
 from matrix.report.website.contents import Contents, read_contents
@@ -162,6 +164,22 @@ def test_a_question_says_which_build_gave_which_answer(tmp_path: Path) -> None:
     assert "counted: 5 → 0" in page
     assert "Drops are counted right." in page
     assert f"matrix -k {LEFT} -k {RIGHT} -e drops" in page
+
+
+def test_a_commit_says_which_items_of_a_list_come_and_go(tmp_path: Path) -> None:
+    save(tmp_path, 1, cell(LEFT, "tun", flows=1))
+    ledger = Ledger(
+        LEDGER.commits,
+        (
+            Entry("tun", QUIET, "spread", "none: all", before=True),
+            Entry("tun", QUIET, "spread", "none: first", after=True),
+            Entry("tun", QUIET, "write", "0", before=1, after=0),
+        ),
+        {},
+    )
+    made = dict(files(read_contents([tmp_path / "run-1"], CATALOGUE, ledger)))
+    effects = re.findall(r"tun</a>: (.*)</li>", unescape(made["commit/quiet.html"].decode()))
+    assert effects == ['spread "none: all" is gone', 'spread "none: first" is new', 'write "0" 1 → 0']
 
 
 def test_a_fix_that_newer_builds_lack_is_said_to_be_missing(tmp_path: Path) -> None:
