@@ -63,7 +63,8 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
             complain(f"error: {error}")
             code = error.exit_code
         except KeyboardInterrupt:
-            print("interrupted; the next run resumes from here", file=sys.stderr)
+            said = "interrupted; what was finished is kept, and the same command does the rest"
+            print(said, file=sys.stderr)
             code = INTERRUPTED
         except BrokenPipeError:  # the reader closed the pipe, as in `./invoke kernels | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -68,7 +68,7 @@ def disturb(results: Path, where: str, number: int) -> None:
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == INTERRUPTED
-        assert said == "interrupted; the next run resumes from here\n"
+        assert said == "interrupted; what was finished is kept, and the same command does the rest\n"
 
 
 def leftovers(results: Path) -> list[Path]:
