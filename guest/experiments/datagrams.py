@@ -10,13 +10,13 @@ from typing import Annotated
 from guest.catalogue import FAMILIES, Facts, experiment
 from guest.family import Family
 from guest.lab.lab import Lab
+from guest.lab.packets import joined
 from guest.linux import errno_name
 
 _SIZE = 3000
 _DATA = bytes(range(250)) * (_SIZE // 250)
 _DISCOVER = {Family.IPV4: (socket.IPPROTO_IP, 10), Family.IPV6: (socket.IPPROTO_IPV6, 23)}
 _DONTFRAG = (socket.IPPROTO_IPV6, 62)
-_FRAGMENT = 44
 _EXPERIMENTAL = 253
 
 
@@ -55,7 +55,7 @@ def big_datagram(lab: Lab) -> BigDatagram:
         packets = wire.read()
         sent.append(f"{name}: {said}")
         pieces[name] = len(packets)
-        if packets and not _joined(packets).endswith(_DATA):
+        if packets and not joined(packets).endswith(_DATA):
             broken.append(name)
     return BigDatagram(sent=sent, pieces=pieces, broken=broken, flows=len(lab.flows()))
 
@@ -94,22 +94,3 @@ def _send(
         for part in parts[:-1]:
             sender.sendto(part, socket.MSG_MORE, target)
         sender.sendto(parts[-1], target)
-
-
-def _joined(packets: list[bytes]) -> bytes:
-    """The payload of an IP packet that came in these pieces, in any order."""
-    found: dict[int, bytes] = {}
-    for data in packets:
-        if data[0] >> 4 == 4:
-            header, place = (data[0] & 15) * 4, (int.from_bytes(data[6:8], "big") & 0x1FFF) * 8
-        elif data[6] == _FRAGMENT:
-            header, place = 48, int.from_bytes(data[42:44], "big") & 0xFFF8
-        else:
-            header, place = 40, 0
-        found[place] = data[header:]
-    joined = b""
-    for place, part in sorted(found.items()):
-        if place != len(joined):
-            return b""
-        joined += part
-    return joined

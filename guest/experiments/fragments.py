@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from guest.catalogue import FAMILIES, SCOPES, Fact, FactDict, Invariant, experiment
 from guest.lab.lab import Lab
-from guest.lab.packets import endpoint, ip, parse, udp
+from guest.lab.packets import endpoint, fragment, parse, udp
 from guest.lab.router import Router
 
 _COUNTED = "meta l4proto { udp, ipv6-frag } counter comment"
@@ -24,19 +24,7 @@ def _pieces(router: Router, identifier: int, places: Sequence[_Piece], size: int
     client, server = router.client_address, router.server_address
     datagram = udp(endpoint(client, 40000), endpoint(server, 53), os.urandom(size))
     whole = bytes(datagram)[router.family.header :]
-    return [_piece(client, server, identifier, whole, *place) for place in places]
-
-
-def _piece(client: str, server: str, identifier: int, whole: bytes, first: int, end: int) -> bytes:
-    header = ip(client, server)
-    more = int(end < len(whole))
-    if ":" in client:
-        from scapy.layers.inet6 import IPv6ExtHdrFragment
-
-        fragment = IPv6ExtHdrFragment(nh=17, offset=first // 8, m=more, id=identifier)
-        return bytes(header / fragment / whole[first:end])
-    header.proto, header.id, header.frag, header.flags = 17, identifier, first // 8, more
-    return bytes(header / whole[first:end])
+    return [bytes(fragment(client, server, identifier, whole, *place)) for place in places]
 
 
 _THIRDS = ((0, 1232), (1232, 2464), (2464, 3008))

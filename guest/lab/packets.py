@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 Packet = Any  # scapy's, whose fields have no static types
+_FRAGMENT = 44
 
 
 def split(endpoint: str) -> tuple[str, int]:
@@ -144,3 +145,42 @@ def with_ports(packet: Packet, numbers: Iterable[int]) -> list[bytes]:
         struct.pack_into(">H", template, place, ~total & 0xFFFF)
         made.append(bytes(template))
     return made
+
+
+def fragment(
+    source: str, destination: str, identifier: int, whole: bytes, first: int, end: int, *, protocol: int = 17
+) -> Packet:
+    """The fragment with the bytes from `first` to `end` of a datagram, its own header included."""
+    header = ip(source, destination)
+    more = int(end < len(whole))
+    if ":" in source:
+        from scapy.layers.inet6 import IPv6ExtHdrFragment
+
+        return (
+            header
+            / IPv6ExtHdrFragment(nh=protocol, offset=first // 8, m=more, id=identifier)
+            / whole[first:end]
+        )
+    header.proto, header.id, header.frag, header.flags = protocol, identifier, first // 8, more
+    return header / whole[first:end]
+
+
+def joined(packets: Iterable[bytes]) -> bytes:
+    """The payload of an IP packet that came in these pieces, in any order; empty if one is missing
+    in between.
+    """
+    found: dict[int, bytes] = {}
+    for data in packets:
+        if data[0] >> 4 == 4:
+            header, place = (data[0] & 15) * 4, (int.from_bytes(data[6:8], "big") & 0x1FFF) * 8
+        elif data[6] == _FRAGMENT:
+            header, place = 48, int.from_bytes(data[42:44], "big") & 0xFFF8
+        else:
+            header, place = 40, 0
+        found[place] = data[header:]
+    whole = b""
+    for place, part in sorted(found.items()):
+        if place != len(whole):
+            return b""
+        whole += part
+    return whole

@@ -71,3 +71,20 @@ def test_the_family_of_a_packet_is_that_of_its_addresses() -> None:
     assert packets.ports(bytes(packets.udp("[2001:db8::1]:5", "[2001:db8::2]:53"))) == (5, 53)
     assert packets.parse(bytes(packets.protocol("2001:db8::1", "2001:db8::2", 253, b"data"))).nh == 253
     assert packets.parse(bytes(packets.protocol("10.0.0.1", "10.0.0.2", 47))).proto == 47
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"), [("10.0.1.2", "10.0.2.2"), ("2001:db8:1::2", "2001:db8:2::2")]
+)
+def test_fragments_make_up_the_datagram_in_any_order(source: str, destination: str) -> None:
+    whole = bytes(range(256)) * 4
+    places = [(0, 400), (400, 800), (800, 1024)]
+    pieces = [bytes(packets.fragment(source, destination, 7, whole, *place)) for place in places]
+    assert packets.joined(reversed(pieces)) == whole
+    assert packets.joined(pieces[1:]) == b""
+    assert packets.joined([pieces[0], pieces[2]]) == b""
+
+
+def test_a_packet_that_is_no_fragment_is_joined_from_itself() -> None:
+    packet = bytes(packets.udp("[2001:db8::1]:1", "[2001:db8::2]:2", b"data"))
+    assert packets.joined([packet]) == packet[40:]
