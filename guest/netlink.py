@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 ROUTE = 0
@@ -20,6 +20,7 @@ NETFILTER = 12
 
 REQUEST, MULTI, ACK, DUMP, CREATE, EXCL = 0x1, 0x2, 0x4, 0x300, 0x400, 0x200
 _ERROR, _DONE = 2, 3
+_BATCH_BEGIN, _BATCH_END = 16, 17
 _CAPPED, _ACK_TLVS = 0x100, 0x200
 _EXT_ACK_TEXT = 1
 _SOL_NETLINK, _OPT_CAP_ACK, _OPT_EXT_ACK = 270, 10, 11
@@ -130,9 +131,32 @@ class Netlink:
 
     def send(self, kind: int, payload: bytes, flags: int = 0) -> None:
         """Sends one request and does not wait for an answer."""
+        self._socket.send(self._request(kind, payload, flags))
+
+    def transact(self, subsystem: int, requests: Sequence[tuple[int, bytes, int]]) -> list[int]:
+        """Sends requests (type, payload, flags) to a subsystem of nfnetlink as one transaction, of
+        which all take effect or none; returns the errno of each, 0 for one that was not refused.
+
+        Raises TimeoutError if one has no answer.
+        """
+        head = struct.pack(">BBH", 0, 0, subsystem)
+        first = self._sequence + 2
+        rows = [(_BATCH_BEGIN, head, 0)]
+        rows += [(subsystem << 8 | kind, payload, flags | ACK) for kind, payload, flags in requests]
+        rows += [(_BATCH_END, head, 0)]
+        self._socket.send(b"".join(self._request(*row) for row in rows))
+        answers: dict[int, int] = {}
+        for sequence, message in self._receive(_ANSWER_SECONDS):
+            if message.type == _ERROR and 0 <= sequence - first < len(requests):
+                answers[sequence - first] = -struct.unpack_from("=i", message.payload)[0]
+            if len(answers) == len(requests):
+                return [answers[place] for place in range(len(requests))]
+        raise TimeoutError(f"a netlink transaction had no answer within {_ANSWER_SECONDS:g} s")
+
+    def _request(self, kind: int, payload: bytes, flags: int) -> bytes:
         self._sequence += 1
         header = struct.pack("=IHHII", len(payload) + 16, kind, flags | REQUEST, self._sequence, 0)
-        self._socket.send(header + payload)
+        return header + payload + bytes(-len(payload) % 4)
 
     def events(self, seconds: float = 0.0) -> Iterator[Message]:
         """Messages that are no answer to a request; ends when nothing more comes within `seconds`.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import struct
 from typing import Any
 
@@ -55,3 +56,32 @@ def test_the_kernel_answers_a_netlink_request() -> None:
     with pytest.raises(OSError, match="No such device"):
         links.ask(18, bytes(16) + attribute(3, "nosuch0"))
     links.close()
+
+
+def _answering(*errors: tuple[int, int]) -> tuple[netlink.Netlink, socket.socket]:
+    """A netlink socket whose kernel has already answered: sequence numbers, each with an errno."""
+    asking = netlink.Netlink(netlink.ROUTE)
+    asking.close()
+    asking._socket, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for sequence, error in errors:
+        kernel.send(struct.pack("=IHHII", 20, 2, 0, sequence, 0) + struct.pack("=i", -error))
+    return asking, kernel
+
+
+def test_a_transaction_is_one_message_that_holds_its_requests_between_two_marks() -> None:
+    asking, kernel = _answering((2, 0), (3, 17))
+    with kernel:
+        assert asking.transact(10, [(12, b"one", 0x400), (12, b"four", 0)]) == [0, 17]
+        sent = list(messages(kernel.recv(1 << 16)))
+    asking.close()
+    assert [(number, one.type) for number, one in sent] == [(1, 16), (2, 0xA0C), (3, 0xA0C), (4, 17)]
+    assert [one.flags for _, one in sent] == [0x1, 0x405, 0x5, 0x1]
+    assert sent[0][1].payload == struct.pack(">BBH", 0, 0, 10)
+
+
+def test_a_transaction_without_an_answer_to_each_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlink, "_ANSWER_SECONDS", 0.01)
+    asking, kernel = _answering((2, 0))
+    with kernel, pytest.raises(TimeoutError, match="transaction"):
+        asking.transact(10, [(12, b"one", 0), (12, b"two", 0)])
+    asking.close()
