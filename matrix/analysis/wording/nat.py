@@ -118,3 +118,36 @@ def zones_nat(facts: Facts) -> str:
 @words
 def zones_many(facts: Facts) -> str:
     return yes_no(facts["per_flow"] != "alike" or facts["held"] != "all")
+
+
+@words
+def xfrm_nat(facts: Facts) -> str:
+    sent = by_key(facts["sent"])
+    if sent["client's policy, masquerade"].startswith("encrypted"):
+        return "yes"
+    spared = sent["client's policy, spared by rt ipsec"].startswith("encrypted")
+    return "only if a rule spares it" if spared else "no"
+
+
+@words
+def path_mtu(facts: Facts) -> str:
+    outside = by_key(facts["outside"])
+    told = [*facts["link"], *facts["answer"], *facts["tunnel"]]
+    told += [told for case, told in outside.items() if case.endswith("again")]
+    others = sum(not text.endswith("its own") for text in told)
+    at_once = sum(not text.startswith("nobody") for case, text in outside.items() if case.endswith("at once"))
+    return f"{f'all but {others}' if others else 'all'}, {at_once} at once"
+
+
+@words
+def published_port(facts: Facts) -> str:
+    good = ("the host's", "a connection")
+    failed = [origin for origin, answer in by_key(facts["answer"]).items() if answer not in good]
+    if not failed:
+        return "all"
+    return f"all but {failed[0]}" if len(failed) == 1 else f"all but {len(failed)}"
+
+
+@words
+def dns_cache(facts: Facts) -> str:
+    return f"crashed: {facts['crashed'].partition(',')[0]}"

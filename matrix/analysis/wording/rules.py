@@ -108,3 +108,12 @@ def tc_ct(facts: Facts) -> str:
     where = f"all but {', '.join(refused)}" if refused else "all"
     seen = any(state.startswith("+trk") for state in facts["states"])
     return where if seen else f"{where}, flower blind"
+
+
+@words
+def interval_overlap(facts: Facts) -> str:
+    refused, plain = (
+        sum(not said.startswith("ok") for said in by_key(facts[how]).values())
+        for how in ("exclusive", "plain")
+    )
+    return f"{refused} of {len(facts['plain'])}, {plain} without EXCL"

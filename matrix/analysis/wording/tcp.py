@@ -71,3 +71,9 @@ def synproxy_options(facts: Facts) -> str:
     if not (facts["answer_translated"] and facts["stamp_translated"]):
         return "not all translated"
     return "second stamp too" if facts["second_stamp_translated"] else "all but a second stamp"
+
+
+@words
+def asymmetric_return(facts: Facts) -> str:
+    ack, later = by_key(facts["requests"])["ACK"], by_key([facts["later"]])["data"]
+    return f"{ack.partition(',')[0]}, then {later.partition(',')[0]}"
