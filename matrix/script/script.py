@@ -28,7 +28,12 @@ _ACCOMMODATIONS = Path(__file__).with_name("accommodations")
 _PYTHON = "/usr/bin/python3"
 _USER = 1000
 # Runs its arguments. The usual file of locks is root's, and a user's iptables could not open it.
+# Guests have no udev, which links a process's open files into /dev: bash's <(...) needs that.
 _ENTER = """\
+[ -L /dev/fd ] || ln -s /proc/self/fd /dev/fd
+[ -L /dev/stdin ] || ln -s fd/0 /dev/stdin
+[ -L /dev/stdout ] || ln -s fd/1 /dev/stdout
+[ -L /dev/stderr ] || ln -s fd/2 /dev/stderr
 export PATH={place}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PYTHONPATH={place}/python LC_ALL=C.UTF-8 HOME={place}/work XTABLES_LOCKFILE=/tmp/xtables.lock
 cd {place}/work && chown -R {user}:{user} . || exit

@@ -70,11 +70,19 @@ _AFTER = re.compile(
     r"\[ {0,4}(?P<word>OK|PASS|FAIL|SKIP|XFAIL) {0,4}\].{0,80}",
     re.IGNORECASE,
 )
+# `FAIL (name): what was seen`
+_WITHIN = re.compile(r"[ \t]{0,40}(?P<word>PASS|OK|FAIL|SKIP) {0,4}\((?P<name>.{1,400})\):.{0,400}")
+# `name ... OK`, `name      FAIL`
+_LAST = re.compile(
+    r"[ \t]{0,40}(?P<name>\S.{0,400}?)(?: {0,4}\.{3}| {2}) {0,80}(?P<word>OK|PASS|FAIL|SKIP)", re.ASCII
+)
+_FORMS = (_BEFORE, _AFTER, _WITHIN, _LAST)
 # What is another in each run: namespaces named by mktemp, addresses of attempts, times.
 _RANDOM = (
     (re.compile(r"\b((?:ns|client|server|router|gateway|c|r)[a-z]{0,8}\d{0,2})-[A-Za-z0-9]{6}\b"), r"\1"),
     (re.compile(r"\b([a-z_]{1,12}\d{0,2})-(?=[a-z]{0,5}[A-Z0-9])[A-Za-z0-9]{6}\b"), r"\1"),
-    (re.compile(r"\b(attempt|after|in|took|pid|port) \d{1,9}(?:\.\d{1,9})?\b"), r"\1 N"),
+    (re.compile(r"\b(attempt|after|in|took|pid) \d{1,9}(?:\.\d{1,9})?\b"), r"\1 N"),
+    (re.compile(r"\b(port) \d{5}\b"), r"\1 N"),  # of those that kernels choose
     (re.compile(r"\b\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|secs|seconds)\b"), "N s"),
     (re.compile(r"/tmp/[\w.-]{1,80}"), "/tmp/FILE"),
 )
@@ -108,7 +116,7 @@ def _parts(lines: Iterable[str]) -> Iterator[tuple[str, Result]]:
         if found := _TAP.fullmatch(line):
             result = _tap(found)
             name = found["name"].strip()
-        elif found := _BEFORE.fullmatch(line) or _AFTER.fullmatch(line):
+        elif found := next(filter(None, (form.fullmatch(line) for form in _FORMS)), None):
             result = _WORDS[found["word"].lower()]
             name = found["name"]
         else:

@@ -86,7 +86,8 @@ def test_a_script_for_scapy_and_tcpdump_of_2020_runs_unchanged_in_a_users_namesp
 def test_arguments_input_sysctls_and_the_log_reach_a_script_and_its_exit_code_the_host(
     machines: Machines, kernel: Kernel, tmp_path: Path
 ) -> None:
-    text = "#!/bin/bash\necho $1; cat; cat /proc/sys/net/netfilter/nf_conntrack_max; uname -r\n"
+    text = "#!/bin/bash\necho $1; cat /dev/stdin; cat <(echo inner); uname -r\n"
+    text += "cat /proc/sys/net/netfilter/nf_conntrack_max\n"
     text += (
         "echo bad >&2; echo 'from the script' >/dev/kmsg; date >when; chmod 600 beside; sleep 60 & exit 3\n"
     )
@@ -101,7 +102,7 @@ def test_arguments_input_sysctls_and_the_log_reach_a_script_and_its_exit_code_th
     assert record.facts == {
         "exit_code": 3,
         "ended": "by itself",
-        "lines": {"x y": 1, "input": 1, "77": 1, "<release>": 1},
+        "lines": {"x y": 1, "input": 1, "inner": 1, "77": 1, "<release>": 1},
         "errors": {"bad": 1},
         "kernel_log": ["from the script"],
     }

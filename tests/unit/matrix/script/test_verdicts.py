@@ -55,6 +55,12 @@ def test_a_plan_of_no_tests_is_skipped() -> None:
         ("TEST: icmp redirect                       [ OK ]", "icmp redirect", Result.OK),
         ("TEST: icmp redirect                       [FAIL]", "icmp redirect", Result.FAIL),
         ("  net,port                       [ OK ] 12.5s", "net,port", Result.OK),
+        ("PASS: ns1-AbCd1e: port 2121 has ftp", "ns1: port 2121 has ftp", Result.OK),
+        ("PASS: connected from port 40211", "connected from port N", Result.OK),
+        ("FAIL (nexthop group (dummy0 + veth0)): counter nf_ok has 0", "nexthop group (dummy0 + veth0)",
+         Result.FAIL),
+        ("testing for cmd: nft reset rules ... OK", "testing for cmd: nft reset rules", Result.OK),
+        ("packetdrill/a.pkt              (ipv4)          FAIL", "packetdrill/a.pkt (ipv4)", Result.FAIL),
         ("PASS: added 1000 entries in 512 ms (now 1000 total)", "added 1000 entries in N ms (now 1000 total)",
          Result.OK),
     ],
@@ -64,7 +70,8 @@ def test_each_line_that_a_script_of_the_kernel_prints_is_a_part(line: str, name:
 
 
 def test_a_sentence_is_no_part() -> None:
-    assert read_verdict(0, "passing a packet\nFailing over: no\nok then\nPASS\n").parts == {}
+    text = "passing a packet\nFailing over: no\nok then\nPASS\nit is OK\nFAIL ( no name\n"
+    assert read_verdict(0, text).parts == {}
 
 
 def test_of_two_parts_with_one_name_the_worse_counts() -> None:
