@@ -102,7 +102,9 @@ def _run(words: list[str]) -> int:
     if token:
         print(f"::stop-commands::{token}", flush=True)
     environment = {**os.environ, "PYTHONPATH": str(CODE)}
-    code = subprocess.run([sys.executable, "-m", "commands", *words], env=environment, check=False).returncode
+    # -P: no module of the directory in which it runs is taken for ours.
+    program = [sys.executable, "-P", "-m", "commands", *words]
+    code = subprocess.run(program, env=environment, check=False).returncode
     if token:
         print(f"::{token}::", flush=True)
     return code

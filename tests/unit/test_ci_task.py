@@ -163,6 +163,15 @@ def test_the_files_run_tasks_that_exist_and_what_they_name_is_there() -> None:
     assert inputs == set(COMPONENT["spec"]["inputs"])
 
 
+def test_a_module_of_the_job_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "matrix.py").write_text("raise SystemExit('the module of the job')\n")
+    monkeypatch.chdir(tmp_path)
+    assert ci._run(["experiments"]) == 0
+    assert "baseline" in capfd.readouterr().out
+
+
 def test_another_system_is_told_that_a_debian_is_needed(tmp_path: Path) -> None:
     script = (ROOT / "ci" / "install").read_text().replace("/etc/os-release", str(tmp_path / "os-release"))
     (tmp_path / "os-release").write_text("ID=ubuntu\n")
