@@ -102,10 +102,6 @@ def _late() -> Wire:
     return hand
 
 
-def _short(name: str, value: str) -> Sequence[str]:
-    return ["1"] if "timeout" in name and value.isdigit() else []
-
-
 def _switched(_name: str, value: str) -> Sequence[str]:
     return {"0": ["1", "255"], "1": ["0"]}.get(value, [])
 
@@ -140,7 +136,6 @@ CONTROLS: Mapping[str, Control] = {
     "deaf": Control("every second packet is lost after it has left", back=_every_second),
     "garbled": Control("the last bit of each packet is another one once it has left", back=lambda: _damaged),
     "hasty": Control("nothing is waited for", waits=False),
-    "short": Control("every timeout of connection tracking is one second at first", before=_short),
     "switched": Control("what netfilter has on is off at first, and the reverse", before=_switched),
     "refused": Control("sysctls are set without capabilities, so refused", settings=Settings.REFUSED),
     "marked": Control(
