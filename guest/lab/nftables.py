@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
+import tempfile
 
 from guest.lab.rules import failure
 
+_REFUSAL = re.compile(r":(\d+):\d+-\d+: Error: Could not process rule: (.+)")
 _JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
 
 
@@ -34,6 +37,23 @@ def attempt(script: str) -> tuple[str, str]:
     return printed, error.splitlines()[0].rpartition("Error: ")[2] if error else ""
 
 
+def refusals(script: str) -> dict[int, str]:
+    """Runs a script like `attempt`; returns the kernel's error by the number of the line that it
+    refuses. If there is one, nothing of the script is loaded.
+
+    Raises ToolFailed for a script that nft itself refuses.
+    """
+    # Of a script in memory nft does not tell lines.
+    with tempfile.NamedTemporaryFile("w", suffix=".nft") as file:
+        file.write(script)
+        file.flush()
+        _, error = _run(file.name, file=True)
+    found = {int(line): words for line, words in _REFUSAL.findall(error)}
+    if error and not found:
+        raise failure("nft", error, script)
+    return found
+
+
 def run(script: str, *, json: bool = False) -> str:
     """Runs a script in nft's language in the process's network namespace; returns its output, with
     `json` as JSON.
@@ -46,14 +66,15 @@ def run(script: str, *, json: bool = False) -> str:
     return printed
 
 
-def _run(script: str, output: int = 0) -> tuple[str, str]:
+def _run(script: str, output: int = 0, *, file: bool = False) -> tuple[str, str]:
     library = load()
+    command = library.nft_run_cmd_from_filename if file else library.nft_run_cmd_from_buffer
     context = ctypes.c_void_p(library.nft_ctx_new(ctypes.c_uint32(0)))
     try:
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
         library.nft_ctx_output_set_flags(context, ctypes.c_uint(output))
-        failed = library.nft_run_cmd_from_buffer(context, script.encode())
+        failed = command(context, script.encode())
         printed = (library.nft_ctx_get_output_buffer(context) or b"").decode(errors="replace")
         error = (library.nft_ctx_get_error_buffer(context) or b"").decode(errors="replace").strip()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,10 @@ class FakeLibrary:
 
     def nft_run_cmd_from_buffer(self, _context: object, script: bytes) -> int:
         self.scripts.append(script)
+        return self.status
+
+    def nft_run_cmd_from_filename(self, _context: object, name: bytes) -> int:
+        self.scripts.append(Path(name.decode()).read_bytes())
         return self.status
 
     def nft_ctx_get_output_buffer(self, _context: object) -> bytes:
@@ -95,3 +100,24 @@ def test_an_nft_expression_that_the_kernel_lacks_is_unsupported(monkeypatch: pyt
     _with(monkeypatch, FakeLibrary(-1, b"", b"Error: Could not process rule: No such file or directory"))
     with pytest.raises(Unsupported, match="No such file"):
         nftables.run("add rule")
+
+
+def test_each_line_that_the_kernel_refuses_has_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (
+        b"x.nft:2:1-30: Error: Could not process rule: Operation not supported\nadd rule ip t c notrack\n"
+        b"^^^\nx.nft:14:1-30: Error: Could not process rule: No such file or directory\n"
+    )
+    library = _with(monkeypatch, FakeLibrary(1, b"", words))
+    assert nftables.refusals("one\ntwo\n") == {2: "Operation not supported", 14: "No such file or directory"}
+    assert library.scripts == [b"one\ntwo\n"]
+
+
+def test_a_script_that_is_taken_has_no_refused_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, FakeLibrary(0, b"", b""))
+    assert nftables.refusals("one\n") == {}
+
+
+def test_a_script_that_nft_itself_refuses_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, FakeLibrary(1, b"", b"x.nft:1:1-3: Error: syntax error, unexpected string\n"))
+    with pytest.raises(ToolFailed, match="syntax error"):
+        nftables.refusals("one\n")
