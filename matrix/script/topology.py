@@ -13,6 +13,15 @@ from vms.suggest import suggestion
 
 # Addresses, routes and settings are those of guest/lab/namespace.py, of both families at once. One
 # `ip` takes many commands: to start a program takes long under emulation.
+# Without duplicate address detection, for a second of which a router would ask for no neighbour.
+_BEFORE = """\
+echo 1 >/proc/sys/net/core/devconf_inherit_init_net
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+"""
+_AFTER = """\
+echo 1 >/proc/sys/net/ipv6/conf/default/accept_dad
+echo 0 >/proc/sys/net/core/devconf_inherit_init_net
+"""
 _HOST = """\
 ip -batch - <<end
 netns add host
@@ -94,7 +103,8 @@ class Topology:
 
     def make(self, ssh: Ssh, what: str, deadline: Deadline) -> None:
         """Makes it in a guest. Raises HostError with the guest's words if its kernel cannot."""
-        done = ssh.run(f"set -e; export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{self.commands}", deadline)
+        path = "set -e; export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"
+        done = ssh.run(path + _BEFORE + self.commands + _AFTER, deadline)
         if done.status:
             raise HostError(f"{what}: the namespaces of --lab cannot be made: {done.output.strip()[-1000:]}")
 
