@@ -97,12 +97,14 @@ def test_a_shell_has_size_keys_jobs_and_an_exit_code() -> None:
         shell.wait_for("40 90\r\n")
         shell.type(FOREGROUND)
         shell.wait_for("program runs")
+        time.sleep(1)  # it prints before it waits
         shell.type("\x03")
         shell.wait_for("# ")
         shell.type("echo code $?\n")
         shell.wait_for("code 130\r\n")
         shell.type(FOREGROUND)
         shell.wait_for("program runs")
+        time.sleep(1)  # it prints before it waits
         shell.type("\x1a")
         shell.wait_for("Stopped")
         shell.type("kill -KILL %1; wait; exit 7\n")
@@ -141,6 +143,7 @@ def test_three_times_ctrl_and_bracket_leaves_a_guest_that_does_not_answer() -> N
         shell.wait_for("# ")
         shell.type(FOREGROUND)
         shell.wait_for("program runs")
+        time.sleep(1)  # it prints before it waits
         for _ in range(3):
             shell.type("\x1d")
         shell.wait_for(r"error: 6\.12.*the session was left with Ctrl-\]")
