@@ -26,6 +26,7 @@ from typing import Any
 
 from guest import catalogue, cell, linux
 from guest.lab import nftables
+from guest.process import Asked
 
 PORT = "/dev/virtio-ports/agent"
 _TAINTED = Path("/proc/sys/kernel/tainted")
@@ -133,12 +134,12 @@ def _run(request: dict[str, Any], cells: cell.Cells) -> cell.Answer:
     if "source" in request:
         source = catalogue.Source(**request["source"])
         modules = tuple(request["modules"])
-        return cells.run(cell.Asked(name, variant, float(request["seconds"]), modules, source))
+        return cells.run(Asked(name, variant, float(request["seconds"]), modules, source))
     experiment = cells.experiments.get(name)
     if experiment is None:
         return _error(f"there is no experiment {name}")
     seconds = float(request.get("seconds", experiment.seconds))
-    return cells.run(cell.Asked(name, variant, seconds, experiment.modules))
+    return cells.run(Asked(name, variant, seconds, experiment.modules))
 
 
 def _error(reason: str) -> cell.Answer:

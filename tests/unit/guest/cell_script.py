@@ -18,10 +18,11 @@ from typing import Any
 
 from guest import cell, root
 from guest.catalogue import Experiment, FactDict, Source
-from guest.cell import Asked, Cells
+from guest.cell import Cells
 from guest.errors import Unsupported
 from guest.lab.lab import Lab
 from guest.observe import kmsg
+from guest.process import Asked
 
 EDITED = """
 from guest.catalogue import Fact, experiment

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from guest import agent, catalogue, cell
+from guest.process import Asked
 
 
 def ask(**request: Any) -> dict[str, Any]:
@@ -45,9 +46,9 @@ def test_an_unknown_request_or_experiment_is_an_error() -> None:
 
 
 def test_a_request_with_a_text_names_what_the_text_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[cell.Asked] = []
+    asked: list[Asked] = []
 
-    def run(_cells: cell.Cells, one: cell.Asked) -> cell.Answer:
+    def run(_cells: cell.Cells, one: Asked) -> cell.Answer:
         asked.append(one)
         return cell.Answer(b"{}")
 
@@ -55,7 +56,7 @@ def test_a_request_with_a_text_names_what_the_text_needs(monkeypatch: pytest.Mon
     text = {"module": "guest.experiments.mine", "file": "/mine.py", "text": "..."}
     ask(do="run", experiment="mine", variant={"a": "b"}, seconds=5, source=text, modules=["tun"])
     source = catalogue.Source("guest.experiments.mine", "/mine.py", "...")
-    assert asked == [cell.Asked("mine", {"a": "b"}, 5.0, ("tun",), source)]
+    assert asked == [Asked("mine", {"a": "b"}, 5.0, ("tun",), source)]
 
 
 def test_a_request_that_breaks_the_agent_is_answered_with_a_traceback() -> None:

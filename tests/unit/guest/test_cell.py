@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guest import cell, linux
+from guest import linux, process
 from tests.support.project import ROOT
 
 
@@ -149,7 +149,7 @@ def test_a_child_that_waits_for_room_for_its_network_keeps_its_root_directory(
 
     monkeypatch.setattr("guest.linux.unshare", unshare)
     monkeypatch.setenv("XTABLES_LOCKFILE", "")
-    cell._enter("root")
+    process._enter("root")
     assert asked == [linux.CLONE_NEWNET] * 3 + [linux.CLONE_NEWNS]
 
 
