@@ -28,7 +28,9 @@ from commands.shell import (
 
 if TYPE_CHECKING:
     from matrix.invocation import Result
+    from matrix.run.machines import Machines
     from matrix.script.script import Script
+    from vms.kernels.kernel import Kernel
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
 _MOST_STDIN = 16 << 20
@@ -144,27 +146,19 @@ def shell(
     offline: bool = False,
 ) -> int:
     """Open a root shell in a fresh guest; the exit code is the shell's."""
-    from matrix.plan.project import Project
-    from matrix.run.machines import Machines
     from matrix.script.script import Script, parse_pulled, with_pushed
     from matrix.script.shell import run_shell, shell_words
     from matrix.script.topology import find_topology
-    from vms.accel import check_request
     from vms.errors import UsageError
 
-    check_request(accel)
     topology = None if lab is None else find_topology(lab)
     if topology and user:
         raise UsageError(
             "--lab with --user: only the guest's root can make namespaces with names; leave out one"
         )
-    virtual = count("--cpus", cpus, "virtual CPUs") or 1
-    mebibytes = least_memory(memory)
     pulled = parse_pulled(pull)
     files = with_pushed({}, push)
-    project = Project.open(ROOT, offline=offline)
-    named, selection = one_kernel(project, kernel)
-    machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
+    named, machines, virtual = _one_guest(kernel, cpus, memory, accel, offline=offline)
     with soon_told(f"preparing {kernel}: its first boot takes a while"):
         booted = machines.fetch(named)
         template = machines.template(booted, virtual)
@@ -195,21 +189,13 @@ def console(
     offline: bool = False,
 ) -> None:
     """Boot a kernel and show its console, until a guest answers or the boot failed."""
-    from matrix.plan.project import Project
-    from matrix.run.machines import Machines
-    from vms.accel import check_request
     from vms.command import KERNEL_PARAMETERS
     from vms.console import show_boot
     from vms.deadline import Deadline
     from vms.kernels.burden import burden
     from vms.template import BOOT_SECONDS
 
-    check_request(accel)
-    virtual = count("--cpus", cpus, "virtual CPUs") or 1
-    mebibytes = least_memory(memory)
-    project = Project.open(ROOT, offline=offline)
-    named, selection = one_kernel(project, kernel)
-    machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
+    named, machines, virtual = _one_guest(kernel, cpus, memory, accel, offline=offline)
     with soon_told(f"preparing {kernel}"):
         files = machines.fetch(named)
         machine = machines.machine(files, virtual)
@@ -217,6 +203,22 @@ def console(
     deadline = Deadline(BOOT_SECONDS * burden(files).slowness, f"{named.name} to boot")
     seconds = show_boot(machine, named.name, deadline, lambda line: print(line, flush=True))
     print(f"{named.name} booted in {seconds:.1f} s ({machine.accelerator.name})")
+
+
+def _one_guest(
+    kernel: str, cpus: str | None, memory: str | None, accel: str, *, offline: bool
+) -> tuple[Kernel, Machines, int]:
+    """The kernel, and the machines and the number of virtual CPUs that its guest is to have."""
+    from matrix.plan.project import Project
+    from matrix.run.machines import Machines
+    from vms.accel import check_request
+
+    check_request(accel)
+    virtual = count("--cpus", cpus, "virtual CPUs") or 1
+    mebibytes = least_memory(memory)
+    project = Project.open(ROOT, offline=offline)
+    named, selection = one_kernel(project, kernel)
+    return named, Machines(project, accel, selection.catalogue, memory=mebibytes), virtual
 
 
 def _script(
