@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from vms.directories import replace_directory
 from vms.errors import UsageError
 
 _LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)")
@@ -15,8 +16,8 @@ _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
 def build_documentation(root: Path, site: Path, staged: Path) -> Path:
-    """Builds the site of the checkout `root` in the directory `site`, by way of `staged`, and
-    returns its first page.
+    """Builds the site of the checkout `root` in the directory `site`, by way of `staged`, an
+    empty directory, and returns its first page.
 
     Raises UsageError that names each link and each page of the navigation that leads nowhere, and
     each page that the navigation lacks.
@@ -26,21 +27,24 @@ def build_documentation(root: Path, site: Path, staged: Path) -> Path:
     from mkdocs.exceptions import Abort
 
     heard = _Complaints()
+    pages, built = staged / "pages", staged / "site"
     for file in sorted(linked_files(root)):
-        copy = staged / file.relative_to(root)
+        copy = pages / file.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     log = logging.getLogger("mkdocs")
     log.addHandler(heard)
     try:
         config = load_config(
-            str(root / "docs" / "mkdocs.yml"), docs_dir=str(staged), site_dir=str(site), strict=True
+            str(root / "docs" / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(built), strict=True
         )
         build(config)
     except Abort as error:
         raise UsageError("\n".join(["the documentation has faults:", *heard.messages])) from error
     finally:
         log.removeHandler(heard)
+    files = sorted(file for file in built.rglob("*") if file.is_file())
+    replace_directory(site, ((str(file.relative_to(built)), file.read_bytes()) for file in files))
     return site / "index.html"
 
 
