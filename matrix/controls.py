@@ -76,10 +76,7 @@ class Asked:
         cell = Cell(self._kernel, experiment, variant)
         if cell.cpus not in self._made:
             self._made[cell.cpus] = self._template(cell.cpus)
-        question = Question(
-            "/".join(cell.key), experiment.name, dict(variant), experiment.seconds, own=bool(experiment.alone)
-        )
-        return verdict(cell, ask(self._made[cell.cpus], question), 1).record
+        return verdict(cell, ask(self._made[cell.cpus], Question.of(cell, own=False)), 1).record
 
     def close(self) -> None:
         """Ends the guests."""

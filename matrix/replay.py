@@ -120,9 +120,7 @@ def replay(asked: Asked, cell: Cell, guests: Guests) -> Replay:
     if asked.kernel.sha256 and dict(files.sha256) != asked.kernel.sha256:
         raise UsageError(f"{cell.kernel.name}: its files are not those of the run {asked.manifest.run}")
     template = guests.template(files, cell.cpus)
-    what = " ".join(filter(None, cell.key))
-    question = Question(what, cell.experiment.name, dict(cell.variant), cell.experiment.seconds)
-    after = verdict(cell, ask(template, question), 1).record
+    after = verdict(cell, ask(template, Question.of(cell, own=True)), 1).record
     return Replay(asked.record, after, _changed(asked.manifest.surroundings, now))
 
 

@@ -128,18 +128,8 @@ class Watch:
         return records
 
     def _ask(self, cell: Cell, source: Source) -> Outcome:
-        experiment = cell.experiment
-        question = Question(
-            " ".join(filter(None, cell.key)),
-            experiment.name,
-            dict(cell.variant),
-            experiment.seconds,
-            bool(experiment.alone),
-            source,
-            experiment.modules,
-        )
         try:
-            return ask(self._template(cell), question)
+            return ask(self._template(cell), Question.of(cell, own=False, source=source))
         except MatrixError as error:
             return Outcome(lost=str(error))
 

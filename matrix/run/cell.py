@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from guest.catalogue import Source
+from matrix.plan.plan import Cell, cell_label, variant_name
 from matrix.results.judge import Outcome
 from matrix.results.record import Asked
 from matrix.run.guests import Guest, Template
@@ -45,6 +46,23 @@ class Question:
     own: bool = True
     source: Source | None = None
     modules: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, cell: Cell, *, own: bool, source: Source | None = None) -> Question:
+        """The request for a cell. Its guest answers nothing else if `own`, or if the experiment
+        must be alone.
+        """
+        experiment = cell.experiment
+        name = f"{cell_label(experiment.name, variant_name(cell.variant))} on {cell.kernel.name}"
+        return cls(
+            name,
+            experiment.name,
+            dict(cell.variant),
+            experiment.seconds,
+            own or bool(experiment.alone),
+            source,
+            experiment.modules,
+        )
 
     def line(self, request_id: str) -> bytes:
         """The request to the agent as one line of JSON.

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol
 
-from matrix.plan.plan import Cell, Plan, cell_label, variant_name
+from matrix.plan.plan import Cell, Plan
 from matrix.results.directory import RunDirectory
 from matrix.results.judge import Judged, Outcome, verdict
 from matrix.results.record import Record, Status
@@ -209,22 +209,14 @@ class _Run:
                 del state.tries[cell.key]
                 self._keep(state, judged, outcome.console)
 
-        name = f"{cell_label(cell.experiment.name, variant_name(cell.variant))} on {cell.kernel.name}"
         own = bool(tries) or self._known is None or cell.kernel.name in (self._run.manifest.pristine or ())
-        question = Question(
-            name,
-            cell.experiment.name,
-            dict(cell.variant),
-            cell.experiment.seconds,
-            own or bool(cell.experiment.alone),
-        )
         self._ready.push(
             Job(
                 state,
                 Phase.RUNNING,
                 then,
                 ask,
-                (template, question),
+                (template, Question.of(cell, own=own)),
                 self._place(cell),
                 expected(cell, self._measured),
                 waits=cell.experiment.waits,

@@ -37,10 +37,7 @@ def answers(cache: Cache) -> dict[tuple[str, str, str], list[Record]]:
     template = machines.template(machines.fetch(kernels[0]), 1)
 
     def once(cell: Cell) -> Record:
-        question = Question(
-            cell.experiment.name, cell.experiment.name, dict(cell.variant), cell.experiment.seconds
-        )
-        return verdict(cell, ask(template, question), 1).record
+        return verdict(cell, ask(template, Question.of(cell, own=True)), 1).record
 
     asked = cells * REPETITIONS
     random.Random(20).shuffle(asked)
