@@ -22,7 +22,7 @@ from vms.errors import HostError, LostGuest, UsageError
 from vms.files import write_whole
 from vms.guest import Guest, running
 from vms.interrupt import interrupted
-from vms.qemu import find_qemu
+from vms.qemu_binary import find_qemu
 from vms.suggest import suggestion
 
 REQUESTS = ("auto", "kvm", "tcg")

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from vms.qemu import Binary
+from vms.qemu_binary import Binary
 
 # One line per reason; Documentation/admin-guide/kernel-parameters.txt in the kernel's source.
 KERNEL_PARAMETERS = (

@@ -14,7 +14,7 @@ from vms.errors import HostError, MatrixError
 from vms.kernels.host_apt import host_apt
 from vms.packages import LISTING, install_line, missing, needed
 from vms.program import COMMAND
-from vms.qemu import find_qemu
+from vms.qemu_binary import find_qemu
 from vms.settings import Debian
 
 GUEST_MEMORY = 512  # MiB

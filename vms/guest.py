@@ -22,7 +22,8 @@ from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.decode import Undecodable, decode
 from vms.errors import HostError, LostGuest, Unbootable
-from vms.qemu import LARGEST_FILE, Qemu, find_qemu, tail
+from vms.qemu import LARGEST_FILE, Qemu, tail
+from vms.qemu_binary import find_qemu
 from vms.runtime import private_directory
 from vms.splats import find_splats
 from vms.ssh import Ssh

@@ -35,7 +35,7 @@ from vms.image import Image
 from vms.initramfs import Bootable
 from vms.interrupt import interrupted
 from vms.kernels.burden import burden
-from vms.qemu import find_qemu
+from vms.qemu_binary import find_qemu
 
 BOOT_SECONDS = 120.0
 CLONE_SECONDS = 30.0

@@ -27,7 +27,7 @@ from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import check
 from vms.program import CODE
-from vms.qemu import find_qemu
+from vms.qemu_binary import find_qemu
 from vms.template import Template, make_template
 
 _PUBLISHED = "reference"  # the run that the repository holds, under results/

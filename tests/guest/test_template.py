@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vms import qemu
+from vms import qemu_binary
 from vms.cache import Cache
 from vms.command import Accelerator, Hardware
 from vms.deadline import Deadline
@@ -166,7 +166,7 @@ def test_one_that_is_damaged_while_a_clone_runs_costs_that_clone_and_is_made_ane
 @pytest.fixture
 def upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Puts another program in QEMU's place, which calls the real one."""
-    real, program = qemu.find_qemu().path, tmp_path / "bin" / qemu.BINARY
+    real, program = qemu_binary.find_qemu().path, tmp_path / "bin" / qemu_binary.BINARY
 
     def install() -> None:
         new = program.with_name("new")
@@ -178,10 +178,10 @@ def upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     program.parent.mkdir()
     install()
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    qemu.first_found.cache_clear()
+    qemu_binary.first_found.cache_clear()
     yield install
     monkeypatch.undo()
-    qemu.first_found.cache_clear()
+    qemu_binary.first_found.cache_clear()
 
 
 @pytest.mark.fault(phase="boot", fault="QEMU replaced", outcome="a new template is made")
@@ -195,7 +195,7 @@ def test_another_qemu_does_not_load_what_the_old_one_saved(
         assert release(guest) == bootable.files.version  # the QEMU that was started goes on
     with pytest.raises(HostError, match="was upgraded during the run"):
         answer(old)
-    qemu.first_found.cache_clear()  # as another process finds it
+    qemu_binary.first_found.cache_clear()  # as another process finds it
     new = make_template(bootable, image, TCG, ECHO, cache, Hardware())
     assert new.path != old.path
     assert answer(new) == bootable.files.version

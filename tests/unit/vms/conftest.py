@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vms import qemu
+from vms import qemu_binary
 from vms.command import Accelerator, Hardware, Machine
 from vms.guest import Agent
 
@@ -28,11 +28,11 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]
 
     def behave(modes: str) -> None:
         monkeypatch.setenv("FAKE_QEMU", modes)
-        qemu.first_found.cache_clear()
+        qemu_binary.first_found.cache_clear()
 
     behave("")
     yield behave
-    qemu.first_found.cache_clear()
+    qemu_binary.first_found.cache_clear()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vms.command import Accelerator, Machine, Memory, command_line, render, words
-from vms.qemu import Binary
+from vms.qemu_binary import Binary
 
 QEMU = Binary("qemu", "7.2", "7.2 of a test")
 

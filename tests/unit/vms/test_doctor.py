@@ -10,7 +10,7 @@ from vms import doctor
 from vms.cache import Cache
 from vms.doctor import Finding, examine
 from vms.errors import HostError
-from vms.qemu import Binary
+from vms.qemu_binary import Binary
 from vms.settings import Debian
 
 DEBIAN = Debian("http://deb.example.org/debian")

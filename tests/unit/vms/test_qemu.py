@@ -17,7 +17,8 @@ import pytest
 from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.qemu import Qemu, find_qemu
+from vms.qemu import Qemu
+from vms.qemu_binary import find_qemu
 from vms.runtime import private_directory
 
 Fake = Callable[[str], None]

@@ -17,7 +17,7 @@ from vms.command import Accelerator
 from vms.errors import HostError, UsageError
 from vms.image import Image
 from vms.kernels.kernel import Kernel
-from vms.qemu import Binary
+from vms.qemu_binary import Binary
 
 IMAGE = Image(Path("root.squashfs"), Path("busybox"), "ab" * 32, {"conntrack": "1.4.8-2"})
 
