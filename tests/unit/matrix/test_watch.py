@@ -37,6 +37,7 @@ def flood(lab) -> Flood:
 
 @pytest.fixture(autouse=True)
 def catalogue_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue.load()  # what a test imports first would be forgotten after it, and not imported again
     monkeypatch.setattr(catalogue, "_found", dict(catalogue._found))
     monkeypatch.setitem(sys.modules, MODULE, sys)
 
