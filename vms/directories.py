@@ -10,8 +10,11 @@ from pathlib import Path
 from vms.files import disk_errors, sync_directory
 from vms.tool import sync
 
+File = tuple[str, bytes]
+"""A path below a directory, and what is there."""
 
-def replace_directory(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
+
+def replace_directory(path: Path, files: Iterable[File]) -> None:
     """Creates or replaces the directory, of which `files` are all paths and contents, so that
     readers see the old one or the new one. Everybody may read it, whatever the caller's umask.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.kernels.digest import digest_of
+from vms.kernels.digest import digest_of, sha256_of
 
 _KIND = "helpers"
 _SECONDS = 120
@@ -61,12 +61,14 @@ def _helper(compiler: str, place: Path, name: str, cache: Cache) -> Path:
 
     def build(entry: Path) -> None:
         _compile(compiler, place, name, entry / name, deadline)
-        about = {"kernel": f"{name} of tests", "sha256": _digest(entry / name)}
+        about = {"kernel": f"{name} of tests", "sha256": sha256_of(entry / name)}
         (entry / "helpers.json").write_text(json.dumps(about))
 
     def whole(entry: Path) -> bool:
         try:
-            return bool(json.loads((entry / "helpers.json").read_bytes())["sha256"] == _digest(entry / name))
+            return bool(
+                json.loads((entry / "helpers.json").read_bytes())["sha256"] == sha256_of(entry / name)
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -94,10 +96,6 @@ def _compile(compiler: str, place: Path, name: str, target: Path, deadline: Dead
         tool.run([*command, "-static"], deadline, cwd=place)
     except tool.ToolFailed:
         tool.run(command, deadline, cwd=place)  # not every library has a static form in Debian
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _why(output: str) -> str:

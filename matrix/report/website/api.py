@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
@@ -11,16 +11,15 @@ from matrix.analysis.fact_value import frozen_facts
 from matrix.analysis.ledger.contains import known_to_hold
 from matrix.analysis.ledger.model import Commit
 from matrix.plan.plan import variant_name
-from matrix.report.website.contents import Contents, SiteBuild
+from matrix.report.website.contents import Contents, SiteBuild, topic_of
 from matrix.report.website.slug import slug
 from matrix.results.directory import json_bytes
 from matrix.results.record import FactValue, Record, Status
+from vms.directories import File
 from vms.text import shown
 
 SCHEMA = 1
 """Version of the documents, raised when a reader of the old form would misread the new one."""
-
-File = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def api(contents: Contents) -> Iterator[File]:
     names = dict.fromkeys(row.experiment for row in contents.analysis.table.rows)
     topics: dict[str, list[str]] = {}
     for name in names:
-        topics.setdefault(_topic(contents.catalogue.get(name)), []).append(name)
+        topics.setdefault(topic_of(contents.catalogue.get(name)), []).append(name)
     builds = tuple(Link(build.entry.name, f"build/{build.slug}.json") for build in contents.builds)
     documents: dict[str, object] = {
         "index": IndexDocument(
@@ -198,8 +197,11 @@ def api(contents: Contents) -> Iterator[File]:
     }
     for topic, some in topics.items():
         documents[f"topic/{slug(topic)}"] = TopicDocument(topic, tuple(map(_question_link, some)))
+    records: dict[str, list[Record]] = {}
+    for record in contents.analysis.records:
+        records.setdefault(record.experiment, []).append(record)
     for name in names:
-        documents[f"question/{slug(name)}"] = _question(contents, name)
+        documents[f"question/{slug(name)}"] = _question(name, contents.catalogue.get(name), records[name])
     for column, build in enumerate(contents.builds):
         documents[f"build/{build.slug}"] = _build(contents, column, build)
     for commit in contents.ledger.commits.values():
@@ -208,23 +210,17 @@ def api(contents: Contents) -> Iterator[File]:
         yield f"api/{path}.json", json_bytes(document)
 
 
-def _topic(experiment: Experiment | None) -> str:
-    return experiment.topic if experiment else "no longer in the catalogue"
-
-
 def _question_link(name: str) -> Link:
     return Link(shown(name), f"question/{slug(name)}.json")
 
 
-def _question(contents: Contents, name: str) -> QuestionDocument:
-    experiment = contents.catalogue.get(name)
+def _question(name: str, experiment: Experiment | None, records: Iterable[Record]) -> QuestionDocument:
     variants: dict[str, list[Record]] = {}
-    for record in contents.analysis.records:
-        if record.experiment == name:
-            variants.setdefault(variant_name(record.variant), []).append(record)
+    for record in records:
+        variants.setdefault(variant_name(record.variant), []).append(record)
     return QuestionDocument(
         name,
-        _topic(experiment),
+        topic_of(experiment),
         experiment.question if experiment else "",
         experiment.doc if experiment else "",
         tuple(

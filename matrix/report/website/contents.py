@@ -42,6 +42,11 @@ class Contents:
     catalogue: Mapping[str, Experiment]
 
 
+def topic_of(experiment: Experiment | None) -> str:
+    """The topic, or words for what the catalogue no longer has."""
+    return experiment.topic if experiment else "no longer in the catalogue"
+
+
 def read_contents(runs: Sequence[Path], catalogue: Mapping[str, Experiment], ledger: Ledger) -> Contents:
     """The answers of these run directories, of which there is at least one; a newer answer replaces
     an older one.

@@ -9,9 +9,7 @@ from matrix.report.website.builds import build_changes
 from matrix.report.website.contents import Contents
 from matrix.report.website.feed import feed
 from matrix.report.website.pages import pages
-
-File = tuple[str, bytes]
-"""A path below the site's directory, and what is there."""
+from vms.directories import File
 
 
 def files(contents: Contents) -> Iterator[File]:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from matrix import VERSION
-from matrix.report.website.files import File
-from vms.directories import replace_directory
+from vms.directories import File, replace_directory
 from vms.errors import UsageError
 
 MARK = ".conntrack-matrix-site"

@@ -16,10 +16,8 @@ from matrix.report.website.rows import SiteQuestion, questions
 from matrix.report.website.slug import slug
 from matrix.report.website.story import story
 from matrix.report.words import counted
+from vms.directories import File
 from vms.program import COMMAND
-
-File = tuple[str, bytes]
-"""A path below the site's directory, and what is there."""
 
 _CONFIRMED = {
     Confirmed.CHANGELOG: "Which stable releases hold it was read in their changelogs.",

@@ -10,7 +10,7 @@ from matrix.analysis.ledger.explain import Verdict
 from matrix.report.page.embedded import PageRow, moved
 from matrix.report.page.page import CellView, row_view
 from matrix.report.page.strips import strips
-from matrix.report.website.contents import Contents, SiteBuild
+from matrix.report.website.contents import Contents, SiteBuild, topic_of
 from matrix.report.website.slug import slug
 from matrix.report.words import in_words
 from matrix.results.record import Record, shown_value
@@ -106,12 +106,12 @@ def questions(contents: Contents) -> tuple[SiteQuestion, ...]:
 def _question(name: str, contents: Contents, rows: Sequence[SiteRow]) -> SiteQuestion:
     experiment = contents.catalogue.get(name)
     if experiment is None:
-        return SiteQuestion(shown(name), slug(name), "no longer in the catalogue", "", (), (), tuple(rows))
+        return SiteQuestion(shown(name), slug(name), topic_of(None), "", (), (), tuple(rows))
     first, *more = experiment.doc.split("\n\n")
     return SiteQuestion(
         name,
         slug(name),
-        experiment.topic,
+        topic_of(experiment),
         experiment.question or first,
         tuple(more),
         tuple((fact.name, fact.meaning) for fact in experiment.facts),
