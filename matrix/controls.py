@@ -100,11 +100,9 @@ def read_controls(path: Path) -> tuple[Controlled, ...]:
         raise UsageError(f"{path}: {error}; take it from git again") from error
 
 
-def keep_controls(
-    path: Path, found: Sequence[Controlled], catalogue: Mapping[str, Experiment]
-) -> tuple[Controlled, ...]:
-    """Adds proofs to a file, in the order of their names, and returns all that it holds then.
-    Proofs of facts that the catalogue does not have are dropped.
+def keep_controls(path: Path, found: Sequence[Controlled], catalogue: Mapping[str, Experiment]) -> None:
+    """Adds proofs to a file, in the order of their names. Those of facts that the catalogue does
+    not have are dropped.
     """
     declared = {
         (experiment.name, fact.name) for experiment in catalogue.values() for fact in experiment.facts
@@ -112,4 +110,3 @@ def keep_controls(
     by_fact = {(one.experiment, one.fact): one for one in (*read_controls(path), *found)}
     kept = tuple(one for key, one in sorted(by_fact.items()) if key in declared)
     write_whole(path, b"[\n" + b",\n".join(map(msgspec.json.encode, kept)) + b"\n]\n")
-    return kept
