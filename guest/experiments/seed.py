@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import select
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,6 @@ _INPUT = """
     *filter
     -A INPUT -p udp
 """
-_TRIES = 6
 _VARIANTS = {"frontend": IPTABLES, "scope": SCOPES}
 
 
@@ -55,20 +53,6 @@ def _counted(place: Namespace, wire: Tun) -> FactDict:
         "raw_packets": counters.packets("raw"),
         "mangle_packets": counters.packets("mangle"),
     }
-
-
-def _undisturbed(lab: Lab) -> Iterator[Namespace]:
-    """Fresh namespaces for further tries, as long as early drop disturbed the last one.
-
-    A new flow that finds the table full evicts an unassured flow in the eight buckets next to its
-    own. With seven flows in thousands of buckets that depends on the hash alone, and would make the
-    cell's facts random: such a try is repeated. A kernel that always evicts is reported as it is.
-    """
-    for _ in range(_TRIES):
-        place = lab.new_namespace()
-        yield place
-        if not place.statistics()["early_drop"]:
-            return
 
 
 def _ten_syns(lab: Lab) -> list[bytes]:
@@ -132,7 +116,7 @@ def table_full(lab: Lab) -> TableFull:
     """
     own = lab.try_sysctl(sysctls.MAX, 7)
     lab.root.sysctl(sysctls.MAX, 7)
-    for place in _undisturbed(lab):
+    for place in lab.undisturbed():
         earlier = len(lab.root.dmesg())
         wire = place.host()
         place.iptables(_RULES.format(drop="-A OUTPUT -p tcp --sport 80 -j DROP") + _INPUT)
@@ -196,7 +180,7 @@ def syn_flood_listener(lab: Lab) -> SynFloodListener:
     """
     if lab.variant["table"] == "full":
         lab.root.sysctl(sysctls.MAX, 7)
-    for place in _undisturbed(lab):
+    for place in lab.undisturbed():
         wire = place.host()
         place.iptables(_RULES.format(drop=""))
         with place.inside(), socket.create_server(("192.0.2.1", 80), backlog=4) as listener:

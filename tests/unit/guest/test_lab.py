@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from guest.lab.lab import Lab
+from guest.lab.namespace import Namespace
 from tests.support.project import ROOT
 
 
@@ -92,3 +94,21 @@ def test_a_neighbour_whose_hardware_address_is_known_gets_frames_without_being_a
     lab: dict[str, Any],
 ) -> None:
     assert lab["ethernet"] == {"to": ["020000000002"], "from_own": [True]}
+
+
+class Disturbed(Lab):
+    """A lab in whose namespaces early drop evicts as many flows as the test says."""
+
+    def __init__(self, evicted: list[int]) -> None:
+        self.evicted = iter(evicted)
+
+    def new_namespace(self) -> Namespace:
+        place = Namespace.__new__(Namespace)
+        statistics = {"early_drop": next(self.evicted)}
+        place.statistics = lambda since=None: statistics  # type: ignore[method-assign]
+        return place
+
+
+@pytest.mark.parametrize(("evicted", "tries"), [([0], 1), ([2, 1, 0], 3), ([1] * 6, 6)])
+def test_a_try_that_early_drop_disturbed_is_repeated_but_not_for_ever(evicted: list[int], tries: int) -> None:
+    assert len(list(Disturbed(evicted).undisturbed())) == tries
