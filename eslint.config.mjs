@@ -1,4 +1,4 @@
-// ESLint's rules for the scripts of pages, matrix/report/templates/**/*.js.
+// ESLint's rules for the scripts of pages, matrix/report/templates/**/*.js, and of docs/.
 //
 // A page joins the files of a list, in that order, into one scope: the report has scripts.json, a
 // page of the site two lists of site/scripts.json. Each file declares a single name, its own:
@@ -59,6 +59,13 @@ export default [
     },
   },
   { files: ['eslint.config.mjs'], languageOptions: { globals: readonly(['URL']) } },
+  {
+    files: ['docs/*.js'],
+    languageOptions: {
+      sourceType: 'script',
+      globals: readonly([...BROWSER, 'EventTarget', 'MessageEvent', 'structuredClone', 'URL']),
+    },
+  },
   {
     files: [`${TEMPLATES}/**/*.js`],
     languageOptions: { sourceType: 'script', parserOptions: { ecmaFeatures: { impliedStrict: true } } },

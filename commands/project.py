@@ -25,7 +25,7 @@ TESTS = {
 
 CONTROLLED = RESULTS / "reference" / "controls.json"
 """What controls changed."""
-_SCRIPTS = ("matrix/report/templates/**/*.js", "eslint.config.mjs")
+_SCRIPTS = ("matrix/report/templates/**/*.js", "docs/*.js", "eslint.config.mjs")
 CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),

@@ -29,15 +29,15 @@ def build_documentation(root: Path, site: Path, staged: Path) -> Path:
     heard = _Complaints()
     pages, built = staged / "pages", staged / "site"
     for file in sorted(linked_files(root)):
-        copy = pages / file.relative_to(root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
+        _copy(file, pages / file.relative_to(root))
     log = logging.getLogger("mkdocs")
     log.addHandler(heard)
     try:
         config = load_config(
             str(root / "docs" / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(built), strict=True
         )
+        for script in config.extra["polyfills"]:
+            _copy(root / script, pages / script)
         build(config)
     except Abort as error:
         raise UsageError("\n".join(["the documentation has faults:", *heard.messages])) from error
@@ -46,6 +46,11 @@ def build_documentation(root: Path, site: Path, staged: Path) -> Path:
     files = sorted(file for file in built.rglob("*") if file.is_file())
     replace_directory(site, ((str(file.relative_to(built)), file.read_bytes()) for file in files))
     return site / "index.html"
+
+
+def _copy(file: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, copy)
 
 
 def linked_files(root: Path) -> set[Path]:

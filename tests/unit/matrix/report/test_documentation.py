@@ -79,6 +79,7 @@ def test_a_link_that_leads_nowhere_and_a_page_that_no_menu_has_are_named(
     (root / "docs").mkdir(parents=True)
     (root / "README.md").write_text(f"# A page\n\n{text}\n")
     (root / "b.md").write_text("# Another\n")
+    (root / "docs" / "iframe-worker.js").touch()
     settings = (ROOT / "docs" / "mkdocs.yml").read_text().partition("\nnav:")[0]
     (root / "docs" / "mkdocs.yml").write_text(f"{settings}\nnav:\n  - A page: README.md\n")
     with pytest.raises(UsageError) as caught:
