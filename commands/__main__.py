@@ -19,6 +19,7 @@ import tasks
 from commands.collection import Tasks, by_name
 from commands.completion import ASKED, candidates
 from commands.examples import EXAMPLES
+from commands.shell import discard_output
 from matrix import VERSION
 from vms.errors import MatrixError, UsageError
 from vms.program import COMMAND, INSTALLED
@@ -137,7 +138,14 @@ def main(words: Sequence[str]) -> None:
             print("\n".join(candidates(with_flags(words[1:]), by_name(namespace))))
         return
     program = Invoke(name="conntrack-matrix", binary=COMMAND, version=VERSION, namespace=namespace)
-    program.run([COMMAND, *with_flags(with_help_first(words))])
+    try:
+        try:
+            program.run([COMMAND, *with_flags(with_help_first(words))])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(0)
 
 
 if __name__ == "__main__":

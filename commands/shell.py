@@ -66,8 +66,8 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
             said = "interrupted; what was finished is kept, and the same command does the rest"
             print(said, file=sys.stderr)
             code = INTERRUPTED
-        except BrokenPipeError:  # the reader closed the pipe, as in `./invoke kernels | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:
+            discard_output()
             code = 0
         except Exception as error:  # Python's own exit code would be 1, which a kernel has to answer for
             complain(f"error: {_unforeseen(error)}")
@@ -77,6 +77,13 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
         sys.exit(code)
 
     return run
+
+
+def discard_output() -> None:
+    """Lets standard output go nowhere, once its reader closed the pipe as `./invoke kernels | head`
+    does: what is still to be printed has nobody who would read it.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unforeseen(error: Exception) -> str:
@@ -105,8 +112,12 @@ def console(*, errors: bool = False) -> Any:
     """
     from rich.console import Console
 
-    terminal = Console(highlight=False, stderr=errors)
-    return terminal if terminal.is_terminal else Console(highlight=False, stderr=errors, width=10_000)
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:  # rich itself would exit with 1
+            raise BrokenPipeError
+
+    terminal = Terminal(highlight=False, stderr=errors)
+    return terminal if terminal.is_terminal else Terminal(highlight=False, stderr=errors, width=10_000)
 
 
 def print_table(columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
