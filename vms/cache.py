@@ -11,6 +11,7 @@ the user may enter the cache: it holds the memory of guests, and who can open a 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import logging
@@ -33,6 +34,13 @@ _POLL = 0.05
 _log = logging.getLogger(__name__)
 # The entries that this process uses: for each lock file the open file that holds the lock.
 _in_use: dict[Path, IO[str]] = {}
+
+
+@atexit.register
+def _use_no_more() -> None:
+    # The locks would end with the process; open files would end with a warning each.
+    for handle in _in_use.values():
+        handle.close()
 
 
 class Cache:

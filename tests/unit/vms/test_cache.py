@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.caches import end, holder
+from tests.support.project import ROOT
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import HostError
@@ -218,3 +221,14 @@ def test_the_default_cache_is_in_the_users_cache_directory(monkeypatch: pytest.M
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
     assert Cache.default().root == Path("/home/me/.cache/conntrack-matrix")
+
+
+def test_a_process_that_used_an_entry_ends_without_a_warning(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from vms.cache import Cache; from vms.deadline import Deadline\n"
+        "Cache(Path(sys.argv[1])).ensure('kind', 'key', lambda entry: None, Deadline(60, 'the test'))"
+    )
+    command = [sys.executable, "-W", "default", "-c", script, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
