@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from guest.catalogue import Experiment
@@ -20,6 +20,7 @@ _PACKAGE = "guest.experiments"
 # What runs in every guest, starts it, and makes a record of its answer. `vms/kernels/` is not among
 # them: a kernel is identified by the digests of its packages.
 _SHARED = ("guest", "vms", "matrix/run", "matrix/results/judge.py", "matrix/results/record.py")
+_DIGITS = 12
 _APART = (_EXPERIMENTS, CODE / "vms" / "kernels")
 
 
@@ -46,6 +47,45 @@ def code_digests(experiments: Mapping[str, Experiment], own: Path | None) -> dic
         for name, experiment in experiments.items()
         if experiment.module in modules
     }
+
+
+def question_digests(experiments: Mapping[str, Experiment]) -> dict[str, str]:
+    """A digest for each built-in experiment that changes when the experiment is rewritten.
+
+    It covers the code of the experiment and what else its module defines, except other experiments.
+    Comments, docstrings and layout do not count, nor does what all experiments share: that is
+    changed by people who see to it that answers stay.
+    """
+    trees: dict[str, ast.Module] = {}
+    found = {}
+    for one in experiments.values():
+        file = getattr(sys.modules.get(one.module), "__file__", None)
+        if file and Path(file).parent == _EXPERIMENTS:
+            if one.module not in trees:
+                trees[one.module] = _bare(ast.parse(Path(file).read_bytes()))
+            others = {other.name for other in experiments.values() if other.module == one.module} - {one.name}
+            found[one.name] = _own_digest(trees[one.module], others)
+    return found
+
+
+def _own_digest(module: ast.Module, others: Collection[str]) -> str:
+    """A digest of what the module holds besides these experiments."""
+    kept = [
+        ast.dump(node)
+        for node in module.body
+        if not (isinstance(node, ast.FunctionDef) and node.name.replace("_", "-") in others)
+    ]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:_DIGITS]
+
+
+def _bare(module: ast.Module) -> ast.Module:
+    """The module without docstrings."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            del node.body[0]
+    return module
 
 
 def _sources(module: Path, own: Path | None) -> Iterable[Path]:

@@ -111,17 +111,17 @@ class Build:
         if shown(self.id, _MOST_ID) != self.id:
             raise BadName(f"kernel {self.name}: id cannot be {shortened(self.id)}")
 
+    @property
+    def scheme(self) -> str:
+        """The kind of its source: `debian`, `deb`, `rpm`, `tree`, `image` or `host`."""
+        return self.id.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class Kernel(Build):
     """One bootable build with its parts."""
 
     packages: tuple[Package, ...] = ()
-
-    @property
-    def scheme(self) -> str:
-        """The kind of its source: `debian`, `deb`, `rpm`, `tree`, `image` or `host`."""
-        return self.id.partition(":")[0]
 
     @property
     def size(self) -> int:

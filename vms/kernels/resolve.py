@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from vms.errors import UsageError
 from vms.kernels import local
 from vms.kernels.catalogue import Catalogue
-from vms.kernels.kernel import Kernel
+from vms.kernels.kernel import Build, Kernel
 from vms.kernels.order import build_key, release_key, version_key
 from vms.kernels.spec import Builds, Exact, Local, Point, Spec, Word
 from vms.program import COMMAND
@@ -20,6 +21,8 @@ LONGTERM = ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18")
 """The series that kernel.org maintains as longterm (https://www.kernel.org/category/releases.html)."""
 
 _NEAR = 2  # builds suggested on each side of a kernel that does not exist
+
+B = TypeVar("B", bound=Build)
 
 
 def resolve(spec: Spec, catalogue: Catalogue, base: Path) -> tuple[Kernel, ...]:
@@ -59,14 +62,14 @@ def is_range(what: Builds | Word | Exact | Local) -> bool:
     return False
 
 
-def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
+def unique(kernels: Iterable[B]) -> tuple[B, ...]:
     """The kernels, each once, in kernel order, with unique names.
 
     A name that the user gave wins over a generated one; several builds of one release show their
     package version, and names that are still equal are numbered. Raises UsageError if the user gave
     one name to different kernels.
     """
-    chosen: dict[str, Kernel] = {}
+    chosen: dict[str, B] = {}
     for kernel in kernels:
         known = chosen.get(kernel.id)
         if known is None or known.name == own_name(known):
@@ -95,6 +98,11 @@ def unique(kernels: Iterable[Kernel]) -> tuple[Kernel, ...]:
     return tuple(named)
 
 
+def renamed(builds: Iterable[B]) -> tuple[B, ...]:
+    """The builds as `unique` names them together, whatever runs with other kernels called them."""
+    return unique(replace(build, name=own_name(build)) for build in builds)
+
+
 def gone_text(kernels: Sequence[Kernel], catalogue: Catalogue) -> str:
     """How many of a range's builds are gone, which ones, and the closest that are not."""
     near = sorted(
@@ -112,7 +120,7 @@ def _versions(kernels: Iterable[Kernel]) -> str:
     return ", ".join(kernel.version for kernel in kernels)
 
 
-def own_name(kernel: Kernel, *, with_version: bool = False) -> str:
+def own_name(kernel: Build, *, with_version: bool = False) -> str:
     """The generated name of a kernel: of a Debian build its release, and its flavour unless that is
     `cloud`; of the running kernel `host`; of any other its version.
     """

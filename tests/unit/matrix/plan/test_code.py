@@ -110,3 +110,46 @@ def test_every_experiment_of_the_catalogue_has_a_digest() -> None:
     command = [sys.executable, "-c", program]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert said[0] == said[1] == str(len({e.module for e in load().values()}))
+
+
+QUESTIONS = '''"""What {topic}?"""
+
+PORT = {port}
+
+
+def helper():
+    """{doc}"""
+    return PORT
+
+
+@experiment()
+def one(lab):
+    """{doc}"""
+    return {{"a": helper()}}  # {doc}
+
+
+@experiment()
+def two(lab):
+    """{doc}"""
+    return {{"a": {value}}}
+'''
+
+
+@pytest.mark.parametrize(
+    ("changes", "rewritten"),
+    [
+        ({"doc": "Says it better.", "topic": "else"}, set()),
+        ({"value": 7}, {"two"}),
+        ({"port": 81}, {"one", "two"}),
+    ],
+)
+def test_an_experiment_is_rewritten_if_its_code_is_or_what_its_module_shares(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], rewritten: set[str]
+) -> None:
+    words: dict[str, object] = {"doc": "What?", "topic": "it", "port": 80, "value": 1}
+    path = checkout / "guest/experiments/pair.py"
+    asked = {name: make_experiment(name, module="guest.experiments.pair") for name in ("one", "two")}
+    place(path, QUESTIONS.format(**words), monkeypatch)
+    before = code.question_digests(asked)
+    place(path, QUESTIONS.format(**words | changes), monkeypatch)
+    assert changed(before, code.question_digests(asked)) == rewritten
