@@ -176,13 +176,15 @@ def _ask_under_controls(spec: str, experiment: list[str]) -> None:
 )
 @reported
 def reference(_context: Context, run: list[str]) -> None:
-    """Publish a finished run as results/reference/."""
+    """Add a finished run's answers to the record in results/reference/."""
     from matrix.plan.catalogue import read_catalogue
+    from matrix.plan.code import question_digests
     from matrix.reference import publish
     from matrix.results.directory import find_run
 
     runs = [find_run(RESULTS, name) for name in run or ["latest"]]
-    print(publish(runs, RESULTS / "reference", read_catalogue(None)))
+    catalogue = read_catalogue(None)
+    print(publish(runs, RESULTS / "reference", catalogue, question_digests(catalogue)))
 
 
 @task(help={"accel": "auto, kvm or tcg"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.results.directory import cell_path
-from matrix.results.latest import LatestAnswers, complain_of_future, read_finished
+from matrix.results.latest import LatestAnswers, complain_of_future, read_runs
 from matrix.results.manifest import KernelEntry, Order
 from matrix.results.record import Record
 from vms.errors import UsageError
@@ -72,11 +72,12 @@ def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
         path.parent for path in results.glob("*/manifest.json") if not path.parent.is_symlink()
     ):
         try:
-            manifest, records = read_finished(path)
+            found = read_runs(path)
         except UsageError as error:
             complain(f"left out: {error}")
             continue
-        known = known.with_run(manifest, records)
+        for manifest, records in found:
+            known = known.with_run(manifest, records)
         complain_of_future(manifest, complain)
         if (path / "cells").is_dir():
             runs[manifest.order] = path.relative_to(results.parent)

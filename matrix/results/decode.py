@@ -33,17 +33,17 @@ def read_manifest(run: Path) -> Manifest:
 
     Raises OSError, or UsageError if the file is damaged or of another schema.
     """
-    return _read(run, run / "manifest.json", Manifest)
+    return read_file(run, run / "manifest.json", Manifest)
 
 
 def read_results(run: Path) -> list[Record]:
     """The records in `results.json`. Raises as `read_manifest` does."""
-    return _read(run, run / "results.json", list[Record])
+    return read_file(run, run / "results.json", list[Record])
 
 
 def read_record(run: Path, path: Path) -> Record:
     """The record of one cell of a run. Raises as `read_manifest` does."""
-    return _read(run, path, Record)
+    return read_file(run, path, Record)
 
 
 def checked(run: Path, manifest: Manifest, records: list[Record]) -> list[Record]:
@@ -69,7 +69,8 @@ def read_origin(run: Path) -> Origin:
         return Origin()
 
 
-def _read(run: Path, path: Path, kind: type[T]) -> T:
+def read_file(run: Path, path: Path, kind: type[T]) -> T:
+    """The value in a file of the run. Raises as `read_manifest` does."""
     content = path.read_bytes()
     if (schema := _other_schema(content)) is not None:
         raise _refusal(run, path, f"its schema is {schema}, and this version reads schema {SCHEMA}")

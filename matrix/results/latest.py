@@ -14,6 +14,7 @@ from matrix.plan.plan import Cell, variant_name
 from matrix.results.decode import checked, read_manifest, read_results
 from matrix.results.directory import now, read_run
 from matrix.results.manifest import KernelEntry, Manifest, Order
+from matrix.results.published import Published, is_published, read_published
 from matrix.results.record import Record, Status
 from vms.errors import UsageError
 
@@ -105,10 +106,13 @@ def complain_of_future(manifest: Manifest, complain: Callable[[str], None]) -> N
 
 
 def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
-    """As `directory.read_run`, but a finished run is read from two files instead of thousands.
+    """As `directory.read_run`, but a finished run is read from two files instead of thousands, and
+    a record (`matrix.results.published`) as one run of all its builds.
 
     Raises UsageError as `directory.read_run` does.
     """
+    if is_published(path):
+        return _together(path)
     try:
         manifest = read_manifest(path)
         if manifest.finished:
@@ -119,3 +123,23 @@ def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
         if not (path / "cells").is_dir():
             raise
     return read_run(path)
+
+
+def read_runs(path: Path) -> list[tuple[Manifest, list[Record]]]:
+    """As `read_finished`, but of a record each build, with the manifest of its own."""
+    if not is_published(path):
+        return [read_finished(path)]
+    return [(build.manifest, list(build.records)) for build in read_record(path)]
+
+
+def read_record(path: Path) -> tuple[Published, ...]:
+    """What each build of a record answered. Raises UsageError if it cannot be read."""
+    try:
+        return read_published(path, read_manifest(path))
+    except OSError as error:
+        raise UsageError(f"the record in {path} cannot be read: {error}; restore it from a copy") from error
+
+
+def _together(path: Path) -> tuple[Manifest, list[Record]]:
+    builds = read_record(path)
+    return read_manifest(path), [record for build in builds for record in build.records]

@@ -18,6 +18,7 @@ from matrix.results.decode import read_manifest
 from matrix.results.directory import Key, RunDirectory
 from matrix.results.latest import read_finished
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
+from matrix.results.published import is_published
 from matrix.results.record import SCHEMA, Record
 from vms.errors import UsageError
 from vms.kernels.kernel import Kernel
@@ -108,8 +109,8 @@ def _earlier(run: RunDirectory) -> Iterator[_Earlier]:
     """The other runs in which the same may have been asked, the newest first."""
     found = []
     for path in run.path.parent.glob("*/manifest.json"):
-        if path.parent.is_symlink() or path.parent == run.path:
-            continue
+        if path.parent.is_symlink() or path.parent == run.path or is_published(path.parent):
+            continue  # a record has no evidence to take over
         try:
             manifest = read_manifest(path.parent)
         except (UsageError, OSError):

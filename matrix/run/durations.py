@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from matrix.plan.plan import Cell, variant_name
+from matrix.results.published import is_published, read_seconds
 from vms.decode import Undecodable, decode
+from vms.errors import UsageError
 
 _RUNS = 30  # at most this many runs are read, the newest first
 
@@ -47,11 +49,11 @@ def measured_seconds(results: Path, besides: Path | None = None) -> Seconds:
 
 def _newest_first(results: Path) -> Iterator[Path]:
     started = {}
-    for path in results.glob("*/results.json"):
-        if not path.parent.is_symlink():
+    for path in (file.parent for file in results.glob("*/manifest.json")):
+        if not path.is_symlink() and (is_published(path) or (path / "results.json").is_file()):
             try:
-                manifest = decode((path.parent / "manifest.json").read_bytes(), _Started)
-                started[path.parent] = manifest.number, manifest.started
+                manifest = decode((path / "manifest.json").read_bytes(), _Started)
+                started[path] = manifest.number, manifest.started
             except (OSError, Undecodable):
                 continue  # damaged: only the order depends on it
     return iter(sorted(started, key=lambda path: (started[path], path), reverse=True))
@@ -61,10 +63,13 @@ def _measured(run: Path) -> dict[tuple[str, str], list[float]]:
     """The seconds of each experiment and variant; nothing if the run is damaged."""
     measured = defaultdict(list)
     try:
-        cells = decode((run / "results.json").read_bytes(), list[_Measured])
-    except (OSError, Undecodable):
+        if is_published(run):
+            told = read_seconds(run)
+        else:
+            cells = decode((run / "results.json").read_bytes(), list[_Measured])
+            told = [(cell.experiment, cell.variant, cell.seconds) for cell in cells if cell.status != "error"]
+    except (OSError, Undecodable, UsageError):
         return {}
-    for cell in cells:
-        if cell.status != "error":
-            measured[cell.experiment, variant_name(cell.variant)].append(cell.seconds)
+    for experiment, variant, seconds in told:
+        measured[experiment, variant_name(variant)].append(seconds)
     return measured

@@ -14,7 +14,7 @@ from matrix.analysis.answers import Answers
 from matrix.analysis.ledger.model import Ledger
 from matrix.analysis.upgrade import asked_now
 from matrix.report.website.slug import slug
-from matrix.results.latest import LatestAnswers, read_finished
+from matrix.results.latest import LatestAnswers, read_runs
 from matrix.results.manifest import KernelEntry
 from vms.errors import UsageError
 from vms.kernels.order import build_key
@@ -55,8 +55,8 @@ def read_contents(runs: Sequence[Path], catalogue: Mapping[str, Experiment], led
     """
     known = LatestAnswers()
     for path in runs:
-        manifest, records = read_finished(path)
-        known = known.with_run(manifest, records)
+        for manifest, records in read_runs(path):
+            known = known.with_run(manifest, records)
     answers = Answers(known)
     asked: dict[str, str] = {}
     for (build, _, _), answer in known.answers.items():

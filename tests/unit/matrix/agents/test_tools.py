@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,7 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     """The published run alone."""
-    (tmp_path / "published").mkdir()
-    for name in ("manifest.json", "results.json"):
-        (tmp_path / "published" / name).symlink_to(ROOT / "results" / "reference" / name)
+    shutil.copytree(ROOT / "results" / "reference", tmp_path / "published")
     return tmp_path
 
 
