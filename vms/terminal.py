@@ -26,6 +26,7 @@ _LONGEST = 30 * 86_400.0  # seconds; a person ends a session
 _MOST = 1 << 40  # bytes
 _CHUNK = 32 << 10
 _LOOK = 0.25  # seconds between two looks at whether the command has ended
+_SOON = 0.02  # seconds between two such looks once its output has ended
 _NO_STATUS = -1  # paramiko's, when the other end is gone
 
 
@@ -78,12 +79,15 @@ def _relay(channel: paramiko.Channel, deadline: Deadline, *, terminal: bool) -> 
     reading = [channel, descriptor]
     typed, unsent = b"", b""
     while not deadline.expired:
+        if channel.eof_received and not channel.recv_ready() and channel in reading:
+            reading.remove(channel)  # it would always be ready
+        if channel not in reading:
+            channel.status_event.wait(_SOON)
         ended = channel.exit_status_ready()
-        ready, _, _ = select.select(reading if not unsent else reading[:-1], [], [], _LOOK)
+        waits = _LOOK if channel in reading and not ended else 0
+        ready, _, _ = select.select(reading if not unsent else reading[:-1], [], [], waits)
         if not _print(channel) and ended:
             return False
-        if channel.eof_received and channel in reading:
-            reading.remove(channel)  # it would always be ready
         if descriptor in ready:
             unsent = os.read(descriptor, _CHUNK)
             typed = (typed + unsent)[-len(LEAVE) :]

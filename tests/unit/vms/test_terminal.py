@@ -51,6 +51,16 @@ def test_output_errors_and_exit_code_are_the_commands(
     session.close()
 
 
+def test_the_end_of_a_command_is_noticed_although_nobody_looks_for_it(
+    pair: tuple[socket.socket, socket.socket], keys: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vms.terminal._LOOK", 86_400.0)
+    keys(b"")
+    session = connect(pair[0], Relay(pair[1]))
+    assert attach(session, "uname", "6.1.0", terminal=False) == 3
+    session.close()
+
+
 def test_more_input_than_a_channel_holds_comes_back_while_it_is_sent(
     pair: tuple[socket.socket, socket.socket], keys: Type, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
