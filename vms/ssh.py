@@ -115,8 +115,9 @@ class Ssh:
         if self._transport.get_remote_server_key().get_base64().encode() != host_key.public.split()[1]:
             raise LostGuest(f"{self._what}: the guest answers over SSH with a host key that it was not given")
 
-    def run(self, command: str, deadline: Deadline) -> Finished:
-        """Runs a shell command in the guest to its end.
+    def run(self, command: str, deadline: Deadline, given: bytes = b"") -> Finished:
+        """Runs a shell command in the guest to its end, with what is `given` as standard input.
+        What it prints is read only afterwards.
 
         Raises LostGuest if it does not end in time or prints more than 16 MiB.
         """
@@ -126,7 +127,10 @@ class Ssh:
             with self._transport.open_session(timeout=_NO_LIMIT) as channel:
                 channel.set_combine_stderr(True)
                 channel.exec_command(command)
-                # Waits at most until the wire is spent: then paramiko closes the channel.
+                # Both wait at most until the wire is spent: then paramiko closes the channel.
+                with contextlib.suppress(OSError):  # the command has ended without reading all
+                    channel.sendall(given)
+                    channel.shutdown_write()
                 while data := channel.recv(_CHUNK):
                     output += data
                     if len(output) > _MOST_OUTPUT or deadline.expired:
@@ -217,8 +221,8 @@ class Ssh:
         """Copies a directory, without compiled bytecode, to the directory `target`, which is
         created.
 
-        It is sent as one file over SFTP: with a hundred files, a message and its answer for each
-        would take seconds under TCG.
+        It is sent as one tar: with a hundred files, a message and its answer for each would take
+        seconds under TCG.
         """
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -228,22 +232,13 @@ class Ssh:
         self.push_packed(packed.getvalue(), target, deadline)
 
     def push_packed(self, packed: bytes, target: str, deadline: Deadline) -> None:
-        """Unpacks a tar in the directory `target`, which is created; root owns what is in it."""
-        self._wire.deadline = deadline
-        try:
-            with (
-                paramiko.SFTPClient.from_transport(self._transport) as sftp,  # type: ignore[union-attr]
-                sftp.open("/run/pushed.tar", "w") as file,
-            ):
-                file.set_pipelined(True)
-                file.write(packed)
-        except Exception as error:
-            raise LostGuest(f"{self._what}: SFTP to {target}: {self._why(error)}") from error
-        unpacked = self.run(
-            f"mkdir -p {target} && tar --extract --no-same-owner --file /run/pushed.tar --directory {target}"
-            " && rm /run/pushed.tar",
-            deadline,
-        )
+        """Unpacks a tar in the directory `target`, which is created; root owns what is in it.
+
+        It is the standard input of one command: under TCG, SFTP would take a quarter of a second
+        more.
+        """
+        unpack = f"mkdir -p {target} && tar --extract --no-same-owner --file - --directory {target}"
+        unpacked = self.run(unpack, deadline, packed)
         if unpacked.status != 0:
             raise LostGuest(f"{self._what}: unpacking {target} in the guest failed: {unpacked.output}")
 

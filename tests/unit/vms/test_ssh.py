@@ -23,6 +23,14 @@ def test_a_command_gives_status_and_output(pair: tuple[socket.socket, socket.soc
     session.close()
 
 
+def test_a_command_reads_what_it_is_given_or_not(pair: tuple[socket.socket, socket.socket]) -> None:
+    session = connect(pair[0], Relay(pair[1]))
+    text = bytes(1 << 20)
+    assert session.run("cat", soon(), text).output.startswith("\0" * len(text) + "out:cat")
+    assert session.run("uname", soon(), 4 * text).status == 3
+    session.close()
+
+
 def test_an_sshd_may_take_as_long_as_the_deadline_allows(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
