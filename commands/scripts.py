@@ -164,7 +164,7 @@ def shell(
         template = machines.template(booted, virtual)
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
-    given = Script("shell", words, files, user)
+    given = Script("shell", words, files, user, keep=False)
     debugged = booted if gdb else None
     return run_shell(template, given, pulled, terminal=terminal, debugged=debugged, topology=topology)
 
