@@ -16,8 +16,9 @@ from vms.program import CODE
 @task
 @reported
 def mcp(_context: Context) -> None:
-    """Answer a program over the Model Context Protocol, on standard input and output: what runs
-    found, and a question to a kernel as a job.
+    """Answer a program over the Model Context Protocol.
+
+    On standard input and output: what runs found, and a question to a kernel as a job.
     """
     from importlib.util import find_spec
 

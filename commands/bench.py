@@ -23,9 +23,7 @@ from commands.shell import complain, console, output_file, reported, tidy
 )
 @reported
 def bench(_context: Context, name: list[str], json: str = "", list: bool = False) -> int:  # noqa: A002 (the flag is --list)
-    """Measure what cells, runs and reports cost, as ratios within one run, with their theoretical
-    minimum.
-    """
+    """Measure what cells, runs and reports cost, beside the least that they could."""
     from bench.figure import as_json, chosen, measure, names
     from bench.guests import PROJECT
     from bench.table import bench_table

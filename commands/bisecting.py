@@ -159,8 +159,9 @@ def _end(project: Project, which: str, spec: Spec) -> Kernel:
 )
 @reported
 def verdict(_context: Context, question: str, kernel: str, accel: str = "auto", offline: bool = False) -> int:
-    """For `git bisect run`: exit with 0 if the fact has the value on the kernel, 1 if it has
-    another, 125 if that is not known, 128, which ends the bisection, if the question is wrong.
+    """For `git bisect run`: exit with 0 if a fact has a value on a kernel, 1 if it has another.
+
+    125 says that it is not known, and 128, which ends the bisection, that the question is wrong.
     """
     from matrix.bisect.target import parse_question
     from matrix.plan.project import Project

@@ -26,8 +26,10 @@ _TOKEN_BYTES = 16
 @task(help={"key": "print the key of the job's cache and run nothing"})
 @reported
 def ci(_context: Context, key: bool = False) -> int:
-    """Run a matrix, or with a baseline a night, in a CI job and report it there. The variables
-    MATRIX_KERNELS, MATRIX_EXPERIMENTS, MATRIX_OWN_EXPERIMENTS and MATRIX_BASELINE say what to run.
+    """Run a matrix, or with a baseline a night, in a CI job and report it there.
+
+    The variables MATRIX_KERNELS, MATRIX_EXPERIMENTS, MATRIX_OWN_EXPERIMENTS and MATRIX_BASELINE
+    say what to run.
     """
     if key:
         print(cache_key(os.environ))

@@ -72,9 +72,7 @@ def kernels(_context: Context, json: bool = False, offline: bool = False) -> Non
 )
 @reported
 def lock(_context: Context, upgrade: bool = False, offline: bool = False) -> None:
-    """Write matrix.lock: the exact packages, with versions and sha256, of the kernels in
-    matrix.toml.
-    """
+    """Write matrix.lock: the exact packages of the kernels in matrix.toml, with sha256."""
     from matrix.plan.project import Project
     from vms.kernels import lock as locks
 

@@ -65,9 +65,7 @@ def nightly(
     json: bool = False,
     only_unexplained: bool = False,
 ) -> int:
-    """Run new kernels and experiments and a sample of the rest, compare with the accepted baseline,
-    print a ten-line summary.
-    """
+    """Run what is new and a sample of the rest, and compare it with the accepted baseline."""
     from matrix.baseline.baseline import read_baseline
     from matrix.nightly.nightly import nightly as run_night
     from matrix.nightly.notify import read_receivers

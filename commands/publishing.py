@@ -22,8 +22,10 @@ from commands.shell import RESULTS, ROOT, reported
 )
 @reported
 def site(_context: Context, run: list[str], output: str = "") -> None:
-    """Write the record as a static site: what any upgrade changes, each question, build and
-    commit. It works from a disk and from any web server.
+    """Write all answers on record as a static site.
+
+    It shows what any upgrade changes, each question, build and commit, and works from a disk and
+    from any web server.
     """
     from matrix.analysis.ledger.read import read_ledger
     from matrix.plan.project import Project

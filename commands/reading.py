@@ -101,9 +101,7 @@ def compare(_context: Context, before: str, after: str, json: bool = False) -> i
 )
 @reported
 def upgrade(_context: Context, older: str, newer: str, json: bool = False, markdown: bool = False) -> int:
-    """Report what an upgrade from one kernel to another changes, most serious first, from the
-    answers of runs and the ledger.
-    """
+    """Report what an upgrade from one kernel to another changes, most serious first."""
     from matrix.analysis.answers import read_answers
     from matrix.analysis.ledger.read import read_ledger
     from matrix.analysis.upgrade import upgrade as report_upgrade

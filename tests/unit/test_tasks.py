@@ -39,6 +39,13 @@ def raising(error: BaseException) -> Callable[[], int]:
     return body
 
 
+@pytest.mark.parametrize("name", tasks.__all__)
+def test_a_task_is_described_by_one_whole_line_which_the_list_shows(name: str) -> None:
+    first = (getattr(tasks, name).__doc__ or "").splitlines()[0]
+    assert first.endswith(".")
+    assert len(first) < 100
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
