@@ -139,7 +139,7 @@ def whole(entry: Path) -> bool:
 
 
 def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, ...]) -> None:
-    suite = next((suite for suite in debian.suites if suite.suite == SUITE), Suite(SUITE))
+    suite = next((suite for suite in debian.present if suite.suite == SUITE), Suite(SUITE))
     # mmdebstrap uses chroot as root, and a user namespace as any other user.
     command = [
         *ENDED_WITH_US,

@@ -63,7 +63,7 @@ _NOT_THERE = re.compile(r"(?<!\S)(?:404|410)(?!\S)|File not found")
 _MEANINGS = (
     ("No space left", DISK_FULL),
     ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or old lists are "
-     "replayed. For a snapshot archive set `check_valid_until = false` on its suite"),
+     "replayed. For an archive that stands still set `check_valid_until = false` on its suite"),
     ("is not valid yet", "a Release file is from the future: check this host's clock"),
     ("BADSIG", "a Release file is not what was signed"),
     ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
@@ -91,13 +91,13 @@ class PackageList:
 
 
 class Apt:
-    """The apt root for one choice of suites.
+    """The apt root for one choice of suites, those that move on.
 
     Other choices have other roots. `sources` is its sources.list(5).
     """
 
     def __init__(self, settings: Debian, cache: Cache) -> None:
-        self.sources = "".join(f"{source_line(settings, suite)}\n" for suite in settings.suites)
+        self.sources = "".join(f"{source_line(settings, suite)}\n" for suite in settings.present)
         self.key = hashlib.sha256(self.sources.encode()).hexdigest()[:32]
         self.root = cache.path("apt", self.key)
 

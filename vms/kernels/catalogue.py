@@ -9,6 +9,7 @@ all its parts cannot be booted; the catalogue lists those separately, for messag
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from vms.files import write_whole
 from vms.kernels.apt import Apt, PackageList
 from vms.kernels.kernel import Kernel, Package, check_names, shortened
 from vms.kernels.order import build_key, release_of_version, series_of, version_key
-from vms.settings import Debian
+from vms.settings import Debian, Suite
 
 HOURS = 3600.0
 _FORM = 2  # of catalogue.json; increased when its content changes its meaning
@@ -67,18 +68,12 @@ class Catalogue:
         """The catalogue of these suites; package lists older than `max_age` seconds are updated
         first.
 
-        `max_age=0` always updates them, `offline` never. Raises FetchError if lists cannot be
-        fetched or verified, or if offline there are none.
+        `max_age=0` always updates them, `offline` never; those of snapshots are fetched once.
+        Raises FetchError if lists cannot be fetched or verified, or if offline there are none.
         """
-        apt = Apt(settings, cache)
-        with cache.lock("apt", apt.key, Deadline(600, "another run to update the package lists")):
-            if offline and not apt.updated:
-                raise FetchError(
-                    "there are no package lists for these suites in the cache yet; run once without --offline"
-                )
-            if not offline and apt.stale(max_age):
-                apt.update()
-            return _read(apt)
+        present = _present(Apt(settings, cache), cache, offline=offline, max_age=max_age)
+        days = [day for suite in settings.suites for day in suite.days]
+        return _joined(present, [_past(day, cache, offline=offline) for day in days]) if days else present
 
     def newest(self, series: str, flavour: str = "cloud") -> Kernel | None:
         """The newest build of a series, None if there is none."""
@@ -107,10 +102,67 @@ class _Gone(msgspec.Struct):
 def remember_gone(settings: Debian, cache: Cache, ids: Iterable[str]) -> None:
     """Records that these builds are gone; `Catalogue.load` returns that until the lists change."""
     apt = Apt(settings, cache)
-    with cache.lock("apt", apt.key, Deadline(600, "another run to update the package lists")):
+    with cache.lock("apt", apt.key, _deadline()):
         stamp = _stamp(apt)
         stored = _Gone(stamp, sorted(_gone(apt, stamp).union(ids)))
         write_whole(apt.root / "gone.json", msgspec.json.encode(stored))
+
+
+def _present(apt: Apt, cache: Cache, *, offline: bool, max_age: float) -> Catalogue:
+    """The catalogue of the suites that move on."""
+    with cache.lock("apt", apt.key, _deadline()):
+        if offline and not apt.updated:
+            raise FetchError(
+                "there are no package lists for these suites in the cache yet; run once without --offline"
+            )
+        if not offline and apt.stale(max_age):
+            apt.update()
+        return _read(apt)
+
+
+def _past(day: Suite, cache: Cache, *, offline: bool) -> Catalogue:
+    """The catalogue of one day of a suite. It does not change, so what was read of its lists is
+    kept and the lists are not.
+    """
+    apt = Apt(Debian(suites=(day,)), cache)
+    with cache.lock("apt", apt.key, _deadline()):
+        known = _stored(apt, [])
+        if known:
+            return known
+        if offline:
+            raise FetchError(
+                f"the package lists of {day.archive}, suite {day.suite}, are not in the cache yet; run once"
+                " without --offline"
+            )
+        apt.update()
+        read = _read(apt)
+        _keep(apt, [], read)
+        shutil.rmtree(apt.root / "lists")
+        return read
+
+
+def _joined(present: Catalogue, past: Iterable[Catalogue]) -> Catalogue:
+    """A catalogue of all builds; what its archive no longer has comes from a day when it had it."""
+    kernels = {kernel.id: kernel for kernel in present.kernels if kernel.id not in present.gone}
+    incomplete = list(present.incomplete)
+    for day in past:
+        incomplete += day.incomplete
+        for kernel in day.kernels:
+            kernels.setdefault(kernel.id, kernel)
+    gone = present.gone.difference(kernels)
+    kernels |= {kernel.id: kernel for kernel in present.kernels if kernel.id in gone}
+    whole = {(kernel.flavour, kernel.version) for kernel in kernels.values()}
+    lacking = {build for build in incomplete if (build.flavour, build.version) not in whole}
+    return Catalogue(
+        tuple(sorted(kernels.values(), key=build_key)),
+        tuple(sorted(lacking, key=lambda build: (version_key(build.version), build.flavour, build.missing))),
+        present.updated,
+        gone,
+    )
+
+
+def _deadline() -> Deadline:
+    return Deadline(600, "another run to update the package lists")
 
 
 def _read(apt: Apt) -> Catalogue:
@@ -118,19 +170,31 @@ def _read(apt: Apt) -> Catalogue:
     result 0.3.
     """
     stamp = _stamp(apt)
-    gone = _gone(apt, stamp)
-    path = apt.root / "catalogue.json"
-    try:
-        stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
-        if (stored.form, stored.stamp) == (_FORM, stamp):
-            return Catalogue(tuple(stored.kernels), tuple(stored.incomplete), apt.updated, gone)
-    except (FileNotFoundError, msgspec.DecodeError):
-        pass
+    known = _stored(apt, stamp)
+    if known:
+        return known
     kernels, incomplete = _builds(
         package for source in apt.package_lists() for package in listed(source, _STANZA)
     )
-    write_whole(path, msgspec.json.encode(_Stored(_FORM, stamp, kernels, incomplete)))
-    return Catalogue(tuple(kernels), tuple(incomplete), apt.updated, gone)
+    read = Catalogue(tuple(kernels), tuple(incomplete), apt.updated, _gone(apt, stamp))
+    _keep(apt, stamp, read)
+    return read
+
+
+def _stored(apt: Apt, stamp: _Stamp) -> Catalogue | None:
+    """What was read before of lists with this stamp; None if nothing was."""
+    try:
+        stored = msgspec.json.decode((apt.root / "catalogue.json").read_bytes(), type=_Stored)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    if (stored.form, stored.stamp) != (_FORM, stamp):
+        return None
+    return Catalogue(tuple(stored.kernels), tuple(stored.incomplete), apt.updated, _gone(apt, stamp))
+
+
+def _keep(apt: Apt, stamp: _Stamp, read: Catalogue) -> None:
+    stored = _Stored(_FORM, stamp, list(read.kernels), list(read.incomplete))
+    write_whole(apt.root / "catalogue.json", msgspec.json.encode(stored))
 
 
 def _stamp(apt: Apt) -> _Stamp:

@@ -65,6 +65,12 @@ def test_suites_can_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
             "debian.suites[1].suite",
             "expected `str`, got `int`",
         ),
+        (
+            '[[debian.suites]]\nsuite = "sid"\n\n[[debian.suites]]\nsuite = "sid"\nsnapshots = ["1"]\n',
+            4,
+            "debian.suites[1]",
+            "give both or neither",
+        ),
         ('[[debian.suites]]\narchive = "debian"\n', 1, "debian.suites[0]", "missing required field `suite`"),
     ],
 )
