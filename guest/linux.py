@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+WAIT_SECONDS = 600
+"""How long a program, or an answer of the kernel, is waited for. The host ends a cell before that,
+at a limit that reckons with a slow kernel and a busy host.
+"""
+
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from guest.linux import WAIT_SECONDS
+
 ROUTE = 0
 NETFILTER = 12
 
@@ -26,7 +28,6 @@ _EXT_ACK_TEXT = 1
 _SOL_NETLINK, _OPT_CAP_ACK, _OPT_EXT_ACK = 270, 10, 11
 _NESTED = 0x8000
 _TYPE_MASK = 0x3FFF
-_ANSWER_SECONDS = 10.0
 _HEADER = struct.Struct("=HH")
 
 Attributes = dict[int, bytes]
@@ -115,7 +116,7 @@ class Netlink:
         """
         self.send(kind, payload, flags)
         messages: list[Message] = []
-        for sequence, message in self._receive(_ANSWER_SECONDS):
+        for sequence, message in self._receive(WAIT_SECONDS):
             if sequence != self._sequence:
                 continue
             if message.type == _ERROR:
@@ -127,7 +128,7 @@ class Netlink:
             messages.append(message)
             if not message.flags & MULTI and not flags & ACK:
                 return messages
-        raise TimeoutError(f"netlink request {kind:#x} had no answer within {_ANSWER_SECONDS:g} s")
+        raise TimeoutError(f"netlink request {kind:#x} had no answer within {WAIT_SECONDS:g} s")
 
     def send(self, kind: int, payload: bytes, flags: int = 0) -> None:
         """Sends one request and does not wait for an answer."""
@@ -146,12 +147,12 @@ class Netlink:
         rows += [(_BATCH_END, head, 0)]
         self._socket.send(b"".join(self._request(*row) for row in rows))
         answers: dict[int, int] = {}
-        for sequence, message in self._receive(_ANSWER_SECONDS):
+        for sequence, message in self._receive(WAIT_SECONDS):
             if message.type == _ERROR and 0 <= sequence - first < len(requests):
                 answers[sequence - first] = -struct.unpack_from("=i", message.payload)[0]
             if len(answers) == len(requests):
                 return [answers[place] for place in range(len(requests))]
-        raise TimeoutError(f"a netlink transaction had no answer within {_ANSWER_SECONDS:g} s")
+        raise TimeoutError(f"a netlink transaction had no answer within {WAIT_SECONDS:g} s")
 
     def _request(self, kind: int, payload: bytes, flags: int) -> bytes:
         self._sequence += 1

@@ -18,10 +18,8 @@ from typing import Any
 
 from guest.controls import Settings
 from guest.errors import Refused
-from guest.linux import errno_name, powerless
+from guest.linux import WAIT_SECONDS, errno_name, powerless
 from guest.observe import kmsg
-
-_TOOL_SECONDS = 20
 
 
 class Root:
@@ -179,7 +177,7 @@ def _tool(*command: str) -> None:
             text=True,
             errors="replace",
             check=False,
-            timeout=_TOOL_SECONDS,
+            timeout=WAIT_SECONDS,
             env=environment,
         )
     except OSError as error:

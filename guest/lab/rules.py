@@ -10,8 +10,8 @@ from pathlib import Path
 
 from guest.errors import ToolFailed, Unsupported
 from guest.family import Family
+from guest.linux import WAIT_SECONDS
 
-_TOOL_SECONDS = 20
 # What programs print if the kernel lacks something. Every other error is a mistake of the
 # experiment.
 _KERNEL_LACKS = re.compile(
@@ -34,7 +34,7 @@ def tool(*command: str, text: str = "") -> str:
         text=True,
         errors="replace",
         check=False,
-        timeout=_TOOL_SECONDS,
+        timeout=WAIT_SECONDS,
     )
     if done.returncode:
         raise failure(command[0], (done.stderr or done.stdout).strip(), f"{' '.join(command)}\n{text}")

@@ -11,6 +11,7 @@ import pytest
 
 from guest import catalogue
 from guest.lab.lab import Lab
+from guest.linux import WAIT_SECONDS
 from tests.support.project import ROOT
 
 EXPERIMENTS = catalogue.load()
@@ -33,6 +34,10 @@ def test_the_declaration_of_an_experiment_is_complete(found: catalogue.Experimen
     assert set(found.variants.get("scope", ())) <= {"user", "root"}
     assert set(found.variants.get("frontend", ())) <= {"legacy", "nft", "native"}
     assert set(found.variants.get("family", ())) <= {"ipv4", "ipv6"}
+
+
+def test_no_wait_inside_a_guest_ends_before_the_limit_of_an_experiment() -> None:
+    assert max(found.seconds for found in EXPERIMENTS.values()) < WAIT_SECONDS
 
 
 @pytest.mark.parametrize("found", EXPERIMENTS.values(), ids=lambda found: found.name)

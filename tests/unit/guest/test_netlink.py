@@ -80,7 +80,7 @@ def test_a_transaction_is_one_message_that_holds_its_requests_between_two_marks(
 
 
 def test_a_transaction_without_an_answer_to_each_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netlink, "_ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(netlink, "WAIT_SECONDS", 0.01)
     asking, kernel = _answering((2, 0))
     with kernel, pytest.raises(TimeoutError, match="transaction"):
         asking.transact(10, [(12, b"one", 0), (12, b"two", 0)])
