@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -59,9 +60,12 @@ class Namespace:
         with self.inside():
             if control.rules:
                 nftables.run(control.rules)
+            if control.routing:
+                for version in ("-4", "-6"):
+                    tool("ip", version, *control.routing.split())
             if not control.before:
                 return
-            for path in Path("/proc/sys/net/netfilter").iterdir():
+            for path in Path("/proc/sys/net").glob("[bn]*/*"):  # bridge and netfilter
                 with suppress(OSError):  # what is not for this namespace to read, or to set, stays
                     for value in control.before(path.name, path.read_text().strip()):
                         path.write_text(value)
@@ -103,7 +107,8 @@ class Namespace:
 
     def close(self) -> None:
         """Releases the namespace: once its devices are closed too, the kernel removes it."""
-        self._netns.close()
+        if self.control.releases:
+            self._netns.close()
 
     # Topologies
 
@@ -127,8 +132,18 @@ class Namespace:
                 tap=tap,
                 wire=self.control.wire and self.control.wire(),
                 back=self.control.back and self.control.back(),
-                after=self.conntrack.flush if self.control.flushes else None,
+                after=self._flushing(self.control.flushes) if self.control.flushes else None,
             )
+
+    def _flushing(self, due: Callable[[int], bool]) -> Callable[[], None]:
+        """What empties the table after those packets of a device for which it is due."""
+        numbers = itertools.count(1)
+
+        def after() -> None:
+            if due(next(numbers)):
+                self.conntrack.flush()
+
+        return after
 
     def host(self, family: Family | None = None) -> Tun:
         """A machine at the end of a wire: tun0 192.0.2.1 with peer 192.0.2.2 (2001:db8:2::1 and
