@@ -198,7 +198,12 @@ def ftp_expectation(lab: Lab) -> FactDict:
             "what the server reads after the client's PORT or EPRT: the router's address, the client's, or"
             " another",
         ),
-        Fact("port_kept", bool, "whether it reads the client's own port"),
+        Fact(
+            "port_kept",
+            bool,
+            "whether it reads the client's own port",
+            guard="a helper must change no port that nobody else has: some clients listen on one alone",
+        ),
         Fact(
             "acknowledged",
             bool,

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Annotated
 
-from guest.catalogue import Facts, experiment
+from guest.catalogue import Facts, Guard, experiment
 from guest.lab.lab import Lab
 from guest.lab.packets import endpoint, ports, udp, with_ports
 
@@ -67,7 +67,11 @@ class UdpClash(Facts):
     """Facts of `udp-clash`."""
 
     lost: Annotated[str, "datagrams that did not leave: none, or some"]
-    insert_failed: Annotated[str, "entries that could not be put into the table: none, or some"]
+    insert_failed: Annotated[
+        str,
+        "entries that could not be put into the table: none, or some",
+        Guard("a clash that is resolved must not be counted as a packet lost: monitoring warns of these"),
+    ]
     backends: Annotated[int, "to how many addresses the datagrams went"]
 
 
