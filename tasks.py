@@ -9,8 +9,8 @@ from commands.distributed import scheduler, worker
 from commands.kernels import cache, kernels, lock, prune
 from commands.manual import manual
 from commands.nights import accept, nightly
-from commands.project import catalogue, controls, docs, doctor, experiments, reference, test
-from commands.publishing import site
+from commands.project import catalogue, controls, docs, doctor, experiments, test
+from commands.publishing import reference, site
 from commands.reading import compare, export, history, upgrade
 from commands.running import matrix, replay, watch
 from commands.scripts import console, script, shell

@@ -29,7 +29,7 @@ EXAMPLES = {
     "mcp": ("mcp", "mcp --help"),
     "nightly": ("nightly --locked", "nightly --notify slack:SLACK_URL --only-unexplained"),
     "prune": ("prune", "prune --keep 5GB"),
-    "reference": ("reference", "reference --run latest"),
+    "reference": ("reference --run latest", "reference --extend -k '6.12.*' --minutes 60"),
     "replay": (
         "replay latest 6.12.118/max-zero",
         "replay latest 6.12.118/max-zero --json",

@@ -122,20 +122,26 @@ def docs(_context: Context) -> None:
 @reported
 def controls(_context: Context, kernel: list[str], experiment: list[str]) -> None:
     """Write docs/controls.md: what proves, for each fact, that it can take another value."""
-    from matrix.controls import proven, read_controls
-    from matrix.plan.catalogue import read_catalogue
-    from matrix.report.text.controls import controls_page
     from vms.errors import UsageError
-    from vms.files import write_whole
 
     if experiment and not kernel:
         raise UsageError("-e: give the kernel to ask as well, for example -k 6.12")
     for spec in kernel:
         _ask_under_controls(spec, experiment)
+    print(write_controls())
+
+
+def write_controls() -> Path:
+    """Writes the page of what the record and controls prove, and returns its path."""
+    from matrix.controls import proven, read_controls
+    from matrix.plan.catalogue import read_catalogue
+    from matrix.report.text.controls import controls_page
+    from vms.files import write_whole
+
     page = ROOT / "docs" / "controls.md"
     found = proven(read_catalogue(None), RESULTS / "reference", read_controls(CONTROLLED))
     write_whole(page, controls_page(found).encode())
-    print(page)
+    return page
 
 
 def _ask_under_controls(spec: str, experiment: list[str]) -> None:
@@ -163,28 +169,6 @@ def _ask_under_controls(spec: str, experiment: list[str]) -> None:
                 found = seek(choice.experiment, published_variant(choice.variants), left, asked)
                 keep_controls(CONTROLLED, found, project.experiments)
                 print(f"{name}: {len(found)} of {counted(len(left), 'fact')} proven", flush=True)
-
-
-@task(
-    iterable=["run"],
-    help={
-        "run": (
-            "the run to publish, a directory under results/ (repeatable: answers of later runs win;"
-            " default: the newest)"
-        )
-    },
-)
-@reported
-def reference(_context: Context, run: list[str]) -> None:
-    """Add a finished run's answers to the record in results/reference/."""
-    from matrix.plan.catalogue import read_catalogue
-    from matrix.plan.code import question_digests
-    from matrix.reference import publish
-    from matrix.results.directory import find_run
-
-    runs = [find_run(RESULTS, name) for name in run or ["latest"]]
-    catalogue = read_catalogue(None)
-    print(publish(runs, RESULTS / "reference", catalogue, question_digests(catalogue)))
 
 
 @task(help={"accel": "auto, kvm or tcg"})

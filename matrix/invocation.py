@@ -9,6 +9,7 @@ from pathlib import Path
 from guest.catalogue import Experiment
 from matrix.analysis.analysis import Analysis, analyse
 from matrix.analysis.answers import read_answers
+from matrix.analysis.beside import Beside
 from matrix.analysis.known import Known
 from matrix.analysis.ledger.model import Ledger
 from matrix.plan.plan import Plan
@@ -36,7 +37,8 @@ class RunRequest:
     archive. `after` is the largest number of a run that is known from elsewhere. `code` has the
     digest of each experiment's code (`matrix.plan.code`): answers that earlier runs have for the
     same are used, except to the cells whose keys are in `again`. `pristine` names the kernels of
-    which each cell is asked in a guest of its own.
+    which each cell is asked in a guest of its own. `known` says which answers of shared guests
+    count; None for what all runs have answered, and the ledger.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class RunRequest:
     code: Mapping[str, str] = field(default_factory=dict)
     again: Collection[Key] = ()
     pristine: frozenset[str] = frozenset()
+    known: Beside | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def run_matrix(request: RunRequest) -> Result:
             f"resuming run {run.manifest.run}: {len(run.records)} of {counted(len(plan.cells), 'cell')} done"
         )
     _reuse(request, run)
-    known = _known(request)
+    known = request.known or _known(request)
     finished = False
     try:
         with _live(request, run) as live:

@@ -76,8 +76,8 @@ def read_answers(results: Path, complain: Callable[[str], None]) -> Answers:
         except UsageError as error:
             complain(f"left out: {error}")
             continue
-        for manifest, records in found:
-            known = known.with_run(manifest, records)
+        known = known.with_runs(found)
+        manifest, _ = found[-1]
         complain_of_future(manifest, complain)
         if (path / "cells").is_dir():
             runs[manifest.order] = path.relative_to(results.parent)

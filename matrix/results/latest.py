@@ -48,17 +48,21 @@ class LatestAnswers:
 
     def with_run(self, manifest: Manifest, records: Iterable[Record]) -> LatestAnswers:
         """A copy that has the run's answers where they are newer."""
-        ids = {entry.name: entry.id for entry in manifest.kernels}
-        answers = dict(self.answers)
-        for record in records:
-            key = (ids[record.kernel], record.experiment, variant_name(record.variant))
-            if record.status is not Status.ERROR and (
-                key not in answers or answers[key].order <= manifest.order
-            ):
-                answers[key] = Answer(record, manifest.started, manifest.number)
-        return replace(
-            self, kernels={**self.kernels, **{entry.id: entry for entry in manifest.kernels}}, answers=answers
-        )
+        return self.with_runs([(manifest, records)])
+
+    def with_runs(self, runs: Iterable[tuple[Manifest, Iterable[Record]]]) -> LatestAnswers:
+        """A copy that has the runs' answers where they are newer."""
+        kernels, answers = dict(self.kernels), dict(self.answers)
+        for manifest, records in runs:
+            kernels |= {entry.id: entry for entry in manifest.kernels}
+            ids = {entry.name: entry.id for entry in manifest.kernels}
+            for record in records:
+                key = (ids[record.kernel], record.experiment, variant_name(record.variant))
+                if record.status is not Status.ERROR and (
+                    key not in answers or answers[key].order <= manifest.order
+                ):
+                    answers[key] = Answer(record, manifest.started, manifest.number)
+        return replace(self, kernels=kernels, answers=answers)
 
     def answer_to(self, cell: Cell) -> Answer | None:
         """The newest answer of a planned cell, as `answer_of`."""
@@ -127,9 +131,8 @@ def read_finished(path: Path) -> tuple[Manifest, list[Record]]:
 
 def read_runs(path: Path) -> list[tuple[Manifest, list[Record]]]:
     """As `read_finished`, but of a record each build, with the manifest of its own."""
-    if not is_published(path):
-        return [read_finished(path)]
-    return [(build.manifest, list(build.records)) for build in read_record(path)]
+    builds = read_record(path) if is_published(path) else ()
+    return [(build.manifest, list(build.records)) for build in builds] or [read_finished(path)]
 
 
 def read_record(path: Path) -> tuple[Published, ...]:

@@ -70,6 +70,8 @@ WRONG = {
     "nightly.notify": ("nowhere", "--notify 'nowhere': give a URL for JSON"),
     "nightly.jobs": ("many", "--jobs 'many': give the number of guests"),
     "prune.keep": ("much", "'much' is not a size; write for example 20GB"),
+    "reference.kernel": ("6.12", "--kernel: give --extend as well"),
+    "reference.minutes": ("many", "--minutes 'many': give the number of minutes"),
     "reference.run": ("referense", "there is no run 'referense'"),
     "replay.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
     "replay.cell": ("6.12.118/basline", "the run 20"),

@@ -55,8 +55,9 @@ def read_contents(runs: Sequence[Path], catalogue: Mapping[str, Experiment], led
     """
     known = LatestAnswers()
     for path in runs:
-        for manifest, records in read_runs(path):
-            known = known.with_run(manifest, records)
+        found = read_runs(path)
+        known = known.with_runs(found)
+        manifest, _ = found[-1]
     answers = Answers(known)
     asked: dict[str, str] = {}
     for (build, _, _), answer in known.answers.items():

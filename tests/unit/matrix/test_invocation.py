@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guest.catalogue import Invariant
+from matrix.analysis.beside import Beside
 from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.record import Record
@@ -128,3 +129,12 @@ def test_earlier_answers_are_read_only_to_judge_guests_that_answer_many_cells(
     request = RunRequest(PLAN, CATALOGUE, EMPTY, FakeGuests(), tmp_path, 2, ("matrix",), seen)
     run_matrix(replace(request, pristine=frozenset(pristine)))
     assert any(note.startswith("left out:") for note in seen.notes) is read
+
+
+def test_who_knows_better_what_to_expect_is_asked_instead_of_earlier_runs(tmp_path: Path) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text("{")
+    seen = Seen()
+    beside = Beside(PLAN.kernels[0], (), {})
+    run_matrix(RunRequest(PLAN, CATALOGUE, EMPTY, FakeGuests(), tmp_path, 2, (), seen, known=beside))
+    assert not any(note.startswith("left out:") for note in seen.notes)

@@ -62,6 +62,11 @@ def test_an_answer_that_no_build_gives_any_more_is_dropped(tmp_path: Path) -> No
     assert [one["facts"] for one in json.loads((tmp_path / "answers.json").read_bytes())] == [{"flows": 8}]
 
 
+def test_a_record_of_no_build_has_no_answers(tmp_path: Path) -> None:
+    write_published(tmp_path, manifest(1), [])
+    assert read_runs(tmp_path) == [(manifest(1), [])]
+
+
 @pytest.mark.parametrize("written", range(4))
 def test_whenever_the_writing_ends_a_reader_finds_a_whole_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
