@@ -12,7 +12,7 @@ from guest.catalogue import Experiment
 from matrix.analysis.analysis import analyse
 from matrix.analysis.ledger.read import read_ledger
 from matrix.plan.plan import cell_label, variant_name
-from matrix.report.text.markdown import markdown
+from matrix.report.text.record import record_page
 from matrix.results.latest import read_finished, read_record
 from matrix.results.manifest import Manifest
 from matrix.results.published import Published, is_published, write_published
@@ -151,7 +151,7 @@ def _name(builds: Sequence[Published]) -> str:
 
 def reference_page(manifest: Manifest, records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> str:
     """The reference as Markdown."""
-    return markdown(analyse(manifest, records, catalogue, read_ledger()), evidence=False)
+    return record_page(analyse(manifest, records, catalogue, read_ledger()))
 
 
 def lacking(records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> list[str]:

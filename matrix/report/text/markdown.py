@@ -69,8 +69,8 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
             "",
             f"Left out, because their archive no longer has them: {plain(', '.join(manifest.left_out))}.",
         ]
-    parts += _splats(table)
-    parts += _reasons(table)
+    parts += splats(table)
+    parts += reasons(table)
     return "\n".join(parts) + "\n"
 
 
@@ -93,7 +93,8 @@ def _rows(row: Row, evidence: bool) -> list[str]:
     return found
 
 
-def _splats(table: Table) -> list[str]:
+def splats(table: Table) -> list[str]:
+    """Lines of Markdown: what kernels reported of themselves, in which cells."""
     parts = [f"- {plain(line)} (while {plain(kernel)} booted)" for kernel, line in table.boots]
     parts += [f"- {plain(splat.line)} ({plain(_cells(records))})" for splat, records in table.splats.items()]
     return ["", "## What kernels reported of themselves", "", *parts] if parts else []
@@ -103,7 +104,8 @@ def _cells(records: Sequence[Record]) -> str:
     return ", ".join(dict.fromkeys(f"{record.experiment} on {record.kernel}" for record in records))
 
 
-def _reasons(table: Table) -> list[str]:
+def reasons(table: Table) -> list[str]:
+    """Lines of Markdown: the cells that did not pass, and why."""
     records = [
         record for row in table.rows for record in row.records if record and record.status is not Status.PASS
     ]
