@@ -1,5 +1,5 @@
 """Reads what a test program said of itself: its exit code, KTAP, TAP, and the lines that the
-kernel's scripts print.
+scripts of the kernel and of the netfilter project's programs print.
 
 KTAP is described in the kernel's Documentation/dev-tools/ktap.rst.
 """
@@ -49,6 +49,7 @@ _WORDS = {
     "failed": Result.FAIL,
     "error": Result.FAIL,
     "skip": Result.SKIP,
+    "skipped": Result.SKIP,
     "xfail": Result.XFAIL,
     "not ok": Result.FAIL,
 }
@@ -76,7 +77,15 @@ _WITHIN = re.compile(r"[ \t]{0,40}(?P<word>PASS|OK|FAIL|SKIP) {0,4}\((?P<name>.{
 _LAST = re.compile(
     r"[ \t]{0,40}(?P<name>\S.{0,400}?)(?: {0,4}\.{3}| {2}) {0,80}(?P<word>OK|PASS|FAIL|SKIP)", re.ASCII
 )
-_FORMS = (_BEFORE, _AFTER, _WITHIN, _LAST)
+# of iptables and nftables: `I: [OK]  ./testcases/a_0`, `W: [FAILED]  3/380 testcases/a: got 1`
+_MARKED = re.compile(
+    r"[IWE]: \[(?P<word>OK|FAILED|SKIPPED)\] {1,40}(?:\d{1,6}/\d{1,6} {1,4})?(?:\./)?"
+    r"(?P<name>[^\s:]{1,400})(?::? .{0,400})?"
+)
+# of iptables-test.py: `extensions/a.t: OK(ip6tables)`, `extensions/a.t: ERROR: line 3 (cannot ...)`
+_FILE = re.compile(r"(?P<name>[^\s:]{1,400}\.t): (?P<word>OK|ERROR)\b.{0,900}")
+_TOTALS = re.compile(r"[IWE]: .{0,40}results: \[.{0,200}")
+_FORMS = (_BEFORE, _MARKED, _FILE, _AFTER, _WITHIN, _LAST)
 # What is another in each run: namespaces named by mktemp, addresses of attempts, times.
 _RANDOM = (
     (re.compile(r"\b((?:ns|client|server|router|gateway|c|r)[a-z]{0,8}\d{0,2})-[A-Za-z0-9]{6}\b"), r"\1"),
@@ -116,6 +125,8 @@ def _parts(lines: Iterable[str]) -> Iterator[tuple[str, Result]]:
         if found := _TAP.fullmatch(line):
             result = _tap(found)
             name = found["name"].strip()
+        elif _TOTALS.fullmatch(line):
+            continue
         elif found := next(filter(None, (form.fullmatch(line) for form in _FORMS)), None):
             result = _WORDS[found["word"].lower()]
             name = found["name"]
@@ -142,7 +153,9 @@ def _tap_failed(line: str) -> bool:
 def _reason(result: Result, code: int, lines: list[str]) -> str:
     if result is Result.OK:
         return ""
-    word = "SKIP" if result is Result.SKIP else "XFAIL" if result is Result.XFAIL else "FAIL|ERROR|not ok"
+    word = (
+        "SKIP" if result is Result.SKIP else "XFAIL" if result is Result.XFAIL else "FAIL(?:ED)?|ERROR|not ok"
+    )
     said = [line.strip() for line in lines if re.search(rf"\b(?:{word})\b", line, re.IGNORECASE)]
     last = [line.strip() for line in lines if line.strip()][-1:]
     return stable((said or last or [f"it printed nothing and ended with {code}"])[0])

@@ -63,15 +63,22 @@ def test_a_plan_of_no_tests_is_skipped() -> None:
         ("packetdrill/a.pkt              (ipv4)          FAIL", "packetdrill/a.pkt (ipv4)", Result.FAIL),
         ("PASS: added 1000 entries in 512 ms (now 1000 total)", "added 1000 entries in N ms (now 1000 total)",
          Result.OK),
+        ("I: [OK]          ./shell/testcases/chain/0001_0", "shell/testcases/chain/0001_0", Result.OK),
+        ("W: [FAILED]      ./testcases/a_0: expected 0 but got 1", "testcases/a_0", Result.FAIL),
+        ("I: [SKIPPED]     7/382 testcases/maps/delete", "testcases/maps/delete", Result.SKIP),
+        ("extensions/libxt_mark.t: OK(ip6tables)", "extensions/libxt_mark.t", Result.OK),
+        ("extensions/libxt_u32.t: ERROR: line 3 (cannot load: iptables -A INPUT -m u32)",
+         "extensions/libxt_u32.t", Result.FAIL),
     ],
 )  # fmt: skip
-def test_each_line_that_a_script_of_the_kernel_prints_is_a_part(line: str, name: str, result: Result) -> None:
+def test_each_line_that_a_script_prints_for_a_test_is_a_part(line: str, name: str, result: Result) -> None:
     assert read_verdict(0, line).parts == {name: result}
 
 
 def test_a_sentence_is_no_part() -> None:
     text = "passing a packet\nFailing over: no\nok then\nPASS\nit is OK\nFAIL ( no name\n"
-    assert read_verdict(0, text).parts == {}
+    totals = "I: nft results: [OK] 80 [FAILED] 2 [TOTAL] 82"
+    assert read_verdict(0, text + totals).parts == {}
 
 
 def test_of_two_parts_with_one_name_the_worse_counts() -> None:
