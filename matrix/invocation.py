@@ -24,8 +24,10 @@ from matrix.run.guests import Guests
 from matrix.run.progress import Display
 from matrix.run.runner import execute
 from matrix.run.waiting import told
+from vms.program import COMMAND
 
 _NAMED = 3  # earlier runs that a message names
+_LONGEST_WHY = 120  # characters about the accelerator, of which each run tells
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Result:
     analysis: Analysis
 
 
+def _briefly(why: str) -> str:
+    """Why this accelerator, without what QEMU and kernels said of another if that is long."""
+    return why if len(why) <= _LONGEST_WHY else f"{why.partition(':')[0]}; `{COMMAND} doctor` says why"
+
+
 def run_matrix(request: RunRequest) -> Result:
     """Runs the plan, or the rest of it if a run of the same plan was interrupted, and writes its
     reports.
@@ -78,7 +85,7 @@ def run_matrix(request: RunRequest) -> Result:
     plan, guests, display = request.plan, request.guests, request.display
     with told(display.note, "preparing the guests' image and accelerator"):
         surroundings = guests.prepare(plan.kernels)
-    display.note(f"accelerator: {surroundings.accelerator} ({surroundings.why})")
+    display.note(f"accelerator: {surroundings.accelerator} ({_briefly(surroundings.why)})")
     manifest = new_manifest(
         plan,
         surroundings,

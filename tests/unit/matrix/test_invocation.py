@@ -12,7 +12,7 @@ from matrix.analysis.beside import Beside
 from matrix.invocation import Result, RunRequest, run_matrix
 from matrix.plan.plan import Plan, make_plan
 from matrix.results.record import Record
-from tests.support.fakes import FakeGuests, Seen, answer, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.sample import EMPTY
 from vms.answer import Answer
 from vms.errors import LostGuest
@@ -38,6 +38,16 @@ def test_a_run_ends_with_its_reports_and_notes_the_accelerator(tmp_path: Path) -
     assert result.page == result.run / "report/index.html"
     assert seen.notes[1:] == ["accelerator: tcg (there is no /dev/kvm)"]
     assert sum(result.analysis.table.counts.values()) == 2
+
+
+def test_what_qemu_said_of_kvm_is_told_by_the_doctor_not_by_each_run(
+    tmp_path: Path,
+) -> None:
+    seen = Seen()
+    long = f"KVM did not boot a kernel on this host: tried vmlinuz: {'qemu-system-x86_64: ' * 10}"
+    run(FakeGuests(surroundings=replace(SURROUNDINGS, why=long)), tmp_path, display=seen)
+    told = "accelerator: tcg (KVM did not boot a kernel on this host; `./invoke doctor` says why)"
+    assert seen.notes[1:] == [told]
 
 
 def test_a_broken_invariant_makes_the_exit_code_1(tmp_path: Path) -> None:
