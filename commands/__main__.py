@@ -75,7 +75,8 @@ def _unknown(word: str, tasks: Mapping[str, ParserContext], context: ParserConte
     if INSTALLED and word in OF_A_CHECKOUT:
         return f"{word!r} is a task of `./invoke` in a checkout of the project only"
     if not word.startswith("-"):
-        return f"there is no task {word!r}; {suggestion(word, tasks)}"
+        before = f"{context.name} takes no argument {word!r}, and " if context and context.name else ""
+        return f"{before}there is no task {word!r}; {suggestion(word, tasks)}"
     flags = [flag for flag in context.flags if flag.startswith("--")] if context else []
     return f"there is no flag {word}; {suggestion(word, flags)}"
 
@@ -122,7 +123,10 @@ def with_flags(words: Sequence[str]) -> list[str]:
 def with_help_first(words: Sequence[str]) -> list[str]:
     """The command line `TASK ... --help` as invoke reads it for any task: `--help TASK`. Otherwise
     it takes `--help` for an argument that the task requires. After `--` the words are a script's.
+    `help TASK` is the same; `help` lists the tasks, and so does a command line without words.
     """
+    if not words or words[0] == "help":
+        return ["--help", *words[1:2]] if words[1:] else ["--list"]
     ours = [*itertools.takewhile(lambda word: word != "--", words)]
     if "--help" in ours[1:] and not words[0].startswith("-"):
         return ["--help", words[0]]

@@ -64,6 +64,7 @@ def test_a_command_line_that_cannot_be_read_is_wrong_use(words: list[str]) -> No
         (["history", ""], "--fact is empty; give the fact"),
         (["upgrade", "", "6.1"], "older is empty; give the kernel you have"),
         (["matirx"], "there is no task 'matirx'; did you mean matrix?"),
+        (["doctor", "kvm"], "doctor takes no argument 'kvm', and there is no task 'kvm'"),
         (["matrix", "--kernl", "6.1"], "there is no flag --kernl; did you mean --kernel?"),
     ],
 )
@@ -81,6 +82,11 @@ def test_an_unknown_experiment_is_answered_with_the_nearest_names() -> None:
     assert len(done.stderr.splitlines()) == 1
     assert len(done.stderr) < 200
     assert "`./invoke experiments` lists all 1" in run("matrix", "--offline", "-e", "q9x").stderr
+
+
+def test_who_asks_for_help_is_shown_the_tasks_or_the_flags_of_one() -> None:
+    assert run("help").stdout == run().stdout == run("--list").stdout
+    assert run("help", "doctor").stdout == run("doctor", "--help").stdout
 
 
 @pytest.mark.parametrize("task", tasks.__all__)
