@@ -23,6 +23,7 @@ from commands.shell import (
 )
 
 if TYPE_CHECKING:
+    from matrix.bisect.entry import EntryCommit
     from matrix.bisect.outcome import Bisection
     from matrix.bisect.target import Target
     from matrix.plan.project import Project
@@ -49,6 +50,9 @@ _ANOTHER, _UNKNOWN, _STOP = 1, 125, 128
         "offline": "use only what is in the cache",
         "json": "print what was found as JSON",
         "markdown": "print it as Markdown, for an issue",
+        "entry": (
+            "add to the ledger that this commit made the change: a key of the ledger, or 'KEY=MAINLINE TITLE'"
+        ),
     },
 )
 @reported
@@ -64,9 +68,11 @@ def bisect(
     offline: bool = False,
     json: bool = False,
     markdown: bool = False,
+    entry: str = "",
 ) -> None:
     """Find the two neighbouring builds between which a fact changes, and what came in between."""
     from matrix.analysis.ledger.read import read_ledger
+    from matrix.bisect.entry import parse_commit
     from matrix.bisect.target import parse_target
     from matrix.bisection import BisectRequest, run_bisection
     from matrix.plan.project import Project
@@ -78,6 +84,7 @@ def bisect(
 
     check_request(accel)
     at_once = count("--jobs", jobs, JOBS) or processors()
+    named = parse_commit(entry) if entry else None
     project = Project.open(ROOT, offline=offline)
     target = parse_target(fact, project.experiments)
     kernels = _range(project, parse(old, "OLD"), parse(new, "NEW"))
@@ -103,6 +110,17 @@ def bisect(
         keep(project.config.history, RESULTS / found.run)
         tidy(project.config.cache.size)
     _print(found, json=json, markdown=markdown)
+    if named:
+        _enter(found, named)
+
+
+def _enter(found: Bisection, named: EntryCommit) -> None:
+    """Adds to the ledger that the commit made the change."""
+    from matrix.analysis.ledger.read import HERE
+    from matrix.bisect.entry import write_entry
+
+    commit = write_entry(found, named, HERE)
+    complain(f"{HERE}: {commit.key} explains this now; say in its `sentence` what a user notices")
 
 
 def _print(found: Bisection, *, json: bool, markdown: bool) -> None:

@@ -42,6 +42,7 @@ WRONG = {
     "bisect.fact": ("baselin:flows", "there is no experiment 'baselin'; did you mean baseline?"),
     "bisect.jobs": ("many", "--jobs 'many': give the number of guests"),
     "bisect.new": ("6.x", "NEW: expected a number"),
+    "bisect.entry": ("A key", "--entry 'A key': give the key of a commit"),
     "bisect.old": ("6.x", "OLD: expected a number"),
     "compare.after": ("6.13", "no run has answers of a kernel '6.13'"),
     "compare.before": ("6.13", "no run has answers of a kernel '6.13'"),
