@@ -21,7 +21,6 @@ def forecast_lines(found: Forecast, cache: Path) -> list[str]:
     lines.append(
         f"to take: at most about {about(found.seconds)} with {found.jobs}"
         f" {'guest' if found.jobs == 1 else 'guests'} at a time, downloads not counted, if cells take as long"
-        f" as in the newest runs of results/, the published one included, and {CELL_SECONDS:g} s where none"
-        " asked them"
+        f" as in the newest runs of this machine, and {CELL_SECONDS:g} s where none asked them"
     )
     return lines

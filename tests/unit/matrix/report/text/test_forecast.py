@@ -18,8 +18,7 @@ def test_the_first_run_names_what_it_fetches_and_stores_and_how_long_it_takes() 
         " /home/ada/.cache/conntrack-matrix"
     )
     assert second.startswith(
-        "to take: at most about 11 minutes with 2 guests at a time, downloads not counted, if"
-        " cells take as long as in the newest runs of results/, the published one included"
+        "to take: at most about 11 minutes with 2 guests at a time, downloads not counted"
     )
 
 
