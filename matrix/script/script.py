@@ -38,7 +38,8 @@ cd {place}/work || exit
 {before}exec {prefix}"$@"
 """
 _DEVICES = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-_OWNED = f"chown -R {_USER}:{_USER} . || exit\n"
+# Who opens /dev/stderr again needs the right to it, whoever has it open.
+_OWNED = f"chown -R {_USER}:{_USER} . || exit\nchown {_USER}:{_USER} /dev/stdin /dev/stdout /dev/stderr\n"
 _UNPRIVILEGED = f"setpriv --reuid={_USER} --regid={_USER} --clear-groups unshare -Urn -- "
 # longer than the steps of the clock by which files are newer
 _BEGAN = f": >{PLACE}/began && sleep 0.02\n"

@@ -154,7 +154,7 @@ def test_one_command_gets_files_and_input_and_gives_output_files_and_its_exit_co
     pushed = tmp_path / "pushed"
     pushed.write_bytes(b"from the host\n")
     copy = tmp_path / "copy"
-    command = "cat pushed - >both; echo out; echo err >&2; id -u; exit 9"
+    command = "cat pushed - >both; echo out; echo err >/dev/stderr; id -u; exit 9"
     done = run(
         "--user", "--push", str(pushed), "--pull", f"both={copy}", "--command", command, stdin=b"typed\n"
     )
