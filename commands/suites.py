@@ -121,7 +121,8 @@ def _ask(
     with display(console(errors=True)) as shown:
         deadline = Deadline(_IMAGE_SECONDS, "building the guests' image for tests")
         with told(shown.note, "preparing the guests' image, with the tools that tests need"):
-            image = build_image(project.cache, project.config.debian, deadline, TOOLS)
+            more = TOOLS + project.config.image.more
+            image = build_image(project.cache, project.config.debian, deadline, more)
         machines = Machines(project, accel, selection.catalogue, image, memory)
         plan = make_plan(selection.kernels, experiments.values())
         by_name = dict(zip(experiments, scripts.values(), strict=True))

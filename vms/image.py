@@ -94,9 +94,9 @@ def build_image(cache: Cache, debian: Debian, deadline: Deadline, more: tuple[st
     )
 
 
-def held_image(cache: Cache) -> Image | None:
-    """The cached image, None if this machine has not built one."""
-    entry = cache.path("images", image_key())
+def held_image(cache: Cache, more: tuple[str, ...] = ()) -> Image | None:
+    """The cached image, None if this machine has not built one. `more` as for `build_image`."""
+    entry = cache.path("images", image_key(more))
     return image_at(entry) if whole(entry) else None
 
 

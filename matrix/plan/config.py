@@ -20,6 +20,7 @@ from vms.settings import Debian
 from vms.suggest import suggestion
 
 FILE = "matrix.toml"
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}", re.ASCII)  # Debian Policy, 5.6.1
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,23 @@ class CacheConfig:
 
 
 @dataclass(frozen=True)
+class ImageConfig:
+    """Debian packages that every guest has besides the usual ones."""
+
+    packages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.packages:
+            if not _PACKAGE.fullmatch(name):
+                raise ValueError(f"packages: {name!r} cannot be a Debian package's name")
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """The packages in an order of their own, so that the file's makes no other image."""
+        return tuple(sorted(set(self.packages)))
+
+
+@dataclass(frozen=True)
 class Config:
     """The default matrix: kernel specs, globs of experiments, and the archives that kernels come
     from.
@@ -59,6 +77,7 @@ class Config:
     own_experiments: str = ""
     history: str = ""
     cache: CacheConfig = dataclasses.field(default_factory=CacheConfig)
+    image: ImageConfig = dataclasses.field(default_factory=ImageConfig)
     debian: Debian = dataclasses.field(default_factory=Debian)
 
 

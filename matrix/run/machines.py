@@ -134,7 +134,7 @@ class Machines:
         return forecast(
             plan,
             [kernel for kernel in plan.kernels if not cached(kernel, cache)],
-            image=self._given is None and held_image(cache) is None,
+            image=self._given is None and held_image(cache, self.project.config.image.more) is None,
             measured=measured_seconds(results, results / _PUBLISHED),
             jobs=jobs,
         )
@@ -185,6 +185,7 @@ class Machines:
             self.project.cache,
             self.project.config.debian,
             Deadline(_IMAGE_SECONDS, "building the guests' image"),
+            self.project.config.image.more,
         )
 
 

@@ -118,6 +118,10 @@ def test_how_much_the_cache_keeps(tmp_path: Path) -> None:
             '\n[cache]\nkeep = "much"\n',
             "line 2, `cache`: keep = 'much' is not a size; write for example 20GB",
         ),
+        (
+            '\n[image]\npackages = ["socat", "a,b"]\n',
+            "line 2, `image`: packages: 'a,b' cannot be a Debian package's name",
+        ),
         ("\n[cache]\nkeep = 20\n", "line 3, `cache.keep`: expected `str`, got `int`"),
         ('\n[cache]\nkeeps = "20GB"\n', "line 3, `cache.keeps`: unknown field; did you mean keep?"),
     ],

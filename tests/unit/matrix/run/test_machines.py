@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matrix.plan.config import Config, ImageConfig
 from matrix.plan.plan import make_plan
 from matrix.run.forecast import CELL_SECONDS
 from matrix.run.machines import Machines
@@ -51,6 +53,16 @@ def test_what_all_guests_share_goes_into_the_manifest(machines: Machines) -> Non
     assert around.image_packages == {"conntrack": "1.4.8-2"}
     assert around.agent
     assert around.cpu
+
+
+def test_guests_have_the_packages_that_matrix_toml_names(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr("matrix.run.machines.build_image", lambda *given: built.append(given) or IMAGE)
+    named = Config(image=ImageConfig(("socat", "iperf3", "socat")))
+    Machines(replace(machines.project, config=named)).prepare([make_kernel("6.1.2")])
+    assert built[0][-1] == ("iperf3", "socat")
 
 
 def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(
@@ -105,7 +117,7 @@ def test_what_the_published_run_took_elsewhere_is_no_forecast_for_this_machine(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str, seconds: float
 ) -> None:
     monkeypatch.setattr("matrix.run.machines.cached", lambda *_: True)
-    monkeypatch.setattr("matrix.run.machines.held_image", lambda _cache: IMAGE)
+    monkeypatch.setattr("matrix.run.machines.held_image", lambda _cache, _more: IMAGE)
     (tmp_path / run).mkdir()
     record = {"experiment": "known", "variant": {}, "status": "pass", "seconds": 8.0}
     (tmp_path / run / "results.json").write_text(json.dumps([record]))
