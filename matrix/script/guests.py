@@ -58,7 +58,8 @@ _FIRST_SIGNAL = 128  # a shell adds the number of the signal that killed a progr
 _NOT_RUN = (126, 127)
 # bash, dash, env
 _NOT_FOUND = re.compile(
-    r"^(?:.{0,200}: )?(?P<shell>[^:\s]{1,100}): (?:command )?not found$"
+    r"^/.{1,60}/enter: \d{1,2}: exec: (?P<run>.{1,100}): not found$"  # it is there, but not its interpreter
+    r"|^(?:.{0,200}: )?(?P<shell>[^:\s]{1,100}): (?:command )?not found$"
     r"|^env: .(?P<env>[^\s:]{1,100}).: No such file or directory$"
     r"|: cannot execute: required file not found$",
     re.MULTILINE,
@@ -298,7 +299,9 @@ def _counted(text: str, ending: Ending) -> dict[str, int]:
 def missing_program(errors: str) -> str:
     """The program that a shell did not find, by its errors; empty if none is named."""
     found = _NOT_FOUND.search(errors)
-    return (found["shell"] or found["env"] or "the script's interpreter") if found else ""
+    if found is None:
+        return ""
+    return found["shell"] or found["env"] or f"interpreter for {found['run'] or 'the script'}"
 
 
 def _ended(attempt: Attempt, errors: str) -> str:

@@ -138,7 +138,7 @@ def test_a_line_that_is_ignored_altogether_is_not_compared() -> None:
         (
             Attempt(127, b"", b"/run/script/enter: 4: exec: ./a: not found\n"),
             127,
-            "a program is missing: ./a",
+            "a program is missing: interpreter for ./a",
         ),
         (Attempt(127, b"", b""), 127, "by itself"),
         (Attempt(1, b"", b"./a.sh: line 3: jq: command not found\n"), 1, "by itself"),
