@@ -58,11 +58,16 @@ def test_what_all_guests_share_goes_into_the_manifest(machines: Machines) -> Non
 def test_guests_have_the_packages_that_matrix_toml_names(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built: list[Any] = []
-    monkeypatch.setattr("matrix.run.machines.build_image", lambda *given: built.append(given) or IMAGE)
+    built: list[tuple[str, ...]] = []
+
+    def build(*given: Any) -> Image:
+        built.append(given[-1])
+        return IMAGE
+
+    monkeypatch.setattr("matrix.run.machines.build_image", build)
     named = Config(image=ImageConfig(("socat", "iperf3", "socat")))
     Machines(replace(machines.project, config=named)).prepare([make_kernel("6.1.2")])
-    assert built[0][-1] == ("iperf3", "socat")
+    assert built == [("iperf3", "socat")]
 
 
 def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(
