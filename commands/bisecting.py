@@ -106,21 +106,21 @@ def bisect(
             offline,
         )
         found = run_bisection(request, complain)
-    if found.run:
-        keep(project.config.history, RESULTS / found.run)
-        tidy(project.config.cache.size)
     _print(found, json=json, markdown=markdown)
-    if named:
-        _enter(found, named)
+    _keep(found, project, named)
 
 
-def _enter(found: Bisection, named: EntryCommit) -> None:
-    """Adds to the ledger that the commit made the change."""
+def _keep(found: Bisection, project: Project, named: EntryCommit | None) -> None:
+    """Records the run that asked, if one did, and in the ledger the commit that the user named."""
     from matrix.analysis.ledger.read import HERE
     from matrix.bisect.entry import write_entry
 
-    commit = write_entry(found, named, HERE)
-    complain(f"{HERE}: {commit.key} explains this now; say in its `sentence` what a user notices")
+    if found.run:
+        keep(project.config.history, RESULTS / found.run)
+        tidy(project.config.cache.size)
+    if named:
+        commit = write_entry(found, named, HERE)
+        complain(f"{HERE}: {commit.key} explains this now; say in its `sentence` what a user notices")
 
 
 def _print(found: Bisection, *, json: bool, markdown: bool) -> None:
