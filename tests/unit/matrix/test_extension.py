@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from matrix.analysis.beside import Beside
-from matrix.extension import Extension
+from matrix.extension import Ask, Extension
+from matrix.invocation import RunRequest, run_matrix
 from matrix.plan.plan import Plan
 from matrix.reference import record_of
 from matrix.results.latest import read_finished
 from matrix.results.manifest import Manifest, new_manifest
 from matrix.results.record import FactValue, Leak, Record, Status
-from tests.support.fakes import SURROUNDINGS, make_experiment, make_kernel
+from tests.support.fakes import SURROUNDINGS, FakeGuests, Seen, answer, make_experiment, make_kernel
 from tests.support.sample import EMPTY
+from vms.answer import Answer
 from vms.errors import UsageError
 
 CATALOGUE = {
@@ -127,3 +130,41 @@ def test_two_processes_do_not_extend_one_record(tmp_path: Path) -> None:
         pass
     with extension(tmp_path).alone():
         pass
+
+
+def test_in_real_runs_an_interrupted_build_goes_on_and_what_differs_is_asked_in_a_guest_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.run.executor.interrupt", lambda: None)
+    asked: list[tuple[str, str]] = []
+
+    def behave(kernel: str, request: dict[str, Any]) -> Answer:
+        asked.append((kernel, request["experiment"]))
+        return answer(request, facts={"flows": int(kernel == "6.1.4" and request["experiment"] == "two")})
+
+    class Ends(Seen):
+        def finished(self, record: Record) -> None:
+            if record.kernel == "6.1.5":
+                raise KeyboardInterrupt
+
+    def ask(display: Seen) -> Ask:
+        def run(plan: Plan, beside: Beside) -> tuple[Manifest, Sequence[Record]]:
+            guests, results = FakeGuests(behave), tmp_path / "results"
+            request = RunRequest(plan, CATALOGUE, EMPTY, guests, results, 1, (), display, known=beside)
+            analysis = run_matrix(request).analysis
+            return analysis.table.manifest, analysis.records
+
+        return run
+
+    one = extension(tmp_path / "reference")
+    with pytest.raises(KeyboardInterrupt):
+        list(one.steps(one.plans(KERNELS), ask(Ends())))
+    assert list(record_of(tmp_path / "reference")) == [KERNELS[2].id]
+    before = len(asked)
+    steps = list(one.steps(one.plans(KERNELS), ask(Seen())))
+    assert [(step.kernel.name, step.cells) for step in steps] == [("6.1.5", 3), ("6.1.4", 3)]
+    again = [kernel for kernel, _ in asked[before:]]
+    assert again.count("6.1.5") == 2  # one cell was answered before the interruption
+    _, records = read_finished(tmp_path / "results" / "latest")
+    assert {record.asked.alone for record in records if record.experiment == "two"} == {True}
+    assert [record.attempts for record in records if record.experiment == "two"] != [1, 1]
