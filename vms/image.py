@@ -11,11 +11,8 @@ result.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
-import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +26,7 @@ from vms.errors import FetchError, HostError
 from vms.kernels.apt import source_line
 from vms.kernels.digest import sha256_of
 from vms.kernels.host_apt import host_apt
-from vms.packages import remedy
-from vms.runtime import private_directory, remove_tree
+from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, workplace
 from vms.settings import Debian, Suite
 
 SUITE = "trixie"
@@ -55,14 +51,6 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 # their times, since Python compares compiled bytecode with its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
 _STATUS = "./var/lib/dpkg/status"
-MMDEBSTRAP = "mmdebstrap"
-# mmdebstrap ends in order, with all it started, when its whole process group gets SIGTERM; this
-# shell sends it when this process is killed.
-ENDED_WITH_US = (
-    *("setpriv", "--pdeathsig", "TERM", "--"),
-    *("sh", "-c", 'trap \'trap "" TERM; kill -TERM 0; wait\' TERM; "$@" & wait $!', "sh"),
-)
-_REMOVE_SECONDS = 30
 _BUSYBOX = "./usr/bin/busybox"
 
 
@@ -143,7 +131,7 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
     # mmdebstrap uses chroot as root, and a user namespace as any other user.
     command = [
         *ENDED_WITH_US,
-        MMDEBSTRAP,
+        PROGRAM,
         "--variant=essential",
         f"--include={','.join(PACKAGES + more)}",
         '--aptopt=APT::Install-Recommends "false"',
@@ -153,12 +141,7 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
         str(tar),
         source_line(debian, suite),
     ]
-    if shutil.which(MMDEBSTRAP) is None:
-        raise HostError(f"{deadline.what}: the program {MMDEBSTRAP} is missing on this host; {remedy()}")
-    # Not in the cache: in a user namespace mmdebstrap works as another user, who may not be allowed
-    # to pass through a home directory. That user may pass through this directory, not list it.
-    with private_directory("image-", _remove) as scratch:
-        scratch.chmod(0o711)
+    with workplace("image-", deadline.what) as scratch:
         try:
             tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:
@@ -168,22 +151,6 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
                 if line.startswith("E:") or "newuidmap" in line or "subuid" in line
             ]
             raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
-
-
-def _remove(scratch: Path) -> None:
-    remove_tree(scratch)
-    if scratch.is_dir():
-        # A build that was killed leaves files of other users of its namespace, which can only be
-        # removed in such a namespace. After an interrupt every deadline has expired, so this has
-        # its own limit.
-        for left in scratch.iterdir():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                subprocess.run(
-                    [MMDEBSTRAP, "--unshare-helper", "rm", "-rf", str(left)],
-                    capture_output=True,
-                    timeout=_REMOVE_SECONDS,
-                )
-        remove_tree(scratch)
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

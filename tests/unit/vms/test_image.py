@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vms import image, runtime, tool
+from vms import image, mmdebstrap, runtime, tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError, HostError
@@ -151,7 +151,7 @@ def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, c
 
 @pytest.mark.fault(phase="image", fault="program missing", outcome="an error that names the program")
 def test_a_missing_mmdebstrap_is_named(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "MMDEBSTRAP", "mmdebstrap-that-is-not-there")
+    monkeypatch.setattr(mmdebstrap, "PROGRAM", "mmdebstrap-that-is-not-there")
     with pytest.raises(HostError, match="mmdebstrap-that-is-not-there is missing on this host"):
         build_image(cache, DEBIAN, soon())
 
@@ -230,7 +230,7 @@ def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Pa
         " while :; do sleep 0.05; done"
     )
     process = os.posix_spawn(
-        "/usr/bin/setsid", ["setsid", *image.ENDED_WITH_US, str(bootstrap.program)], os.environ
+        "/usr/bin/setsid", ["setsid", *mmdebstrap.ENDED_WITH_US, str(bootstrap.program)], os.environ
     )
     wait_for(lambda: (tmp_path / "begun").exists() and (tmp_path / "child").exists())
     os.kill(process, 15)
