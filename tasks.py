@@ -6,6 +6,7 @@ from commands.bisecting import bisect, verdict
 from commands.ci import ci
 from commands.completion import completion
 from commands.distributed import scheduler, worker
+from commands.fresh import fresh
 from commands.kernels import cache, kernels, lock, prune
 from commands.manual import manual
 from commands.nights import accept, nightly
@@ -31,6 +32,7 @@ __all__ = [
     "doctor",
     "experiments",
     "export",
+    "fresh",
     "history",
     "kernels",
     "lock",

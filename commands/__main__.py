@@ -31,7 +31,7 @@ becomes `history --fact FACT`.
 """
 
 
-OF_A_CHECKOUT = ("bench", "catalogue", "controls", "docs", "reference", "test")
+OF_A_CHECKOUT = ("bench", "catalogue", "controls", "docs", "fresh", "reference", "test")
 """Tasks that measure, check or rewrite the project itself, which an installed program does not."""
 
 

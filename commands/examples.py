@@ -21,6 +21,10 @@ EXAMPLES = {
     "doctor": ("doctor", "doctor --accel tcg"),
     "experiments": ("experiments", "experiments --new my-question"),
     "export": ("export tap", "export csv --run reference --output facts.csv"),
+    "fresh": (
+        "fresh --suite sid --only matrix -- -k 6.12 -e baseline",
+        "fresh --only test -- --only unit",
+    ),
     "history": ("history", "history table-full.mangle_packets --json"),
     "kernels": ("kernels", "kernels --offline --json"),
     "lock": ("lock", "lock --upgrade"),

@@ -58,6 +58,8 @@ WRONG = {
     "export.form": ("cvs", "there is no form 'cvs'; did you mean csv?"),
     "export.output": ("/tmp", "this is a directory; give the name of a file"),
     "export.run": ("referense", "there is no run 'referense'"),
+    "fresh.only": ("matrx", "--only 'matrx': the README has no such command; did you mean matrix?"),
+    "fresh.suite": ("trixi", "--suite 'trixi': there is no such suite here; did you mean trixie?"),
     "history.database": ("mysql://x/y", "history: mysql is not supported"),
     "history.fact": None,  # the history decides
     "matrix.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),

@@ -240,7 +240,7 @@ def source_line(settings: Debian, suite: Suite) -> str:
             raise UsageError(f"suite {suite.suite!r}: {word!r} is not allowed in a list of apt sources")
     if not Path(keyring).is_file():
         raise UsageError(f"suite {suite.suite!r}: there is no keyring {keyring}")
-    lenient = "" if _checks_valid_until(suite) else " check-valid-until=no check-date=no"
+    lenient = "" if checks_valid_until(suite) else " check-valid-until=no check-date=no"
     return f"deb [arch={ARCHITECTURE} signed-by={keyring}{lenient}] {' '.join(words)}"
 
 
@@ -262,7 +262,8 @@ def _archive(settings: Debian, suite: Suite) -> str:
     return found
 
 
-def _checks_valid_until(suite: Suite) -> bool:
+def checks_valid_until(suite: Suite) -> bool:
+    """Whether a Release file of the suite past its Valid-Until date is an error."""
     if suite.check_valid_until is not None:
         return suite.check_valid_until
     # The host's administrator decides whether the host's own mirror may lag behind.
