@@ -20,20 +20,34 @@ Wire = Callable[[bytes], list[bytes]]
 
 class Settings(StrEnum):
     """What becomes of the sysctls that an experiment sets, but for those of addresses and routes:
-    they are set, left as they are, or left and refused to an experiment that tries to set one.
+    they are set, set to a 32nd part, left as they are, or left and refused to an experiment that
+    tries to set one.
     """
 
     SET = "set"
+    LESS = "less"
     LEFT = "left"
     REFUSED = "refused"
 
     def spare(self, name: str) -> bool:
         """Whether the sysctl of this name is left as it is."""
-        return self is not Settings.SET and not name.startswith(("net/ipv4/", "net/ipv6/"))
+        return self in (Settings.LEFT, Settings.REFUSED) and not _of_routes(name)
+
+    def given(self, name: str, value: int | str) -> int | str:
+        """What the sysctl of this name is set to if the experiment sets it to a value. Switches and
+        other small numbers stay.
+        """
+        if self is Settings.LESS and isinstance(value, int) and value >= 32 and not _of_routes(name):
+            return value // 32
+        return value
 
     def refuse(self, name: str) -> bool:
         """Whether the sysctl of this name is to be refused by the kernel."""
         return self is Settings.REFUSED and self.spare(name)
+
+
+def _of_routes(name: str) -> bool:
+    return name.startswith(("net/ipv4/", "net/ipv6/"))
 
 
 def _always(_turn: int) -> bool:
@@ -247,6 +261,11 @@ CONTROLS: Mapping[str, Control] = {
     "forgotten": Control(
         "the table is emptied once, after the third packet", flushes=lambda number: number == 3
     ),
+    "emptied": Control(
+        "the table is emptied after every ten thousandth packet",
+        flushes=lambda number: number % 10_000 == 0,
+    ),
+    "less": Control("numbers that are set are a 32nd part of what they should be", settings=Settings.LESS),
     "held": Control("a namespace that is released stays", releases=False),
     "prohibited": Control(
         "a routing rule prohibits what the machine itself sends", routing="rule add iif lo prohibit"

@@ -123,7 +123,7 @@ class Asking:
         """
         if self.settings.spare(name):
             return
-        self.write(f"/proc/sys/{name}", value)
+        self.write(f"/proc/sys/{name}", self.settings.given(name, value))
 
     def try_sysctl(self, name: str, value: int | str) -> str:
         """Tries to set a sysctl of the initial namespace until the cell ends: `ok`, or the errno's

@@ -211,7 +211,7 @@ class Namespace:
         """
         if self.control.settings.spare(name):
             return
-        refusal = self.try_sysctl(name, value)
+        refusal = self.try_sysctl(name, self.control.settings.given(name, value))
         if refusal != "ok":
             raise Unsupported(f"writing {value} to {name}: {refusal}")
 

@@ -36,6 +36,13 @@ def test_only_settings_that_are_not_of_addresses_and_routes_are_spared_or_refuse
     assert not settings.refuse("net/ipv4/ip_forward")
 
 
+def test_numbers_that_are_no_switches_and_not_of_routes_are_set_to_less() -> None:
+    timeout = "net/netfilter/nf_conntrack_udp_timeout"
+    assert [Settings.LESS.given(timeout, value) for value in (3200, 33, 31, 0, "64")] == [100, 1, 31, 0, "64"]
+    assert Settings.LESS.given("net/ipv4/icmp_ratelimit", 3200) == 3200
+    assert [Settings.SET.given(timeout, 3200), Settings.LESS.spare(timeout)] == [3200, False]
+
+
 @pytest.mark.parametrize(
     ("name", "arrived"),
     [
