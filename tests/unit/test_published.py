@@ -43,6 +43,13 @@ def test_the_page_of_controls_is_what_the_reference_proves() -> None:
     assert (ROOT / "docs" / "controls.md").read_text() == controls_page(found), "run ./invoke controls"
 
 
+def test_no_fact_is_without_proof_that_it_can_differ_or_a_reason_why_it_is_asked() -> None:
+    found = proven(load(), RESULTS / "reference", read_controls(CONTROLLED))
+    assert [(one.experiment, one.fact) for one in found if one.proof is Proof.NONE] == [], (
+        "run ./invoke controls -k 6.12, write a control, or say why with a Guard"
+    )
+
+
 def test_no_guard_is_said_of_a_fact_that_has_a_proof() -> None:
     guards = {(one.name, fact.name) for one in load().values() for fact in one.facts if fact.guard}
     found = proven(load(), RESULTS / "reference", read_controls(CONTROLLED))
