@@ -69,8 +69,10 @@ def suite(
     json: bool = False,
 ) -> int:
     """Run other people's tests on kernels, a row for each program, and show where they differ."""
+    from matrix.analysis.ledger.read import read_ledger
     from matrix.plan.project import Project
     from matrix.report.text.tested import print_suite
+    from matrix.script.known import read_known
     from matrix.script.suite import read_suite
     from vms.accel import check_request
     from vms.capacity import processors
@@ -93,7 +95,7 @@ def suite(
     if json:
         print_json(result.analysis.records)
     else:
-        print_suite(result.analysis, console())
+        print_suite(result.analysis, read_known(read_ledger()), console())
         console().print(str(result.page), soft_wrap=True, markup=False)
     return result.analysis.exit_code
 

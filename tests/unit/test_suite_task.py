@@ -78,6 +78,18 @@ def test_each_program_is_a_row_and_what_failed_or_was_missing_is_said(
     assert "6.1.9: 3 programs: 1 fail, 1 ok, 1 unsupported" in said
 
 
+def test_a_failure_that_is_known_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SAID, "nf_nat_edemux", {"6.1.9": (1, "FAIL: port"), "6.12.9": (0, "PASS: port")})
+    assert suite(tmp_path, "nf_*") == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "nf_nat_edemux: fail: port (on 6.1.9)" in said
+    (why,) = [line for line in said if "e27c3295114b" in line]
+    assert why.startswith("nf_nat_edemux: lacks netfilter: nf_nat: undo erroneous tcp edemux lookup")
+    assert why.endswith(" (on 6.1.9)")
+
+
 def test_programs_that_say_the_same_end_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert suite(tmp_path, "a_*", "c_lacks") == 0
     assert "b_fails" not in capsys.readouterr().out

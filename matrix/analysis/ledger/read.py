@@ -18,7 +18,9 @@ from vms.kernels.order import release_key, series_of
 HERE = Path(__file__).parent
 
 
-class _Commit(msgspec.Struct, forbid_unknown_fields=True):
+class CommitEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A commit as a file describes it."""
+
     title: str
     confirmed: Confirmed
     sentence: str
@@ -32,7 +34,7 @@ class _Commit(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Commits(msgspec.Struct, forbid_unknown_fields=True):
     surveyed: dict[str, str]
-    commits: dict[str, _Commit]
+    commits: dict[str, CommitEntry]
     seen: dict[str, str] = {}
 
 
@@ -55,19 +57,29 @@ def read_ledger(directory: Path = HERE) -> Ledger:
 
     Raises UsageError, which names the file and the entry, for the first mistake.
     """
-    raw = _load(directory / "commits.toml", _Commits)
-    commits = {key: Commit(key=key, **msgspec.structs.asdict(entry)) for key, entry in raw.commits.items()}
-    for commit in commits.values():
-        if problem := _problem(commit):
-            raise UsageError(f"{directory / 'commits.toml'}: {commit.key}: {problem}")
+    file = directory / "commits.toml"
+    raw = load(file, _Commits)
+    commits = checked(file, raw.commits)
     changes = tuple(
         _change(entry, f"{directory / 'changes.toml'}: entry {number}, {entry.experiment}", commits)
-        for number, entry in enumerate(_load(directory / "changes.toml", _Changes).change, 1)
+        for number, entry in enumerate(load(directory / "changes.toml", _Changes).change, 1)
     )
     return Ledger(commits, changes, raw.surveyed, raw.seen)
 
 
-def _load(path: Path, kind: Any) -> Any:
+def checked(file: Path, entries: Mapping[str, CommitEntry]) -> Mapping[str, Commit]:
+    """The commits of a file. Raises UsageError, which names file and commit, for the first
+    mistake.
+    """
+    commits = {key: Commit(key=key, **msgspec.structs.asdict(entry)) for key, entry in entries.items()}
+    for commit in commits.values():
+        if problem := _problem(commit):
+            raise UsageError(f"{file}: {commit.key}: {problem}")
+    return commits
+
+
+def load(path: Path, kind: Any) -> Any:
+    """A TOML file as this type. Raises UsageError that names the file and what is wrong."""
     try:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)
     except OSError as error:

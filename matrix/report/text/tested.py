@@ -13,16 +13,20 @@ from matrix.analysis.analysis import Analysis
 from matrix.report.text.terminal import STYLES, headline, print_splats
 from matrix.report.words import counted
 from matrix.results.record import Record, Status
+from matrix.script.known import Known
+from matrix.script.verdicts import Result
 from vms.text import shown
 
 _MOST_NAMES = 20
 
 
-def print_suite(analysis: Analysis, console: Console) -> None:
+def print_suite(analysis: Analysis, known: Known, console: Console) -> None:
     """Prints a line for each program, with its verdict on each kernel and the number of its parts,
-    then for each program why it was not run, what failed, and where kernels differ.
+    then for each program why it was not run, what failed, what is known of why, and where kernels
+    differ.
     """
-    kernels = [entry.name for entry in analysis.table.kernels]
+    builds = {entry.name: entry for entry in analysis.table.kernels}
+    kernels = list(builds)
     programs: dict[str, dict[str, Record]] = {}
     for record in analysis.records:
         programs.setdefault(record.experiment, {})[record.kernel] = record
@@ -33,7 +37,12 @@ def print_suite(analysis: Analysis, console: Console) -> None:
         table.add_row(Text(_name(program)), *(_verdict(records.get(kernel)) for kernel in kernels))
     console.print(table)
     for program, records in programs.items():
-        for line in _notes(records):
+        why = {
+            kernel: known.why(_name(program), builds[kernel])
+            for kernel, record in records.items()
+            if record.facts and _word(record) == Result.FAIL
+        }
+        for line in _notes(records, why):
             console.print(Text(f"{_name(program)}: {line}"), soft_wrap=True)
     for kernel in kernels:
         counts = Counter(_word(records[kernel]) for records in programs.values() if kernel in records)
@@ -68,8 +77,10 @@ def _parts(record: Record) -> Mapping[str, Sequence[str]]:
     }
 
 
-def _notes(records: Mapping[str, Record]) -> list[str]:
-    """What is to be said of one program, each thing once with the kernels that it holds for."""
+def _notes(records: Mapping[str, Record], why: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is to be said of one program, each thing once with the kernels that it holds for. `why`
+    has what is known of failures.
+    """
     said: dict[str, list[str]] = {}
     for kernel, record in records.items():
         if not record.facts:
@@ -77,6 +88,9 @@ def _notes(records: Mapping[str, Record]) -> list[str]:
         for result in ("fail", "skip", "xfail"):
             for name in _parts(record)[result][:_MOST_NAMES]:
                 said.setdefault(f"{result}: {shown(name)}", []).append(kernel)
+    for kernel, reasons in why.items():
+        for reason in reasons:
+            said.setdefault(reason, []).append(kernel)
     every = len(records)
     return [
         line if len(kernels) == every else f"{line} (on {', '.join(kernels)})"
