@@ -4,9 +4,11 @@ arguments may be left out.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -44,8 +46,12 @@ class Invoke(Program):
             super().parse_core(argv)
 
     def print_task_help(self, name: str) -> None:
-        """Prints what a task does, its flags and two examples."""
-        super().print_task_help(name)
+        """Prints how a task is called, what it does, its arguments and flags, and two examples."""
+        context = by_name(self.collection)[name]
+        print(f"Usage: {COMMAND} {_usage(name, context)}\n")
+        print(textwrap.indent(inspect.getdoc(self.collection[name]) or "", self.leading_indent), end="\n\n")
+        if described := _described(context):
+            self.print_columns(described)
         print("Examples:", *(f"  {COMMAND} {words}" for words in EXAMPLES[name]), "", sep="\n")
 
     def parse_tasks(self) -> None:
@@ -56,6 +62,25 @@ class Invoke(Program):
             super().parse_tasks()
             for context in self.tasks:
                 _refuse_empty_values(context, tasks[context.name or ""])
+
+
+def _usage(name: str, context: ParserContext) -> str:
+    """The task's name, and what may follow it."""
+    words = [name, *(str(argument.name).upper() for argument in context.positional_args)]
+    if flag := OPTIONAL.get(name):
+        words.append(f"[{flag.removeprefix('--').upper()}]")
+    if context.flags:
+        words.append("[flags]")
+    if name == "script":
+        words.append("[-- arguments]")
+    return " ".join(words)
+
+
+def _described(context: ParserContext) -> list[tuple[str, str | None]]:
+    """The task's arguments, then its flags, each with its description."""
+    arguments = {context.help_for(f"--{one.name}"): one for one in context.positional_args}
+    flags = [described for described in context.help_tuples() if described not in arguments]
+    return [*((str(one.name).upper(), one.help) for one in arguments.values()), *flags]
 
 
 @contextmanager
