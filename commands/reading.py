@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache
 
@@ -16,8 +17,8 @@ from commands.shell import RESULTS, ROOT, complain, console, output_file, print_
 @task(
     help={
         "fact": (
-            "the fact (`history FACT` will do), for example mangle_packets or table-full.mangle_packets;"
-            " default: list all facts"
+            "the fact (`history FACT` will do), for example mangle_packets, table-full.mangle_packets or"
+            " 'table-full[scope=root]:mangle_packets'; default: list all facts"
         ),
         "rebuild": "re-create the database from the run directories first",
         "database": "another database than that of matrix.toml: postgresql://... or sqlite:///FILE",
@@ -59,7 +60,7 @@ def history(
     if json:
         print_json(lines)
         return code
-    picture = RESULTS / "history" / f"{fact}.svg"
+    picture = RESULTS / "history" / f"{re.sub(r'[^A-Za-z0-9_.=,-]+', '-', fact)}.svg"
     write_whole(picture, plot(lines).encode())
     console().print(table(lines))
     print(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from vms.kernels.kernel import Build
 from vms.kernels.order import build_key
 from vms.program import COMMAND
 from vms.suggest import suggestion
+
+_EXACT = re.compile(r"(?P<experiment>[\w.-]+)(?:\[(?P<variant>[^\[\]]*)\])?:(?P<name>\w+)")
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,27 @@ class Line:
 def timeline(engine: Engine, fact: str) -> tuple[Line, ...]:
     """A line for each cell that ever had the fact, by experiment, variant and kernel.
 
-    `fact` is `mangle_packets`, or `table-full.mangle_packets` for that experiment alone. Raises
-    UsageError if no run has the fact.
+    `fact` is `mangle_packets`, `table-full.mangle_packets` for that experiment alone, or as other
+    commands have it `table-full[scope=root]:mangle_packets`. Raises UsageError if no run has the
+    fact.
     """
-    experiment, _, name = fact.rpartition(".")
+    if exact := _EXACT.fullmatch(fact):
+        experiment, variant, name = exact["experiment"], exact["variant"] or "", exact["name"]
+    else:
+        (experiment, _, name), variant = fact.rpartition("."), ""
     with engine.connect() as connection:
         experiments = _experiments(connection, name, experiment)
-        if not experiments:
+        found = tuple(line for line in _lines(connection, name, experiments) if _is_of(line.variant, variant))
+        if not found:
             raise UsageError(_nothing(connection, fact, name))
-        return tuple(_lines(connection, name, experiments))
+        return found
+
+
+def _is_of(variant: str, wanted: str) -> bool:
+    """Whether the variant has each wanted parameter, with one of the values that `/` separates."""
+    given = dict(pair.split("=", 1) for pair in variant.split(",") if pair)
+    pairs = (pair.partition("=") for pair in wanted.split(",") if pair)
+    return all(given.get(name) in values.split("/") for name, _, values in pairs)
 
 
 def fact_names(engine: Engine) -> tuple[str, ...]:

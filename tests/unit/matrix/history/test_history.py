@@ -44,6 +44,21 @@ def test_a_fact_has_a_line_of_spans_per_build(url: URL) -> None:
     assert found[1].spans[0].first == datetime(2026, 11, 1, 2, tzinfo=UTC)
 
 
+def test_a_fact_is_named_as_other_commands_name_it(url: URL) -> None:
+    with opened(url) as engine:
+        user = cell("6.1.5", flows=8, variant="user")
+        record(engine, "here", manifest(1, "6.1.5"), [cell("6.1.5", flows=7), user])
+
+        def variants(fact: str) -> list[str]:
+            return [line.variant for line in timeline(engine, fact)]
+
+        assert variants("table-full:flows") == variants("table-full.flows") == ["scope=root", "scope=user"]
+        assert variants("table-full[scope=user]:flows") == ["scope=user"]
+        assert variants("table-full[scope=root/user]:flows") == ["scope=root", "scope=user"]
+        with pytest.raises(UsageError, match="no run has a fact"):
+            timeline(engine, "table-full[scope=other]:flows")
+
+
 def test_a_nul_in_a_reason_is_stored_as_its_picture(url: URL) -> None:
     with opened(url) as engine:
         record(engine, "here", manifest(1, "6.1.5"), [replace(cell("6.1.5"), reason="not\0supported")])
