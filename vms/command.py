@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from vms.qemu_binary import Binary
+from vms.qemu_binary import Binary, find_qemu
 
 # One line per reason; Documentation/admin-guide/kernel-parameters.txt in the kernel's source.
 KERNEL_PARAMETERS = (
@@ -83,6 +83,10 @@ class Machine:
         """Whether the guest resumes from a template's memory instead of booting."""
         return self.memory_file is not None and not self.memory_file.shared
 
+    def words(self, directory: Path) -> list[str]:
+        """The command line that runs it; `directory` is the guest's private directory."""
+        return words(command_line(find_qemu(), self, directory))
+
 
 @dataclass(frozen=True)
 class Group:
@@ -90,6 +94,12 @@ class Group:
 
     reason: str
     words: tuple[str, ...]
+
+
+SANDBOX = Group(
+    "a guest that breaks out of QEMU can start no program",
+    ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+)
 
 
 def command_line(qemu: Binary, machine: Machine, directory: Path) -> tuple[Group, ...]:
@@ -115,11 +125,7 @@ def _computer(qemu: Binary, machine: Machine) -> tuple[Group, ...]:
             (
                 "-machine",
                 ",".join(("q35,memory-backend=memory,hpet=off", *qemu.left_out)),
-                "-accel",
-                # bounds the code that a hostile guest can have translated; the default is 1 GiB
-                "tcg,tb-size=128" if accelerator.name == "tcg" else accelerator.name,
-                "-cpu",
-                accelerator.cpu,
+                *executed_by(accelerator),
             ),
         ),
         Group(
@@ -146,30 +152,37 @@ def _computer(qemu: Binary, machine: Machine) -> tuple[Group, ...]:
     )
 
 
+def executed_by(accelerator: Accelerator) -> tuple[str, ...]:
+    """The words for what executes the guest's instructions."""
+    # bounds the code that a hostile guest can have translated; the default is 1 GiB
+    name = "tcg,tb-size=128" if accelerator.name == "tcg" else accelerator.name
+    return "-accel", name, "-cpu", accelerator.cpu
+
+
 def _ways_in(directory: Path) -> tuple[Group, ...]:
     """What connects the guest and QEMU with the host."""
     return (
         Group(
             "two ports to the host, SSH and agent, whose sockets are in a private directory",
-            ("-device", "virtio-serial-pci", *_port("ssh", directory), *_port("agent", directory)),
+            ("-device", "virtio-serial-pci", *port("ssh", directory), *port("agent", directory)),
         ),
         Group(
             "the console, logged to a file",
-            (
-                "-chardev",
-                f"file,id=console,path={_escaped(directory / 'console')}",
-                "-serial",
-                "chardev:console",
-            ),
+            ("-chardev", logged_console(directory), "-serial", "chardev:console"),
         ),
-        Group(
-            "how the host controls QEMU",
-            (
-                "-chardev",
-                f"socket,id=qmp,path={_escaped(directory / 'qmp')},server=on,wait=off",
-                "-mon",
-                "chardev=qmp,mode=control",
-            ),
+        control(directory),
+    )
+
+
+def control(directory: Path) -> Group:
+    """How the host controls QEMU: QMP over a socket in the guest's private directory."""
+    return Group(
+        "how the host controls QEMU",
+        (
+            "-chardev",
+            f"socket,id=qmp,path={_escaped(directory / 'qmp')},server=on,wait=off",
+            "-mon",
+            "chardev=qmp,mode=control",
         ),
     )
 
@@ -189,10 +202,7 @@ def _debugger(directory: Path) -> Group:
 def _confinement(machine: Machine) -> tuple[Group, ...]:
     """What QEMU must not do, and how a clone starts."""
     return (
-        Group(
-            "a guest that breaks out of QEMU can start no program",
-            ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
-        ),
+        SANDBOX,
         *(
             [Group("a clone: waits for the template's state", ("-incoming", "defer"))]
             if machine.clone
@@ -233,7 +243,13 @@ def _disk(name: str, path: Path) -> tuple[str, ...]:
     )
 
 
-def _port(name: str, directory: Path) -> tuple[str, ...]:
+def logged_console(directory: Path) -> str:
+    """The character device of a console whose output goes to the file `console`."""
+    return f"file,id=console,path={_escaped(directory / 'console')}"
+
+
+def port(name: str, directory: Path) -> tuple[str, ...]:
+    """The words for a port of the guest that the host reaches over a socket with its name."""
     return (
         "-chardev",
         f"socket,id={name},path={_escaped(directory / name)},server=on,wait=off",

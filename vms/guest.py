@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from vms.answer import Answer
 from vms.boot import Boot
-from vms.command import Machine, command_line, words
 from vms.deadline import Deadline
 from vms.decode import Undecodable, decode
 from vms.errors import HostError, LostGuest, Unbootable
 from vms.qemu import LARGEST_FILE, Qemu, tail
-from vms.qemu_binary import find_qemu
 from vms.runtime import private_directory
 from vms.splats import find_splats
 from vms.ssh import Ssh
@@ -70,6 +69,13 @@ class Agent:
                     content = path.read_bytes()
                     digest.update(f"\n{name}/{path.relative_to(top)} {len(content)}\n".encode() + content)
         return digest.hexdigest()[:32]
+
+
+class Startable(Protocol):
+    """What `running` starts."""
+
+    def words(self, directory: Path) -> list[str]:
+        """QEMU's command line, for a guest with this private directory."""
 
 
 class Guest:
@@ -378,14 +384,14 @@ def printed_text(printed: bytes) -> str:
 
 
 @contextmanager
-def running(machine: Machine, what: str, intact: Callable[[], bool] = lambda: True) -> Iterator[Guest]:
+def running(machine: Startable, what: str, intact: Callable[[], bool] = lambda: True) -> Iterator[Guest]:
     """Starts QEMU for a guest; the context ends it and removes its directory.
 
     `intact` returns whether the file of its memory is unchanged. A LostGuest that leaves the
     context gets the last console lines added.
     """
     with private_directory() as directory:
-        qemu = Qemu(words(command_line(find_qemu(), machine, directory)), directory, what)
+        qemu = Qemu(machine.words(directory), directory, what)
         guest = Guest(qemu, what, intact)
         try:
             yield guest
