@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vms.cache import Cache
@@ -24,6 +24,7 @@ from vms.guest import Guest, running
 from vms.interrupt import interrupted
 from vms.qemu_binary import find_qemu
 from vms.suggest import suggestion
+from vms.virtme import VirtmeMachine
 
 REQUESTS = ("auto", "kvm", "tcg")
 # On some hosts that are virtual machines KVM has registers that it cannot set: QEMU aborts with
@@ -44,7 +45,7 @@ _NO_KVM = "KVM did not boot a kernel on this host"
 DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _KIND = "accelerators"
-_USER_SPACE = "initramfs: reached user space"
+_USER_SPACE = "initramfs: "  # begins what either kind of initramfs prints first
 _POLL = 0.02
 
 
@@ -64,7 +65,9 @@ def check_request(requested: str) -> None:
         raise UsageError(f"--accel {requested!r}: {suggestion(requested, REQUESTS)}")
 
 
-def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machine]) -> Accelerator:
+def choose_accelerator(
+    requested: str, cache: Cache, machine: Callable[[], Machine | VirtmeMachine]
+) -> Accelerator:
     """The accelerator to use; its `why` names the reason.
 
     `requested` is one of REQUESTS. `machine` returns a machine that can boot, with any accelerator;
@@ -92,7 +95,7 @@ def choose_accelerator(requested: str, cache: Cache, machine: Callable[[], Machi
     return Accelerator("tcg", TCG_CPU, f"{_NO_KVM}: {verdict.seen}")
 
 
-def prove_kvm(machine: Machine) -> Verdict:
+def prove_kvm(machine: Machine | VirtmeMachine) -> Verdict:
     """Boots the kernel with KVM until it starts the first program of the initramfs. Tries the
     KVM_CPUS in order until one works.
     """
@@ -110,12 +113,12 @@ def prove_kvm(machine: Machine) -> Verdict:
     return Verdict("", f"tried {machine.vmlinuz.name}: {'; '.join(seen)}")
 
 
-def _try(machine: Machine, cpu: str) -> str:
+def _try(machine: Machine | VirtmeMachine, cpu: str) -> str:
     """Returns an empty text if KVM boots the kernel with this CPU model, else one line about what
     was seen.
     """
     kvm = Accelerator("kvm", cpu, "to be proven")
-    proof = Machine(kvm, Hardware(), machine.vmlinuz, machine.initramfs, machine.image, machine.modules)
+    proof = replace(machine, accelerator=kvm, hardware=Hardware())
     try:
         with running(proof, "the kernel that proves KVM") as guest:
             # by its own clock, or a busy host would be taken for one without KVM

@@ -16,6 +16,7 @@ from vms.packages import LISTING, install_line, missing, needed
 from vms.program import COMMAND
 from vms.qemu_binary import find_qemu
 from vms.settings import Debian
+from vms.virtme import lacking
 
 GUEST_MEMORY = 512  # MiB
 _ROOMY_DISK = 5_000_000_000  # bytes: image, and the default matrix' kernels and templates
@@ -41,6 +42,7 @@ def examine(debian: Debian, cache: Cache, packages: Path = LISTING) -> Iterator[
     yield _memory()
     yield _disk(cache)
     yield _mirror(debian)
+    yield _virtme()
 
 
 def _packages(listing: Path) -> Finding:
@@ -102,3 +104,9 @@ def _mirror(debian: Debian) -> Finding:
         f"{mirror or 'none'} (from {said})",
         "set `mirror` under [debian] in matrix.toml",
     )
+
+
+def _virtme() -> Finding:
+    """Never bad: only `--backend virtme` needs it."""
+    lacks = lacking()
+    return Finding("virtme backend", True, f"not usable, this host lacks {lacks}" if lacks else "usable")

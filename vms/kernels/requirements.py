@@ -8,13 +8,16 @@ What an experiment needs beyond that is not checked here: a kernel that lacks it
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from vms.errors import Unbootable
 from vms.kernels.kernel import BootFiles
 
-# For each option its purpose, and the module it can be built as.
-OPTIONS = {
+Options = Mapping[str, tuple[str, str | None]]
+"""For each option its purpose, and the module it can be built as."""
+
+OPTIONS: Options = {
     "64BIT": ("the image is built for x86-64", None),
     "BINFMT_ELF": ("running programs", None),
     "BINFMT_SCRIPT": ("running scripts", None),
@@ -40,13 +43,20 @@ OPTIONS = {
     "SQUASHFS_LZ4": ("the image, which is packed with lz4", None),
     "OVERLAY_FS": ("the writable root file system", "overlay"),
 }
+_OF_THE_IMAGE = ("UNIX98_PTYS", "VIRTIO_BLK", "HW_RANDOM_VIRTIO", "SQUASHFS", "SQUASHFS_LZ4", "OVERLAY_FS")
+VIRTME_OPTIONS: Options = {name: use for name, use in OPTIONS.items() if name not in _OF_THE_IMAGE} | {
+    "NET_9P": ("the host's files, over 9p", "9pnet"),
+    "NET_9P_VIRTIO": ("the host's files, over 9p", "9pnet_virtio"),
+    "9P_FS": ("the host's files, over 9p", "9p"),
+}
+"""What it takes to boot with the host's files, through virtme-ng."""
 
 
-def check(files: BootFiles) -> None:
-    """Raises Unbootable if the kernel cannot boot a guest, with every option it lacks and its
-    purpose.
+def check(files: BootFiles, options: Options = OPTIONS) -> None:
+    """Raises Unbootable if the kernel cannot boot a guest that takes these options, with every
+    option it lacks and its purpose.
     """
-    lacking = missing(files)
+    lacking = missing(files, options)
     if lacking:
         listed = "".join(f"\n    {line}" for line in lacking)
         raise Unbootable(
@@ -54,7 +64,7 @@ def check(files: BootFiles) -> None:
         )
 
 
-def missing(files: BootFiles) -> tuple[str, ...]:
+def missing(files: BootFiles, options: Options = OPTIONS) -> tuple[str, ...]:
     """What the boot of a guest needs and the kernel lacks, one line each; empty if it can boot.
 
     Without a configuration only options that can be modules are checked: each must be a module or
@@ -66,7 +76,7 @@ def missing(files: BootFiles) -> tuple[str, ...]:
             re.findall(r"^CONFIG_(\w+)=([ym])$", files.config.read_text(errors="replace"), re.MULTILINE)
         )
         lacking = []
-        for option, (use, module) in OPTIONS.items():
+        for option, (use, module) in options.items():
             if option not in values:
                 lacking.append(f"CONFIG_{option}, for {use}")
             elif values[option] == "m" and module not in modules:
@@ -76,7 +86,7 @@ def missing(files: BootFiles) -> tuple[str, ...]:
         return ()
     return tuple(
         f"CONFIG_{option}, for {use}: {module} is neither among its modules nor listed as built in"
-        for option, (use, module) in OPTIONS.items()
+        for option, (use, module) in options.items()
         if module and module != "unix" and module not in modules
     )
 

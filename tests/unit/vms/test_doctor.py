@@ -96,3 +96,14 @@ def test_doctor_shows_the_mirror_and_where_it_is_set(look: Callable[..., Finding
         look("Debian mirror").advice,
     )
     assert not look("Debian mirror", Debian()).good
+
+
+def test_what_only_the_virtme_backend_lacks_is_said_and_not_bad(
+    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "lacking", lambda: "nft; as root, run: apt-get install nftables")
+    assert look("virtme backend") == Finding(
+        "virtme backend", True, "not usable, this host lacks nft; as root, run: apt-get install nftables"
+    )
+    monkeypatch.setattr(doctor, "lacking", lambda: "")
+    assert look("virtme backend").found == "usable"
