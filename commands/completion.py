@@ -189,6 +189,12 @@ def _facts() -> Iterable[str]:
     return [f"{experiment.name}.{fact.name}" for experiment in known for fact in experiment.facts]
 
 
+def _backends() -> Iterable[str]:
+    from matrix.run.virtme import QEMU, VIRTME
+
+    return QEMU, VIRTME
+
+
 def _accelerators() -> Iterable[str]:
     from vms.accel import REQUESTS
 
@@ -221,6 +227,7 @@ def _tests() -> Iterable[str]:
 
 _VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
     "accel": _accelerators,
+    "backend": _backends,
     "after": _kernels_and_runs,
     "before": _kernels_and_runs,
     "experiment": _experiments,

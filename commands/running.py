@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         "without_authentication": "for a scheduler at tcp://: whoever reaches it can run programs as you",
         "json": "print every record as JSON instead of the table",
         "again": "also ask what an earlier run answered for the same kernel, code and machine",
+        "backend": "qemu, or virtme: guests through virtme-ng, with this host's own userland",
     },
 )
 @reported
@@ -68,6 +69,7 @@ def matrix(
     without_authentication: bool = False,
     json: bool = False,
     again: bool = False,
+    backend: str = "qemu",
 ) -> int:
     """Boot kernels, run every experiment on each, print the table and write the report."""
     from matrix.invocation import run_matrix
@@ -78,21 +80,24 @@ def matrix(
     from matrix.report.text.progress import display
     from matrix.report.text.terminal import print_result
     from matrix.run.machines import Machines
+    from matrix.run.virtme import machines_of
     from vms.kernels import lock
 
-    at_a_time = _at_a_time(jobs, accel, scheduler, authenticated=not without_authentication)
+    at_a_time = _at_a_time(jobs, accel, scheduler, authenticated=not without_authentication, backend=backend)
     project = Project.open(ROOT, offline=offline)
     choices = project.choices(experiment)
     selection = selected(project, project.specs(kernel), lock.read(LOCK) if locked else None)
     plan = plan_choices(selection.kernels, choices)
-    machines = Machines(project, accel, selection.catalogue)
+    machines = machines_of(backend, project, accel, selection.catalogue)
     expected = machines.forecast(plan, RESULTS, at_a_time)
     lines = forecast_lines(expected, project.cache.root)
     if dry_run:
         print(plan_text(plan, lines, machines.command), end="")
         return 0
     terminal = console(errors=json)
-    far = _workers(machines, scheduler, authenticated=not without_authentication) if scheduler else None
+    far = None
+    if scheduler and isinstance(machines, Machines):
+        far = _workers(machines, scheduler, authenticated=not without_authentication)
     with display(terminal) as shown, far or nullcontext((machines, at_a_time)) as (guests, slots):
         if expected.fetch and not scheduler:  # workers fetch what they lack
             shown.note("\n".join(lines))
@@ -123,13 +128,14 @@ def replay(
     from matrix.replay import find_cell
     from matrix.replay import replay as replayed
     from matrix.report.text.replayed import print_replay
-    from matrix.run.machines import Machines
+    from matrix.run.virtme import machines_of
     from vms.accel import check_request
 
     check_request(accel or "auto")
     asked = find_cell(RESULTS, run, cell)
     project = Project.open(ROOT, offline=offline)
-    machines = Machines(project, accel or asked.manifest.surroundings.accelerator)
+    around = asked.manifest.surroundings
+    machines = machines_of(around.backend, project, accel or around.accelerator)
     (kernel,) = project.select(project.specs([asked.spec])).kernels
     done = replayed(asked, asked.cell(kernel, project.experiments), machines)
     if json:
@@ -186,19 +192,28 @@ def watch(
     return 0
 
 
-def _at_a_time(jobs: str | None, accel: str, scheduler: str, *, authenticated: bool) -> int:
+def _at_a_time(
+    jobs: str | None, accel: str, scheduler: str, *, authenticated: bool, backend: str = "qemu"
+) -> int:
     """The number of guests at a time. Raises UsageError, before anything is fetched, if `jobs`,
-    `accel` or the address of the scheduler cannot be used.
+    `accel` or the address of the scheduler cannot be used, or not with this backend.
     """
+    from matrix.run.virtme import QEMU, check_backend
     from vms.accel import check_request
     from vms.capacity import processors
     from vms.errors import UsageError
 
+    check_backend(backend)
     at_a_time = count("--jobs", jobs, JOBS) or processors()
     check_request(accel)
     if scheduler:
         from matrix.dask.identity import check_address
 
+        if backend != QEMU:
+            raise UsageError(
+                f"--scheduler with --backend {backend}: the userland of such guests is this host's,"
+                " not that of a worker"
+            )
         if jobs:
             raise UsageError(
                 f"--jobs with --scheduler: each worker sets its own limit ({COMMAND} worker --slots)"

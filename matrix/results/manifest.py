@@ -32,7 +32,9 @@ class Surroundings:
     """What all guests of a run share.
 
     `image` and `agent` are the sha256s of the userland and of the `guest/` directory that is copied
-    into each guest. `why` is the reason for the accelerator; `cpu` is the host's CPU model.
+    into each guest. `why` is the reason for the accelerator; `cpu` is the host's CPU model. With
+    the backend `virtme` the userland is the host's: then `image` is a digest of the versions of its
+    programs, which `image_packages` has.
     """
 
     image: str
@@ -42,6 +44,7 @@ class Surroundings:
     why: str
     cpu: str
     image_packages: dict[str, str] = field(default_factory=dict)
+    backend: str = "qemu"
 
 
 @dataclass(frozen=True)

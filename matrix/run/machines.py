@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from matrix.plan.plan import Plan
 from matrix.plan.project import Project
 from matrix.results.manifest import Surroundings
+from matrix.run import guests
 from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor, LocalExecutor
 from matrix.run.forecast import Forecast, forecast
@@ -25,10 +27,11 @@ from vms.kernels.burden import burden
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import cached, fetch
 from vms.kernels.kernel import BootFiles, Kernel
-from vms.kernels.requirements import check
+from vms.kernels.requirements import OPTIONS, check
 from vms.program import CODE
 from vms.qemu_binary import find_qemu
 from vms.template import Template, make_template
+from vms.virtme import VirtmeMachine
 
 _PUBLISHED = "reference"  # the run that the repository holds, under results/
 _AHEAD = 2  # kernels fetched at a time while the image is built
@@ -37,14 +40,17 @@ _INITRAMFS_SECONDS = 300
 _GUEST = CODE / "guest"
 
 
-class Machines:
-    """Guests on this machine. `requested` is the accelerator that the user requested: auto, kvm or
-    tcg.
+class Local(ABC):
+    """Guests on this machine, whatever boots them. `requested` is the accelerator that the user
+    requested: auto, kvm or tcg.
 
     With a `catalogue`, the message about a kernel that is gone from its archive names the closest
     builds that are available. With an `image`, none is built. `memory` is that of a guest in MiB, 0
     the usual amount.
     """
+
+    _options = OPTIONS
+    """What a kernel must have to boot a guest."""
 
     def __init__(
         self,
@@ -110,20 +116,12 @@ class Machines:
     def fetch(self, kernel: Kernel) -> BootFiles:
         """Fetches and verifies the kernel's files, and checks that they can boot a guest."""
         files = fetch(kernel, self.project.cache, offline=self.project.offline, catalogue=self._catalogue)
-        check(files)
+        check(files, self._options)
         return files
 
-    def template(self, files: BootFiles, cpus: int) -> Template:
-        """The template of a kernel, from the cache or from a boot now."""
-        bootable = self._bootable(files)
-        return make_template(
-            bootable,
-            self.image,
-            self.accelerator([files.kernel]),
-            self._agent,
-            self.project.cache,
-            self._hardware(files, cpus),
-        )
+    @abstractmethod
+    def template(self, files: BootFiles, cpus: int) -> guests.Template:
+        """What guests of a kernel are started from."""
 
     def forecast(self, plan: Plan, results: Path, jobs: int) -> Forecast:
         """What a run of the plan will take, by what the cache lacks and how long cells took in
@@ -148,7 +146,49 @@ class Machines:
                 f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB"
                 " first"
             )
-        return render(command_line(find_qemu(), self.machine(self.fetch(kernel), cpus), Path("DIRECTORY")))
+        return self._rendered(self.fetch(kernel), cpus)
+
+    @abstractmethod
+    def _rendered(self, files: BootFiles, cpus: int) -> str:
+        """The command line that boots the kernel, as `command` returns it."""
+
+    @abstractmethod
+    def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine | VirtmeMachine:
+        """What boots the kernel once."""
+
+    def _hardware(self, files: BootFiles, cpus: int) -> Hardware:
+        """What a guest of the kernel has; more memory than usual if the kernel checks its own."""
+        usual = Hardware(cpus=cpus)
+        return replace(usual, memory=round((self._memory or usual.memory) * burden(files).memory))
+
+    @cached_property
+    def image(self) -> Image:
+        """The userland of all guests; built now if it is neither given nor cached."""
+        return self._given or build_image(
+            self.project.cache,
+            self.project.config.debian,
+            Deadline(_IMAGE_SECONDS, "building the guests' image"),
+            self.project.config.image.more,
+        )
+
+
+class Machines(Local):
+    """Guests on this machine that have one image and are clones of templates."""
+
+    def template(self, files: BootFiles, cpus: int) -> Template:
+        """The template of a kernel, from the cache or from a boot now."""
+        bootable = self._bootable(files)
+        return make_template(
+            bootable,
+            self.image,
+            self.accelerator([files.kernel]),
+            self._agent,
+            self.project.cache,
+            self._hardware(files, cpus),
+        )
+
+    def _rendered(self, files: BootFiles, cpus: int) -> str:
+        return render(command_line(find_qemu(), self.machine(files, cpus), Path("DIRECTORY")))
 
     def machine(self, files: BootFiles, cpus: int) -> Machine:
         """What boots the kernel once, without a template."""
@@ -171,21 +211,6 @@ class Machines:
             self.image,
             self.project.cache,
             Deadline(_INITRAMFS_SECONDS, f"making what boots {files.kernel.name}"),
-        )
-
-    def _hardware(self, files: BootFiles, cpus: int) -> Hardware:
-        """What a guest of the kernel has; more memory than usual if the kernel checks its own."""
-        usual = Hardware(cpus=cpus)
-        return replace(usual, memory=round((self._memory or usual.memory) * burden(files).memory))
-
-    @cached_property
-    def image(self) -> Image:
-        """The userland of all guests; built now if it is neither given nor cached."""
-        return self._given or build_image(
-            self.project.cache,
-            self.project.config.debian,
-            Deadline(_IMAGE_SECONDS, "building the guests' image"),
-            self.project.config.image.more,
         )
 
 

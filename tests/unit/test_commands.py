@@ -65,7 +65,7 @@ def test_a_command_line_that_cannot_be_read_is_wrong_use(words: list[str]) -> No
         (["upgrade", "", "6.1"], "older is empty; give the kernel you have"),
         (["matirx"], "there is no task 'matirx'; did you mean matrix?"),
         (["doctor", "kvm"], "doctor takes no argument 'kvm', and there is no task 'kvm'"),
-        (["matrix", "--kernl", "6.1"], "there is no flag --kernl; did you mean --kernel?"),
+        (["matrix", "--kernl", "6.1"], "there is no flag --kernl; did you mean --kernel"),
     ],
 )
 def test_a_flag_without_a_usable_value_is_named_with_what_to_give(words: list[str], message: str) -> None:

@@ -66,6 +66,7 @@ WRONG = {
     "matrix.experiment": ("baselin", "there is no experiment 'baselin'; did you mean baseline?"),
     "matrix.jobs": ("many", "--jobs 'many': give the number of guests"),
     "matrix.kernel": ("newset", "did you mean newest?"),
+    "matrix.backend": ("vritme", "--backend 'vritme': did you mean virtme?"),
     "matrix.scheduler": ("nowhere", "nowhere is not the address of a scheduler; write tls://host:8786"),
     "nightly.accel": ("tgc", "--accel 'tgc': did you mean tcg?"),
     "nightly.experiment": ("tabel-full", "did you mean table-full?"),

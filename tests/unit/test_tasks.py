@@ -184,6 +184,12 @@ def matrix(capsys: pytest.CaptureFixture[str], **flags: Any) -> tuple[int, str]:
     return caught.value.code, capsys.readouterr().err
 
 
+def test_workers_have_no_userland_of_this_host(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = matrix(capsys, backend="virtme", scheduler="tls://127.0.0.1:8786")
+    assert code == 2
+    assert "--scheduler with --backend virtme: the userland of such guests is this host's" in said
+
+
 def test_an_unknown_experiment_is_refused_before_anything_is_fetched(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
