@@ -256,10 +256,14 @@ def _unload(name: str) -> str:
 
 
 def _filled(path: str) -> str | None:
-    """How many files and blocks of a file system are in use."""
+    """How many files and blocks of a file system are in use; None for one that is read-only, which
+    may be the host's.
+    """
     try:
         used = os.statvfs(path)
     except FileNotFoundError:
+        return None
+    if used.f_flag & os.ST_RDONLY:
         return None
     return f"{used.f_files - used.f_ffree} files, {used.f_blocks - used.f_bfree} blocks"
 
