@@ -2,7 +2,8 @@
 
 mmdebstrap makes the Debian in namespaces of its own, as root or as an ordinary user, runs the
 commands in it as its last step, and removes it. They have what a new machine at this place would
-have: the mirror, and the way to it and to other hosts. They share no cache with this user.
+have: the mirror, and the way to it and to other hosts (proxies, certificates). They share no cache
+with this user.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _COMMAND_SECONDS = 4 * 3600
 _GIT_SECONDS = 120
 _LINE = 64 << 10  # bytes; a longer line is passed on in parts
 _KEPT = 200  # lines of output, for the message about a failure
+_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+"""Where Debian keeps the certificates that an administrator trusts besides its own."""
 _SECTION = re.compile(r"^## Two commands$.*?^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _CLONE = "/root/conntrack-matrix"
 # Of the environment only the way to other hosts is kept; its values stand in no command line, which
@@ -41,8 +44,10 @@ _CLONE = "/root/conntrack-matrix"
 _PREPARE = f"""\
 unset $(compgen -e | grep -vixE 'http_proxy|https_proxy|no_proxy')
 export HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+update-ca-certificates >/dev/null || exit 1
 printf '127.0.0.1 localhost\\n::1 localhost\\n' >/etc/hosts
-git -c advice.detachedHead=false clone --quiet /root/clone.bundle {_CLONE} || exit 1
+hints='-c advice.detachedHead=false -c init.defaultBranch=main'
+git $hints clone --quiet /root/clone.bundle {_CLONE} || exit 1
 cd {_CLONE}
 """
 _RUN = """\
@@ -167,6 +172,11 @@ def _command(scratch: Path, files: Sequence[Path], debian: Sequence[str]) -> lis
         *(*ENDED_WITH_US, "sh", "-c", 'exec "$@" 2>&1', "sh", "env", f"TMPDIR={scratch}"),
         *(PROGRAM, "--mode=unshare", "--format=null"),
         *("--variant=minbase", f"--include={','.join(_PACKAGES)}"),
+        *(
+            [f"--customize-hook=copy-in {_CERTIFICATES} {_CERTIFICATES.parent}"]
+            if _CERTIFICATES.is_dir()
+            else []
+        ),
         *(f"--customize-hook=upload {shlex.quote(str(file))} /root/{file.name}" for file in files),
         # A file, since mmdebstrap prints what stands here.
         f'--customize-hook=chroot "$1" bash /root/{files[-1].name} </dev/null',

@@ -158,6 +158,19 @@ def test_a_password_of_a_proxy_is_in_no_command_line(
     assert "secret" not in standing.said.read_text()
 
 
+def test_it_trusts_the_certificates_that_this_host_trusts(
+    standing: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = tmp_path / "share" / "ca-certificates"
+    monkeypatch.setattr(fresh, "_CERTIFICATES", certificates)
+    standing.does("")
+    run_fresh(ROOT, "trixie", (), DEBIAN, lambda _line: None)
+    assert "copy-in" not in standing.said.read_text()
+    certificates.mkdir(parents=True)
+    run_fresh(ROOT, "trixie", (), DEBIAN, lambda _line: None)
+    assert f"--customize-hook=copy-in {certificates} {certificates.parent}" in standing.words
+
+
 @pytest.mark.parametrize(
     ("said", "means"),
     [
