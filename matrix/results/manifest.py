@@ -46,6 +46,12 @@ class Surroundings:
     image_packages: dict[str, str] = field(default_factory=dict)
     backend: str = "qemu"
 
+    @property
+    def userland(self) -> str:
+        """Which userland guests had, in words, if it is not an image."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.image_packages.items())
+        return "" if self.backend == "qemu" else f"this host's, through {self.backend}-ng ({versions})"
+
 
 @dataclass(frozen=True)
 class KernelEntry(Build):

@@ -335,7 +335,7 @@ def _about(manifest: Manifest) -> tuple[tuple[str, str], ...]:
         ("accelerator", f"{around.accelerator}: {around.why}"),
         ("QEMU", around.qemu),
         ("host CPU", around.cpu),
-        ("image", around.image),
+        ("userland", around.userland) if around.userland else ("image", around.image),
         ("agent", around.agent),
         *(
             (("left out", f"gone from their archive: {', '.join(manifest.left_out)}"),)

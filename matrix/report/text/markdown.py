@@ -35,6 +35,7 @@ def markdown(analysis: Analysis, *, evidence: bool = True) -> str:
         (
             f"Run {plain(manifest.run)}, {counted(sum(table.counts.values()), 'cell')}: {counts}. "
             f"Accelerator {plain(around.accelerator.upper())} ({plain(why)}), QEMU {plain(around.qemu)}."
+            + (f" Userland: {plain(around.userland)}." if around.userland else "")
         ),
         (
             "Values that differ from the kernel to their left are **bold**. Words with a star are the answer"

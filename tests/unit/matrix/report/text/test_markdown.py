@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
+from matrix.report.page.html import html_report
 from matrix.report.text.markdown import markdown
+from tests.support.fakes import SURROUNDINGS
 from tests.support.sample import analysis
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,3 +55,13 @@ def test_builds_that_are_gone_are_listed_as_left_out() -> None:
     assert "Left out, because their archive no longer has them: 6.12.90-1, 6.12.91-&lt;b&gt;1." in markdown(
         lacking
     )
+
+
+def test_a_userland_that_is_the_hosts_is_told_with_its_versions_in_both_reports(tmp_path: Path) -> None:
+    found = analysis()
+    around = replace(SURROUNDINGS, backend="virtme", image_packages={"nft": "v1.0.6"})
+    told = analysis(surroundings=around)
+    for report in (markdown(told), html_report(told, tmp_path)):
+        said = re.sub(r"\\|&#\d+;", "", report)  # escapes
+        assert "hosts, through virtme-ng (nft v1.0.6)" in said.replace("'", "")
+    assert "through virtme-ng" not in markdown(found) + html_report(found, tmp_path)
