@@ -34,6 +34,7 @@ from vms.cache import Cache
 from vms.capacity import children
 from vms.deadline import Deadline
 from vms.errors import HostError
+from vms.hardware import Hardware
 from vms.kernels.kernel import Kernel
 from vms.kernels.select import select
 from vms.template import Template
@@ -54,9 +55,9 @@ def kernels(*specs: str) -> tuple[Kernel, ...]:
 
 @cache
 def template(spec: str) -> Template:
-    """The template of one kernel, with one CPU."""
+    """The template of one kernel, with the usual hardware."""
     (kernel,) = kernels(spec)
-    return MACHINES.template(MACHINES.fetch(kernel), 1)
+    return MACHINES.template(MACHINES.fetch(kernel), Hardware())
 
 
 def experiment(name: str) -> Experiment:
@@ -125,7 +126,7 @@ def run(
 def make_templates(of: Iterable[Kernel], jobs: int) -> None:
     """Boots every kernel that has no template yet."""
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda kernel: MACHINES.template(MACHINES.fetch(kernel), 1), of))
+        list(pool.map(lambda kernel: MACHINES.template(MACHINES.fetch(kernel), Hardware()), of))
 
 
 def ended_seconds() -> float:

@@ -161,7 +161,7 @@ def _ask_under_controls(spec: str, experiment: list[str]) -> None:
     machines.prepare(selection.kernels)
     files = machines.fetch(selection.kernels[0])
     known = proven(project.experiments, RESULTS / "reference", read_controls(CONTROLLED))
-    with closing(Asked(files.kernel, lambda cpus: machines.template(files, cpus))) as asked:
+    with closing(Asked(files.kernel, lambda hardware: machines.template(files, hardware))) as asked:
         for choice in choices:
             name = choice.experiment.name
             left = [one.fact for one in known if one.experiment == name and one.proof is Proof.NONE]

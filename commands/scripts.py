@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matrix.invocation import Result
     from matrix.run.machines import Machines
     from matrix.script.script import Script
+    from vms.hardware import Hardware
     from vms.kernels.kernel import Kernel
 
 # Each task imports what it needs, so that listing the tasks does not load every library.
@@ -158,10 +159,10 @@ def shell(
         )
     pulled = parse_pulled(pull)
     files = with_pushed({}, push)
-    named, machines, virtual = _one_guest(kernel, cpus, memory, accel, offline=offline)
+    named, machines, hardware = _one_guest(kernel, cpus, memory, accel, offline=offline)
     with soon_told(f"preparing {kernel}: its first boot takes a while"):
         booted = machines.fetch(named)
-        template = machines.template(booted, virtual)
+        template = machines.template(booted, hardware)
     terminal = not command and sys.stdin.isatty() and sys.stdout.isatty()
     words = shell_words(command, booted.version, terminal=terminal)
     given = Script("shell", words, files, user, keep=False)
@@ -195,10 +196,10 @@ def console(
     from vms.kernels.burden import burden
     from vms.template import BOOT_SECONDS
 
-    named, machines, virtual = _one_guest(kernel, cpus, memory, accel, offline=offline)
+    named, machines, hardware = _one_guest(kernel, cpus, memory, accel, offline=offline)
     with soon_told(f"preparing {kernel}"):
         files = machines.fetch(named)
-        machine = machines.machine(files, virtual)
+        machine = machines.machine(files, hardware)
     print(f"{named.name}: {' '.join(KERNEL_PARAMETERS)}", flush=True)
     deadline = Deadline(BOOT_SECONDS * burden(files).slowness, f"{named.name} to boot")
     seconds = show_boot(machine, named.name, deadline, lambda line: print(line, flush=True))
@@ -207,18 +208,20 @@ def console(
 
 def _one_guest(
     kernel: str, cpus: str | None, memory: str | None, accel: str, *, offline: bool
-) -> tuple[Kernel, Machines, int]:
-    """The kernel, and the machines and the number of virtual CPUs that its guest is to have."""
+) -> tuple[Kernel, Machines, Hardware]:
+    """The kernel, the machines that make its guest, and the hardware that it is to have."""
     from matrix.plan.project import Project
     from matrix.run.machines import Machines
     from vms.accel import check_request
+    from vms.hardware import Hardware
 
     check_request(accel)
     virtual = count("--cpus", cpus, "virtual CPUs") or 1
     mebibytes = least_memory(memory)
     project = Project.open(ROOT, offline=offline)
     named, selection = one_kernel(project, kernel)
-    return named, Machines(project, accel, selection.catalogue, memory=mebibytes), virtual
+    machines = Machines(project, accel, selection.catalogue, memory=mebibytes)
+    return named, machines, Hardware(cpus=virtual)
 
 
 def _script(

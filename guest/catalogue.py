@@ -229,10 +229,11 @@ def experiment(
     `facts`, a dict. `modules` are kernel modules without which the question makes no sense: where
     one cannot be loaded the cell is `unsupported` with modprobe's own words. `seconds` bounds one
     run, generously: a busy host slows a guest down ten times. `cpus` is more than 1 only for
-    experiments about races and about what the kernel defers; a parameter `cpus` of `variants` takes
-    its place. `waits` says that nearly all of its time nothing happens in the guest, which then
-    needs no processor to itself. `alone` is the reason why a cell needs a guest that answers no
-    other: its answer depends on what was asked before, or it cannot be undone.
+    experiments about races and about what the kernel defers. Parameters of `variants` say what
+    hardware a cell's guest has: `cpus`, `memory` (MiB), `avx2` (on, off). `waits` says that nearly
+    all of its time nothing happens in the guest, which then needs no processor to itself. `alone`
+    is the reason why a cell needs a guest that answers no other: its answer depends on what was
+    asked before, or it cannot be undone.
     """
 
     def declare(function: Callable[[Lab], Any]) -> Any:

@@ -20,6 +20,7 @@ from matrix.run.guests import Template
 from matrix.run.idle import idle
 from vms.errors import UsageError
 from vms.files import write_whole
+from vms.hardware import Hardware
 from vms.kernels.kernel import Kernel
 
 Ask = Callable[[Experiment, Mapping[str, str]], Record]
@@ -63,20 +64,20 @@ def published_variant(variants: Iterable[Mapping[str, str]]) -> Mapping[str, str
 
 class Asked:
     """Asks a kernel one question after another, in guests that answer many. `template` makes that
-    of the kernel's guests with a number of CPUs.
+    of the kernel's guests with certain hardware.
     """
 
-    def __init__(self, kernel: Kernel, template: Callable[[int], Template]) -> None:
+    def __init__(self, kernel: Kernel, template: Callable[[Hardware], Template]) -> None:
         self._kernel = kernel
         self._template = template
-        self._made: dict[int, Template] = {}
+        self._made: dict[Hardware, Template] = {}
 
     def __call__(self, experiment: Experiment, variant: Mapping[str, str]) -> Record:
         """The record of one cell, asked once whatever comes of it."""
         cell = Cell(self._kernel, experiment, variant)
-        if cell.cpus not in self._made:
-            self._made[cell.cpus] = self._template(cell.cpus)
-        return verdict(cell, ask(self._made[cell.cpus], Question.of(cell, own=False)), 1).record
+        if cell.hardware not in self._made:
+            self._made[cell.hardware] = self._template(cell.hardware)
+        return verdict(cell, ask(self._made[cell.hardware], Question.of(cell, own=False)), 1).record
 
     def close(self) -> None:
         """Ends the guests."""

@@ -119,7 +119,7 @@ def replay(asked: Asked, cell: Cell, guests: Guests) -> Replay:
     files = guests.fetch(cell.kernel)
     if asked.kernel.sha256 and dict(files.sha256) != asked.kernel.sha256:
         raise UsageError(f"{cell.kernel.name}: its files are not those of the run {asked.manifest.run}")
-    template = guests.template(files, cell.cpus)
+    template = guests.template(files, cell.hardware)
     after = verdict(cell, ask(template, Question.of(cell, own=True)), 1).record
     return Replay(asked.record, after, _changed(asked.manifest.surroundings, now))
 

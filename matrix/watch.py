@@ -21,6 +21,7 @@ from matrix.run.executor import Executor
 from matrix.run.guests import Guests, Template
 from matrix.run.idle import idle
 from vms.errors import MatrixError, UsageError
+from vms.hardware import Hardware
 from vms.kernels.kernel import Kernel
 
 Key = tuple[str, str, str]
@@ -75,7 +76,7 @@ class Watch:
         self._kernels = kernels
         self._guests = guests
         self._executor: Executor = guests.executor(jobs)
-        self._templates: dict[tuple[str, int], Template] = {}
+        self._templates: dict[tuple[str, Hardware], Template] = {}
         self._facts: dict[Key, Mapping[str, FactValue]] = {}
         self._asking: set[Future[Outcome]] = set()
 
@@ -134,9 +135,9 @@ class Watch:
             return Outcome(lost=str(error))
 
     def _template(self, cell: Cell) -> Template:
-        key = cell.kernel.name, cell.cpus
+        key = cell.kernel.name, cell.hardware
         if key not in self._templates:
-            self._templates[key] = self._guests.template(self._guests.fetch(cell.kernel), cell.cpus)
+            self._templates[key] = self._guests.template(self._guests.fetch(cell.kernel), cell.hardware)
         return self._templates[key]
 
 

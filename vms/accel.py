@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vms.cache import Cache
-from vms.command import Accelerator, Hardware, Machine
+from vms.command import Accelerator, Machine
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest, UsageError
 from vms.files import write_whole
 from vms.guest import Guest, running
+from vms.hardware import Hardware
 from vms.interrupt import interrupted
 from vms.qemu_binary import find_qemu
 from vms.suggest import suggestion

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from vms.hardware import Hardware
 from vms.qemu_binary import Binary, find_qemu
 
 # One line per reason; Documentation/admin-guide/kernel-parameters.txt in the kernel's source.
@@ -25,18 +26,6 @@ KERNEL_PARAMETERS = (
 
 DEBUGGER = "gdb"
 """The socket for a debugger, in a guest's private directory."""
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """The hardware of a guest: memory in MiB, virtual CPUs.
-
-    One CPU unless the experiment is about races: under TCG, kernels 5.11 to 5.13 hang while they
-    calibrate further CPUs.
-    """
-
-    memory: int = 512
-    cpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +114,7 @@ def _computer(qemu: Binary, machine: Machine) -> tuple[Group, ...]:
             (
                 "-machine",
                 ",".join(("q35,memory-backend=memory,hpet=off", *qemu.left_out)),
-                *executed_by(accelerator),
+                *executed_by(accelerator, hardware),
             ),
         ),
         Group(
@@ -152,11 +141,20 @@ def _computer(qemu: Binary, machine: Machine) -> tuple[Group, ...]:
     )
 
 
-def executed_by(accelerator: Accelerator) -> tuple[str, ...]:
+def executed_by(accelerator: Accelerator, hardware: Hardware) -> tuple[str, ...]:
     """The words for what executes the guest's instructions."""
     # bounds the code that a hostile guest can have translated; the default is 1 GiB
     name = "tcg,tb-size=128" if accelerator.name == "tcg" else accelerator.name
-    return "-accel", name, "-cpu", accelerator.cpu
+    return "-accel", name, "-cpu", _cpu(accelerator, hardware)
+
+
+def _cpu(accelerator: Accelerator, hardware: Hardware) -> str:
+    """The CPU model with or without AVX2. The usual one has none under TCG, and kernels hang in it
+    when it is added; under KVM it has what the host has.
+    """
+    if accelerator.name == "tcg":
+        return "max,-cx16" if hardware.avx2 == "on" else accelerator.cpu
+    return f"{accelerator.cpu},-avx2" if hardware.avx2 == "off" else accelerator.cpu
 
 
 def _ways_in(directory: Path) -> tuple[Group, ...]:

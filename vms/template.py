@@ -26,11 +26,12 @@ import msgspec
 
 from vms.boot import Boot
 from vms.cache import Cache
-from vms.command import Accelerator, Hardware, Machine, Memory, command_line, words
+from vms.command import Accelerator, Machine, Memory, command_line, words
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.files import DISK_FULL
 from vms.guest import Agent, Guest, running
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.interrupt import interrupted

@@ -25,7 +25,6 @@ from vms.command import (
     KERNEL_PARAMETERS,
     SANDBOX,
     Accelerator,
-    Hardware,
     control,
     executed_by,
     logged_console,
@@ -34,6 +33,7 @@ from vms.command import (
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.guest import Agent, Guest, running
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.packages import install_line
 from vms.qemu_binary import find_qemu
@@ -157,7 +157,7 @@ class VirtmeMachine:
         console = logged_console(directory)
         return [
             *(console if word == _CONSOLE else word for word in shlex.split(told)),
-            *executed_by(self.accelerator),
+            *executed_by(self.accelerator, self.hardware),
             *("-device", "virtio-serial-pci", *port("agent", directory)),
             *control(directory).words,
             *SANDBOX.words,

@@ -32,6 +32,7 @@ from matrix.run.executor import Executor
 from matrix.run.guests import Template
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.image_copy import ImageCopy, copy_image
 from vms.kernels.kernel import BootFiles, Kernel
@@ -231,7 +232,7 @@ class Workers:
         return self._prepared[0].fetch
 
     @property
-    def template(self) -> Callable[[BootFiles, int], Template]:
+    def template(self) -> Callable[[BootFiles, Hardware], Template]:
         """The job that boots a kernel on a worker."""
         return self._prepared[0].template
 

@@ -21,6 +21,7 @@ from matrix.run.machines import Machines
 from vms.boot import Boot
 from vms.cache import Cache
 from vms.errors import HostError
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.image_copy import ImageCopy, receive_image
 from vms.kernels.kernel import BootFiles, Kernel
@@ -93,9 +94,9 @@ class Site:
         files = self.guests(kernel).fetch(kernel)
         return Fetched(**vars(files), worker=worker_address())
 
-    def template(self, files: BootFiles, cpus: int) -> Template:
+    def template(self, files: BootFiles, hardware: Hardware) -> Template:
         """Boots a template on the worker that runs this job."""
-        template = RemoteTemplate(self, files.kernel, cpus, worker_address())
+        template = RemoteTemplate(self, files.kernel, hardware, worker_address())
         template.make()
         return replace(template, boot=template.reported())
 
@@ -133,7 +134,7 @@ class RemoteTemplate:
 
     site: Site
     kernel: Kernel
-    cpus: int
+    hardware: Hardware
     worker: str
     boot: Boot = field(default_factory=Boot)
 
@@ -152,7 +153,8 @@ class RemoteTemplate:
     def _local(self) -> Template:
         guests = self.site.guests(self.kernel)
         return _once(
-            (self.site, self.kernel, self.cpus), lambda: guests.template(guests.fetch(self.kernel), self.cpus)
+            (self.site, self.kernel, self.hardware),
+            lambda: guests.template(guests.fetch(self.kernel), self.hardware),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
+from vms.hardware import Hardware
 from vms.kernels.kernel import Kernel
 
 SCRIPT, SUITE = "script", "suite"
@@ -26,11 +27,16 @@ class Cell:
         return self.kernel.name, self.experiment.name, variant_name(self.variant)
 
     @property
-    def cpus(self) -> int:
-        """How many CPUs its guest has: its variant's parameter `cpus`, else what its experiment
-        declares.
+    def hardware(self) -> Hardware:
+        """What its guest has: its variant's parameters `cpus`, `memory` (MiB) and `avx2`, else what
+        its experiment declares, else what is usual.
         """
-        return int(self.variant.get("cpus", self.experiment.cpus))
+        usual = Hardware(cpus=self.experiment.cpus)
+        return Hardware(
+            memory=int(self.variant.get("memory", usual.memory)),
+            cpus=int(self.variant.get("cpus", usual.cpus)),
+            avx2=self.variant.get("avx2", usual.avx2),
+        )
 
 
 @dataclass(frozen=True)

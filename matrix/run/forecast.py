@@ -47,7 +47,7 @@ def forecast(
     to be there. `image`: whether the guests' image has to be built.
     """
     fetched = [kernel for kernel in missing if kernel.scheme == "debian"]
-    templates = {(cell.kernel.id, cell.cpus) for cell in plan.cells if cell.kernel in missing}
+    templates = {(cell.kernel.id, cell.hardware) for cell in plan.cells if cell.kernel in missing}
     work = sum(_seconds(measured(cell)) for cell in plan.cells if not cell.experiment.waits)
     work += _BOOT_SECONDS * len(templates)
     packages = sum(kernel.size for kernel in fetched)

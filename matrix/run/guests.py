@@ -14,6 +14,7 @@ from matrix.run.executor import Executor
 from vms.answer import Answer
 from vms.boot import Boot
 from vms.deadline import Deadline
+from vms.hardware import Hardware
 from vms.kernels.kernel import BootFiles, Kernel
 
 
@@ -73,5 +74,5 @@ class Guests(Protocol):
     def fetch(self, kernel: Kernel) -> BootFiles:
         """Downloads the kernel's files, unless they are cached, and verifies them."""
 
-    def template(self, files: BootFiles, cpus: int) -> Template:
+    def template(self, files: BootFiles, hardware: Hardware) -> Template:
         """Boots the kernel once, or loads the template of an earlier boot."""

@@ -17,9 +17,10 @@ from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor, LocalExecutor
 from matrix.run.forecast import Forecast, forecast
 from vms.accel import check_request, choose_accelerator
-from vms.command import Accelerator, Hardware, Machine, command_line, render
+from vms.command import Accelerator, Machine, command_line, render
 from vms.deadline import Deadline
 from vms.guest import Agent
+from vms.hardware import Hardware
 from vms.image import Image, build_image, held_image
 from vms.initramfs import Bootable, prepare
 from vms.interrupt import interrupt
@@ -109,7 +110,7 @@ class Local(ABC):
             tried = sorted(kernels, key=lambda kernel: kernel.scheme == "debian")[-1]
             tcg = Accelerator("tcg", "", "")
             self._accelerator = choose_accelerator(
-                self.requested, self.project.cache, lambda: self._machine(self.fetch(tried), 1, tcg)
+                self.requested, self.project.cache, lambda: self._machine(self.fetch(tried), Hardware(), tcg)
             )
         return self._accelerator
 
@@ -120,7 +121,7 @@ class Local(ABC):
         return files
 
     @abstractmethod
-    def template(self, files: BootFiles, cpus: int) -> guests.Template:
+    def template(self, files: BootFiles, hardware: Hardware) -> guests.Template:
         """What guests of a kernel are started from."""
 
     def forecast(self, plan: Plan, results: Path, jobs: int) -> Forecast:
@@ -137,7 +138,7 @@ class Local(ABC):
             jobs=jobs,
         )
 
-    def command(self, kernel: Kernel, cpus: int) -> str:
+    def command(self, kernel: Kernel, hardware: Hardware) -> str:
         """QEMU's command line that boots the kernel, as text for bash. DIRECTORY stands for the
         guest's own directory, made when it starts.
         """
@@ -146,20 +147,21 @@ class Local(ABC):
                 f"# {kernel.name} is not in the cache yet; the run fetches its {kernel.size / 1e6:.0f} MB"
                 " first"
             )
-        return self._rendered(self.fetch(kernel), cpus)
+        return self._rendered(self.fetch(kernel), hardware)
 
     @abstractmethod
-    def _rendered(self, files: BootFiles, cpus: int) -> str:
+    def _rendered(self, files: BootFiles, hardware: Hardware) -> str:
         """The command line that boots the kernel, as `command` returns it."""
 
     @abstractmethod
-    def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine | VirtmeMachine:
+    def _machine(
+        self, files: BootFiles, hardware: Hardware, accelerator: Accelerator
+    ) -> Machine | VirtmeMachine:
         """What boots the kernel once."""
 
-    def _hardware(self, files: BootFiles, cpus: int) -> Hardware:
-        """What a guest of the kernel has; more memory than usual if the kernel checks its own."""
-        usual = Hardware(cpus=cpus)
-        return replace(usual, memory=round((self._memory or usual.memory) * burden(files).memory))
+    def _hardware(self, files: BootFiles, hardware: Hardware) -> Hardware:
+        """What a guest of the kernel has; more memory if the kernel checks its own."""
+        return replace(hardware, memory=round((self._memory or hardware.memory) * burden(files).memory))
 
     @cached_property
     def image(self) -> Image:
@@ -175,7 +177,7 @@ class Local(ABC):
 class Machines(Local):
     """Guests on this machine that have one image and are clones of templates."""
 
-    def template(self, files: BootFiles, cpus: int) -> Template:
+    def template(self, files: BootFiles, hardware: Hardware) -> Template:
         """The template of a kernel, from the cache or from a boot now."""
         bootable = self._bootable(files)
         return make_template(
@@ -184,21 +186,21 @@ class Machines(Local):
             self.accelerator([files.kernel]),
             self._agent,
             self.project.cache,
-            self._hardware(files, cpus),
+            self._hardware(files, hardware),
         )
 
-    def _rendered(self, files: BootFiles, cpus: int) -> str:
-        return render(command_line(find_qemu(), self.machine(files, cpus), Path("DIRECTORY")))
+    def _rendered(self, files: BootFiles, hardware: Hardware) -> str:
+        return render(command_line(find_qemu(), self.machine(files, hardware), Path("DIRECTORY")))
 
-    def machine(self, files: BootFiles, cpus: int) -> Machine:
+    def machine(self, files: BootFiles, hardware: Hardware) -> Machine:
         """What boots the kernel once, without a template."""
-        return self._machine(files, cpus, self.accelerator([files.kernel]))
+        return self._machine(files, hardware, self.accelerator([files.kernel]))
 
-    def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> Machine:
+    def _machine(self, files: BootFiles, hardware: Hardware, accelerator: Accelerator) -> Machine:
         bootable = self._bootable(files)
         return Machine(
             accelerator,
-            self._hardware(files, cpus),
+            self._hardware(files, hardware),
             files.vmlinuz,
             bootable.initramfs,
             self.image.squashfs,

@@ -28,6 +28,7 @@ from matrix.run.jobs import Job, KernelState, Ready
 from matrix.run.order import Order, expected, places
 from matrix.run.progress import Display, KernelProgress, Phase
 from vms.errors import LostGuest, MatrixError, Unbootable, plain_error
+from vms.hardware import Hardware
 from vms.kernels.kernel import BootFiles, Kernel
 
 _TICK = 0.25
@@ -165,22 +166,22 @@ class _Run:
                     self._give_up(state, state.cells, _failure(error, f"could not fetch {state.kernel.name}"))
                 return
             self._amend(state.kernel, uname=files.version, sha256=files.sha256)
-            for cpus in sorted({cell.cpus for cell in state.cells}):
-                self._boot(state, files, cpus)
+            for hardware in sorted({cell.hardware for cell in state.cells}):
+                self._boot(state, files, hardware)
 
         job = Job(state, Phase.FETCHING, then, self._guests.fetch, (state.kernel,))
         self._begin(self._executor.fetch(job.run, *job.arguments), job)
 
-    def _boot(self, state: KernelState, files: BootFiles, cpus: int) -> None:
-        cells = [cell for cell in state.cells if cell.cpus == cpus]
+    def _boot(self, state: KernelState, files: BootFiles, hardware: Hardware) -> None:
+        cells = [cell for cell in state.cells if cell.hardware == hardware]
 
         def then(future: Future[Template]) -> None:
             try:
                 template = future.result()
             except Exception as error:
-                state.attempts[cpus] += 1
-                if isinstance(error, LostGuest) and state.attempts[cpus] < ATTEMPTS:
-                    self._boot(state, files, cpus)
+                state.attempts[hardware] += 1
+                if isinstance(error, LostGuest) and state.attempts[hardware] < ATTEMPTS:
+                    self._boot(state, files, hardware)
                 else:
                     self._give_up(state, cells, _failure(error, f"could not boot {state.kernel.name}"))
                 return
@@ -190,7 +191,7 @@ class _Run:
                 self._ask(state, template, cell)
 
         # Booting goes before any cell, since all cells of the kernel wait for it.
-        self._ready.push(Job(state, Phase.BOOTING, then, self._guests.template, (files, cpus)))
+        self._ready.push(Job(state, Phase.BOOTING, then, self._guests.template, (files, hardware)))
 
     def _ask(self, state: KernelState, template: Template, cell: Cell) -> None:
         tries = state.tries[cell.key]

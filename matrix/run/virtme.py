@@ -14,6 +14,7 @@ from matrix.run.guests import Template
 from matrix.run.machines import Local, Machines
 from vms.command import Accelerator
 from vms.errors import Unbootable, UsageError
+from vms.hardware import Hardware
 from vms.kernels.burden import burden
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import BootFiles, Kernel
@@ -59,18 +60,18 @@ class VirtmeMachines(Local):
         except Unbootable as error:
             raise UsageError(f"--backend virtme: {error}") from error
 
-    def template(self, files: BootFiles, cpus: int) -> Template:
+    def template(self, files: BootFiles, hardware: Hardware) -> Template:
         """What boots guests of a kernel."""
-        machine = self._machine(files, cpus, self.accelerator([files.kernel]))
+        machine = self._machine(files, hardware, self.accelerator([files.kernel]))
         return VirtmeTemplate(files.kernel.name, machine, burden(files).slowness)
 
-    def _rendered(self, files: BootFiles, cpus: int) -> str:
+    def _rendered(self, files: BootFiles, hardware: Hardware) -> str:
         with private_directory() as directory:
-            machine = self._machine(files, cpus, self.accelerator([files.kernel]))
+            machine = self._machine(files, hardware, self.accelerator([files.kernel]))
             return shlex.join(machine.words(directory)).replace(str(directory), "DIRECTORY")
 
-    def _machine(self, files: BootFiles, cpus: int, accelerator: Accelerator) -> VirtmeMachine:
-        return VirtmeMachine(accelerator, self._hardware(files, cpus), files.vmlinuz, self._agent)
+    def _machine(self, files: BootFiles, hardware: Hardware, accelerator: Accelerator) -> VirtmeMachine:
+        return VirtmeMachine(accelerator, self._hardware(files, hardware), files.vmlinuz, self._agent)
 
 
 def check_backend(backend: str) -> None:

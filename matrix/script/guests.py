@@ -34,6 +34,7 @@ from vms.boot import Boot
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.guest import Guest
+from vms.hardware import Hardware
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.ssh import Attempt, Ssh
 from vms.template import Template
@@ -175,9 +176,11 @@ class ScriptGuests:
         """Fetches and verifies the kernel's files."""
         return self._machines.fetch(kernel)
 
-    def template(self, files: BootFiles, cpus: int) -> ScriptTemplate:
+    def template(self, files: BootFiles, hardware: Hardware) -> ScriptTemplate:
         """The kernel's template, whose guests run the scripts."""
-        return ScriptTemplate(self._machines.template(files, cpus), self._scripts, self._read, files.version)
+        return ScriptTemplate(
+            self._machines.template(files, hardware), self._scripts, self._read, files.version
+        )
 
 
 class ScriptTemplate:

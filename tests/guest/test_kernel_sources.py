@@ -19,6 +19,7 @@ from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import Unbootable
+from vms.hardware import Hardware
 from vms.kernels.apt import download
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.fetch import fetch
@@ -40,7 +41,7 @@ def ask(machines: Machines, kernel: Kernel, request: dict[str, object]) -> dict[
     request.
     """
     whole = {"id": "0", "time": time.time(), "entropy": os.urandom(32).hex(), **request}
-    with machines.template(machines.fetch(kernel), 1).start() as guest:
+    with machines.template(machines.fetch(kernel), Hardware()).start() as guest:
         answer = json.loads(guest.ask(json.dumps(whole).encode(), Deadline(60, "the answer")).whole)
     assert isinstance(answer, dict)
     return answer

@@ -19,10 +19,11 @@ import pytest
 
 from vms.accel import choose_accelerator
 from vms.cache import Cache
-from vms.command import Accelerator, Hardware, Machine
+from vms.command import Accelerator, Machine
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.guest import Agent, Guest, running
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.ssh import Ssh

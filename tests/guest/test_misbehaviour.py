@@ -19,10 +19,11 @@ from matrix.run.cell import Question, ask
 from tests.support.fakes import make_experiment
 from vms.cache import Cache
 from vms.capacity import children
-from vms.command import Accelerator, Hardware, Machine
+from vms.command import Accelerator, Machine
 from vms.deadline import Deadline
 from vms.errors import LostGuest
 from vms.guest import Agent, running
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.template import Template, make_template

@@ -18,6 +18,7 @@ from matrix.run.machines import Machines
 from matrix.script.guests import ScriptGuests, ScriptTemplate, experiment_of, read_script
 from matrix.script.script import Script, command_of
 from tests.support.project import ROOT
+from vms.hardware import Hardware
 from vms.kernels.kernel import Kernel
 
 pytestmark = pytest.mark.guest
@@ -57,7 +58,7 @@ def machines() -> Machines:
 def ran(machines: Machines, kernel: Kernel, script: Script) -> tuple[Record, dict[str, bytes]]:
     experiment, variant = experiment_of(script)
     guests = ScriptGuests(machines, {experiment.name: script}, read_script)
-    template: ScriptTemplate = guests.template(machines.fetch(kernel), script.cpus)
+    template: ScriptTemplate = guests.template(machines.fetch(kernel), Hardware(cpus=script.cpus))
     outcome: Outcome = ask(template, Question("a script", experiment.name, variant, script.seconds))
     judged = verdict(Cell(kernel, experiment, variant), outcome, 1)
     assert judged.record.status in (Status.PASS, Status.TIMEOUT), judged.record.reason

@@ -18,6 +18,7 @@ from tests.support.project import CONFIG, ROOT
 from tests.support.specs import kernels_of
 from vms.cache import Cache
 from vms.deadline import Deadline
+from vms.hardware import Hardware
 from vms.kernels.catalogue import Catalogue
 
 pytestmark = pytest.mark.guest
@@ -48,7 +49,7 @@ def template(request: pytest.FixtureRequest, project: Project, cache: Cache) -> 
     kernels = kernels_of([request.param], Catalogue.load(CONFIG.debian, cache), ROOT)
     machines = Machines(project)
     machines.prepare(kernels)
-    return machines.template(machines.fetch(kernels[0]), 1)
+    return machines.template(machines.fetch(kernels[0]), Hardware())
 
 
 def ask(guest: Guest, name: str, **variant: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ from matrix.run.machines import Machines
 from tests.support.project import CONFIG, ROOT
 from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
+from vms.hardware import Hardware
 from vms.kernels.catalogue import Catalogue
 
 pytestmark = pytest.mark.guest
@@ -31,10 +32,11 @@ AT_ONCE = 3  # more than there are processors where this usually runs, so that e
 @pytest.fixture(scope="module")
 def answers(cache: Cache) -> dict[tuple[str, str, str], list[Record]]:
     kernels = kernels_of(["6.12"], Catalogue.load(CONFIG.debian, cache), ROOT)
-    cells = [cell for cell in make_plan(kernels, tuple(load().values())).cells if cell.cpus == 1][::EVERY]
+    every = make_plan(kernels, tuple(load().values())).cells
+    cells = [cell for cell in every if cell.hardware == Hardware()][::EVERY]
     machines = Machines(project_with(cache, CONFIG.debian))
     machines.prepare(kernels)
-    template = machines.template(machines.fetch(kernels[0]), 1)
+    template = machines.template(machines.fetch(kernels[0]), Hardware())
 
     def once(cell: Cell) -> Record:
         return verdict(cell, ask(template, Question.of(cell, own=True)), 1).record

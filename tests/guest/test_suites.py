@@ -13,6 +13,7 @@ from matrix.run.machines import Machines
 from matrix.script.guests import ScriptGuests
 from matrix.script.suite import experiments_of, read_suite, read_test
 from tests.support.project import ROOT
+from vms.hardware import Hardware
 
 pytestmark = pytest.mark.guest
 
@@ -48,7 +49,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     scripts = {name: suite.script(name, seconds=30.0, cpus=1, memory=0) for name in suite.programs}
     experiments = experiments_of(suite, scripts)
     by_name = dict(zip(experiments, scripts.values(), strict=True))
-    template = ScriptGuests(machines, by_name, read_test).template(machines.fetch(kernel), 1)
+    template = ScriptGuests(machines, by_name, read_test).template(machines.fetch(kernel), Hardware())
     found = {}
     for program, (name, experiment) in zip(scripts, experiments.items(), strict=True):
         outcome = ask(template, Question(program, name, {}, 30.0))

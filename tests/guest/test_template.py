@@ -16,10 +16,11 @@ import pytest
 
 from vms import qemu_binary
 from vms.cache import Cache
-from vms.command import Accelerator, Hardware
+from vms.command import Accelerator
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.guest import Agent, Guest, running
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.template import Template, clone_of, make_template

@@ -22,6 +22,7 @@ from tests.support.small_kernel import LOCAL_VERSION, small_kernel
 from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
 from vms.deadline import Deadline
+from vms.hardware import Hardware
 from vms.kernels.catalogue import Catalogue
 from vms.settings import Debian
 
@@ -47,7 +48,7 @@ def ended() -> Iterator[None]:
 
 def answers(machines: Machines | VirtmeMachines, cells: tuple[Cell, ...]) -> list[list[object]]:
     """What one guest answers to all cells."""
-    template = machines.template(machines.fetch(cells[0].kernel), 1)
+    template = machines.template(machines.fetch(cells[0].kernel), Hardware())
     found = []
     for number, cell in enumerate(cells, 1):
         outcome = ask(template, Question.of(cell, own=False))
@@ -72,6 +73,6 @@ def test_a_kernel_tree_is_booted_with_the_hosts_userland(cache: Cache) -> None:
     assert machines.prepare([kernel]).backend == "virtme"
     ping = {"id": "1", "do": "ping", "time": time.time(), "entropy": os.urandom(32).hex()}
     with ExitStack() as ended:
-        guest = ended.enter_context(machines.template(machines.fetch(kernel), 1).start())
+        guest = ended.enter_context(machines.template(machines.fetch(kernel), Hardware()).start())
         answer = guest.ask(msgspec.json.encode(ping), Deadline(60, "the answer"))
     assert json.loads(answer.whole)["release"].endswith(LOCAL_VERSION)

@@ -19,6 +19,7 @@ from vms.answer import Answer
 from vms.boot import Boot
 from vms.deadline import Deadline
 from vms.errors import LostGuest
+from vms.hardware import Hardware
 from vms.kernels.kernel import BootFiles, Kernel, Package
 
 SURROUNDINGS = Surroundings(
@@ -166,12 +167,12 @@ class FakeGuests:
             kernel, f"{kernel.name}-cloud-amd64", Path("vmlinuz"), Path("modules"), None, {"vmlinuz": "00"}
         )
 
-    def template(self, files: BootFiles, cpus: int) -> FakeTemplate:
+    def template(self, files: BootFiles, hardware: Hardware) -> FakeTemplate:
         with self.lock:
-            self.templates.append((files.kernel.name, cpus))
+            self.templates.append((files.kernel.name, hardware.cpus))
         if error := self.boot_error(files.kernel.name):
             raise error
-        boot = self.boots.get(cpus, Boot())
+        boot = self.boots.get(hardware.cpus, Boot())
         return FakeTemplate(files.kernel.name, self.behaviour, self.left, self.running, self.most, boot)
 
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from vms.cache import Cache
-from vms.command import Accelerator, Hardware
+from vms.command import Accelerator
 from vms.deadline import Deadline
 from vms.guest import Agent
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable
 from vms.kernels.kernel import BootFiles, Kernel

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 from matrix.plan.plan import Plan
 from matrix.report.words import counted
+from vms.hardware import Hardware
 from vms.kernels.kernel import Kernel
 
 
-def plan_text(plan: Plan, forecast: Sequence[str], command: Callable[[Kernel, int], str]) -> str:
+def plan_text(plan: Plan, forecast: Sequence[str], command: Callable[[Kernel, Hardware], str]) -> str:
     """What the run will take, the cells of each kernel, and the command that starts its guests;
-    `command` returns it for a kernel and a number of processors.
+    `command` returns it for a kernel and the hardware of a guest.
     """
     parts = [
         f"{counted(len(plan.cells), 'cell')}: {counted(len(plan.kernels), 'kernel')},"
@@ -26,6 +27,6 @@ def plan_text(plan: Plan, forecast: Sequence[str], command: Callable[[Kernel, in
         parts.append(
             "  " + ", ".join(name + (f" x{number}" if number > 1 else "") for name, number in times.items())
         )
-        for cpus in sorted({cell.cpus for cell in cells}):
-            parts += ["", command(kernel, cpus)]
+        for hardware in sorted({cell.hardware for cell in cells}):
+            parts += ["", command(kernel, hardware)]
     return "\n".join(parts) + "\n"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from vms import qemu_binary
-from vms.command import Accelerator, Hardware, Machine
+from vms.command import Accelerator, Machine
 from vms.guest import Agent
+from vms.hardware import Hardware
 
 FAKE = Path(__file__).with_name("fake_qemu.py")
 

@@ -5,7 +5,10 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from vms.command import Accelerator, Machine, Memory, command_line, render, words
+from vms.hardware import Hardware
 from vms.qemu_binary import Binary
 
 QEMU = Binary("qemu", "7.2", "7.2 of a test")
@@ -94,6 +97,25 @@ def test_accelerator_and_cpu_are_as_chosen(machine: Machine) -> None:
     )
     assert line[line.index("-accel") + 1] == "kvm"
     assert line[line.index("-cpu") + 1] == "host"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "avx2", "cpu"),
+    [
+        ("tcg", "", "model"),
+        ("tcg", "off", "model"),
+        ("tcg", "on", "max,-cx16"),
+        ("kvm", "", "model"),
+        ("kvm", "off", "model,-avx2"),
+        ("kvm", "on", "model"),
+    ],
+)
+def test_a_guest_has_avx2_or_not(machine: Machine, accelerator: str, avx2: str, cpu: str) -> None:
+    asked = replace(
+        machine, accelerator=Accelerator(accelerator, "model", "given"), hardware=Hardware(avx2=avx2)
+    )
+    line = words(command_line(QEMU, asked, Path("/g")))
+    assert line[line.index("-cpu") + 1] == cpu
 
 
 def test_the_code_that_a_guest_may_have_translated_is_bounded(machine: Machine) -> None:

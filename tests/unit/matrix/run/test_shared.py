@@ -22,6 +22,7 @@ from tests.support.runs import open_for
 from vms.answer import Answer
 from vms.deadline import Deadline
 from vms.errors import LostGuest
+from vms.hardware import Hardware
 
 KERNEL = make_kernel("6.12.1")
 NAMES = ("a", "b", "c", "d")
@@ -102,7 +103,7 @@ def test_a_guest_whose_kernel_crashes_while_it_is_cleaned_up_answers_no_more(
 ) -> None:
     monkeypatch.setattr("tests.support.fakes.FakeGuest", PanicsWhenTidied)
     guests = FakeGuests()
-    template = guests.template(guests.fetch(KERNEL), 1)
+    template = guests.template(guests.fetch(KERNEL), Hardware())
     outcome = ask(template, Question("a on 6.12.1", "a", {}, 30.0, own=False))
     assert outcome.crashed == "Kernel panic - not syncing"
     assert guests.running == []

@@ -13,6 +13,7 @@ from tests.support.specs import project_with
 from vms.cache import Cache
 from vms.command import Accelerator
 from vms.errors import UsageError
+from vms.hardware import Hardware
 from vms.image import Image
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import VIRTME_OPTIONS
@@ -61,7 +62,7 @@ def test_the_manifest_says_that_the_userland_is_the_hosts(
     assert around.backend == "virtme"
     assert around.image == "cd" * 32
     assert around.image_packages == {"nft": "nftables v1.0.6"}
-    assert isinstance(machines.template(machines.fetch(MINE), 1), VirtmeTemplate)
+    assert isinstance(machines.template(machines.fetch(MINE), Hardware()), VirtmeTemplate)
 
 
 def test_debians_cloud_flavour_is_refused_before_it_is_fetched(

@@ -12,14 +12,14 @@ def test_the_plan_names_cells_and_a_command_for_each_kind_of_guest() -> None:
     ]
     plan = make_plan([make_kernel("6.1.2")], experiments)
     assert (
-        plan_text(plan, ["to fetch: 10 MB"], lambda kernel, cpus: f"qemu -kernel {kernel.name} -smp {cpus}")
+        plan_text(plan, ["to fetch: 10 MB"], lambda kernel, has: f"qemu {kernel.name} -smp {has.cpus}")
         == "3 cells: 1 kernel, 2 experiments\n"
         "to fetch: 10 MB\n"
         "\n"
         "6.1.2 (debian:6.1.2=6.1.2-1): 3 cells\n"
         "  baseline x2, race\n"
         "\n"
-        "qemu -kernel 6.1.2 -smp 1\n"
+        "qemu 6.1.2 -smp 1\n"
         "\n"
-        "qemu -kernel 6.1.2 -smp 2\n"
+        "qemu 6.1.2 -smp 2\n"
     )
