@@ -33,11 +33,17 @@ def publish(
     ones. Answers to what the catalogue no longer asks are dropped.
 
     `code` has the digest of each experiment as the runs asked it. Raises UsageError if a run has an
-    `error`, or if the record then lacks a cell.
+    `error`, or had a userland of its own, or if the record then lacks a cell.
     """
     builds: Builds = record_of(reference)
     for run in runs:
-        builds = added(builds, parts(run, code))
+        more = parts(run, code)
+        if userland := next(filter(None, (one.manifest.surroundings.userland for one in more)), ""):
+            raise UsageError(
+                f"{run} cannot be the reference: its guests' userland was {userland}, which nobody else has;"
+                " ask again without --backend"
+            )
+        builds = added(builds, more)
     records = [record for build in builds.values() for record in build.records]
     lost = [
         f"{record.experiment} on {record.kernel} is error"

@@ -132,3 +132,13 @@ def test_a_run_with_an_error_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be the reference: asked on 6\.1\.1 is error"):
         publish([run(tmp_path, "run-1", [USER, failed])], tmp_path / "reference", CATALOGUE, CODE)
     assert not (tmp_path / "reference").exists()
+
+
+def test_a_run_in_the_userland_of_its_host_is_not_published(tmp_path: Path) -> None:
+    path = run(tmp_path, "run-1", [USER, ROOT])
+    manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=Manifest)
+    own = replace(manifest, surroundings=replace(SURROUNDINGS, backend="virtme"))
+    (path / "manifest.json").write_bytes(msgspec.json.encode(own))
+    with pytest.raises(UsageError, match="userland was this host's, through virtme-ng"):
+        publish([path], tmp_path / "reference", CATALOGUE, CODE)
+    assert not (tmp_path / "reference").exists()
