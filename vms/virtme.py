@@ -140,7 +140,8 @@ class VirtmeMachine:
             *(_path(_PROGRAM), "--dry-run", "--show-command"),
             *("--qemu-bin", qemu, "--disable-kvm", "--force-9p"),
             *("--kimg", str(self.vmlinuz), "--mods", "auto"),
-            *("--save-initramfs", str(directory / "initramfs")),
+            # else a kernel that has all built in has none, and mounts 9p by itself
+            *("--force-initramfs", "--save-initramfs", str(directory / "initramfs")),
             *("--cpus", str(self.hardware.cpus), "--memory", f"{self.hardware.memory}M"),
             *(f"--kopt={word}" for text in (*KERNEL_PARAMETERS, "loglevel=7") for word in text.split()),
             *(() if _MODULES.is_dir() else (f"--overlay-rwdir={_MODULES.parent.resolve()}",)),

@@ -65,6 +65,7 @@ def test_the_command_line_is_virtme_ngs_with_our_accelerator_console_and_port(
     assert asked[asked.index("--memory") + 1] == "8M"
     assert asked[asked.index("--cpus") + 1] == "2"
     assert "--force-9p" in asked  # virtiofs would need a process beside QEMU
+    assert "--force-initramfs" in asked  # virtme-ng saves none for a kernel that has all built in
     assert "--kopt=oops=panic" in asked
 
 
