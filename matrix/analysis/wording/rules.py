@@ -111,6 +111,20 @@ def tc_ct(facts: Facts) -> str:
 
 
 @words
+def concatenation_expired(facts: Facts) -> str:
+    wrong = [
+        name
+        for name, is_wrong in (
+            ("matches", "expired" in facts["after"]),
+            ("re-added lost", "expired" not in facts["again"]),
+            ("reload fails", facts["reload"] != "ok"),
+        )
+        if is_wrong
+    ]
+    return ", ".join(wrong) or "no"
+
+
+@words
 def interval_overlap(facts: Facts) -> str:
     refused, plain = (
         sum(not said.startswith("ok") for said in by_key(facts[how]).values())
