@@ -245,6 +245,14 @@ def test_a_signal_ends_all_of_it_and_nothing_is_left(
     wait_for_end(child)
 
 
+def test_what_a_killed_run_left_is_removed_by_the_next(standing: Standing, temporary: Path) -> None:
+    (temporary / "conntrack-matrix-fresh-abcdefgh" / "mmdebstrap.old" / "etc").mkdir(parents=True)
+    standing.does(f"ls {temporary} >{standing.said}.seen")
+    run_fresh(ROOT, "trixie", (), DEBIAN, lambda _line: None)
+    (name,) = Path(f"{standing.said}.seen").read_text().split()
+    assert name != "conntrack-matrix-fresh-abcdefgh"
+
+
 def wait_for_end(pid: str) -> None:
     for _ in range(1500):
         if not Path("/proc", pid, "exe").exists():
