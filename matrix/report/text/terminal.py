@@ -124,9 +124,14 @@ def print_result(analysis: Analysis, page: Path, console: Console) -> None:
 
 
 def headline(reason: str) -> str:
-    """The most telling line of a reason: the last one of a Python traceback, else the first."""
+    """The most telling line of a reason: of a Python traceback the first of its last error, else
+    the first.
+    """
     every = [line for line in reason.strip().splitlines() if line.strip()] or [""]
-    return shown(every[-1 if every[0].startswith("Traceback ") else 0], _REASON_CHARACTERS)
+    if every[0].startswith("Traceback "):
+        last = max((at for at, line in enumerate(every) if line.startswith('  File "')), default=0)
+        every = [line for line in every[last + 1 :] if not line.startswith(" ")] or every[-1:]
+    return shown(every[0], _REASON_CHARACTERS)
 
 
 def summary(table: Table) -> str:

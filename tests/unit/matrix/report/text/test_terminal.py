@@ -8,6 +8,7 @@ from rich.console import Console
 from matrix.analysis.ledger.model import Change, Commit, Confirmed, Ledger
 from matrix.analysis.table import make_table
 from matrix.report.text.terminal import (
+    headline,
     print_failures,
     print_splats,
     print_table,
@@ -92,3 +93,10 @@ def test_the_summary_counts() -> None:
         summary(table())
         == "27 cells: 20 pass, 2 fail, 1 unsupported, 1 unstable, 1 crash, 1 timeout, 1 error; 1 with splats"
     )
+
+
+def test_the_headline_of_a_traceback_is_its_error_however_many_lines_that_has() -> None:
+    traceback = 'Traceback (most recent call last):\n  File "a.py", line 1, in run\n    run()\n    ~~~^^\n'
+    error = "guest.errors.ToolFailed: nft: Error: Invalid argument\ntable ip t {\n  chain c {\n}\n}\n"
+    assert headline(traceback + error) == "guest.errors.ToolFailed: nft: Error: Invalid argument"
+    assert headline("nft: Error: Invalid argument\nmore") == "nft: Error: Invalid argument"
