@@ -30,7 +30,7 @@ pytestmark = pytest.mark.guest
 ASKED = (
     "baseline[family=ipv4,frontend=legacy,scope=user]",
     "baseline[family=ipv6,frontend=nft,scope=root]",
-    "table-full[family=ipv4,frontend=nft,scope=root]",
+    "table-full[family=ipv4,frontend=legacy,scope=root]",
 )
 
 
