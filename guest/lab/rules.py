@@ -17,7 +17,7 @@ from guest.linux import WAIT_SECONDS
 _KERNEL_LACKS = re.compile(
     r"(table|chain)\b.{0,40}does not exist|can't initialize|missing kernel module|not supported|No such file"
     r" or directory|"
-    r"Protocol wrong type|No chain/target/match by that name",
+    r"Protocol wrong type|No chain/target/match by that name|cache initialization failed: Invalid argument",
     re.IGNORECASE,
 )
 

@@ -33,6 +33,7 @@ def test_iptables_programs_are_named_by_family_frontend_and_verb() -> None:
             " PREROUTING"
         ),
         "/dev/stdin:1:1-2: Error: Could not process rule: Operation not supported",
+        "netlink: Error: cache initialization failed: Invalid argument",
     ],
 )
 def test_a_program_whose_kernel_lacks_something_raises_Unsupported_with_its_message(words: str) -> None:
