@@ -42,8 +42,6 @@ PACKAGES = (
     "procps",
     "python3",
     "python3-scapy",
-    # what openssh-server needs of systemd, which an ordinary user in a container cannot install
-    "systemd-standalone-sysusers",
     "tcpdump",
     "util-linux",
 )
