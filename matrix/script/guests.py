@@ -304,7 +304,9 @@ def missing_program(errors: str) -> str:
     found = _NOT_FOUND.search(errors)
     if found is None:
         return ""
-    return found["shell"] or found["env"] or f"interpreter for {found['run'] or 'the script'}"
+    run = found["run"] or "the script"
+    # A path is the interpreter that a script names itself; a name is a program of the user's.
+    return found["shell"] or found["env"] or (run if run.startswith("/") else f"interpreter for {run}")
 
 
 def _ended(attempt: Attempt, errors: str) -> str:
