@@ -59,7 +59,7 @@ _FIRST_SIGNAL = 128  # a shell adds the number of the signal that killed a progr
 _NOT_RUN = (126, 127)
 # bash, dash, env
 _NOT_FOUND = re.compile(
-    r"^/.{1,60}/enter: \d{1,2}: exec: (?P<run>.{1,100}): not found$"  # it is there, but not its interpreter
+    r"^/.{1,60}/enter: \d{1,2}: exec: (?P<run>[^/].{0,99}): not found$"  # there, without its interpreter
     r"|^(?:.{0,200}: )?(?P<shell>[^:\s]{1,100}): (?:command )?not found$"
     r"|^env: .(?P<env>[^\s:]{1,100}).: No such file or directory$"
     r"|: cannot execute: required file not found$",
@@ -304,9 +304,7 @@ def missing_program(errors: str) -> str:
     found = _NOT_FOUND.search(errors)
     if found is None:
         return ""
-    run = found["run"] or "the script"
-    # A path is the interpreter that a script names itself; a name is a program of the user's.
-    return found["shell"] or found["env"] or (run if run.startswith("/") else f"interpreter for {run}")
+    return found["shell"] or found["env"] or f"interpreter for {found['run'] or 'the script'}"
 
 
 def _ended(attempt: Attempt, errors: str) -> str:
