@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import socket
 from typing import Annotated
@@ -13,6 +12,7 @@ from guest.lab.lab import Lab
 from guest.lab.namespace import Namespace
 from guest.lab.packets import echo, udp, with_ports
 from guest.lab.router import Router
+from guest.linux import errno_name
 
 _DROPS = {
     "accepted": "*raw\n-A PREROUTING -p tcp",
@@ -150,7 +150,7 @@ def _attempt(kind: int, data: bytes, port: int, protocol: int = 0) -> str:
             else:
                 sender.sendto(data, ("10.0.2.2", port))
         except OSError as error:
-            return errno.errorcode[error.errno or 0]
+            return errno_name(error)
     return "ok"
 
 
