@@ -135,7 +135,7 @@ def _past(day: Suite, cache: Cache, *, offline: bool) -> Catalogue:
                 " without --offline"
             )
         apt.update()
-        read = _read(apt)
+        read = _parsed(apt)
         _keep(apt, [], read)
         shutil.rmtree(apt.root / "lists")
         return read
@@ -173,12 +173,17 @@ def _read(apt: Apt) -> Catalogue:
     known = _stored(apt, stamp)
     if known:
         return known
+    read = _parsed(apt)
+    _keep(apt, stamp, read)
+    return read
+
+
+def _parsed(apt: Apt) -> Catalogue:
+    """What the lists hold."""
     kernels, incomplete = _builds(
         package for source in apt.package_lists() for package in listed(source, _STANZA)
     )
-    read = Catalogue(tuple(kernels), tuple(incomplete), apt.updated, _gone(apt, stamp))
-    _keep(apt, stamp, read)
-    return read
+    return Catalogue(tuple(kernels), tuple(incomplete), apt.updated, _gone(apt, _stamp(apt)))
 
 
 def _stored(apt: Apt, stamp: _Stamp) -> Catalogue | None:
