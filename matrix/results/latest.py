@@ -137,12 +137,17 @@ def read_runs(path: Path) -> list[tuple[Manifest, list[Record]]]:
 
 def read_record(path: Path) -> tuple[Published, ...]:
     """What each build of a record answered. Raises UsageError if it cannot be read."""
-    try:
-        return read_published(path, read_manifest(path))
-    except OSError as error:
-        raise UsageError(f"the record in {path} cannot be read: {error}; restore it from a copy") from error
+    return _record(path)[1]
 
 
 def _together(path: Path) -> tuple[Manifest, list[Record]]:
-    builds = read_record(path)
-    return read_manifest(path), [record for build in builds for record in build.records]
+    manifest, builds = _record(path)
+    return manifest, [record for build in builds for record in build.records]
+
+
+def _record(path: Path) -> tuple[Manifest, tuple[Published, ...]]:
+    try:
+        manifest = read_manifest(path)
+        return manifest, read_published(path, manifest)
+    except OSError as error:
+        raise UsageError(f"the record in {path} cannot be read: {error}; restore it from a copy") from error

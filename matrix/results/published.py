@@ -91,7 +91,7 @@ def read_published(run: Path, manifest: Manifest) -> tuple[Published, ...]:
             answer.reason,
             splats=answer.splats,
         )
-        for answer in read_file(run, run / _ANSWERS, list[_Answer])
+        for answer in _answers(run).values()
     }
     return tuple(_read(run, entry, answers) for entry in manifest.kernels)
 
@@ -100,7 +100,7 @@ def read_seconds(run: Path) -> list[tuple[str, dict[str, str], float]]:
     """How long each answer of the record took, with its experiment and variant. Raises as
     `read_published`.
     """
-    answers = {answer.id: answer for answer in read_file(run, run / _ANSWERS, list[_Answer])}
+    answers = _answers(run)
     return [
         (answers[key].experiment, answers[key].variant, seconds)
         for path in (run / _BUILDS).glob("*.json")
@@ -144,7 +144,8 @@ def write_published(run: Path, manifest: Manifest, builds: Sequence[Published]) 
             given[answer.id] = record.seconds
         whole = _Build(build.manifest, dict(build.code), given)
         made[_file_name(build.kernel)] = msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
-    earlier = _known_answers(run)
+    # what the files of the builds may still name
+    earlier = _answers(run) if is_published(run) else {}
     _write_answers(run, (earlier | answers).values())
     for name, content in made.items():
         path = run / _BUILDS / name
@@ -155,10 +156,8 @@ def write_published(run: Path, manifest: Manifest, builds: Sequence[Published]) 
         _write_answers(run, answers.values())
 
 
-def _known_answers(run: Path) -> dict[str, _Answer]:
-    """The answers that the files of the builds may still name."""
-    if not is_published(run):
-        return {}
+def _answers(run: Path) -> dict[str, _Answer]:
+    """The answers of the record, by their ids."""
     return {answer.id: answer for answer in read_file(run, run / _ANSWERS, list[_Answer])}
 
 
