@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
@@ -10,13 +9,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from vms.agent import Agent
 from vms.answer import Answer
 from vms.boot import Boot
 from vms.deadline import Deadline
@@ -44,31 +42,6 @@ _LENGTH = re.compile(rb"[0-9]{1,9}")
 _LINE_CHARACTERS = 400
 # What any console holds; everything else that cannot be seen is shown, see vms/text.py.
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-
-
-@dataclass(frozen=True)
-class Agent:
-    """The program that answers requests inside a guest: a Python package, which is pushed, and the
-    module in it that is started.
-
-    `own` is a directory of the user's that is pushed beside the package, with that name.
-    """
-
-    directory: Path
-    module: str
-    own: Path | None = None
-
-    @cached_property
-    def digest(self) -> str:
-        """A digest that changes with any byte or name in the package."""
-        digest = hashlib.sha256(self.module.encode())
-        tops = {self.directory.name: self.directory} | ({"own": self.own} if self.own else {})
-        for name, top in tops.items():
-            for path in sorted(top.rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    content = path.read_bytes()
-                    digest.update(f"\n{name}/{path.relative_to(top)} {len(content)}\n".encode() + content)
-        return digest.hexdigest()[:32]
 
 
 class Startable(Protocol):
@@ -198,9 +171,8 @@ class Guest:
     def _start_agent(self, agent: Agent, deadline: Deadline) -> None:
         with self.ssh(deadline, lambda: self._floods() or self.hopeless()) as ssh:
             target = f"/run/matrix/{agent.digest}"
-            ssh.push(agent.directory, f"{target}/{agent.directory.name}", deadline)
-            if agent.own:
-                ssh.push(agent.own, f"{target}/own", deadline)
+            for name, directory in agent.parts.items():
+                ssh.push(directory, f"{target}/{name}", deadline)
             started = ssh.run(f"cd {target} && python3 -m {agent.module}", deadline)
         if started.status != 0:
             raise HostError(

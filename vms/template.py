@@ -24,13 +24,14 @@ from threading import Lock
 
 import msgspec
 
+from vms.agent import Agent
 from vms.boot import Boot
 from vms.cache import Cache
 from vms.command import Accelerator, Machine, Memory, command_line, words
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
 from vms.files import DISK_FULL
-from vms.guest import Agent, Guest, running
+from vms.guest import Guest, running
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable

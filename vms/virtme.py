@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vms import tool
+from vms.agent import Agent
 from vms.boot import Boot
 from vms.command import (
     KERNEL_PARAMETERS,
@@ -32,7 +33,7 @@ from vms.command import (
 )
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.guest import Agent, Guest, running
+from vms.guest import Guest, running
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.packages import install_line
@@ -166,9 +167,8 @@ class VirtmeMachine:
 
 
 def _script(agent: Agent) -> str:
-    directories = {agent.directory.name: agent.directory} | ({"own": agent.own} if agent.own else {})
     copies = "\n".join(
-        f"cp -r {shlex.quote(str(path))} {shlex.quote(name)}" for name, path in directories.items()
+        f"cp -r {shlex.quote(str(path))} {shlex.quote(name)}" for name, path in agent.parts.items()
     )
     return _SCRIPT.format(copies=copies, python=shlex.quote(sys.executable), module=agent.module)
 

@@ -17,9 +17,9 @@ from matrix.run.durations import measured_seconds
 from matrix.run.executor import Executor, LocalExecutor
 from matrix.run.forecast import Forecast, forecast
 from vms.accel import check_request, choose_accelerator
+from vms.agent import Agent
 from vms.command import Accelerator, Machine, command_line, render
 from vms.deadline import Deadline
-from vms.guest import Agent
 from vms.hardware import Hardware
 from vms.image import Image, build_image, held_image
 from vms.initramfs import Bootable, prepare

@@ -17,12 +17,13 @@ from matrix.results.judge import Judged, verdict
 from matrix.results.record import Status
 from matrix.run.cell import Question, ask
 from tests.support.fakes import make_experiment
+from vms.agent import Agent
 from vms.cache import Cache
 from vms.capacity import children
 from vms.command import Accelerator, Machine
 from vms.deadline import Deadline
 from vms.errors import LostGuest
-from vms.guest import Agent, running
+from vms.guest import running
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable

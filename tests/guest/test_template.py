@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from vms import qemu_binary
+from vms.agent import Agent
 from vms.cache import Cache
 from vms.command import Accelerator
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.guest import Agent, Guest, running
+from vms.guest import Guest, running
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable

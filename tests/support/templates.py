@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from vms.agent import Agent
 from vms.cache import Cache
 from vms.command import Accelerator
 from vms.deadline import Deadline
-from vms.guest import Agent
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.initramfs import Bootable

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vms import qemu_binary
+from vms.agent import Agent
 from vms.command import Accelerator, Machine
-from vms.guest import Agent
 from vms.hardware import Hardware
 
 FAKE = Path(__file__).with_name("fake_qemu.py")

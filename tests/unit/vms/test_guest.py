@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.floods import WAYS, sending
+from vms.agent import Agent
 from vms.answer import Answer
 from vms.command import Machine
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.guest import LONGEST_ANSWER, Agent, Guest, running
+from vms.guest import LONGEST_ANSWER, Guest, running
 
 Fake = Callable[[str], None]
 PING = b'{"id": "7", "do": "ping"}'

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from vms.agent import Agent
 from vms.command import Machine
 from vms.deadline import Deadline
 from vms.errors import LostGuest, Unbootable
-from vms.guest import Agent, running
+from vms.guest import running
 
 Fake = Callable[[str], None]
 PING = b'{"id": "7", "do": "ping"}'

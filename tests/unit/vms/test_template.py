@@ -16,11 +16,12 @@ from threading import Thread
 import pytest
 
 from tests.support.templates import BOOTABLE, HARDWARE, IMAGE, TCG, answers, make
+from vms.agent import Agent
 from vms.cache import Cache
 from vms.capacity import children
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.guest import Agent, Guest
+from vms.guest import Guest
 from vms.hardware import Hardware
 from vms.runtime import remove_tree, sweep
 from vms.template import Turns, clone_of, make_template

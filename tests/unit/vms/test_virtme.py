@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from vms import virtme
+from vms.agent import Agent
 from vms.command import Accelerator
 from vms.deadline import Deadline
 from vms.errors import HostError, LostGuest
-from vms.guest import Agent
 from vms.hardware import Hardware
 from vms.virtme import VirtmeMachine, VirtmeTemplate, check_seen, host_userland, lacking
 
