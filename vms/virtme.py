@@ -38,6 +38,7 @@ from vms.hardware import Hardware
 from vms.image import Image
 from vms.packages import install_line
 from vms.qemu_binary import find_qemu
+from vms.template import BOOT_SECONDS
 
 _PROGRAM = "virtme-run"
 # What virtme-ng and the cells run, the package that has it, and how it tells its version.
@@ -53,7 +54,6 @@ _PROGRAMS = (
     (_PROGRAM, "", ""),
 )
 _SECONDS = 60
-_BOOT_SECONDS = 120.0
 _BOOTS = 2
 _MODULES = Path("/lib/modules")  # where virtme-ng puts those of the kernel
 _CONSOLE = "file,id=console,path=/dev/null"
@@ -197,7 +197,7 @@ class VirtmeTemplate:
             raise self._failures[-1]
         with running(self._machine, self.name) as guest:
             try:
-                guest.ping(Deadline(_BOOT_SECONDS * self._slowness, f"{self.name} to boot"))
+                guest.ping(Deadline(BOOT_SECONDS * self._slowness, f"{self.name} to boot"))
             except LostGuest as error:
                 self._failures.append(error)
                 raise
