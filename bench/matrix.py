@@ -19,7 +19,7 @@ from matrix.analysis.ledger.read import read_ledger
 from matrix.baseline.baseline import Baseline
 from matrix.invocation import RunRequest, run_matrix
 from matrix.nightly.nightly import nightly
-from matrix.plan.plan import Plan, plan_choices, variant_name
+from matrix.plan.plan import Plan, plan_choices
 from matrix.plan.project import Project
 from matrix.results.record import Record
 from matrix.run.machines import Machines
@@ -124,7 +124,7 @@ class Watch(Silent):
 
     def finished(self, record: Record) -> None:
         """Counts the cell."""
-        row = (record.experiment, variant_name(record.variant))
+        row = record.question
         self._rows[row] += 1
         if not self._row and self._rows[row] == self._kernels:
             self._row = time.perf_counter() - self._began

@@ -135,7 +135,7 @@ def summary(asked: list[tuple[str, Record]], expected: _Answers) -> list[Figure]
 
 
 def _as_published(kernel: str, record: Record, expected: _Answers) -> bool:
-    known = expected.get((kernel, record.experiment, variant_name(record.variant)))
+    known = expected.get((kernel, *record.question))
     return known is None or known.same_answer(record, reason=False)
 
 

@@ -76,7 +76,7 @@ class Extension:
     def _lacking(self, kernel: Kernel, builds: Builds) -> Plan:
         known = builds.get(kernel.id)
         answered = {
-            (record.experiment, variant_name(record.variant))
+            record.question
             for record in (known.records if known else ())
             if known and known.code.get(record.experiment) == self.code.get(record.experiment)
         }

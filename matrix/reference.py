@@ -101,8 +101,8 @@ def added(builds: Builds, more: Iterable[Published]) -> Builds:
 
 
 def _joined(old: Published, new: Published) -> Published:
-    records = {(record.experiment, variant_name(record.variant)): record for record in old.records}
-    records |= {(record.experiment, variant_name(record.variant)): record for record in new.records}
+    records = {record.question: record for record in old.records}
+    records |= {record.question: record for record in new.records}
     return Published(new.manifest, tuple(records.values()), {**old.code, **new.code})
 
 
@@ -134,12 +134,8 @@ def write_record(reference: Path, builds: Builds, catalogue: Mapping[str, Experi
 def _kept(build: Published, name: str, asked: set[tuple[str, str]]) -> Published:
     """The build with the answers to what is asked, under its name in the record."""
     records = sorted(
-        (
-            replace(record, kernel=name)
-            for record in build.records
-            if (record.experiment, variant_name(record.variant)) in asked
-        ),
-        key=lambda record: (record.experiment, variant_name(record.variant)),
+        (replace(record, kernel=name) for record in build.records if record.question in asked),
+        key=lambda record: record.question,
     )
     names = {record.experiment for record in records}
     code = {name: build.code[name] for name in sorted(build.code) if name in names}
@@ -166,7 +162,7 @@ def lacking(records: Sequence[Record], catalogue: Mapping[str, Experiment]) -> l
     """
     answered: dict[tuple[str, str], set[str]] = {}
     for record in records:
-        answered.setdefault((record.experiment, variant_name(record.variant)), set()).update(record.facts)
+        answered.setdefault(record.question, set()).update(record.facts)
     found = []
     for experiment in catalogue.values():
         for variant in experiment.combinations():

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from matrix.analysis.compare import Change, comparable, differences
 from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Ledger
-from matrix.plan.plan import variant_name
 from matrix.results.published import Published
 from matrix.results.record import Record, Status
 from vms.kernels.kernel import Build
@@ -33,7 +32,7 @@ class Beside:
         """Whether the cell passed with the answer of every build beside, of which there is one at
         least. Any other is asked again in a guest of its own.
         """
-        cell = (record.experiment, variant_name(record.variant))
+        cell = record.question
         beside = [answers[cell] for answers in self._series if cell in answers]
         beside = beside or [answers[cell] for answers in [self._others] if cell in answers]
         return (
@@ -60,10 +59,10 @@ def changed(one: Published, other: Published, ledger: Ledger) -> Mapping[str, Ve
     asked the same, with the most serious verdict on that.
     """
     before, after = sorted((one, other), key=lambda build: build_key(build.kernel))
-    answers = {_cell(record): record for record in before.records if comparable(record)}
+    answers = {record.question: record for record in before.records if comparable(record)}
     found: dict[str, Verdict] = {}
     for record in filter(comparable, after.records):
-        name, earlier = record.experiment, answers.get(_cell(record))
+        name, earlier = record.experiment, answers.get(record.question)
         if earlier is None or before.code.get(name) != after.code.get(name):
             continue
         for difference in differences(earlier, record):
@@ -92,9 +91,5 @@ def _answers(nearest_first: Iterable[Published], code: Mapping[str, str]) -> dic
     for build in nearest_first:
         for record in build.records:
             if comparable(record) and build.code.get(record.experiment) == code.get(record.experiment):
-                found.setdefault(_cell(record), record)
+                found.setdefault(record.question, record)
     return found
-
-
-def _cell(record: Record) -> _Cell:
-    return record.experiment, variant_name(record.variant)

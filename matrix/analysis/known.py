@@ -7,7 +7,6 @@ from collections import defaultdict
 from matrix.analysis.compare import Change, comparable, differences
 from matrix.analysis.ledger.explain import Verdict, explain_change
 from matrix.analysis.ledger.model import Ledger
-from matrix.plan.plan import variant_name
 from matrix.results.latest import LatestAnswers
 from matrix.results.record import Record, Status
 from vms.kernels.kernel import Build
@@ -31,7 +30,7 @@ class Known:
         """
         if record.status is not Status.PASS:
             return False
-        about = self._records.get((record.experiment, variant_name(record.variant)), {})
+        about = self._records.get(record.question, {})
         if kernel.id in about:
             return about[kernel.id].same_answer(record, reason=False)
         neighbour = self._neighbour(kernel, about)
@@ -47,7 +46,7 @@ class Known:
         """Adds an answer that counts."""
         if comparable(record):
             self._builds[kernel.id] = kernel
-            self._records[record.experiment, variant_name(record.variant)][kernel.id] = record
+            self._records[record.question][kernel.id] = record
 
     def _neighbour(self, kernel: Build, about: dict[str, Record]) -> Build | None:
         """The newest older build with an answer to the same question, else the oldest newer one."""

@@ -245,7 +245,7 @@ def cell_path(run: Path, record: Record) -> Path:
 
 def record_key(record: Record) -> Key:
     """The key of a record's cell within its run, equal to `Cell.key`."""
-    return record.kernel, record.experiment, variant_name(record.variant)
+    return record.kernel, *record.question
 
 
 def json_bytes(value: object, indent: int = 1) -> bytes:

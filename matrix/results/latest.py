@@ -57,7 +57,7 @@ class LatestAnswers:
             kernels |= {entry.id: entry for entry in manifest.kernels}
             ids = {entry.name: entry.id for entry in manifest.kernels}
             for record in records:
-                key = (ids[record.kernel], record.experiment, variant_name(record.variant))
+                key = (ids[record.kernel], *record.question)
                 if record.status is not Status.ERROR and (
                     key not in answers or answers[key].order <= manifest.order
                 ):

@@ -211,6 +211,11 @@ class Record:
         """The facts that the experiment declares."""
         return {name: value for name, value in self.facts.items() if name != SPLATS}
 
+    @property
+    def question(self) -> tuple[str, str]:
+        """Names what was asked, whatever the kernel: experiment and variant."""
+        return self.experiment, variant_name(self.variant)
+
     def same_answer(self, other: Record, *, reason: bool) -> bool:
         """Whether status, facts and compared splats are equal and, if `reason` is set, the reasons
         too.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from matrix.plan.plan import variant_name
 from matrix.results.directory import cell_path, json_bytes
 from matrix.results.latest import Key, read_finished
 from matrix.results.record import Record, Status
@@ -24,7 +23,7 @@ def mark_unstable(run: Path, disagreeing: Mapping[Key, Record]) -> list[Record]:
     ids = {entry.name: entry.id for entry in manifest.kernels}
     marked = []
     for record in records:
-        other = disagreeing.get((ids[record.kernel], record.experiment, variant_name(record.variant)))
+        other = disagreeing.get((ids[record.kernel], *record.question))
         if other is not None:
             reason = f"a second attempt answered {_answer(other)}"
             record = replace(record, status=Status.UNSTABLE, reason=reason)

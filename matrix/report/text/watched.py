@@ -76,7 +76,7 @@ def _rows(turn: Turn, records: list[Record]) -> Iterator[_Row]:
 
 
 def _before(turn: Turn, record: Record) -> dict[str, FactValue] | None:
-    key = record.kernel, record.experiment, variant_name(record.variant)
+    key = record.kernel, *record.question
     return dict(turn.before[key]) if key in turn.before else None
 
 
