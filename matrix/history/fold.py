@@ -33,14 +33,14 @@ def fold(lines: Sequence[Line]) -> tuple[Group, ...]:
     for line in lines:
         by_variant[line.experiment, line.variant].append(line)
     everything: dict[str, list[Variant]] = defaultdict(list)
-    for experiment, variant in by_variant:
-        everything[experiment].append(_parameters(variant))
+    for (experiment, _), own in by_variant.items():
+        everything[experiment].append(own[0].parameters)
     return tuple(
         Group(members[0][0].experiment, label, tuple(members[0]))
         for label, members in grouped(
             by_variant.values(),
             key=lambda own: (own[0].experiment, *((line.id, *_answers(line)) for line in own)),
-            variant=lambda own: _parameters(own[0].variant),
+            variant=lambda own: own[0].parameters,
             everything=lambda own: everything[own[0].experiment],
         )
     )
@@ -50,7 +50,3 @@ def _answers(line: Line) -> Iterator[Hashable]:
     """Each answer of a build, and since when; when the first one began depends on the first run."""
     for place, span in enumerate(line.spans):
         yield span.status, frozen(span.value), span.first if place else None
-
-
-def _parameters(variant: str) -> Variant:
-    return dict(part.split("=", 1) for part in variant.split(",") if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, and_, select
 
 from matrix.history.models import Entry, Fact, Outcome, Run, RunSheet, Sheet
 from matrix.history.models import Kernel as KernelRow
+from matrix.plan.selection import has_values, wanted_values
 from matrix.results.record import FactValue, Status
 from vms.errors import UsageError
 from vms.kernels.kernel import Build
@@ -57,31 +58,32 @@ class Line:
     fact: str
     spans: tuple[Span, ...]
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The variant, parameter by parameter."""
+        return dict(part.split("=", 1) for part in self.variant.split(",") if part)
+
 
 def timeline(engine: Engine, fact: str) -> tuple[Line, ...]:
     """A line for each cell that ever had the fact, by experiment, variant and kernel.
 
     `fact` is `mangle_packets`, `table-full.mangle_packets` for that experiment alone, or as other
     commands have it `table-full[scope=root]:mangle_packets`. Raises UsageError if no run has the
-    fact.
+    fact, or the variant cannot be read.
     """
+    wanted: Mapping[str, Collection[str]] = {}
     if exact := _EXACT.fullmatch(fact):
-        experiment, variant, name = exact["experiment"], exact["variant"] or "", exact["name"]
+        experiment, name = exact["experiment"], exact["name"]
+        wanted = wanted_values(exact["variant"], fact) if exact["variant"] else {}
     else:
-        (experiment, _, name), variant = fact.rpartition("."), ""
+        experiment, _, name = fact.rpartition(".")
     with engine.connect() as connection:
         experiments = _experiments(connection, name, experiment)
-        found = tuple(line for line in _lines(connection, name, experiments) if _is_of(line.variant, variant))
+        lines = _lines(connection, name, experiments)
+        found = tuple(line for line in lines if has_values(line.parameters, wanted))
         if not found:
             raise UsageError(_nothing(connection, fact, name))
         return found
-
-
-def _is_of(variant: str, wanted: str) -> bool:
-    """Whether the variant has each wanted parameter, with one of the values that `/` separates."""
-    given = dict(pair.split("=", 1) for pair in variant.split(",") if pair)
-    pairs = (pair.partition("=") for pair in wanted.split(",") if pair)
-    return all(given.get(name) in values.split("/") for name, _, values in pairs)
 
 
 def fact_names(engine: Engine) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from guest.catalogue import Experiment
@@ -59,8 +59,15 @@ def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
     # globs can have brackets, too: *-[ef]ull
     if not found or ("=" not in text and fnmatch.filter(catalogue, text)):
         return _Spec(text, {})
+    return _Spec(found["glob"], wanted_values(found["selector"], text))
+
+
+def wanted_values(selector: str, text: str) -> dict[str, tuple[str, ...]]:
+    """The values that parameters of a variant may have: `frontend=legacy/nft,scope=root`. Raises
+    UsageError, which names the whole `text`.
+    """
     wanted: dict[str, tuple[str, ...]] = {}
-    for part in found["selector"].split(","):
+    for part in selector.split(","):
         parameter, equals, values = (word.strip() for word in part.partition("="))
         if not parameter or not equals or not all(values.split("/")):
             raise UsageError(
@@ -73,7 +80,12 @@ def _parse(text: str, catalogue: Mapping[str, Experiment]) -> _Spec:
                 " means either"
             )
         wanted[parameter] = tuple(values.split("/"))
-    return _Spec(found["glob"], wanted)
+    return wanted
+
+
+def has_values(variant: Mapping[str, str], wanted: Mapping[str, Collection[str]]) -> bool:
+    """Whether each of these parameters of a variant has one of its wanted values."""
+    return all(variant.get(parameter) in values for parameter, values in wanted.items())
 
 
 def _named(
@@ -99,11 +111,7 @@ def _named(
 
 
 def _matching(experiment: Experiment, spec: _Spec) -> list[dict[str, str]]:
-    return [
-        variant
-        for variant in experiment.combinations()
-        if all(variant.get(parameter) in values for parameter, values in spec.wanted.items())
-    ]
+    return [variant for variant in experiment.combinations() if has_values(variant, spec.wanted)]
 
 
 def _refuse_unknown(text: str, parameter: str, values: Iterable[str], experiments: list[Experiment]) -> None:
