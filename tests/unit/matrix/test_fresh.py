@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from matrix import fresh
 from matrix.fresh import check_suite, chosen_commands, readme_commands, run_fresh
 from tests.support.project import ROOT
-from vms import mmdebstrap, runtime, tool
+from vms import mmdebstrap, tool
 from vms.errors import FetchError, HostError, UsageError
 from vms.settings import Debian, Suite
 
@@ -57,17 +56,6 @@ def test_a_suite_before_debian_12_is_refused() -> None:
     check_suite("bookworm")
     with pytest.raises(UsageError, match="--suite 'bullseye': there is no such suite here"):
         check_suite("bullseye")
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the Debian is made."""
-    directory = tmp_path / "temporary"
-    directory.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    monkeypatch.setattr(runtime, "_base", lambda: directory)
-    runtime.sweep.cache_clear()
-    return directory
 
 
 class Standing:

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import tarfile
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vms import image, mmdebstrap, runtime, tool
+from vms import image, mmdebstrap, tool
 from vms.cache import Cache
 from vms.deadline import Deadline
 from vms.errors import FetchError, HostError
@@ -154,16 +153,6 @@ def test_a_missing_mmdebstrap_is_named(cache: Cache, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(mmdebstrap, "PROGRAM", "mmdebstrap-that-is-not-there")
     with pytest.raises(HostError, match="mmdebstrap-that-is-not-there is missing on this host"):
         build_image(cache, DEBIAN, soon())
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    directory = tmp_path / "temporary"
-    directory.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    monkeypatch.setattr(runtime, "_base", lambda: directory)
-    runtime.sweep.cache_clear()
-    return directory
 
 
 @pytest.mark.fault(phase="image", fault="tool killed", outcome="the next build removes what was left")

@@ -15,24 +15,15 @@ from matrix.run.machines import Machines
 from tests.support.fakes import make_experiment, make_kernel
 from tests.support.specs import project_with
 from vms.cache import Cache
-from vms.command import Accelerator
 from vms.errors import HostError, UsageError
 from vms.image import Image
 from vms.kernels.kernel import Kernel
-from vms.qemu_binary import Binary
 
 IMAGE = Image(Path("root.squashfs"), Path("busybox"), "ab" * 32, {"conntrack": "1.4.8-2"})
 
 
 @pytest.fixture
-def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
-    monkeypatch.setattr(
-        "matrix.run.machines.find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2")
-    )
-    monkeypatch.setattr(
-        "matrix.run.machines.choose_accelerator",
-        lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm"),
-    )
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: None) -> Machines:
     monkeypatch.setattr("matrix.run.machines.build_image", lambda *_: IMAGE)
     return Machines(project_with(Cache(tmp_path)))
 

@@ -11,13 +11,11 @@ from matrix.run.virtme import VirtmeMachines, check_backend, machines_of
 from tests.support.fakes import make_kernel
 from tests.support.specs import project_with
 from vms.cache import Cache
-from vms.command import Accelerator
 from vms.errors import UsageError
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import VIRTME_OPTIONS
-from vms.qemu_binary import Binary
 from vms.virtme import VirtmeTemplate
 
 HOST = Image(Path(), Path(), "cd" * 32, {"nft": "nftables v1.0.6"})
@@ -25,16 +23,9 @@ MINE = replace(make_kernel("6.1.2"), name="mine", id="tree:/mine=1", flavour="mi
 
 
 @pytest.fixture
-def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VirtmeMachines:
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulated: None) -> VirtmeMachines:
     monkeypatch.setattr(virtme, "host_userland", lambda: HOST)
     monkeypatch.setattr(virtme, "check_seen", lambda *_: None)
-    monkeypatch.setattr(
-        "matrix.run.machines.find_qemu", lambda: Binary("/usr/bin/qemu", "7.2.22", "7.2.22 1 2")
-    )
-    monkeypatch.setattr(
-        "matrix.run.machines.choose_accelerator",
-        lambda *_: Accelerator("tcg", "qemu64", "there is no /dev/kvm"),
-    )
     monkeypatch.setattr("matrix.run.machines.cached", lambda *_: True)
     return VirtmeMachines(project_with(Cache(tmp_path)))
 
