@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from matrix import fresh
 from matrix.fresh import check_suite, chosen_commands, readme_commands, run_fresh
+from tests.support.processes import gone
 from tests.support.project import ROOT
 from vms import mmdebstrap, tool
 from vms.errors import FetchError, HostError, UsageError
@@ -196,7 +196,7 @@ def test_what_never_ends_is_ended_at_the_deadline(
     lines: list[str] = []
     with pytest.raises(HostError, match="did not finish within 1 s"):
         run_fresh(ROOT, "trixie", COMMANDS, DEBIAN, lines.append)
-    assert not Path("/proc", lines[0], "exe").exists()
+    assert all(gone(int(line)) for line in lines)  # a busy machine may not have come so far
     assert not list(temporary.iterdir())
 
 
@@ -230,7 +230,7 @@ def test_a_signal_ends_all_of_it_and_nothing_is_left(
         _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (130, "interrupted; the Debian is removed\n")
     assert not list(temporary.iterdir())
-    wait_for_end(child)
+    assert gone(int(child))
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(standing: Standing, temporary: Path) -> None:
@@ -239,14 +239,6 @@ def test_what_a_killed_run_left_is_removed_by_the_next(standing: Standing, tempo
     run_fresh(ROOT, "trixie", (), DEBIAN, lambda _line: None)
     (name,) = Path(f"{standing.said}.seen").read_text().split()
     assert name != "conntrack-matrix-fresh-abcdefgh"
-
-
-def wait_for_end(pid: str) -> None:
-    for _ in range(1500):
-        if not Path("/proc", pid, "exe").exists():
-            return
-        time.sleep(0.02)
-    pytest.fail("it still runs after thirty seconds")
 
 
 def test_a_missing_mmdebstrap_is_named(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from matrix.results.record import Status
 from tests.support.dask_runs import MakeImage, run
 from tests.support.dask_site import Site
 from tests.support.fake_worker import FakeSource
+from tests.support.processes import socket_inodes
 from vms.errors import HostError
 
 pytestmark = pytest.mark.slow  # real Dask schedulers and workers
@@ -31,7 +31,7 @@ def test_a_signal_ends_worker_and_scheduler(site: Site, number: int) -> None:
     worker = site.worker()
     for process in (worker, site.scheduler):
         process.send_signal(number)
-        process.wait(30)
+        process.wait(300)
 
 
 def test_certificates_of_the_users_own_dask_configuration_are_used(
@@ -89,8 +89,7 @@ def test_scheduler_and_worker_listen_on_the_given_address_only(site: Site) -> No
 
 def listens(pid: int) -> list[str]:
     """The addresses on which a process accepts TCP connections, as /proc/net/tcp writes them."""
-    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
-    inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    inodes = socket_inodes(pid)
     rows = [
         line.split()
         for table in ("tcp", "tcp6")
