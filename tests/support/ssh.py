@@ -8,6 +8,7 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
@@ -22,9 +23,12 @@ class Shell(paramiko.ServerInterface):
     its output open, and `cat`, which prints its input.
     """
 
-    def __init__(self, authorized: bytes, sizes: list[tuple[int, int]]) -> None:
+    def __init__(
+        self, authorized: bytes, sizes: list[tuple[int, int]], begin: Callable[[Callable[[], None]], None]
+    ) -> None:
         self.authorized = authorized
         self.sizes = sizes
+        self.begin = begin
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = username == "root" and key.get_base64().encode() == self.authorized.split()[1]
@@ -74,8 +78,26 @@ class Shell(paramiko.ServerInterface):
                 channel.send_exit_status(3)
                 channel.close()
 
-        threading.Timer(0.05, answer).start()
+        self.begin(answer)
         return True
+
+
+class Sshd(paramiko.Transport):
+    """The guest's end of a session, in which a command begins once the host was told that it
+    does: a channel that is closed before would be a failure to the host.
+    """
+
+    def __init__(self, port: socket.socket) -> None:
+        super().__init__(port)
+        self._commands: list[Callable[[], None]] = []
+
+    def begin(self, command: Callable[[], None]) -> None:
+        self._commands.append(command)
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]
+        while self._commands:
+            threading.Thread(target=self._commands.pop(), daemon=True).start()
 
 
 class Relay:
@@ -98,7 +120,7 @@ class Relay:
         self.seconds = seconds
         self.hello: list[bytes] = []
         self.sizes: list[tuple[int, int]] = []
-        self.transport: paramiko.Transport | None = None
+        self.transport: Sshd | None = None
 
     def serve(self) -> None:
         self.hello = self.line().split()
@@ -109,11 +131,13 @@ class Relay:
         assert line.split() == [b"go", self.hello[1]]
         given, authorized = (base64.b64decode(word) for word in self.hello[4:])
         time.sleep(self.seconds)
-        self.transport = paramiko.Transport(self.port)
+        self.transport = Sshd(self.port)
         self.transport.add_server_key(
             self.host_key or paramiko.Ed25519Key.from_private_key(io.StringIO(given.decode()))
         )
-        self.transport.start_server(event=threading.Event(), server=Shell(authorized, self.sizes))
+        self.transport.start_server(
+            event=threading.Event(), server=Shell(authorized, self.sizes, self.transport.begin)
+        )
 
     def line(self) -> bytes:
         line = b""
