@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -18,18 +17,18 @@ class Site:
     """
 
     def __init__(self, held: ExitStack, protocol: str = "tls") -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         self._held = held
-        self.address = f"{protocol}://127.0.0.1:{port}"
         self._flags = f"authenticated={protocol == 'tls'}"
-        self.scheduler = self._start(f"serve_scheduler('127.0.0.1', {port}, say, {self._flags})")
+        # At a port that is free, of which it tells.
+        self.scheduler, said = self._start(f"serve_scheduler('127.0.0.1', 0, say, {self._flags})")
+        self.address = said.removeprefix("scheduler: ").strip()
 
     def worker(self, slots: int = 1, **environment: str) -> subprocess.Popen[str]:
-        return self._start(f"serve_worker({self.address!r}, {slots}, say, {self._flags})", **environment)
+        call = f"serve_worker({self.address!r}, {slots}, say, {self._flags})"
+        return self._start(call, **environment)[0]
 
-    def _start(self, call: str, **environment: str) -> subprocess.Popen[str]:
+    def _start(self, call: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
+        """A process that does this, and the first line that it prints: it is ready then."""
         program = f"from matrix.dask.serve import *; say = lambda text: print(text, flush=True); {call}"
         process = subprocess.Popen(
             [sys.executable, "-c", program],
@@ -41,5 +40,6 @@ class Site:
         self._held.enter_context(process)
         self._held.callback(process.kill)
         assert process.stdout
-        assert process.stdout.readline(), f"{call} did not start"
-        return process
+        said = process.stdout.readline()
+        assert said, f"{call} did not start"
+        return process, said

@@ -49,19 +49,23 @@ def test_workers_give_the_same_results_as_this_machine(
 def test_a_worker_that_joins_later_runs_cells_too(
     site: Site, source: FakeSource, image: MakeImage, tmp_path: Path
 ) -> None:
-    site.worker()
+    first = site.worker()
+    source.hold(first.pid, 1)
 
     class Joining(Seen):
         late: subprocess.Popen[str] | None = None
+        released = False
 
         def tick(self) -> None:
             self.late = self.late or site.worker()
+            if source.asked().get(self.late.pid, Counter()).total() >= 2 and not self.released:
+                self.released = True
+                source.release(first.pid)
 
     seen = Joining()
-    with connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers:
+    with connected(site.address, source, image) as workers:
         run(workers, tmp_path / "far", seen)
-    assert seen.late
-    assert source.asked()[seen.late.pid].total() >= 2
+    assert seen.released
 
 
 def test_a_worker_with_other_experiments_is_refused(site: Site, source: FakeSource, image: MakeImage) -> None:
@@ -121,11 +125,13 @@ def test_workers_of_an_interrupted_run_serve_the_next_one(
         connected(site.address, FakeSource(source.directory, seconds=0.5), image) as workers,
     ):
         run(workers, tmp_path / "far", seen)
-    assert time.monotonic() - seen.asked < 60
-    time.sleep(1.5)
-    asked = sum(source.asked().values(), Counter()).total()
-    time.sleep(1.5)
-    assert sum(source.asked().values(), Counter()).total() == asked < len(NAMES)
+    assert time.monotonic() - seen.asked < 300
+    before, asked = -1, 0
+    while asked != before:  # the scheduler may be slow to tell the worker
+        before = asked
+        time.sleep(1.5)
+        asked = sum(source.asked().values(), Counter()).total()
+    assert 0 < asked < len(NAMES)
     with connected(site.address, source, image) as workers:
         found = run(workers, tmp_path / "again")
     assert {record.status for record in found.records.values()} == {Status.PASS}

@@ -116,7 +116,7 @@ def test_strangers_get_no_word_in_on_loopback(
             theirs, context = strange, strange.get_connection_args("client")["ssl_context"]
             context.verify_mode = ssl.CERT_NONE
         with pytest.raises((OSError, TypeError, RuntimeError)):
-            asyncio.run(call_identity(address, theirs))
+            asyncio.run(call_identity(address, theirs, 3))
         assert answer_to(address, context)[:1] in (b"", TLS_ALERT)
     with Client(site[0].address, security=own(pem), set_as_default=False) as client:
         assert client.submit(os.getpid, pure=False).result() != os.getpid()
@@ -128,7 +128,7 @@ def test_without_authentication_strangers_do_get_a_word_in() -> None:
     with ExitStack() as held:
         site = Site(held, "tcp")
         assert answer_to(site.address, None)[:1] not in (b"", TLS_ALERT)
-        assert asyncio.run(call_identity(site.address, Security(require_encryption=False)))
+        assert asyncio.run(call_identity(site.address, Security(require_encryption=False), 60))
 
 
 def own(pem: Path) -> Security:
@@ -137,12 +137,12 @@ def own(pem: Path) -> Security:
     )
 
 
-async def call_identity(address: str, theirs: Security) -> object:
-    """Asks a scheduler or worker who it is, as Dask's own clients begin."""
-    comm = await connect(address, timeout=3, **theirs.get_connection_args("client"))
+async def call_identity(address: str, theirs: Security, seconds: float) -> object:
+    """Asks a scheduler or worker who it is, as Dask's own clients begin: for so long at most."""
+    comm = await connect(address, timeout=seconds, **theirs.get_connection_args("client"))
     try:
         await comm.write({"op": "identity", "reply": True})
-        return await asyncio.wait_for(comm.read(), 3)
+        return await asyncio.wait_for(comm.read(), seconds)
     finally:
         comm.abort()
 
@@ -152,7 +152,7 @@ def answer_to(address: str, context: ssl.SSLContext | None) -> bytes:
     host, port = address.partition("://")[2].split(":")
     with (
         contextlib.suppress(ssl.SSLError, ConnectionError),
-        socket.create_connection((host, int(port)), timeout=5) as connection,
+        socket.create_connection((host, int(port)), timeout=60) as connection,
         context.wrap_socket(connection) if context else connection as spoken,
     ):
         spoken.sendall(b"\x10" + bytes(63))
