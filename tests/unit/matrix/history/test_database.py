@@ -34,6 +34,7 @@ _AT_ONCE = 4  # processes that open one database
 
 
 _ROUNDS = 20
+_PATIENCE = 600.0  # seconds for each process, however busy the machine is
 
 
 def save(results: Path, run: Manifest, records: list[Record]) -> None:
@@ -135,7 +136,7 @@ def test_two_machines_record_at_once_into_an_empty_database(url: URL) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(_PATIENCE)
     assert [writer.exitcode for writer in writers] == [0, 0]
     with opened(url) as engine:
         assert {sum(span.runs for span in line.spans) for line in timeline(engine, "fact0")} == {20}
@@ -143,7 +144,7 @@ def test_two_machines_record_at_once_into_an_empty_database(url: URL) -> None:
 
 def _record_in_rounds(directory: Path, day: int, barrier: Barrier) -> None:
     for attempt in range(_ROUNDS):
-        barrier.wait(20)
+        barrier.wait(_PATIENCE)
         with opened(database_url("", directory / str(attempt))) as engine:
             record(engine, "here", manifest(day, "6.1.5"), [cell("6.1.5", flows=day)])
 
@@ -159,7 +160,7 @@ def test_processes_that_open_an_empty_database_at_once_all_record(tmp_path: Path
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(120)
+        writer.join(_PATIENCE)
     assert [writer.exitcode for writer in writers] == [0] * _AT_ONCE
     for attempt in range(_ROUNDS):
         with (
@@ -230,11 +231,14 @@ def test_keep_records_a_run_or_returns_why_not(tmp_path: Path) -> None:
 def test_a_server_that_says_nothing_ends_at_the_deadline(tmp_path: Path) -> None:
     with silent_server() as server:
         url = database_url(f"postgresql://me@127.0.0.1:{server.port}/history", tmp_path)
-        with (
-            pytest.raises(HostError, match=r"recording it did not finish within 0\.5 s"),
-            open_database(url, Deadline(0.5, "recording it")),
-        ):
-            pass
+        for seconds in (0.5, 10.0, 200.0):  # on a busy machine it may not have come to a question
+            with (
+                pytest.raises(HostError, match=rf"recording it did not finish within {seconds:g} s"),
+                open_database(url, Deadline(seconds, "recording it")),
+            ):
+                pass
+            if server.asked.is_set():
+                break
         assert server.asked.is_set()
 
 
@@ -242,10 +246,10 @@ def test_a_server_that_says_nothing_ends_at_the_deadline(tmp_path: Path) -> None
 def test_a_writer_that_holds_the_lock_is_waited_for_only_so_long(
     url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrix.history.database._SECONDS_TO_LOCK", 1)
-    monkeypatch.setattr("matrix.history.keep.SECONDS", 3)
     save(tmp_path, manifest(1, "6.1.5"), [cell("6.1.5", flows=7)])
-    with opened(url) as engine, writing(engine):
+    with opened(url) as engine, writing(engine), monkeypatch.context() as short:
+        short.setattr("matrix.history.database._SECONDS_TO_LOCK", 1)
+        short.setattr("matrix.history.keep.SECONDS", 3)
         complaint = keep(url.render_as_string(hide_password=False), tmp_path, tmp_path / "night-01")
     assert complaint.startswith("night-01 is not in the history: ")
     assert re.search("lock timeout|locked|did not finish", complaint)
