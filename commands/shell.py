@@ -41,6 +41,7 @@ TRACEBACK = RESULTS / "traceback.txt"
 JOBS = "guests that compute at a time"
 """What --jobs counts."""
 INTERRUPTED = 130  # as a shell reports SIGINT
+_END_SECONDS = 1.0  # in which an interrupted process cleans up
 _SILENT = 3.0  # seconds, before the user learns what is waited for
 _MESSAGE_CHARACTERS = 10_000
 _TRACEBACK_CHARACTERS = 1 << 20
@@ -101,7 +102,7 @@ def _unforeseen(error: Exception) -> str:
 
 def end_soon() -> None:
     """Ends this process after one second, even if a thread still runs then."""
-    watchdog = threading.Timer(1.0, os._exit, [INTERRUPTED])
+    watchdog = threading.Timer(_END_SECONDS, os._exit, [INTERRUPTED])
     watchdog.daemon = True
     watchdog.start()
 
