@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -19,6 +20,7 @@ def test_counts_are_of_processes_threads_files_ports_directories_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gc.collect()  # what earlier tests left must not be freed meanwhile
     before = left()
     held = bytearray(os.urandom(1)) * (64 << 20)
     done = threading.Event()

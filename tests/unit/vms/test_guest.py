@@ -84,7 +84,7 @@ def test_a_header_that_announces_too_little_cuts_the_answer(fake_qemu: Fake, mac
 def test_silence_ends_with_the_deadline_and_shows_the_console(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("hang")
     with running(machine, "6.1.0") as guest:
-        guest.attach(soon(20))
+        guest.attach(soon())
         with pytest.raises(LostGuest) as lost:
             guest.ask(PING, soon(0.5))
     assert "6.1.0: did not answer within 0.5 s (the answer)" in str(lost.value)
@@ -111,6 +111,7 @@ def test_an_agent_that_is_silent_and_there_has_its_whole_deadline(
     monkeypatch.setattr("vms.guest._SILENT_SECONDS", 0.1)
     fake_qemu("hang")
     with running(machine, "6.1.0") as guest:
+        guest.attach(soon())
         guest.had_agent = True
         with pytest.raises(LostGuest, match=r"did not answer (query-chardev )?within 2 s"):
             guest.ask(PING, soon(2))
@@ -119,7 +120,7 @@ def test_an_agent_that_is_silent_and_there_has_its_whole_deadline(
 def test_a_slow_guest_is_given_more_time_for_its_answer(fake_qemu: Fake, machine: Machine) -> None:
     fake_qemu("hang")
     with running(machine, "6.1.0") as guest:
-        guest.attach(soon(20))
+        guest.attach(soon())
         guest.slowness = 3.0
         with pytest.raises(LostGuest, match=r"did not answer within 0\.6 s"):
             guest.ask(PING, soon(0.2))

@@ -46,5 +46,5 @@ def test_a_guest_that_nobody_takes_is_ended() -> None:
     for _ in range(2):
         guest = Guest()
         idle.put("6.1", guest)
-        assert guest.ended.wait(10)
+        assert guest.ended.wait(60)
     assert len(idle) == 0

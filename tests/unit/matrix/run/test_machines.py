@@ -71,7 +71,7 @@ def test_kernels_that_are_not_held_are_fetched_while_the_image_is_built(
         fetched.set()
 
     def build(*_: Any) -> Image:
-        assert fetched.wait(10), "nothing is fetched while the image is built"
+        assert fetched.wait(60), "nothing is fetched while the image is built"
         return IMAGE
 
     monkeypatch.setattr(Machines, "fetch", fetch)
@@ -101,7 +101,7 @@ def test_when_the_image_cannot_be_built_fetching_ends_as_well(
         raise HostError("no space left")
 
     monkeypatch.setattr("matrix.run.machines.interrupt", interrupted.set)
-    monkeypatch.setattr(Machines, "fetch", lambda *_: interrupted.wait(10))
+    monkeypatch.setattr(Machines, "fetch", lambda *_: interrupted.wait(60))
     monkeypatch.setattr("matrix.run.machines.build_image", build)
     with pytest.raises(HostError, match="no space left"):
         machines.prepare([make_kernel("6.1.2")])

@@ -65,11 +65,16 @@ def test_what_a_kernel_reports_in_any_of_its_boots_is_in_the_manifest(tmp_path: 
 
 
 def test_no_more_guests_run_than_jobs(tmp_path: Path) -> None:
-    def slow(_kernel: str, request: dict[str, Any]) -> Answer:
-        time.sleep(0.02)
+    two = threading.Event()
+
+    def meet(_kernel: str, request: dict[str, Any]) -> Answer:
+        if len(guests.running) == 2:
+            two.set()
+        assert two.wait(60)
+        time.sleep(0.02)  # in which more than two could begin
         return answer(request)
 
-    guests = FakeGuests(slow)
+    guests = FakeGuests(meet)
     run(guests, tmp_path, jobs=2)
     assert max(guests.most) == 2
 
@@ -80,7 +85,7 @@ def test_cells_that_only_wait_do_not_count_against_jobs(tmp_path: Path) -> None:
 
     def behave(_kernel: str, request: dict[str, Any]) -> Answer:
         if request["experiment"] == "waits":
-            assert others.wait(5), "cells that compute did not run beside those that wait"
+            assert others.wait(60), "cells that compute did not run beside those that wait"
         else:
             asked.append(request["experiment"])
             if len(asked) == 2:
