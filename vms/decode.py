@@ -19,5 +19,7 @@ def decode(content: bytes, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:  # each version of Python has words of its own for it
+        raise Undecodable("it is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Undecodable(str(error)) from error

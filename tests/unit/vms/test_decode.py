@@ -10,8 +10,8 @@ def test_a_value_of_the_type_is_read() -> None:
 
 
 def test_nesting_without_end_is_one_error() -> None:
-    with pytest.raises(Undecodable, match="recursion"):
-        decode(b"[" * 100_000, object)
+    with pytest.raises(Undecodable, match=r"^it is nested too deeply$"):
+        decode(b"[" * 1_000_000, object)
 
 
 @pytest.mark.parametrize(
