@@ -124,7 +124,7 @@ def test_only_the_end_of_what_qemu_said_is_read(fake_qemu: Fake, machine: Machin
         tracemalloc.start()
         try:
             assert re.fullmatch(r"QEMU ended with status 1: x{1900,1999}\nqemu: could not .*", qemu.epitaph)
-            assert tracemalloc.get_traced_memory()[1] < 100_000
+            assert tracemalloc.get_traced_memory()[1] < 1 << 19  # Python 3.14 buffers 128 KiB
         finally:
             tracemalloc.stop()
 
