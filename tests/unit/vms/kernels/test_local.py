@@ -5,6 +5,7 @@ they say.
 from __future__ import annotations
 
 import platform
+import struct
 import subprocess
 from pathlib import Path
 
@@ -148,6 +149,8 @@ class TestRpm:
             "--target",
             "x86_64",
             "--define",
+            "_rpmformat 4",  # which rpm 6 makes when asked to
+            "--define",
             f"_topdir {tmp_path}/rpmbuild",
             str(spec),
         ]
@@ -162,6 +165,17 @@ class TestRpm:
         assert files.version == "6.11.4-301.fc41.x86_64"
         assert "kernel/net/x.ko:" in (files.modules / "modules.dep").read_text()
         assert files.config is not None
+
+    def test_the_format_of_rpm_6_is_named(self, tmp_path: Path) -> None:
+        text, format_tag = b"kernel\0" + b"6.11\0" + b"1\0", 5114
+        tags = [(1000, 6, 0), (1001, 6, 7), (1002, 6, 12), (format_tag, 4, 14)]
+        store = text + struct.pack(">I", 6)
+        index = b"".join(struct.pack(">4I", *tag, 1) for tag in tags)
+        signatures = struct.pack(">8sII", b"\x8e\xad\xe8\x01", 0, 0)
+        header = struct.pack(">8sII", b"\x8e\xad\xe8\x01", len(tags), len(store)) + index + store
+        (tmp_path / "new.rpm").write_bytes(b"\xed\xab\xee\xdb".ljust(96, b"\0") + signatures + header)
+        with pytest.raises(UsageError, match=r"new\.rpm has the file format of rpm 6, .*'_rpmformat 4'"):
+            one("rpm:new.rpm", tmp_path)
 
     @pytest.mark.fault(phase="unpack", fault="package damaged", outcome="refused as damaged; exit code 2")
     def test_a_damaged_header(self, rpm: Path, tmp_path: Path) -> None:
