@@ -129,6 +129,7 @@ def read_database(analysis: Analysis) -> None:
     record(engine, "here", analysis.table.manifest, analysis.records)
     words = {one.kernel: one.facts["word"] for one in analysis.records}
     assert {line.spans[0].value for line in timeline(engine, "word")} == set(words.values())
+    engine.dispose()
 
 
 def read_terminal(analysis: Analysis) -> None:
