@@ -4,12 +4,14 @@ told which experiment to run, and answers.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import random
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -77,6 +79,8 @@ def live(
             found = _found(Lab(ready, root, variant), name, experiments, source)
         else:
             found = ready or {"outcome": "error", "reason": "earlier network namespaces are still there"}
+        with contextlib.suppress(OSError, ValueError):  # an experiment may close even this
+            sys.stdout.flush()
         data = memoryview(json.dumps({"schema": SCHEMA} | found).encode())
         while data:
             data = data[os.write(answer, data) :]

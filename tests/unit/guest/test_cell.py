@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 import subprocess
 import sys
@@ -30,7 +31,13 @@ def cells() -> dict[str, Any]:
     ]
     script = [sys.executable, "-m", "tests.unit.guest.cell_script"]
     done = subprocess.run(
-        command + script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        command + script,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # as in a guest
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
