@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +91,13 @@ def processes(text: str) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             pass
     return found
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = Deadline(60, what)
+    while not condition():
+        assert not deadline.expired, f"waited for {what}"
+        time.sleep(0.02)
 
 
 def test_a_guest_is_what_experiments_count_on(ssh: Ssh, bootable: Bootable) -> None:
@@ -243,15 +250,11 @@ with running({machine!r}, "cold") as guest:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
         directory = Path(other.stdout.readline().strip())
-        assert processes(str(directory))
+        # While a process starts another program it has no command line for a moment.
+        wait_until(lambda: bool(processes(str(directory))), "QEMU to start")
         other.send_signal(signal.SIGKILL)
         other.wait()
-    for _ in range(100):
-        if not processes(str(directory)):
-            break
-        time.sleep(0.02)
-    else:
-        pytest.fail("QEMU is still running")
+    wait_until(lambda: not processes(str(directory)), "QEMU to end")
 
 
 @pytest.mark.fault(
