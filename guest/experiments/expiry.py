@@ -9,9 +9,11 @@ from guest.catalogue import FAMILIES, Fact, FactDict, experiment
 from guest.lab import sysctls
 from guest.lab.lab import Lab
 from guest.lab.packets import echo, endpoint, neighbour, parse, protocol, udp, with_ports
-from guest.lab.router import Peer
+from guest.lab.router import Peer, Router
 
 _STREAM = "net/netfilter/nf_conntrack_udp_timeout_stream"
+_TRIES = 6
+_AT_ONCE_SECONDS = 1.5  # kernels call a flow a stream after two
 
 
 @experiment(
@@ -74,13 +76,25 @@ def udp_timeouts_assured(lab: Lab) -> FactDict:
     router = lab.router()
     lab.sysctl(sysctls.UDP_TIMEOUT, 30)
     lab.sysctl(_STREAM, 120)
-    client, server = endpoint(router.client_address, 5000), endpoint(router.server_address, 53)
+    facts: FactDict = {}
+    for port in range(5000, 5000 + _TRIES):
+        facts, seconds = _udp_stream(lab, router, port)
+        # A guest that waited for a processor meanwhile has seen another exchange.
+        if seconds < _AT_ONCE_SECONDS:
+            break
+    return facts
+
+
+def _udp_stream(lab: Lab, router: Router, port: int) -> tuple[FactDict, float]:
+    """The facts of one flow, and how long the packets took that are to come at once."""
+    client, server = endpoint(router.client_address, port), endpoint(router.server_address, 53)
     question, answer = udp(client, server), udp(server, client)
 
     def now() -> tuple[str, bool]:
         flow = lab.flow(client)
         return flow.lifetime, flow.assured
 
+    start = time.monotonic()
     router.from_client(question)
     router.from_client(question)
     one_way, _ = now()
@@ -90,6 +104,8 @@ def udp_timeouts_assured(lab: Lab) -> FactDict:
         router.from_client(question)
         router.from_server(answer)
     at_once, later = now()
+    seconds = time.monotonic() - start
+    lab.journal.note(f"from port {port}: the packets that come at once took {seconds:.3f} s")
     lab.pause(2.2)
     router.from_client(question)
     router.from_server(answer)
@@ -103,7 +119,7 @@ def udp_timeouts_assured(lab: Lab) -> FactDict:
         "assured_at": when,
         "stream_at_once": at_once,
         "stream_later": stream_later,
-    }
+    }, seconds
 
 
 @experiment(

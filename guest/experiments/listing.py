@@ -43,7 +43,7 @@ class ProcDump(Facts):
     staying: Annotated[
         str,
         "of 1,000 flows that stay, how many a reader of /proc gets if 1,000 others go when it is half"
-        " through: all, most, half, or absent",
+        " through: nearly all (95 % at least), most, half, or absent",
     ]
 
 
@@ -132,7 +132,9 @@ def _staying(place: Namespace) -> str:
     seen = len({line for line in read.decode().splitlines() if "src=198.18.0.2 " in line})
     place.journal.note(f"{seen} of {len(numbers)} flows that stay were read, {place.conntrack.count()} left")
     place.conntrack.flush()
-    return "all" if seen >= len(numbers) else "most" if seen > 0.65 * len(numbers) else "half"
+    # Those behind others in one bucket may be missed on any kernel: the table's hash decides that.
+    part = seen / len(numbers)
+    return "nearly all" if part >= 0.95 else "most" if part > 0.65 else "half"
 
 
 @experiment(

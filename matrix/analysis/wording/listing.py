@@ -9,8 +9,8 @@ from matrix.analysis.wording.declare import Facts, by_key, words, yes_no
 def proc_dump(facts: Facts) -> str:
     if facts["proc"] != "all":
         return f"no, {facts['proc']}"
-    whole = "complete" if facts["staying"] == "all" else "skips while it changes"
-    return whole if facts["staying"] != "all" or facts["proc_per_flow"] == "alike" else f"{whole}, slow"
+    whole = "complete" if facts["staying"] == "nearly all" else "skips while it changes"
+    return whole if facts["staying"] != "nearly all" or facts["proc_per_flow"] == "alike" else f"{whole}, slow"
 
 
 @words
