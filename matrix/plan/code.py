@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from guest.catalogue import Experiment
@@ -52,30 +52,54 @@ def code_digests(experiments: Mapping[str, Experiment], own: Path | None) -> dic
 def question_digests(experiments: Mapping[str, Experiment]) -> dict[str, str]:
     """A digest for each built-in experiment that changes when the experiment is rewritten.
 
-    It covers the code of the experiment and what else its module defines, except other experiments.
-    Comments, docstrings and layout do not count, nor does what all experiments share: that is
-    changed by people who see to it that answers stay.
+    It covers the code of the experiment and what that uses of its module. Comments, docstrings and
+    layout do not count, nor does what all experiments share: that is changed by people who see to
+    it that answers stay.
     """
-    trees: dict[str, ast.Module] = {}
+    modules: dict[str, Mapping[str, ast.stmt]] = {}
     found = {}
     for one in experiments.values():
         file = getattr(sys.modules.get(one.module), "__file__", None)
         if file and Path(file).parent == _EXPERIMENTS:
-            if one.module not in trees:
-                trees[one.module] = _bare(ast.parse(Path(file).read_bytes()))
-            others = {other.name for other in experiments.values() if other.module == one.module} - {one.name}
-            found[one.name] = _own_digest(trees[one.module], others)
+            if one.module not in modules:
+                modules[one.module] = _definitions(_bare(ast.parse(Path(file).read_bytes())))
+            found[one.name] = _own_digest(modules[one.module], one.name.replace("-", "_"))
     return found
 
 
-def _own_digest(module: ast.Module, others: Collection[str]) -> str:
-    """A digest of what the module holds besides these experiments."""
-    kept = [
-        ast.dump(node)
-        for node in module.body
-        if not (isinstance(node, ast.FunctionDef) and node.name.replace("_", "-") in others)
-    ]
-    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:_DIGITS]
+def _own_digest(module: Mapping[str, ast.stmt], name: str) -> str:
+    """A digest of what the module defines by this name, and of what that uses of the module."""
+    used: dict[str, str] = {}
+    left = [name]
+    while left:
+        name = left.pop()
+        if name in module and name not in used:
+            used[name] = ast.dump(module[name])
+            left += [node.id for node in ast.walk(module[name]) if isinstance(node, ast.Name)]
+    return hashlib.sha256("\n".join(used[name] for name in sorted(used)).encode()).hexdigest()[:_DIGITS]
+
+
+def _definitions(module: ast.Module) -> Mapping[str, ast.stmt]:
+    """What defines each name of the module: a function, a class, an assignment, or an import of
+    that name alone.
+    """
+    found: dict[str, ast.stmt] = {}
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                found[alias.asname or alias.name] = _of_one_name(node, alias)
+        else:
+            names = (part for part in ast.walk(node) if isinstance(part, ast.Name))
+            found |= {part.id: node for part in names if isinstance(part.ctx, ast.Store)}
+    return found
+
+
+def _of_one_name(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
+    if isinstance(node, ast.Import):
+        return ast.Import([alias])
+    return ast.ImportFrom(node.module, [alias], node.level)
 
 
 def _bare(module: ast.Module) -> ast.Module:

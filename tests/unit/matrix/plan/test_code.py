@@ -114,12 +114,15 @@ def test_every_experiment_of_the_catalogue_has_a_digest() -> None:
 
 QUESTIONS = '''"""What {topic}?"""
 
+from guest.lab.packets import {packets}
+
 PORT = {port}
+SIZE, TIMES = {size}, 2
 
 
 def helper():
     """{doc}"""
-    return PORT
+    return udp(PORT)
 
 
 @experiment()
@@ -131,7 +134,7 @@ def one(lab):
 @experiment()
 def two(lab):
     """{doc}"""
-    return {{"a": {value}}}
+    return {{"a": {value} * SIZE}}
 '''
 
 
@@ -140,13 +143,17 @@ def two(lab):
     [
         ({"doc": "Says it better.", "topic": "else"}, set()),
         ({"value": 7}, {"two"}),
-        ({"port": 81}, {"one", "two"}),
+        ({"port": 81}, {"one"}),
+        ({"size": 5}, {"two"}),
+        ({"packets": "tcp, udp"}, set()),
+        ({"packets": "udp6 as udp"}, {"one"}),
     ],
 )
-def test_an_experiment_is_rewritten_if_its_code_is_or_what_its_module_shares(
+def test_an_experiment_is_rewritten_if_its_code_is_or_what_it_uses_of_its_module(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], rewritten: set[str]
 ) -> None:
-    words: dict[str, object] = {"doc": "What?", "topic": "it", "port": 80, "value": 1}
+    words: dict[str, object] = {"doc": "What?", "topic": "it", "port": 80, "value": 1, "size": 4}
+    words |= {"packets": "udp"}
     path = checkout / "guest/experiments/pair.py"
     asked = {name: make_experiment(name, module="guest.experiments.pair") for name in ("one", "two")}
     place(path, QUESTIONS.format(**words), monkeypatch)
