@@ -50,7 +50,9 @@ class Published:
         return self.manifest.kernels[0]
 
 
-class _Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
+class PublishedAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An answer as answers.json has it: a `Record` without its kernel, and without evidence."""
+
     id: str
     experiment: str
     variant: dict[str, str] = {}
@@ -60,10 +62,14 @@ class _Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
     splats: tuple[Splat, ...] = ()
 
 
-class _Build(msgspec.Struct):
+class PublishedBuild(msgspec.Struct):
+    """The file of one build. `code` is that of `Published`; `seconds` says how long each of its
+    answers took, by the answer's id.
+    """
+
     manifest: Manifest
     code: dict[str, str]
-    seconds: dict[str, float]  # of each answer, by its id
+    seconds: dict[str, float]
 
 
 class _Seconds(msgspec.Struct):
@@ -111,7 +117,7 @@ def read_seconds(run: Path) -> list[tuple[str, dict[str, str], float]]:
 
 def _read(run: Path, entry: KernelEntry, answers: Mapping[str, Record]) -> Published:
     path = run / _BUILDS / _file_name(entry)
-    build = read_file(run, path, _Build)
+    build = read_file(run, path, PublishedBuild)
     if unknown := build.seconds.keys() - answers.keys():
         raise UsageError(
             f"{path} names the answer {min(unknown)[:64]!r}, which {run / _ANSWERS} does not have; restore"
@@ -142,7 +148,7 @@ def write_published(run: Path, manifest: Manifest, builds: Sequence[Published]) 
             answer = _answer(record)
             answers[answer.id] = answer
             given[answer.id] = record.seconds
-        whole = _Build(build.manifest, dict(build.code), given)
+        whole = PublishedBuild(build.manifest, dict(build.code), given)
         made[_file_name(build.kernel)] = msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
     # what the files of the builds may still name
     earlier = _answers(run) if is_published(run) else {}
@@ -156,18 +162,18 @@ def write_published(run: Path, manifest: Manifest, builds: Sequence[Published]) 
         _write_answers(run, answers.values())
 
 
-def _answers(run: Path) -> dict[str, _Answer]:
+def _answers(run: Path) -> dict[str, PublishedAnswer]:
     """The answers of the record, by their ids."""
-    return {answer.id: answer for answer in read_file(run, run / _ANSWERS, list[_Answer])}
+    return {answer.id: answer for answer in read_file(run, run / _ANSWERS, list[PublishedAnswer])}
 
 
-def _write_answers(run: Path, answers: Iterable[_Answer]) -> None:
+def _write_answers(run: Path, answers: Iterable[PublishedAnswer]) -> None:
     ordered = sorted(answers, key=lambda one: (one.experiment, variant_name(one.variant), one.id))
     write_whole(run / _ANSWERS, b"[\n" + b",\n".join(map(msgspec.json.encode, ordered)) + b"\n]\n")
 
 
-def _answer(record: Record) -> _Answer:
-    answer = _Answer(
+def _answer(record: Record) -> PublishedAnswer:
+    answer = PublishedAnswer(
         id="",
         experiment=record.experiment,
         variant=record.variant,

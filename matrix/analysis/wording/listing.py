@@ -10,7 +10,9 @@ def proc_dump(facts: Facts) -> str:
     if facts["proc"] != "all":
         return f"no, {facts['proc']}"
     whole = "complete" if facts["staying"] == "nearly all" else "skips while it changes"
-    return whole if facts["staying"] != "nearly all" or facts["proc_per_flow"] == "alike" else f"{whole}, slow"
+    return (
+        whole if facts["staying"] != "nearly all" or facts["proc_per_flow"] == "alike" else f"{whole}, slow"
+    )
 
 
 @words

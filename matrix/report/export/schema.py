@@ -26,6 +26,7 @@ from matrix.report.website.api import (
 )
 from matrix.results.directory import json_bytes
 from matrix.results.manifest import Manifest
+from matrix.results.published import PublishedAnswer, PublishedBuild
 from matrix.results.record import Record
 from vms.files import write_whole
 
@@ -36,6 +37,8 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
     "manifest": (Manifest, "`manifest.json` of a run directory"),
     "results": (list[Record], "`results.json` of a run directory: every cell"),
     "record": (Record, "`record.json` of one cell"),
+    "answers": (list[PublishedAnswer], "`answers.json` of the record: every answer, once"),
+    "build": (PublishedBuild, "`builds/BUILD.json` of the record: which answers the build gave"),
     "baseline": (BaselineFile, "`matrix.baseline.json`: the accepted answers"),
     "nightly": (
         Night,

@@ -14,7 +14,9 @@ import pytest
 from matrix.report.export.schema import PUBLISHED, schemas
 from matrix.results.manifest import KernelEntry, Manifest, Surroundings
 from matrix.results.record import Record, Status
+from tests.support.project import ROOT
 
+REFERENCE = ROOT / "results" / "reference"
 RECORD = Record(
     "6.1.5",
     "table-full",
@@ -59,6 +61,14 @@ def check(name: str, document: object) -> None:
 )
 def test_written_documents_are_valid(name: str, value: object) -> None:
     check(name, json.loads(msgspec.json.encode(value)))
+
+
+def test_the_files_of_the_record_are_valid() -> None:
+    check("answers", json.loads((REFERENCE / "answers.json").read_bytes()))
+    builds = [json.loads(path.read_bytes()) for path in (REFERENCE / "builds").glob("*.json")]
+    assert builds
+    for build in builds:
+        check("build", build)
 
 
 @pytest.mark.parametrize(
