@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from debian.deb822 import Deb822
 from vms import tool
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.errors import FetchError, HostError
+from vms.errors import FetchError, HostError, UsageError
 from vms.kernels.apt import source_line
 from vms.kernels.digest import sha256_of
 from vms.kernels.host_apt import host_apt
@@ -50,6 +51,7 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 # lz4 is the cheapest to unpack: without KVM, a guest unpacks every page in emulation. Files keep
 # their times, since Python compares compiled bytecode with its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
+_ABSENT = re.compile(r"^E: (?:Unable to locate package |Package ')([^\s']+)", re.MULTILINE)
 _STATUS = "./var/lib/dpkg/status"
 _BUSYBOX = "./usr/bin/busybox"
 
@@ -69,7 +71,8 @@ class Image:
 def build_image(cache: Cache, debian: Debian, deadline: Deadline, more: tuple[str, ...] = ()) -> Image:
     """The image, from the cache or built now. `more` are packages that it holds besides PACKAGES.
 
-    Raises FetchError if packages cannot be fetched, HostError if this host cannot build it.
+    Raises UsageError if Debian has none of these, FetchError if packages cannot be fetched,
+    HostError if this host cannot build it.
     """
     return image_at(
         cache.ensure(
@@ -145,6 +148,11 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
         try:
             tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:
+            if absent := sorted(set(_ABSENT.findall(error.output)) & set(more)):
+                raise UsageError(
+                    f"matrix.toml: [image] packages: Debian {SUITE} has no package {absent[0]!r}; correct"
+                    " its name, or take it out"
+                ) from error
             said = [
                 line
                 for line in error.output.splitlines()

@@ -15,7 +15,7 @@ import pytest
 from vms import image, mmdebstrap, tool
 from vms.cache import Cache
 from vms.deadline import Deadline
-from vms.errors import FetchError, HostError
+from vms.errors import FetchError, HostError, UsageError
 from vms.image import PACKAGES, SUITE, build_image
 from vms.settings import Debian, Suite
 
@@ -146,6 +146,20 @@ def test_its_own_words_when_it_fails_and_nothing_is_left(bootstrap: Bootstrap, c
         build_image(cache, DEBIAN, soon())
     assert not Path(bootstrap.words[0]).exists()
     assert [path.suffix for path in (cache.root / "images").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["E: Unable to locate package nmpa", "E: Package 'nmpa' has no installation candidate"],
+)
+def test_a_package_that_debian_does_not_have_is_wrong_use(
+    bootstrap: Bootstrap, cache: Cache, said: str
+) -> None:
+    bootstrap.does(f'echo "I: working"; echo "{said}"; echo "E: apt-get failed"; exit 25')
+    with pytest.raises(UsageError, match=r"\[image\] packages: Debian trixie has no package 'nmpa'"):
+        build_image(cache, DEBIAN, soon(), ("socat", "nmpa"))
+    with pytest.raises(FetchError, match="mmdebstrap failed"):
+        build_image(cache, DEBIAN, soon(), ("socat",))
 
 
 @pytest.mark.fault(phase="image", fault="program missing", outcome="an error that names the program")
