@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ def answers(lab):
         raise ValueError("of the text")
     return {"number": 8}
 """
+UNDER_WAY = Path(tempfile.mkdtemp()) / "under-way"
 SETTING = "/proc/sys/net/ipv4/ip_default_ttl"
 
 
@@ -50,7 +52,7 @@ def looks_around(lab: Lab) -> FactDict:
         "ttl": lab.read_sysctl("net/ipv4/ip_default_ttl"),
         "frontend": lab.frontend,
         "families": [lab.family.value, lab.new_namespace().family.value],
-        "age": time.monotonic() - lab.journal._start,
+        "began": lab.journal._start,
         "random": random.random(),
     }
 
@@ -70,11 +72,14 @@ def dies(lab: Lab) -> FactDict:
 def hangs(lab: Lab) -> FactDict:
     print("about to hang", flush=True)
     subprocess.Popen(["sleep", "977"], start_new_session=True)
-    time.sleep(100)
+    UNDER_WAY.write_text("hanging")
+    time.sleep(1000)
     return {}
 
 
 def prints_for_ever(lab: Lab) -> FactDict:
+    os.write(1, b"x" * 4096)
+    UNDER_WAY.write_text("printing")
     while True:
         os.write(1, b"x" * 4096)
 
@@ -117,12 +122,13 @@ def decoded(answer: cell.Answer) -> dict[str, Any]:
 
 
 @contextmanager
-def host(seconds: float) -> Iterator[int]:
-    """A descriptor that has something to read after these seconds: its end."""
-    with subprocess.Popen(["sleep", str(seconds)], stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        yield process.stdout.fileno()
-        process.kill()
+def host() -> Iterator[int]:
+    """A descriptor that has something to read once an experiment that does not end is under way."""
+    os.mkfifo(UNDER_WAY)
+    over = os.open(UNDER_WAY, os.O_RDWR | os.O_CLOEXEC)
+    yield over
+    os.close(over)
+    UNDER_WAY.unlink()
 
 
 def main() -> None:
@@ -146,7 +152,7 @@ def main() -> None:
             prints_for_ever,
         ):
             made = Experiment(run.__name__, "test", "?", "?", run, (), (), {}, (), 1, 1)
-            with host(1.0 if run in (hangs, prints_for_ever) else 20.0) as over:
+            with host() as over:
                 # Its seconds are for messages only: the host says when its time is over.
                 cells = Cells({made.name: made}, over)
                 found[run.__name__] = decoded(cells.run(Asked(made.name, {"scope": "root"}, 0.001)))
@@ -160,6 +166,7 @@ def main() -> None:
         }
         found["row"] = _in_a_row()
         found["after"] = {"sleeping": _sleepers()}
+    shutil.rmtree(UNDER_WAY.parent)
     json.dump(found, sys.stdout)
 
 
@@ -167,7 +174,7 @@ def _edited(text: str, **variant: str) -> dict[str, Any]:
     """The answer to an experiment of a text, in a child that was made for the one loaded here."""
     loaded = Experiment("answers", "test", "?", "?", answers, (), (), {}, (), 1, 1)
     source = Source("guest.experiments.edited", "/home/me/edited.py", text)
-    with host(20.0) as over:
+    with host() as over:
         cells = Cells({"answers": loaded}, over)
         return decoded(cells.run(Asked("answers", {"scope": "root"} | variant, 20.0, source=source)))
 
@@ -195,6 +202,7 @@ def _in_a_row() -> dict[str, Any]:
     cells.prepare()
     ahead = len(children())
     time.sleep(1)
+    asked = time.monotonic()
     variant = {"scope": "root", "frontend": "legacy", "family": "ipv6"}
     answers = [decoded(cells.run(Asked("looks", variant, 20.0))) for _ in range(3)]
     left = len(children())
@@ -203,6 +211,7 @@ def _in_a_row() -> dict[str, Any]:
     answers.append(decoded(cells.run(again)))
     found = {
         "ahead": ahead,
+        "asked": asked,
         "left": left,
         "after_module": len(children()),
         "facts": [answer["facts"] for answer in answers[:3]],
