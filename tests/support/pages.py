@@ -17,6 +17,8 @@ from matrix.report.page.html import html_report
 from matrix.results.manifest import KernelEntry
 from matrix.results.record import Record
 
+_SECONDS = 180  # on however busy a machine
+
 
 def write_page(
     run: Path, records: list[Record], catalogue: dict[str, Experiment], entries: tuple[KernelEntry, ...]
@@ -37,9 +39,9 @@ def until(page: Page, expression: str) -> None:
 
     `wait_for_function` would evaluate it there, which the page's own policy forbids.
     """
-    end = time.monotonic() + 10
+    end = time.monotonic() + _SECONDS
     while not page.evaluate(expression):
-        assert time.monotonic() < end, f"waited 10 s for {expression}"
+        assert time.monotonic() < end, f"waited {_SECONDS} s for {expression}"
         page.wait_for_timeout(20)
 
 
