@@ -83,7 +83,7 @@ def test_the_evidence_is_there(result: Result, records: list[Record]) -> None:
     assert {file.name for file in cell.iterdir()} == {*full.evidence, "record.json"}
     with RawPcapReader(str(cell / "capture.pcap")) as packets:
         # The experiment repeats itself where the kernel happened to drop an entry early.
-        assert len(list(packets)) in (10, 20, 30)
+        assert len(list(packets)) in range(10, 70, 10)
     assert "7 flows" in (cell / "conntrack.txt").read_text()
     assert "table full" in (cell / "dmesg.txt").read_text()
 

@@ -29,8 +29,8 @@ ip tuntap add name tun0 mode tun
 ip link set tun0 up
 ip addr add 192.0.2.1 peer 192.0.2.2 dev tun0
 iptables -t raw -A PREROUTING -j CT
-tcpdump -ni any -c 1 tcp 2>/dev/null &
-sleep 0.5
+tcpdump -ni any -c 1 tcp 2>captures &
+until grep -q listening captures; do sleep 0.1; done
 ./venv/bin/python3 send.py
 wait
 conntrack -C
@@ -145,6 +145,6 @@ def test_a_bad_script_ends_with_what_it_did(
 def test_a_script_that_never_ends_is_a_timeout_with_its_output(
     machines: Machines, kernel: Kernel, tmp_path: Path
 ) -> None:
-    record, evidence = ran(machines, kernel, script(tmp_path, "echo begun; sleep 1000\n", seconds=2.0))
+    record, evidence = ran(machines, kernel, script(tmp_path, "echo begun; sleep 1000\n", seconds=5.0))
     assert record.status is Status.TIMEOUT
     assert evidence["output.txt"] == b"begun\n"

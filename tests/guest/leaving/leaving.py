@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from guest import linux
@@ -61,9 +62,17 @@ def _process() -> None:
     pattern.write_text("|/usr/bin/sleep 600")
     if os.fork() == 0:
         os.abort()
-    while not any(name.read_text() == "sleep\n" for name in Path("/proc").glob("[0-9]*/comm")):
+    while "sleep\n" not in _names_of_processes():
         time.sleep(0.01)
     pattern.write_text(before)
+
+
+def _names_of_processes() -> list[str]:
+    names = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            names.append(path.read_text())
+    return names
 
 
 def _mount() -> None:
