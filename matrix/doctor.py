@@ -18,6 +18,7 @@ def examine(project: Project, accelerator: str) -> Iterator[Finding]:
     Proving KVM may have to fetch a kernel and build the image first.
     """
     yield from examine_host(project.config.debian, project.cache)
+    machines = Machines(project, accelerator)
     try:
         kernels = select(project.specs(), project.builds, project.root).kernels
     except MatrixError as error:
@@ -25,7 +26,7 @@ def examine(project: Project, accelerator: str) -> Iterator[Finding]:
         return
     yield Finding("kernels", True, ", ".join(kernel.name for kernel in kernels))
     try:
-        chosen = Machines(project, accelerator).accelerator(kernels)
+        chosen = machines.accelerator(kernels)
     except MatrixError as error:
         yield Finding("accelerator", False, str(error), "fix the problem above, or use --accel tcg")
     else:
