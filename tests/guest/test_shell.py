@@ -95,8 +95,8 @@ def test_a_shell_has_size_keys_jobs_and_an_exit_code() -> None:
         shell.wait_for("33 111\r\n0\r\n/dev/pts/")
         shell.resize(40, 90)
         shell.process.send_signal(signal.SIGWINCH)
-        shell.type("until stty size | grep '^40 90$'; do sleep 0.1; done\n")
-        shell.wait_for("\n40 90\r\n")
+        shell.type("sleep 3; stty size\n")
+        shell.wait_for("40 90\r\n")
         shell.type(FOREGROUND)
         shell.wait_for("program runs")
         time.sleep(1)  # it prints before it waits
