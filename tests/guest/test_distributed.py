@@ -5,7 +5,7 @@ of which is killed on the way.
 from __future__ import annotations
 
 import subprocess
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from matrix.results.record import Status
 from matrix.run.machines import Machines
 from tests.support.dask_site import Site
 from tests.support.fakes import Seen
-from tests.support.processes import gone
+from tests.support.processes import children, gone
 from tests.support.project import CONFIG, ROOT
 from tests.support.specs import kernels_of, project_with
 from vms.cache import Cache
@@ -59,15 +59,6 @@ def answers(result: Result) -> dict[object, object]:
     }
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """The QEMUs of a worker."""
-    found: list[int] = []
-    for file in Path(f"/proc/{process.pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended since
-            found += map(int, file.read_text().split())
-    return found
-
-
 class Killing(Seen):
     """Kills a worker once it runs guests and some cells are done."""
 
@@ -78,7 +69,7 @@ class Killing(Seen):
 
     def tick(self) -> None:
         if len(self.records) >= 3 and self.doomed.poll() is None:
-            self.orphans = children(self.doomed)
+            self.orphans = children(self.doomed.pid)
             if self.orphans:
                 self.doomed.kill()
 

@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import socket_inodes
+from tests.support.processes import happens, socket_inodes
 from vms.accel import choose_accelerator
 from vms.agent import Agent
 from vms.cache import Cache
@@ -92,13 +92,6 @@ def processes(text: str) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             pass
     return found
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = Deadline(60, what)
-    while not condition():
-        assert not deadline.expired, f"waited for {what}"
-        time.sleep(0.02)
 
 
 def test_a_guest_is_what_experiments_count_on(ssh: Ssh, bootable: Bootable) -> None:
@@ -253,10 +246,10 @@ with running({machine!r}, "cold") as guest:
         assert other.stdout
         directory = Path(other.stdout.readline().strip())
         # While a process starts another program it has no command line for a moment.
-        wait_until(lambda: bool(processes(str(directory))), "QEMU to start")
+        assert happens(lambda: processes(str(directory)))
         other.send_signal(signal.SIGKILL)
         other.wait()
-    wait_until(lambda: not processes(str(directory)), "QEMU to end")
+    assert happens(lambda: not processes(str(directory)))
 
 
 @pytest.mark.fault(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _SECONDS = 120
@@ -20,12 +21,26 @@ def ended(pid: int) -> bool:
 
 def gone(pid: int) -> bool:
     """Whether the process ends within two minutes."""
+    return happens(lambda: ended(pid))
+
+
+def happens(condition: Callable[[], object]) -> bool:
+    """Whether the condition comes true within two minutes."""
     end = time.monotonic() + _SECONDS
-    while not ended(pid):
+    while not condition():
         if time.monotonic() > end:
             return False
         time.sleep(0.02)
     return True
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started and has not waited for."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended since
+            found += map(int, file.read_text().split())
+    return found
 
 
 def socket_inodes(pid: int) -> set[str]:

@@ -5,13 +5,12 @@ import io
 import json
 import os
 import tarfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.processes import happens
 from vms import image, mmdebstrap, tool
 from vms.cache import Cache
 from vms.deadline import Deadline
@@ -235,21 +234,11 @@ def test_it_ends_in_order_when_we_are_told_to(bootstrap: Bootstrap, tmp_path: Pa
     process = os.posix_spawn(
         "/usr/bin/setsid", ["setsid", *mmdebstrap.ENDED_WITH_US, str(bootstrap.program)], os.environ
     )
-    wait_for(lambda: (tmp_path / "begun").exists() and (tmp_path / "child").exists())
+    assert happens(lambda: (tmp_path / "begun").exists() and (tmp_path / "child").exists())
     os.kill(process, 15)
     os.waitpid(process, 0)
-    wait_for(lambda: len((tmp_path / "ended").read_text().split()) == 2)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(1500):
-        try:
-            if condition():
-                return
-        except FileNotFoundError:
-            pass
-        time.sleep(0.02)
-    pytest.fail("it did not come true within thirty seconds")
+    told = tmp_path / "ended"
+    assert happens(lambda: told.exists() and len(told.read_text().split()) == 2)
 
 
 def test_the_description_beside_it_is_json(bootstrap: Bootstrap, cache: Cache) -> None:
