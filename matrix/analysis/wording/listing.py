@@ -9,10 +9,9 @@ from matrix.analysis.wording.declare import Facts, by_key, words, yes_no
 def proc_dump(facts: Facts) -> str:
     if facts["proc"] != "all":
         return f"no, {facts['proc']}"
-    whole = "complete" if facts["staying"] == "nearly all" else "skips while it changes"
-    return (
-        whole if facts["staying"] != "nearly all" or facts["proc_per_flow"] == "alike" else f"{whole}, slow"
-    )
+    if facts["staying"] != "nearly all":
+        return "skips while it changes"
+    return "complete" if facts["proc_per_flow"] == "alike" else "complete, slow"
 
 
 @words
