@@ -4,6 +4,7 @@ machines.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -64,8 +65,7 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
             complain(f"error: {error}")
             code = error.exit_code
         except KeyboardInterrupt:
-            said = "interrupted; what was finished is kept, and the same command does the rest"
-            print(said, file=sys.stderr)
+            complain("interrupted; what was finished is kept, and the same command does the rest")
             code = INTERRUPTED
         except BrokenPipeError:
             discard_output()
@@ -300,5 +300,11 @@ def soon_told(text: str) -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Prints a message to standard error without ending the task."""
-    print(shown(text, _MESSAGE_CHARACTERS), file=sys.stderr)
+    """Prints a message to standard error without ending the task. A terminal that hung up has
+    nobody who would read it.
+    """
+    try:
+        print(shown(text, _MESSAGE_CHARACTERS), file=sys.stderr)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise

@@ -5,6 +5,7 @@ guest.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -35,7 +36,9 @@ def attach(ssh: Ssh, command: str, what: str, *, terminal: bool) -> int:
     code, 128 and the signal's number if a signal ended it.
 
     With `terminal`, it gets a terminal of the same kind and size as this process's, which is in raw
-    mode meanwhile, so that each key reaches the guest. Raises LostGuest if the guest goes away.
+    mode meanwhile, so that each key reaches the guest. Raises LostGuest if the guest goes away,
+    KeyboardInterrupt if the terminal hangs up: of that only a process whose own terminal it is
+    hears by SIGHUP.
     """
     deadline = Deadline(_LONGEST, f"the session in {what}")
     with ssh.opened(command, deadline, _MOST) as channel:
@@ -43,8 +46,13 @@ def attach(ssh: Ssh, command: str, what: str, *, terminal: bool) -> int:
             size = os.get_terminal_size(sys.stdin.fileno())
             channel.get_pty(os.environ.get("TERM", "vt100"), size.columns, size.lines)
         channel.exec_command(command)
-        with _raw(channel) if terminal else contextlib.nullcontext():
-            left = _relay(channel, deadline, terminal=terminal)
+        try:
+            with _raw(channel) if terminal else contextlib.nullcontext():
+                left = _relay(channel, deadline, terminal=terminal)
+        except OSError as error:
+            if error.errno != errno.EIO or not terminal:
+                raise
+            raise KeyboardInterrupt from None
         if left:
             raise LostGuest(f"{what}: the session was left with Ctrl-]")
         status = channel.recv_exit_status()
@@ -69,7 +77,8 @@ def _raw(channel: paramiko.Channel) -> Iterator[None]:
         tty.setraw(descriptor)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
+        with contextlib.suppress(termios.error):  # it hung up
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)
         signal.signal(signal.SIGWINCH, handler)
 
 
@@ -89,7 +98,7 @@ def _relay(channel: paramiko.Channel, deadline: Deadline, *, terminal: bool) -> 
         if not _print(channel) and ended:
             return False
         if descriptor in ready:
-            unsent = os.read(descriptor, _CHUNK)
+            unsent = _read(descriptor, terminal=terminal)
             typed = (typed + unsent)[-len(LEAVE) :]
             if terminal and typed == LEAVE:
                 return True
@@ -104,6 +113,16 @@ def _relay(channel: paramiko.Channel, deadline: Deadline, *, terminal: bool) -> 
                 reading.remove(descriptor)
                 unsent = b""
     return False
+
+
+def _read(descriptor: int, *, terminal: bool) -> bytes:
+    """What was typed; empty at the end of the input, which no key of a raw terminal is: it hung
+    up.
+    """
+    typed = os.read(descriptor, _CHUNK)
+    if terminal and not typed:
+        raise KeyboardInterrupt
+    return typed
 
 
 def _print(channel: paramiko.Channel) -> bool:

@@ -16,10 +16,12 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
+from tests.support.processes import children, gone
 from tests.support.project import ROOT
 
 pytestmark = pytest.mark.guest
@@ -34,8 +36,9 @@ _SECONDS = 600.0  # the first may boot its kernel, on a busy machine
 class Typist:
     """A terminal with a shell behind it."""
 
-    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
-        self.master = master
+    def __init__(self, terminal: FileIO, process: subprocess.Popen[bytes]) -> None:
+        self.hang_up = terminal.close
+        self.master = terminal.fileno()
         self.process = process
         self.seen = ""
 
@@ -68,17 +71,19 @@ class Typist:
 @contextmanager
 def typing(*flags: str) -> Iterator[Typist]:
     master, slave = pty.openpty()
-    with subprocess.Popen(
-        [*SHELL, *flags], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-    ) as process:
-        typist = Typist(master, process)
+    with (
+        FileIO(master, "r+") as terminal,
+        subprocess.Popen(
+            [*SHELL, *flags], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        ) as process,
+    ):
+        typist = Typist(terminal, process)
         typist.resize(33, 111)
         try:
             yield typist
         finally:
             process.kill()
             os.close(slave)
-            os.close(master)
 
 
 def run(*flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -112,6 +117,20 @@ def test_a_shell_has_size_keys_jobs_and_an_exit_code() -> None:
         shell.type("kill -KILL %1; wait; exit 7\n")
         assert shell.finish() == 7
         assert termios.tcgetattr(shell.master) == before
+
+
+@pytest.mark.fault(
+    phase="cell",
+    fault="tool interrupted",
+    outcome="a terminal that hangs up ends its shell and the guest",
+)
+def test_a_terminal_that_hangs_up_ends_the_session_and_its_guest() -> None:
+    with typing() as shell:
+        shell.wait_for("# ")
+        (qemu,) = children(shell.process.pid)
+        shell.hang_up()
+        assert shell.process.wait(_SECONDS) == 130
+        assert gone(qemu)
 
 
 def test_gdb_connects_stops_the_guest_at_a_breakpoint_and_lets_it_go_on() -> None:

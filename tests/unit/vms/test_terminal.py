@@ -151,6 +151,26 @@ def test_a_terminal_is_raw_during_a_session_and_its_size_follows(
     session.close()
 
 
+def test_a_terminal_that_hangs_up_ends_the_session(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = pty.openpty()
+
+    def hang_up() -> None:
+        until_raw(master)
+        os.close(master)
+
+    handler = signal.getsignal(signal.SIGWINCH)
+    session = connect(pair[0], Relay(pair[1]))
+    with os.fdopen(slave, encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        threading.Thread(target=hang_up).start()
+        with pytest.raises(KeyboardInterrupt):
+            attach(session, "cat", "6.1.0", terminal=True)
+    assert signal.getsignal(signal.SIGWINCH) == handler
+    session.close()
+
+
 def test_a_guest_that_goes_away_is_lost(pair: tuple[socket.socket, socket.socket], keys: Type) -> None:
     keys(b"")
     session = connect(pair[0], Relay(pair[1]))
