@@ -59,13 +59,19 @@ Acquire::https::Timeout "%(timeout)d";
 # 404 Not Found, 410 Gone (RFC 9110, section 15.5), and apt's message about a file that a `file:`
 # archive lacks.
 _NOT_THERE = re.compile(r"(?<!\S)(?:404|410)(?!\S)|File not found")
-# What apt's messages mean for the user, the most specific first.
+# What apt's messages mean for the user, the most specific first. They quote gpgv or, since apt 3,
+# sqv.
 _MEANINGS = (
     ("No space left", DISK_FULL),
     ("is expired", "a Release file is past its Valid-Until date: the mirror is stale, or old lists are "
      "replayed. For an archive that stands still set `check_valid_until = false` on its suite"),
     ("is not valid yet", "a Release file is from the future: check this host's clock"),
+    ("Not live until", "a Release file is from the future: check this host's clock"),
     ("BADSIG", "a Release file is not what was signed"),
+    ("has been manipulated", "a Release file is not what was signed"),
+    ("EXPKEYSIG", "a Release file is signed by a key that has expired: renew its suite's keyring"),
+    ("Expired on", "a Release file is signed by a key that has expired: renew its suite's keyring"),
+    ("is not considered secure", "a Release file is signed in a way that this host's apt does not trust"),
     ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
     ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
     ("Clearsigned file isn't valid", "a Release file is damaged, or another server answers instead of "
