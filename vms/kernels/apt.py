@@ -72,10 +72,11 @@ _MEANINGS = (
     ("EXPKEYSIG", "a Release file is signed by a key that has expired: renew its suite's keyring"),
     ("Expired on", "a Release file is signed by a key that has expired: renew its suite's keyring"),
     ("is not considered secure", "a Release file is signed in a way that this host's apt does not trust"),
+    ("data and signature failed", "a Release file is damaged"),
+    ("Malformed", "a Release file is damaged"),
+    ("igned file isn't valid", "a Release file is damaged, or another server answers instead of the mirror"),
     ("NO_PUBKEY", "a Release file is not signed by a key of its suite's keyring"),
     ("is not signed", "a Release file is not signed by a key of its suite's keyring"),
-    ("Clearsigned file isn't valid", "a Release file is damaged, or another server answers instead of "
-     "the mirror"),
     ("does not have a Release file", "the mirror does not have one of the suites that matrix.toml names"),
     ("mismatch", "what the mirror sent is not what was signed"),
     ("unexpected size", "what the mirror sent is not what was signed"),

@@ -12,6 +12,7 @@ CHANGED = "a Release file is not what was signed"
 FUTURE = "a Release file is from the future: check this host's clock"
 EXPIRED = "a Release file is signed by a key that has expired: renew its suite's keyring"
 WEAK = "a Release file is signed in a way that this host's apt does not trust"
+DAMAGED = "a Release file is damaged"
 
 
 def meaning(warning: str) -> str:
@@ -50,6 +51,11 @@ def meaning(warning: str) -> str:
             "rejected asymmetric algorithm   because: RSA1024 is not considered secure since "
             "2014-02-01T00:00:00Z",
             WEAK,
+        ),
+        (
+            "Error: Malformed packet: Malformed CTB: MSB of ptag (0b00000000) not set.  Stack backtrace:    "
+            "0: <unknown>    1: __libc_start_main",
+            DAMAGED,
         ),
     ],
 )

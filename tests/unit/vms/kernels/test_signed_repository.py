@@ -5,6 +5,7 @@ it does not.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,28 @@ def test_a_release_file_changed_after_signing(published: Repository, cache: Cach
     release = published.root / "dists/stable/InRelease"
     release.write_text(release.read_text().replace("Origin: Test", "Origin: Evil"))
     with pytest.raises(FetchError, match="is not what was signed"):
+        Catalogue.load(published.settings, cache)
+    assert lists(cache) == []
+
+
+@pytest.mark.fault(
+    phase="package lists", fault="mirror sends garbage", outcome="refused with the reason; nothing is kept"
+)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "<html>Please log in</html>\n",
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\nAAAAAAAA", 1),
+    ],
+    ids=["another file", "cut", "a damaged signature"],
+)
+def test_a_release_file_that_is_none(
+    published: Repository, cache: Cache, damage: Callable[[str], str]
+) -> None:
+    release = published.root / "dists/stable/InRelease"
+    release.write_text(damage(release.read_text()))
+    with pytest.raises(FetchError, match="a Release file is damaged"):
         Catalogue.load(published.settings, cache)
     assert lists(cache) == []
 
