@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from matrix.analysis.ledger.model import Commit, Ledger
+from matrix.analysis.ledger.model import Change, Commit, Ledger
 from vms.kernels.kernel import Build
 from vms.kernels.order import release_key, series_of, version_key
 
@@ -39,6 +39,18 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
     return False if read and _reaches(read, build.release) else None
 
 
+def makes(build: Build, change: Change, ledger: Ledger) -> bool | None:
+    """Whether the build holds all commits of a change, as far as cells and changelogs say; None if
+    that is not known.
+    """
+    return _all(contains(build, commit, ledger.read) for commit in change.commits)
+
+
+def known_to_make(build: Build, change: Change, ledger: Ledger) -> bool | None:
+    """The same as far as it is known without what cells show."""
+    return _all(known_to_hold(build, commit, ledger) for commit in change.commits)
+
+
 def held_by_one(ledger: Ledger, left: Build, right: Build) -> tuple[list[Commit], list[Commit]]:
     """The commits that only the right and those that only the left build holds, as far as that is
     known.
@@ -62,6 +74,14 @@ def known_to_hold(build: Build, commit: Commit, ledger: Ledger) -> bool | None:
     """
     held = contains(build, commit, ledger.surveyed)
     return held if held or _is_debians(build) else None
+
+
+def _all(held: Iterable[bool | None]) -> bool | None:
+    """Whether all are true; None if that depends on what is not known."""
+    seen = set(held)
+    if False in seen:
+        return False
+    return None if None in seen else True
 
 
 @lru_cache(1 << 16)

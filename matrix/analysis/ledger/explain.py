@@ -9,13 +9,13 @@ direction.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from matrix.analysis import compare
 from matrix.analysis.fact_value import delta, frozen, items
-from matrix.analysis.ledger.contains import contains, held_by_one
+from matrix.analysis.ledger.contains import contains, known_to_make, makes
 from matrix.analysis.ledger.model import Change, Commit, Ledger
 from matrix.results.record import ANSWERED, FactValue, Record, Status
 from vms.kernels.kernel import Build
@@ -44,17 +44,14 @@ class Explanation:
     `explained`: the entries lead from the left value to the right one, in this order.
     `unexplained`: no entries lead there; of a list or map `missing` names the elements or keys that
     are not explained, and the entries explain the others. `contradicted`: the entries predict
-    another difference between the two kernels.
+    another difference between the two kernels. `commits`: those of the entries that one kernel
+    holds and the other lacks, each once.
     """
 
     verdict: Verdict
     entries: tuple[Change, ...] = ()
     missing: tuple[str, ...] = ()
-
-    @property
-    def commits(self) -> tuple[Commit, ...]:
-        """The entries' commits, each once."""
-        return tuple(dict.fromkeys(entry.commit for entry in self.entries))
+    commits: tuple[Commit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,15 @@ def explain(
     """Explains that a fact is `before` on the left kernel and `after` on the right one; None where
     the fact is absent.
     """
+
+    def found(verdict: Verdict, entries: Sequence[Change], missing: Sequence[str] = ()) -> Explanation:
+        commits = _held_by_one(ledger, entries, left, right)
+        return Explanation(verdict, tuple(entries), tuple(missing), commits)
+
     about = [entry for entry in ledger.changes if entry.is_about(experiment, variant) and entry.fact == fact]
     whole = _path(ledger, [entry for entry in about if not entry.item], left, before, right, after)
     if whole is not None:
-        return Explanation(Verdict.EXPLAINED, whole)
+        return found(Verdict.EXPLAINED, whole)
     steps: list[Change] = []
     missing = []
     differing = delta(before, after)
@@ -94,16 +96,16 @@ def explain(
         else:
             steps += path
     if steps and not missing:
-        return Explanation(Verdict.EXPLAINED, tuple(steps))
-    gained, lost = held_by_one(ledger, left, right)
+        return found(Verdict.EXPLAINED, steps)
     against = [
         entry
         for entry in about
-        if (not entry.item or entry.item in missing) and entry.commit in (*gained, *lost)
+        if (not entry.item or entry.item in missing)
+        and {known_to_make(left, entry, ledger), known_to_make(right, entry, ledger)} == {True, False}
     ]
     if against:
-        return Explanation(Verdict.CONTRADICTED, tuple(against))
-    return Explanation(Verdict.UNEXPLAINED, tuple(steps), tuple(missing))
+        return found(Verdict.CONTRADICTED, against)
+    return found(Verdict.UNEXPLAINED, steps, missing)
 
 
 def explain_change(ledger: Ledger, change: compare.Change, left: Build, right: Build) -> Explanation:
@@ -130,7 +132,7 @@ def contradictions(ledger: Ledger, record: Record, build: Build) -> tuple[Contra
     found = []
     for (fact, item), entries in groups.items():
         shown = _value(record, fact, item)
-        holds = [(entry, contains(build, entry.commit, ledger.read)) for entry in entries]
+        holds = [(entry, makes(build, entry, ledger)) for entry in entries]
         if all(held is not None for _, held in holds) and frozen(shown) not in _expected(holds):
             found += [
                 Contradiction(entry, shown, entry.after if held else entry.before) for entry, held in holds
@@ -146,6 +148,16 @@ def unexercised(ledger: Ledger, builds: Iterable[Build]) -> tuple[str, ...]:
         for key, commit in ledger.commits.items()
     }
     return tuple(key for key, seen in answers.items() if not {True, False} <= seen)
+
+
+def _held_by_one(ledger: Ledger, entries: Iterable[Change], left: Build, right: Build) -> tuple[Commit, ...]:
+    """The entries' commits that one kernel holds and the other lacks, each once."""
+    commits = dict.fromkeys(commit for entry in entries for commit in entry.commits)
+    return tuple(
+        commit
+        for commit in commits
+        if contains(left, commit, ledger.read) is not contains(right, commit, ledger.read)
+    )
 
 
 def _path(
@@ -167,8 +179,8 @@ def _path(
 
 
 def _step(ledger: Ledger, entry: Change, left: Build, right: Build) -> tuple[Value, Value] | None:
-    """The entry's values on the left and on the right kernel, if they differ in its commit."""
-    held = contains(left, entry.commit, ledger.read), contains(right, entry.commit, ledger.read)
+    """The entry's values on the left and on the right kernel, if they differ in its commits."""
+    held = makes(left, entry, ledger), makes(right, entry, ledger)
     if held == (False, True):
         return entry.before, entry.after
     return (entry.after, entry.before) if held == (True, False) else None
@@ -194,7 +206,9 @@ def _in_turn(holds: list[tuple[Change, bool | None]]) -> Hashable:
     """The fact's value after the held commits in upstream order: one may lead back to where another
     began.
     """
-    ordered = sorted(holds, key=lambda hold: release_key(hold[0].commit.mainline or "999"))
+    ordered = sorted(
+        holds, key=lambda hold: max(release_key(one.mainline or "999") for one in hold[0].commits)
+    )
     value = frozen(ordered[0][0].before)
     for entry, held in ordered:
         if held and frozen(entry.before) == value:

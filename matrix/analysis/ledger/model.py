@@ -54,7 +54,8 @@ class Change:
 
     `item` is one element of a list (True or None) or one key of a dict (its number or None); empty
     for the whole fact. An empty `fact` means the cell: `answered`, or the status of a cell without
-    facts. `variant`: the parameters that a cell's variant must have.
+    facts. `variant`: the parameters that a cell's variant must have. `besides`: other commits
+    without which the commit does nothing to the fact.
     """
 
     experiment: str
@@ -64,6 +65,12 @@ class Change:
     before: FactValue | None = None
     after: FactValue | None = None
     variant: Mapping[str, str] = field(default_factory=dict)
+    besides: tuple[Commit, ...] = ()
+
+    @property
+    def commits(self) -> tuple[Commit, ...]:
+        """All commits that a kernel must hold to show what the change makes of the fact."""
+        return (self.commit, *self.besides)
 
     def is_about(self, experiment: str, variant: Mapping[str, str]) -> bool:
         """Whether the change applies to the cell."""

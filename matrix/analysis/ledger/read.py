@@ -46,6 +46,7 @@ class _Change(msgspec.Struct, forbid_unknown_fields=True):
     before: FactValue | None = None
     after: FactValue | None = None
     variant: dict[str, str] = {}
+    besides: tuple[str, ...] = ()
 
 
 class _Changes(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,8 +103,9 @@ def _problem(commit: Commit) -> str:
 
 
 def _change(entry: _Change, where: str, commits: Mapping[str, Commit]) -> Change:
-    if entry.commit not in commits:
-        raise UsageError(f"{where}: there is no commit {entry.commit!r}")
+    for key in (entry.commit, *entry.besides):
+        if key not in commits:
+            raise UsageError(f"{where}: there is no commit {key!r}")
     if type(entry.before) is type(entry.after) and entry.before == entry.after:
         raise UsageError(f"{where}: before and after are both {entry.before!r}")
     if entry.item and not entry.fact:
@@ -116,4 +118,5 @@ def _change(entry: _Change, where: str, commits: Mapping[str, Commit]) -> Change
         entry.before,
         entry.after,
         entry.variant,
+        tuple(commits[key] for key in entry.besides),
     )

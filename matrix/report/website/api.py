@@ -135,7 +135,7 @@ class QuestionDocument:
 class EffectDocument:
     """What a commit does to a fact: its value without the commit and with it, null where it is
     absent. `item` is one element of a list or one key of a dict, empty for the whole fact; an empty
-    `fact` is the cell.
+    `fact` is the cell. `besides` names the commits without which it does nothing to the fact.
     """
 
     question: str
@@ -144,6 +144,7 @@ class EffectDocument:
     item: str
     before: FactValue | None
     after: FactValue | None
+    besides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -308,6 +309,7 @@ def _commit(contents: Contents, commit: Commit) -> CommitDocument:
                 change.item,
                 change.before,
                 change.after,
+                tuple(other.key for other in change.besides),
             )
             for change in ledger.changes
             if change.commit == commit

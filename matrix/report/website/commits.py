@@ -84,11 +84,12 @@ def commits(contents: Contents) -> tuple[SiteCommit, ...]:
 
 def _effect(change: Change) -> Effect:
     item = f' "{change.item}"' if change.item else ""
+    others = f", with {', '.join(other.key for other in change.besides)}" if change.besides else ""
     return Effect(
         cell_label(change.experiment, variant_name(change.variant)),
         slug(change.experiment),
         f"{change.fact or 'the cell'}{item}",
-        _words(change),
+        f"{_words(change)}{others}",
     )
 
 

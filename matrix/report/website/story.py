@@ -177,8 +177,9 @@ class _Story:
         classes of builds that hold the same of the commits in question.
         """
         about = [
-            entry.commit
+            commit
             for entry in self.ledger.changes
+            for commit in entry.commits
             if entry.is_about(change.before.experiment, change.before.variant)
             and entry.fact == change.difference.fact
         ]

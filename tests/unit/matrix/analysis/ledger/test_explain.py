@@ -35,11 +35,11 @@ def ask(
 
 
 def explained(*entries: Change) -> Explanation:
-    return Explanation(Verdict.EXPLAINED, entries)
+    return Explanation(Verdict.EXPLAINED, entries, commits=tuple(entry.commit for entry in entries))
 
 
 def contradicted(*entries: Change) -> Explanation:
-    return Explanation(Verdict.CONTRADICTED, entries)
+    return Explanation(Verdict.CONTRADICTED, entries, commits=tuple(entry.commit for entry in entries))
 
 
 UNEXPLAINED = Explanation(Verdict.UNEXPLAINED)
@@ -102,7 +102,7 @@ def test_a_list_is_explained_element_by_element() -> None:
 def test_elements_that_no_entry_explains_are_named() -> None:
     gone = Change("x", A, "flows", "dccp", True, None)
     assert ask(ledger(gone), ["dccp", "tcp"], ["tcp", "mystery"]) == Explanation(
-        Verdict.UNEXPLAINED, (gone,), ("mystery",)
+        Verdict.UNEXPLAINED, (gone,), ("mystery",), (A,)
     )
 
 
@@ -183,3 +183,23 @@ def test_a_kernel_of_which_nothing_is_known_contradicts_nothing() -> None:
 def test_a_commit_is_exercised_by_two_builds_that_differ_in_it() -> None:
     assert unexercised(ledger(), [LTS, STABLE]) == ("a", "c")
     assert unexercised(ledger(), [OLD, LTS, NEW]) == ()
+
+
+# B alone, in 6.1, does nothing; in 7.3, which also holds C, the flows are lost.
+TOGETHER = Change("x", B, "flows", before=10, after=0, besides=(C,))
+
+
+def test_a_change_that_takes_two_commits_is_explained_where_a_kernel_has_both() -> None:
+    assert ask(ledger(TOGETHER), 10, 0) == Explanation(Verdict.EXPLAINED, (TOGETHER,), commits=(B, C))
+
+
+def test_of_two_commits_only_the_one_that_made_the_difference_is_named() -> None:
+    assert ask(ledger(TOGETHER), 10, 0, LTS, NEW) == Explanation(Verdict.EXPLAINED, (TOGETHER,), commits=(C,))
+
+
+def test_a_kernel_with_one_of_two_commits_shows_what_a_kernel_without_both_does() -> None:
+    known = ledger(TOGETHER)
+    assert contradictions(known, cell(Status.PASS, flows=10), LTS) == ()
+    (found,) = contradictions(known, cell(Status.PASS, flows=0), LTS)
+    assert (found.shown, found.expected) == (0, 10)
+    assert ask(known, 10, 0, OLD, LTS) == UNEXPLAINED

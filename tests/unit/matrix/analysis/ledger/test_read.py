@@ -131,3 +131,12 @@ def test_long_term_kernels_carry_fixes_that_a_newer_stable_lacks() -> None:
     newest = list({build.series: build for build in BUILDS}.values())
     rows = [[contains(build, commit, ledger.read) for build in newest] for commit in ledger.commits.values()]
     assert sum((True, False) in itertools.pairwise(row) for row in rows) >= 5
+
+
+def test_a_change_names_the_commits_without_which_it_does_nothing(tmp_path: Path) -> None:
+    other = COMMITS.split("[commits.fix]")[1].replace("a fix", "another")
+    changes = f'{CHANGES}besides = ["other"]\n'
+    ledger = read_ledger(files(tmp_path, f"{COMMITS}[commits.other]{other}", changes))
+    assert [commit.key for commit in ledger.changes[0].commits] == ["fix", "other"]
+    with pytest.raises(UsageError, match="entry 1, table-full: there is no commit 'other'"):
+        read_ledger(files(tmp_path, changes=changes))

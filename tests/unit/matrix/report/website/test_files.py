@@ -174,12 +174,18 @@ def test_a_commit_says_which_items_of_a_list_come_and_go(tmp_path: Path) -> None
             Entry("tun", QUIET, "spread", "none: all", before=True),
             Entry("tun", QUIET, "spread", "none: first", after=True),
             Entry("tun", QUIET, "write", "0", before=1, after=0),
+            Entry("tun", QUIET, "read", before=1, after=0, besides=(FIX,)),
         ),
         {},
     )
     made = dict(files(read_contents([tmp_path / "run-1"], CATALOGUE, ledger)))
     effects = re.findall(r"tun</a>: (.*)</li>", unescape(made["commit/quiet.html"].decode()))
-    assert effects == ['spread "none: all" is gone', 'spread "none: first" is new', 'write "0" 1 → 0']
+    assert effects == [
+        'spread "none: all" is gone',
+        'spread "none: first" is new',
+        'write "0" 1 → 0',
+        "read 1 → 0, with fix",
+    ]
 
 
 def test_a_fix_that_newer_builds_lack_is_said_to_be_missing(tmp_path: Path) -> None:
