@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # The task imports what it needs, so that listing the tasks does not load every library.
 _LINE_CHARACTERS = 10_000
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @task(
@@ -35,13 +37,26 @@ def fresh(_context: Context, suite: str = "trixie", only: str = "") -> int:
     commands = readme_commands((ROOT / "README.md").read_text())
     chosen = chosen_commands(commands, only, arguments(sys.argv))
     debian = read_config(config_of(ROOT)).debian
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.default_int_handler:  # else it is to be ignored
+            signal.signal(number, _interrupt)
     try:
         done = run_fresh(ROOT, suite, chosen, debian, say)
     except KeyboardInterrupt:
-        complain("interrupted; the Debian is removed")
+        complain("the Debian is removed")
         return INTERRUPTED
     _print(done)
     return done.exit_code
+
+
+def _interrupt(*_: object) -> None:
+    """Raises KeyboardInterrupt at the first signal that ends us; further ones would only interrupt
+    the removal.
+    """
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    complain("interrupted; removing the Debian")
+    raise KeyboardInterrupt
 
 
 def say(line: str) -> None:

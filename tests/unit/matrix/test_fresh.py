@@ -200,25 +200,40 @@ def test_what_never_ends_is_ended_at_the_deadline(
     assert not list(temporary.iterdir())
 
 
+# Before it removes what mmdebstrap left, it waits for a line.
 _TASK = """
 import tempfile, sys
 from pathlib import Path
-from vms import runtime
+from vms import mmdebstrap, runtime
 tempfile.tempdir = sys.argv[1]
 runtime._base = lambda: Path(sys.argv[1])
+remove_tree = mmdebstrap.remove_tree
+def remove(path):
+    print("removing", flush=True)
+    sys.stdin.readline()
+    remove_tree(path)
+mmdebstrap.remove_tree = remove
 from commands.__main__ import main
 main(["fresh"])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_of_it_and_nothing_is_left(
-    standing: Standing, temporary: Path, number: signal.Signals
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGTERM, signal.SIGHUP),
+        (signal.SIGHUP, signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_all_of_it_and_another_does_not_interrupt_that(
+    standing: Standing, temporary: Path, first: signal.Signals, second: signal.Signals
 ) -> None:
     standing.does("sleep 1000 & echo child $!; touch $TMPDIR/file; wait")
     with subprocess.Popen(
         [sys.executable, "-c", _TASK, str(temporary)],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -226,9 +241,12 @@ def test_a_signal_ends_all_of_it_and_nothing_is_left(
     ) as process:
         assert process.stdout
         child = process.stdout.readline().split()[1]
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (130, "interrupted; the Debian is removed\n")
+        process.send_signal(first)
+        assert process.stdout.readline() == "removing\n"
+        process.send_signal(second)
+        _, errors = process.communicate("\n", timeout=120)
+    said = "interrupted; removing the Debian\nthe Debian is removed\n"
+    assert (process.returncode, errors) == (130, said)
     assert not list(temporary.iterdir())
     assert gone(int(child))
 
