@@ -213,6 +213,15 @@ def _program(name: str) -> Path:
     return by_npm if name in ("eslint", "prettier") else Path(sys.executable).parent / name
 
 
+def _shared() -> tuple[str, ...]:
+    """How tests are shared out among a process per processor: by files, whose tests have guests in
+    common, in the order of pytest's settings, so that the browser comes last in each process.
+    """
+    from vms.capacity import processors
+
+    return ("-n", str(processors()), "--dist", "loadfile", "--no-loadscope-reorder")
+
+
 def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...], ...]:
     """The commands to run: all checks, or pytest alone on some of the tests.
 
@@ -227,11 +236,14 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
     if name is not None and not name.strip():
         raise UsageError("-k: give a part of a test's name, for example -k deadline")
     if not only and name is None:
-        return CHECKS
+        return (*CHECKS[:-1], (*CHECKS[-1], *_shared()))
     chosen = [TESTS[kind] for kind in TESTS if kind in only]
     places = list(dict.fromkeys(place for place, _ in chosen))
     marks = ("-m", " or ".join(f"({mark})" for _, mark in chosen)) if chosen else ()
-    # None of these boots a kernel or opens a browser, and some wait: one process more than CPUs.
-    alone = set(only) == {"unit"} and name is None
-    beside = ("-n", str(processors() + 1), "--dist", "worksteal") if alone else ()
+    beside: tuple[str, ...] = ()
+    if set(only) == {"unit"} and name is None:
+        # None boots a kernel or opens a browser, and some wait: one process more than CPUs.
+        beside = ("-n", str(processors() + 1), "--dist", "worksteal")
+    elif "guest" in only and name is None:
+        beside = _shared()
     return (("pytest", *beside, *places, *marks, *(("-k", name) if name else ())),)

@@ -281,13 +281,15 @@ def test_an_offline_run_without_lists_says_what_to_do(
 
 
 def test_all_checks_end_with_pytest_so_that_its_summary_is_the_last_line() -> None:
-    assert chosen_checks([], None)[-1] == ("pytest",)
+    shared = ("-n", str(processors()), "--dist", "loadfile", "--no-loadscope-reorder")
+    assert chosen_checks([], None)[-1] == ("pytest", *shared)
 
 
 def test_tests_are_chosen_by_kind_and_name() -> None:
     beside = ("-n", str(processors() + 1), "--dist", "worksteal")
     assert chosen_checks(["unit"], None) == (("pytest", *beside, "tests/unit", "-m", "(not slow)"),)
-    assert chosen_checks(["guest"], None) == (("pytest", "tests/guest", "-m", "(guest)"),)
+    shared = ("-n", str(processors()), "--dist", "loadfile", "--no-loadscope-reorder")
+    assert chosen_checks(["guest"], None) == (("pytest", *shared, "tests/guest", "-m", "(guest)"),)
     assert chosen_checks(["browser", "slow", "unit"], "deadline") == (
         (
             *("pytest", "tests/unit", "tests/browser"),
