@@ -23,7 +23,7 @@ from vms.deadline import Deadline
 from vms.errors import FetchError, HostError, UsageError
 from vms.kernels.apt import checks_valid_until, failure_of, source_line
 from vms.kernels.host_apt import host_apt
-from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, workplace
+from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, check_user, workplace
 from vms.settings import Debian, Suite
 from vms.suggest import suggestion
 
@@ -137,6 +137,7 @@ def run_fresh(
     what = f"an empty Debian {suite}"
     words = _debian(debian, suite)
     with workplace("fresh-", what) as scratch:
+        check_user(what)
         bundle, script = scratch / "clone.bundle", scratch / "script"
         git = ["git", "-C", str(root), "bundle", "create", "--quiet", str(bundle), "HEAD"]
         tool.run(git, Deadline(_GIT_SECONDS, f"cloning {root}"))

@@ -12,6 +12,7 @@ from vms.cache import Cache
 from vms.capacity import free_memory, processors
 from vms.errors import HostError, MatrixError
 from vms.kernels.host_apt import host_apt
+from vms.mmdebstrap import check_user
 from vms.packages import LISTING, install_line, missing, needed
 from vms.program import COMMAND
 from vms.qemu_binary import find_qemu
@@ -38,6 +39,7 @@ def examine(debian: Debian, cache: Cache, packages: Path = LISTING) -> Iterator[
     `packages` lists Debian packages in the form of `vms.packages.LISTING`.
     """
     yield _packages(packages)
+    yield _user()
     yield _qemu()
     yield _memory()
     yield _disk(cache)
@@ -58,6 +60,14 @@ def _packages(listing: Path) -> Finding:
             f"as root, run: {install_line(lacking)}",
         )
     return Finding("Debian packages", True, f"all {len(needed(listing))} installed")
+
+
+def _user() -> Finding:
+    try:
+        check_user("the guests' userland", fakechroot=True)
+    except HostError as error:
+        return Finding("user", False, str(error), "or do all of this as root")
+    return Finding("user", True, "may make the guests' userland")
 
 
 def _qemu() -> Finding:

@@ -27,7 +27,7 @@ from vms.errors import FetchError, HostError, UsageError
 from vms.kernels.apt import source_line
 from vms.kernels.digest import sha256_of
 from vms.kernels.host_apt import host_apt
-from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, workplace
+from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, check_user, workplace
 from vms.settings import Debian, Suite
 
 SUITE = "trixie"
@@ -145,6 +145,7 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
         source_line(debian, suite),
     ]
     with workplace("image-", deadline.what) as scratch:
+        check_user(deadline.what, fakechroot=True)
         try:
             tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:
@@ -153,11 +154,7 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
                     f"matrix.toml: [image] packages: Debian {SUITE} has no package {absent[0]!r}; correct"
                     " its name, or take it out"
                 ) from error
-            said = [
-                line
-                for line in error.output.splitlines()
-                if line.startswith("E:") or "newuidmap" in line or "subuid" in line
-            ]
+            said = [line for line in error.output.splitlines() if line.startswith("E:")]
             raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
 
 

@@ -5,12 +5,17 @@ directory where it works, of which nothing stays.
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vms import tool
+from vms.deadline import Deadline
 from vms.errors import HostError
 from vms.packages import remedy
 from vms.runtime import private_directory, remove_tree
@@ -23,6 +28,45 @@ ENDED_WITH_US = (
     *("sh", "-c", 'trap \'trap "" TERM; kill -TERM 0; wait\' TERM; "$@" & wait $!', "sh"),
 )
 _REMOVE_SECONDS = 30
+_LOOK_SECONDS = 30
+# Where ids of other users are given to a user, and what mmdebstrap says if there are none.
+_IDS = (Path("/etc/subuid"), Path("/etc/subgid"))
+_RANGE = re.compile(r"^[^:\s]+:(\d+):(\d+)$", re.MULTILINE)
+_NO_IDS = re.compile("/etc/sub[ug]id (is empty|doesn't exist)|no entry in /etc/sub[ug]id")
+_FIRST_ID, _ALL_IDS = 100_000, 65_536  # useradd(8) gives as many
+
+
+def check_user(what: str, *, fakechroot: bool = False) -> None:
+    """Raises HostError, which says what to do, if this user may not make the user namespace in
+    which mmdebstrap works; `what` names the purpose. With `fakechroot` that program will do
+    instead.
+    """
+    if os.geteuid() == 0 or (fakechroot and shutil.which("fakechroot")):
+        return
+    try:
+        tool.run([PROGRAM, "--unshare-helper", "true"], Deadline(_LOOK_SECONDS, what))
+    except tool.ToolFailed as error:
+        said = " ".join(re.findall("^[EW]: (.*)", error.output, re.MULTILINE))
+        raise HostError(
+            f"{what}: this user may not make the user namespace that {PROGRAM} works in; {_grant(said)}."
+            f" {PROGRAM} says: {said or error}"
+        ) from error
+
+
+def _grant(said: str) -> str:
+    """How an administrator allows it, where mmdebstrap said this."""
+    if "cannot find" in said:
+        return remedy()
+    if not _NO_IDS.search(said):
+        return "allow user namespaces (`sysctl -a` lists the settings with userns), or do it as root"
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "do it as root, or as a user whom this host knows"
+    ranges = [found for listing in _IDS if listing.exists() for found in _RANGE.findall(listing.read_text())]
+    first = max([_FIRST_ID, *(int(start) + int(count) for start, count in ranges)])
+    ids = f"{first}-{first + _ALL_IDS - 1}"
+    return f"as root, run: usermod --add-subuids {ids} --add-subgids {ids} {user}"
 
 
 @contextmanager

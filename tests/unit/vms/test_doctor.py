@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +53,19 @@ def test_debian_packages_txt_of_the_project_can_be_read(tmp_path: Path) -> None:
     first = next(examine(Debian("http://deb.example.org/debian"), Cache(tmp_path)))
     assert first.what == "Debian packages"
     assert "chromium" not in first.found + first.advice
+
+
+def test_doctor_says_what_a_user_lacks_who_may_not_make_the_userland(
+    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(what: str, *, fakechroot: bool) -> None:
+        assert fakechroot
+        raise HostError(f"{what}: as root, run: usermod")
+
+    assert look("user").good or os.geteuid() != 0
+    monkeypatch.setattr(doctor, "check_user", refuse)
+    finding = look("user")
+    assert (finding.good, finding.found) == (False, "the guests' userland: as root, run: usermod")
 
 
 def test_doctor_shows_qemu_or_why_there_is_none(

@@ -45,7 +45,10 @@ class Bootstrap:
         self.does(f'for word; do case $word in *.tar) cp "{directory}/root.tar" "$word";; esac; done')
 
     def does(self, script: str) -> None:
-        self.program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$TMPDIR" "$@" >"{self.said}"\n{script}\n')
+        self.program.write_text(
+            '#!/bin/sh\n[ "$1" != --unshare-helper ] || { shift; exec "$@"; }\n'
+            f'printf "%s\\n" "$TMPDIR" "$@" >"{self.said}"\n{script}\n'
+        )
         self.program.chmod(0o755)
 
     @property
