@@ -139,8 +139,10 @@ def run_fresh(
     with workplace("fresh-", what) as scratch:
         check_user(what)
         bundle, script = scratch / "clone.bundle", scratch / "script"
-        git = ["git", "-C", str(root), "bundle", "create", "--quiet", str(bundle), "HEAD"]
-        tool.run(git, Deadline(_GIT_SECONDS, f"cloning {root}"))
+        deadline = Deadline(_GIT_SECONDS, f"cloning {root}")
+        # `git bundle` would say less of a tree that is no checkout, or is another user's.
+        for git in (("rev-parse", "--verify"), ("bundle", "create", "--quiet", str(bundle))):
+            tool.run(["git", "-C", str(root), *git, "HEAD"], deadline)
         heard = _Heard(commands, say)
         script.write_text(_script(commands, heard.mark))
         for file in (bundle, script):

@@ -136,6 +136,19 @@ def test_it_has_a_clone_of_the_commit_that_is_checked_out(standing: Standing, tm
     assert heads.stdout.split() == [head.stdout.strip(), "HEAD"]
 
 
+def test_a_tree_of_which_there_is_no_clone_is_named_in_gits_words(
+    standing: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HostError, match=f"cloning {tmp_path}: .*not a git repository"):
+        run_fresh(tmp_path, "trixie", COMMANDS, DEBIAN, lambda _line: None)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    with pytest.raises(HostError, match=f"cloning {tmp_path}: .*Needed a single revision"):
+        run_fresh(tmp_path, "trixie", COMMANDS, DEBIAN, lambda _line: None)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(HostError, match="dubious ownership"):
+        run_fresh(ROOT, "trixie", COMMANDS, DEBIAN, lambda _line: None)
+
+
 def test_a_password_of_a_proxy_is_in_no_command_line(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
