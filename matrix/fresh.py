@@ -23,7 +23,7 @@ from vms.deadline import Deadline
 from vms.errors import FetchError, HostError, UsageError
 from vms.kernels.apt import checks_valid_until, failure_of, source_line
 from vms.kernels.host_apt import host_apt
-from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, check_user, workplace
+from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, workplace
 from vms.settings import Debian, Suite
 from vms.suggest import suggestion
 
@@ -137,7 +137,6 @@ def run_fresh(
     what = f"an empty Debian {suite}"
     words = _debian(debian, suite)
     with workplace("fresh-", what) as scratch:
-        check_user(what)
         bundle, script = scratch / "clone.bundle", scratch / "script"
         deadline = Deadline(_GIT_SECONDS, f"cloning {root}")
         # `git bundle` would say less of a tree that is no checkout, or is another user's.

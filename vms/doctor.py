@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def _packages(listing: Path) -> Finding:
 
 def _user() -> Finding:
     try:
-        check_user("the guests' userland", fakechroot=True)
+        check_user("the guests' userland", Path(tempfile.gettempdir()), fakechroot=True)
     except HostError as error:
         return Finding("user", False, str(error), "or do all of this as root")
     return Finding("user", True, "may make the guests' userland")

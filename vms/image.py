@@ -27,7 +27,7 @@ from vms.errors import FetchError, HostError, UsageError
 from vms.kernels.apt import source_line
 from vms.kernels.digest import sha256_of
 from vms.kernels.host_apt import host_apt
-from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, check_user, workplace
+from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, workplace
 from vms.settings import Debian, Suite
 
 SUITE = "trixie"
@@ -144,8 +144,7 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
         str(tar),
         source_line(debian, suite),
     ]
-    with workplace("image-", deadline.what) as scratch:
-        check_user(deadline.what, fakechroot=True)
+    with workplace("image-", deadline.what, fakechroot=True) as scratch:
         try:
             tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:

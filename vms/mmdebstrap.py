@@ -36,20 +36,28 @@ _NO_IDS = re.compile("/etc/sub[ug]id (is empty|doesn't exist)|no entry in /etc/s
 _FIRST_ID, _ALL_IDS = 100_000, 65_536  # useradd(8) gives as many
 
 
-def check_user(what: str, *, fakechroot: bool = False) -> None:
+def check_user(what: str, place: Path, *, fakechroot: bool = False) -> None:
     """Raises HostError, which says what to do, if this user may not make the user namespace in
-    which mmdebstrap works; `what` names the purpose. With `fakechroot` that program will do
-    instead.
+    which mmdebstrap works, or if that may not enter `place`; `what` names the purpose. With
+    `fakechroot` that program will do instead.
     """
     if os.geteuid() == 0 or (fakechroot and shutil.which("fakechroot")):
         return
+    deadline = Deadline(_LOOK_SECONDS, what)
     try:
-        tool.run([PROGRAM, "--unshare-helper", "true"], Deadline(_LOOK_SECONDS, what))
+        tool.run([PROGRAM, "--unshare-helper", "true"], deadline)
     except tool.ToolFailed as error:
         said = " ".join(re.findall("^[EW]: (.*)", error.output, re.MULTILINE))
         raise HostError(
             f"{what}: this user may not make the user namespace that {PROGRAM} works in; {_grant(said)}."
             f" {PROGRAM} says: {said or error}"
+        ) from error
+    try:
+        tool.run([PROGRAM, "--unshare-helper", "test", "-x", str(place)], deadline)
+    except tool.ToolFailed as error:
+        raise HostError(
+            f"{what}: {PROGRAM} works as another user, who may not enter {place}; set TMPDIR to a directory"
+            " to which everybody has access, such as /tmp"
         ) from error
 
 
@@ -70,11 +78,11 @@ def _grant(said: str) -> str:
 
 
 @contextmanager
-def workplace(kind: str, what: str) -> Iterator[Path]:
+def workplace(kind: str, what: str, *, fakechroot: bool = False) -> Iterator[Path]:
     """Yields a directory for mmdebstrap's TMPDIR, and removes it at the end; `what` names the
-    purpose.
+    purpose. With `fakechroot` that program will do where a user may make no namespace.
 
-    Raises HostError if there is no mmdebstrap, or no place.
+    Raises HostError if there is no mmdebstrap, no place, or if this user may not use it.
     """
     if shutil.which(PROGRAM) is None:
         raise HostError(f"{what}: the program {PROGRAM} is missing on this host; {remedy()}")
@@ -82,6 +90,7 @@ def workplace(kind: str, what: str) -> Iterator[Path]:
     # to pass through a home directory. That user may pass through this directory, not list it.
     with private_directory(kind, _remove) as scratch:
         scratch.chmod(0o711)
+        check_user(what, scratch, fakechroot=fakechroot)
         yield scratch
 
 

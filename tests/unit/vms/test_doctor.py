@@ -58,7 +58,7 @@ def test_debian_packages_txt_of_the_project_can_be_read(tmp_path: Path) -> None:
 def test_doctor_says_what_a_user_lacks_who_may_not_make_the_userland(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(what: str, *, fakechroot: bool) -> None:
+    def refuse(what: str, _place: Path, *, fakechroot: bool) -> None:
         assert fakechroot
         raise HostError(f"{what}: as root, run: usermod")
 

@@ -13,7 +13,7 @@ import pytest
 
 from vms import mmdebstrap, tool
 from vms.errors import HostError
-from vms.mmdebstrap import check_user
+from vms.mmdebstrap import check_user, workplace
 
 Say = Callable[[str], None]
 
@@ -44,7 +44,7 @@ def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
 def test_a_user_without_ids_reads_the_line_that_gives_some(says: Say) -> None:
     says(NO_IDS)
     with pytest.raises(HostError) as caught:
-        check_user("work")
+        check_user("work", Path("/"))
     assert str(caught.value) == (
         f"{CANNOT}as root, run: usermod --add-subuids 300010-365545 --add-subgids 300010-365545 me."
         " mmdebstrap says: no entry in /etc/subuid for me failed to parse /etc/subuid and /etc/subgid"
@@ -65,7 +65,7 @@ def test_other_refusals_have_other_remedies(
     monkeypatch.setattr(mmdebstrap, "remedy", lambda: "yet all Debian packages of `doctor` are installed")
     says(words)
     with pytest.raises(HostError, match=f"^{CANNOT}{advice}"):
-        check_user("work")
+        check_user("work", Path("/"))
 
 
 def test_a_user_whom_the_host_does_not_know_gets_no_line(says: Say, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,17 +75,17 @@ def test_a_user_whom_the_host_does_not_know_gets_no_line(says: Say, monkeypatch:
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     says(NO_IDS)
     with pytest.raises(HostError, match=f"^{CANNOT}do it as root, or as a user whom this host knows"):
-        check_user("work")
+        check_user("work", Path("/"))
 
 
 def test_a_user_who_may_make_a_namespace_and_root_are_not_refused(
     says: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     says("")
-    check_user("work")
+    check_user("work", Path("/"))
     says(NO_IDS)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    check_user("work")
+    check_user("work", Path("/"))
 
 
 def test_fakechroot_does_instead_where_it_may(says: Say, tmp_path: Path) -> None:
@@ -93,6 +93,20 @@ def test_fakechroot_does_instead_where_it_may(says: Say, tmp_path: Path) -> None
     fakechroot = tmp_path / "bin" / "fakechroot"
     fakechroot.write_text("#!/bin/sh\n")
     fakechroot.chmod(0o755)
-    check_user("work", fakechroot=True)
+    check_user("work", Path("/"), fakechroot=True)
     with pytest.raises(HostError):
-        check_user("work")
+        check_user("work", Path("/"))
+
+
+def test_a_place_that_other_users_may_not_enter_is_named(says: Say, tmp_path: Path) -> None:
+    says("")
+    closed = tmp_path / "closed"
+    with pytest.raises(HostError, match=f"who may not enter {closed}; set TMPDIR to a directory"):
+        check_user("work", closed)
+
+
+def test_a_user_without_ids_gets_no_workplace(says: Say, temporary: Path) -> None:
+    says(NO_IDS)
+    with pytest.raises(HostError, match="add-subuids"), workplace("kind-", "work"):
+        pass
+    assert not list(temporary.iterdir())
