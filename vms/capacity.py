@@ -63,13 +63,13 @@ def resident(pid: int) -> int:
 
 
 def starved(pid: int) -> float:
-    """Seconds in which a process was ready to run and waited for a processor: those of the thread
-    that waited longest.
+    """Seconds for which threads of a process were ready to run and waited for a processor, added
+    up: where one processor of a guest waits for what another does, it loses the time of both.
 
     0 once the process has ended, and on a host whose kernel does not count it.
     """
     waits = (_read(path).split() for path in (PROC / str(pid) / "task").glob("*/schedstat"))
-    return max((int(words[1]) for words in waits if len(words) == 3), default=0) / 1e9
+    return sum(int(words[1]) for words in waits if len(words) == 3) / 1e9
 
 
 def children() -> list[int]:
