@@ -86,6 +86,14 @@ def run(
     return text
 
 
+def require(program: str, what: str) -> None:
+    """Raises HostError, which names the package, if the program is missing; `what` names the
+    purpose.
+    """
+    if shutil.which(program, path=SEARCH_PATH) is None:
+        raise HostError(f"{what}: the program {program} is missing on this host; {remedy()}")
+
+
 def sync(path: Path) -> None:
     """Returns once the path, and what else its file system has to write, is on the disk.
 
@@ -145,8 +153,7 @@ def _start(
     cwd: Path | None = None,
     stdin: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    if shutil.which(command[0], path=SEARCH_PATH) is None:
-        raise HostError(f"{deadline.what}: the program {command[0]} is missing on this host; {remedy()}")
+    require(command[0], deadline.what)
     # Its own session ends its helpers too.
     return subprocess.Popen(
         tied(command),

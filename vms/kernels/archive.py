@@ -117,6 +117,7 @@ def _opened(package: Path, deadline: Deadline) -> AbstractContextManager[tarfile
 @contextmanager
 def _streamed(command: list[str], package: Path, deadline: Deadline) -> Iterator[tarfile.TarFile]:
     """The archive that a command prints of a package. Raises FetchError if it is damaged."""
+    tool.require(_CONVERT[0], deadline.what)  # of a pipe that sh(1) starts, all would seem damaged
     try:
         with (
             tool.output_of(command, deadline) as stream,

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.packages import bzimage
-from vms.errors import FetchError
+from vms import tool
+from vms.errors import FetchError, HostError
 from vms.kernels import archive
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -45,6 +46,19 @@ def deb(path: Path, members: Iterable[Member]) -> Path:
 
 
 PACK = pytest.mark.parametrize("pack", [deb, tar])
+
+
+@PACK
+def test_a_host_without_bsdtar_reads_that_and_not_that_a_package_is_damaged(
+    pack: Callable[[Path, Iterable[Member]], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "setpriv"):
+        (programs / name).symlink_to(f"/usr/bin/{name}")
+    monkeypatch.setattr(tool, "SEARCH_PATH", str(programs))
+    with pytest.raises(HostError, match="unpacking package: the program bsdtar is missing on this host"):
+        archive.extract(pack(tmp_path / "package", [member("boot/config-6.1")]), tmp_path / "unpacked")
 
 
 @pytest.fixture
