@@ -31,18 +31,23 @@ from vms.mmdebstrap import ENDED_WITH_US, PROGRAM, workplace
 from vms.settings import Debian, Suite
 
 SUITE = "trixie"
+# All that openssh-server needs of systemd. The programs of systemd itself do not start under
+# fakechroot for a user whom a container's Debian does not know.
+_STANDALONE = "systemd-standalone-sysusers"
 PACKAGES = (
     "busybox-static",  # PID 1, and the initramfs' only program
     "conntrack",
     "iproute2",
     "iptables",  # both frontends
     "kmod",
+    "mount",  # with which a guest's start gives /run, /tmp and /dev/shm file systems of their own
     "netcat-openbsd",
     "nftables",
     "openssh-server",
     "procps",
     "python3",
     "python3-scapy",
+    _STANDALONE,
     "tcpdump",
     "util-linux",
 )
@@ -52,6 +57,7 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 # their times, since Python compares compiled bytecode with its source's time.
 _SQUASHFS = ("-comp", "lz4", "-no-progress", "-quiet", "-noappend")
 _ABSENT = re.compile(r"^E: (?:Unable to locate package |Package ')([^\s']+)", re.MULTILINE)
+_CONFLICT = re.compile(r"^E: Unable to (?:correct problems|satisfy dependencies)", re.MULTILINE)
 _STATUS = "./var/lib/dpkg/status"
 _BUSYBOX = "./usr/bin/busybox"
 
@@ -130,23 +136,17 @@ def whole(entry: Path) -> bool:
 
 
 def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, ...]) -> None:
-    suite = next((suite for suite in debian.present if suite.suite == SUITE), Suite(SUITE))
-    # mmdebstrap uses chroot as root, and a user namespace as any other user.
-    command = [
-        *ENDED_WITH_US,
-        PROGRAM,
-        "--variant=essential",
-        f"--include={','.join(PACKAGES + more)}",
-        '--aptopt=APT::Install-Recommends "false"',
-        *(f"--aptopt={option}" for option in host_apt().connection),
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
-        SUITE,
-        str(tar),
-        source_line(debian, suite),
-    ]
+    packages = PACKAGES + more
     with workplace("image-", deadline.what, fakechroot=True) as scratch:
         try:
-            tool.run(command, deadline, environment={"TMPDIR": str(scratch)})
+            try:
+                tool.run(_command(tar, debian, packages), deadline, environment={"TMPDIR": str(scratch)})
+            except tool.ToolFailed as error:
+                if not (more and _CONFLICT.search(error.output)):
+                    raise
+                # One of them needs systemd itself.
+                packages = tuple(name for name in packages if name != _STANDALONE)
+                tool.run(_command(tar, debian, packages), deadline, environment={"TMPDIR": str(scratch)})
         except tool.ToolFailed as error:
             if absent := sorted(set(_ABSENT.findall(error.output)) & set(more)):
                 raise UsageError(
@@ -155,6 +155,24 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
                 ) from error
             said = [line for line in error.output.splitlines() if line.startswith("E:")]
             raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
+
+
+def _command(tar: Path, debian: Debian, packages: tuple[str, ...]) -> list[str]:
+    suite = next((suite for suite in debian.present if suite.suite == SUITE), Suite(SUITE))
+    # mmdebstrap uses chroot as root, a user namespace as any other user, and fakechroot as one who
+    # may have none.
+    return [
+        *ENDED_WITH_US,
+        PROGRAM,
+        "--variant=essential",
+        f"--include={','.join(packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--aptopt={option}" for option in host_apt().connection),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
+        SUITE,
+        str(tar),
+        source_line(debian, suite),
+    ]
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

@@ -24,7 +24,7 @@ class ImageCopy:
 
 
 def copy_image(image: Image) -> ImageCopy:
-    """Reads the files of the image into memory: some 80 MB."""
+    """Reads the files of the image into memory: some 75 MB."""
     return ImageCopy(image.sha256, {name: (image.squashfs.parent / name).read_bytes() for name in _FILES})
 
 

@@ -109,9 +109,21 @@ def test_a_guest_is_what_experiments_count_on(ssh: Ssh, bootable: Bootable) -> N
     output("nft list ruleset && conntrack -L && tcpdump --version && python3 -c 'import scapy'")
     output("unshare --user --map-root-user --net ip link")
     output("test -d /sys/fs/cgroup && touch /tmp/x /run/x /root/x")
+    # What programs write there is no file in / that a cell has left.
+    assert output("stat --file-system --format=%T /run /tmp /dev/shm").split() == ["tmpfs"] * 3
+    output("modprobe --all bonding dummy ifb")
+    assert re.findall(r"^\d+: (\S+):", output("ip link"), re.MULTILINE) == ["lo"]
     # A busy host must not look like a kernel that locks up.
     assert output("cat /proc/sys/kernel/watchdog_thresh").strip() == "60"
     assert output("cat /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout").strip() == "120"
+
+
+def test_the_userland_is_one_that_any_user_can_build(bootable: Bootable, image: Image) -> None:
+    """Programs of systemd do not start under fakechroot, by which a user without a line in
+    /etc/passwd builds it.
+    """
+    assert {"mount", "systemd-standalone-sysusers"} <= image.packages.keys()
+    assert "systemd" not in image.packages
 
 
 def test_nothing_listens_on_this_host_for_a_guest(guest: Guest) -> None:

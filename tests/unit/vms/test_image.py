@@ -126,6 +126,26 @@ def test_more_packages_make_another_beside_the_usual_one(bootstrap: Bootstrap, c
     assert build_image(cache, DEBIAN, soon(), ("socat",)) == larger
 
 
+APT = {
+    "3.0": "E: Unable to correct problems, you have held broken packages.",
+    "3.1": "E: Unable to satisfy dependencies. Reached two conflicting assignments:",
+}
+
+
+@pytest.mark.parametrize("said", APT.values(), ids=APT)
+def test_systemd_is_taken_only_by_a_package_that_needs_it(
+    bootstrap: Bootstrap, cache: Cache, said: str
+) -> None:
+    makes = bootstrap.program.read_text().splitlines()[-1]
+    refuses = f'case "$*" in *systemd-standalone-sysusers*systemd-resolved*) echo "{said}"; exit 25;; esac'
+    bootstrap.does(f"{refuses}\n{makes}")
+    build_image(cache, DEBIAN, soon(), ("socat",))
+    assert f"--include={','.join((*PACKAGES, 'socat'))}" in bootstrap.words
+    build_image(cache, DEBIAN, soon(), ("systemd-resolved",))
+    others = [name for name in PACKAGES if name != "systemd-standalone-sysusers"]
+    assert f"--include={','.join((*others, 'systemd-resolved'))}" in bootstrap.words
+
+
 def test_mirror_and_keys_are_those_of_the_configuration(
     bootstrap: Bootstrap, cache: Cache, tmp_path: Path
 ) -> None:
