@@ -253,11 +253,11 @@ def connected(
     """
     check_address(address, authenticated=authenticated)
     # Not at the top: Dask's import takes a while, and only runs on several machines need it.
-    from distributed import Client
+    from matrix.dask.client import SchedulerClient
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as exceptions
     try:
-        client = Client(
+        client = SchedulerClient(
             address,
             security=security(authenticated=authenticated),
             timeout=ANSWER_SECONDS,

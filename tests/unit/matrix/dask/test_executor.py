@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from distributed import Client
 
 from matrix.dask.executor import connected
 from matrix.results.directory import RunDirectory
@@ -105,6 +108,21 @@ def test_a_scheduler_that_does_not_answer_is_an_error_with_what_to_start(
         connected("tls://127.0.0.1:1", source, image),
     ):
         pass
+
+
+def test_what_ended_an_attempt_to_connect_again_does_not_hide_why_a_run_ended(
+    site: Site, source: FakeSource, image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Client.close
+
+    def closing(client: Any, *arguments: Any, **named: Any) -> None:
+        close(client, *arguments, **named)
+        raise ValueError("IOStream is not idle; cannot convert to SSL")
+
+    monkeypatch.setattr(Client, "close", closing)
+    with pytest.raises(HostError, match="is gone"), connected(site.address, source, image):
+        raise HostError("the scheduler is gone")
+    gc.collect()  # closes it once more
 
 
 @pytest.mark.fault(phase="workers", fault="tool interrupted", outcome="workers serve the next run")
