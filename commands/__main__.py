@@ -21,7 +21,7 @@ import tasks
 from commands.collection import Tasks, by_name
 from commands.completion import ASKED, candidates
 from commands.examples import EXAMPLES
-from commands.shell import discard_output
+from commands.shell import discard
 from matrix import VERSION
 from vms.errors import MatrixError, UsageError
 from vms.program import COMMAND, INSTALLED
@@ -173,7 +173,7 @@ def main(words: Sequence[str]) -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        discard_output()
+        discard(sys.stdout)
         sys.exit(0)
 
 

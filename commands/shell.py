@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vms.errors import MatrixError, UsageError, plain_error
 from vms.files import write_whole
@@ -68,23 +68,28 @@ def reported(body: Callable[..., int | None]) -> Callable[..., None]:
             complain("interrupted; what was finished is kept, and the same command does the rest")
             code = INTERRUPTED
         except BrokenPipeError:
-            discard_output()
+            discard(sys.stdout)
             code = 0
         except Exception as error:  # Python's own exit code would be 1, which a kernel has to answer for
             complain(f"error: {_unforeseen(error)}")
             code = MatrixError.exit_code
         if code == INTERRUPTED:
             end_soon()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard(sys.stdout)
         sys.exit(code)
 
     return run
 
 
-def discard_output() -> None:
-    """Lets standard output go nowhere, once its reader closed the pipe as `./invoke kernels | head`
-    does: what is still to be printed has nobody who would read it.
+def discard(stream: TextIO) -> None:
+    """Lets standard output or error go nowhere, once its reader closed the pipe as `./invoke
+    kernels | head` does, or its terminal hung up: what is still to be printed has nobody who would
+    read it, and Python ends with an exit code of its own if it cannot be written.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unforeseen(error: Exception) -> str:
@@ -308,3 +313,4 @@ def complain(text: str) -> None:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
+        discard(sys.stderr)

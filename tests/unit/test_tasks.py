@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import resource
 import subprocess
 import sys
@@ -149,6 +150,36 @@ def test_an_interrupt_ends_the_process_and_cleans_up_unless_a_thread_is_stuck(
     )
     assert done.returncode == 130
     assert done.stdout.strip() == cleaned
+
+
+def test_the_exit_code_is_the_tasks_own_though_its_terminal_hung_up() -> None:
+    program = textwrap.dedent("""
+        import sys
+        from commands.shell import reported
+
+        @reported
+        def task():
+            print("half a line", end="")
+            sys.stdin.read()  # until the terminal is gone
+            raise KeyboardInterrupt
+
+        task()
+        """)
+    mine, its = pty.openpty()
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=buffered,
+        stdin=subprocess.PIPE,
+        stdout=its,
+        stderr=its,
+    ) as process:
+        os.close(its)
+        os.close(mine)
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(300) == 130
 
 
 @pytest.mark.parametrize(("given", "code"), [(None, 0), (0, 0), (1, 1), (3, 3)])
