@@ -41,13 +41,16 @@ _SECTION = re.compile(r"^## Two commands$.*?^```sh\n(.*?)^```", re.DOTALL | re.M
 _CLONE = "/root/conntrack-matrix"
 # The Debian is the root of a mount namespace, since below chroot(2) the kernel makes no user
 # namespace. It has shared memory of its own and, as any machine, a device for tun interfaces. What
-# was the root before is at /mnt until the script takes it away.
+# was the root before is at /mnt until the script takes it away. The script and what it leaves
+# running end with the shell that starts it: mmdebstrap 1.5 waits for all of that.
 _ENTER = """\
 mkdir -p dev/net && mount -t tmpfs -o mode=1777 shm dev/shm || exit 1
 for device in kvm net/tun; do
     [ ! -c /dev/$device ] || { touch dev/$device && mount --bind /dev/$device dev/$device; } || exit 1
 done
-mount --rbind . . && cd "$PWD" && pivot_root . mnt && exec bash /root/script </dev/null
+mount --rbind . . && cd "$PWD" && pivot_root . mnt || exit 1
+setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc bash /root/script </dev/null
+exit $?
 """
 # Of the environment only the way to other hosts is kept; its values stand in no command line, which
 # others could read. An installer writes /etc/hosts, mmdebstrap does not.
