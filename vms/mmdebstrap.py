@@ -84,8 +84,7 @@ def workplace(kind: str, what: str, *, fakechroot: bool = False) -> Iterator[Pat
 
     Raises HostError if there is no mmdebstrap, no place, or if this user may not use it.
     """
-    if shutil.which(PROGRAM) is None:
-        raise HostError(f"{what}: the program {PROGRAM} is missing on this host; {remedy()}")
+    tool.require(PROGRAM, what)
     # Not in the cache: in a user namespace mmdebstrap works as another user, who may not be allowed
     # to pass through a home directory. That user may pass through this directory, not list it.
     with private_directory(kind, _remove) as scratch:
