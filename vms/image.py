@@ -136,17 +136,9 @@ def whole(entry: Path) -> bool:
 
 
 def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, ...]) -> None:
-    packages = PACKAGES + more
     with workplace("image-", deadline.what, fakechroot=True) as scratch:
         try:
-            try:
-                tool.run(_command(tar, debian, packages), deadline, environment={"TMPDIR": str(scratch)})
-            except tool.ToolFailed as error:
-                if not (more and _CONFLICT.search(error.output)):
-                    raise
-                # One of them needs systemd itself.
-                packages = tuple(name for name in packages if name != _STANDALONE)
-                tool.run(_command(tar, debian, packages), deadline, environment={"TMPDIR": str(scratch)})
+            _install(tar, debian, deadline, more, scratch)
         except tool.ToolFailed as error:
             if absent := sorted(set(_ABSENT.findall(error.output)) & set(more)):
                 raise UsageError(
@@ -155,6 +147,22 @@ def _bootstrap(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, .
                 ) from error
             said = [line for line in error.output.splitlines() if line.startswith("E:")]
             raise FetchError(f"{deadline.what}: mmdebstrap failed: {'; '.join(said) or error}") from error
+
+
+def _install(tar: Path, debian: Debian, deadline: Deadline, more: tuple[str, ...], scratch: Path) -> None:
+    """Runs mmdebstrap; without the stand-alone part of systemd where one of the user's packages
+    needs systemd itself.
+    """
+
+    def run(packages: tuple[str, ...]) -> None:
+        tool.run(_command(tar, debian, packages), deadline, environment={"TMPDIR": str(scratch)})
+
+    try:
+        run(PACKAGES + more)
+    except tool.ToolFailed as error:
+        if not (more and _CONFLICT.search(error.output)):
+            raise
+        run(tuple(name for name in PACKAGES + more if name != _STANDALONE))
 
 
 def _command(tar: Path, debian: Debian, packages: tuple[str, ...]) -> list[str]:
