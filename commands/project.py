@@ -33,8 +33,8 @@ CHECKS = (
     ("lint-imports",),
     ("eslint", "--max-warnings=0", *_SCRIPTS),
     ("prettier", "--check", *_SCRIPTS),
-    ("pytest",),
 )
+"""What is checked before the tests run."""
 
 
 @task(
@@ -213,13 +213,20 @@ def _program(name: str) -> Path:
     return by_npm if name in ("eslint", "prettier") else Path(sys.executable).parent / name
 
 
-def _shared() -> tuple[str, ...]:
-    """How tests are shared out among a process per processor: by files, whose tests have guests in
-    common, in the order of pytest's settings, so that the browser comes last in each process.
-    """
+def _beside(only: Sequence[str], name: str | None) -> tuple[str, ...]:
+    """The flags by which pytest shares these tests out among processes; none if they are few."""
     from vms.capacity import processors
 
-    return ("-n", str(processors()), "--dist", "loadfile", "--no-loadscope-reorder")
+    if name is not None:
+        return ()
+    if set(only) == {"unit"}:
+        # None boots a kernel or opens a browser, and some wait: one process more than CPUs.
+        return ("-n", str(processors() + 1), "--dist", "worksteal")
+    if not only or "guest" in only:
+        # By files, whose tests have guests in common, in the order of pytest's settings, so that
+        # the browser comes last in each process.
+        return ("-n", str(processors()), "--dist", "loadfile", "--no-loadscope-reorder")
+    return ()
 
 
 def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...], ...]:
@@ -227,7 +234,6 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
 
     Raises UsageError for a kind of test that does not exist, and for an empty name.
     """
-    from vms.capacity import processors
     from vms.errors import UsageError
     from vms.suggest import suggestion
 
@@ -235,15 +241,10 @@ def chosen_checks(only: Sequence[str], name: str | None) -> tuple[tuple[str, ...
         raise UsageError(f"--only {wrong[0]!r}: there is no such kind of test; {suggestion(wrong[0], TESTS)}")
     if name is not None and not name.strip():
         raise UsageError("-k: give a part of a test's name, for example -k deadline")
+    beside = _beside(only, name)
     if not only and name is None:
-        return (*CHECKS[:-1], (*CHECKS[-1], *_shared()))
+        return (*CHECKS, ("pytest", *beside))
     chosen = [TESTS[kind] for kind in TESTS if kind in only]
     places = list(dict.fromkeys(place for place, _ in chosen))
     marks = ("-m", " or ".join(f"({mark})" for _, mark in chosen)) if chosen else ()
-    beside: tuple[str, ...] = ()
-    if set(only) == {"unit"} and name is None:
-        # None boots a kernel or opens a browser, and some wait: one process more than CPUs.
-        beside = ("-n", str(processors() + 1), "--dist", "worksteal")
-    elif "guest" in only and name is None:
-        beside = _shared()
     return (("pytest", *beside, *places, *marks, *(("-k", name) if name else ())),)
