@@ -39,14 +39,14 @@ def contains(build: Build, commit: Commit, surveyed: Mapping[str, str]) -> bool 
     return False if read and _reaches(read, build.release) else None
 
 
-def makes(build: Build, change: Change, ledger: Ledger) -> bool | None:
+def holds_all(build: Build, change: Change, ledger: Ledger) -> bool | None:
     """Whether the build holds all commits of a change, as far as cells and changelogs say; None if
     that is not known.
     """
     return _all(contains(build, commit, ledger.read) for commit in change.commits)
 
 
-def known_to_make(build: Build, change: Change, ledger: Ledger) -> bool | None:
+def known_to_hold_all(build: Build, change: Change, ledger: Ledger) -> bool | None:
     """The same as far as it is known without what cells show."""
     return _all(known_to_hold(build, commit, ledger) for commit in change.commits)
 

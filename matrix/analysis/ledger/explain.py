@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from matrix.analysis import compare
 from matrix.analysis.fact_value import delta, frozen, items
-from matrix.analysis.ledger.contains import contains, known_to_make, makes
+from matrix.analysis.ledger.contains import contains, holds_all, known_to_hold_all
 from matrix.analysis.ledger.model import Change, Commit, Ledger
 from matrix.results.record import ANSWERED, FactValue, Record, Status
 from vms.kernels.kernel import Build
@@ -78,7 +78,7 @@ def explain(
     """
 
     def found(verdict: Verdict, entries: Sequence[Change], missing: Sequence[str] = ()) -> Explanation:
-        commits = _held_by_one(ledger, entries, left, right)
+        commits = _of_one_only(ledger, entries, left, right)
         return Explanation(verdict, tuple(entries), tuple(missing), commits)
 
     about = [entry for entry in ledger.changes if entry.is_about(experiment, variant) and entry.fact == fact]
@@ -101,7 +101,7 @@ def explain(
         entry
         for entry in about
         if (not entry.item or entry.item in missing)
-        and {known_to_make(left, entry, ledger), known_to_make(right, entry, ledger)} == {True, False}
+        and {known_to_hold_all(left, entry, ledger), known_to_hold_all(right, entry, ledger)} == {True, False}
     ]
     if against:
         return found(Verdict.CONTRADICTED, against)
@@ -132,7 +132,7 @@ def contradictions(ledger: Ledger, record: Record, build: Build) -> tuple[Contra
     found = []
     for (fact, item), entries in groups.items():
         shown = _value(record, fact, item)
-        holds = [(entry, makes(build, entry, ledger)) for entry in entries]
+        holds = [(entry, holds_all(build, entry, ledger)) for entry in entries]
         if all(held is not None for _, held in holds) and frozen(shown) not in _expected(holds):
             found += [
                 Contradiction(entry, shown, entry.after if held else entry.before) for entry, held in holds
@@ -150,7 +150,7 @@ def unexercised(ledger: Ledger, builds: Iterable[Build]) -> tuple[str, ...]:
     return tuple(key for key, seen in answers.items() if not {True, False} <= seen)
 
 
-def _held_by_one(ledger: Ledger, entries: Iterable[Change], left: Build, right: Build) -> tuple[Commit, ...]:
+def _of_one_only(ledger: Ledger, entries: Iterable[Change], left: Build, right: Build) -> tuple[Commit, ...]:
     """The entries' commits that one kernel holds and the other lacks, each once."""
     commits = dict.fromkeys(commit for entry in entries for commit in entry.commits)
     return tuple(
@@ -180,7 +180,7 @@ def _path(
 
 def _step(ledger: Ledger, entry: Change, left: Build, right: Build) -> tuple[Value, Value] | None:
     """The entry's values on the left and on the right kernel, if they differ in its commits."""
-    held = makes(left, entry, ledger), makes(right, entry, ledger)
+    held = holds_all(left, entry, ledger), holds_all(right, entry, ledger)
     if held == (False, True):
         return entry.before, entry.after
     return (entry.after, entry.before) if held == (True, False) else None
