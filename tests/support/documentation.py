@@ -19,6 +19,12 @@ PAGES = tuple(
 )
 """Every page of the documentation, by its path in the checkout."""
 
+NO_COMMANDS = {
+    "2026-11-26: 1 unexplained change, 1 explained change": "the subject of a message about a night",
+    "2026-11-25: 4 explained changes": "the same",
+}
+"""What looks like a command and is none."""
+
 _FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`]+)`")
 _PROGRAM = re.compile(r"(?:^|(?<=[\s(]))(?:\./invoke|conntrack-matrix)(?= )")

@@ -14,17 +14,11 @@ from commands.__main__ import with_flags, with_help_first
 from commands.collection import Tasks, by_name
 from guest.catalogue import load
 from matrix.plan.selection import choose
-from tests.support.documentation import PAGES, Documented, documented
+from tests.support.documentation import NO_COMMANDS, PAGES, Documented, documented
 from vms.kernels.spec import parse
 
 KNOWN = by_name(Tasks.from_module(tasks))
 COMMANDS = [command for page in PAGES for command in documented(page)]
-
-NO_COMMANDS = {
-    "2026-11-26: 1 unexplained change, 1 explained change": "the subject of a message about a night",
-    "2026-11-25: 4 explained changes": "the same",
-}
-"""What looks like a command and is none."""
 
 OWN = {"my-question": "the reader's own experiment, which the line before writes"}
 """Experiments that only a reader has."""
