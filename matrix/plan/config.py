@@ -20,6 +20,7 @@ from vms.settings import Debian
 from vms.suggest import suggestion
 
 FILE = "matrix.toml"
+DEFAULT_KERNELS = ("5.10", "6.1", "6.12", "6.18", "7.2", "7.3")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}", re.ASCII)  # Debian Policy, 5.6.1
 
 
@@ -72,7 +73,7 @@ class Config:
     empty means a file of this checkout's.
     """
 
-    kernels: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = DEFAULT_KERNELS
     experiments: tuple[str, ...] = ("*",)
     own_experiments: str = ""
     history: str = ""

@@ -7,7 +7,7 @@ import pytest
 from matrix.plan.config import Config, read_config
 from tests.support.project import ROOT
 from vms.errors import UsageError
-from vms.settings import DEFAULT_SUITES, Suite
+from vms.settings import Suite
 
 
 def read(tmp_path: Path, text: str) -> Config:
@@ -22,12 +22,14 @@ def test_the_default_matrix_names_six_series_and_all_experiments() -> None:
     assert config.experiments == ("*",)
 
 
-def test_the_default_matrix_has_the_default_suites() -> None:
-    assert read_config(ROOT / "matrix.toml").debian.suites == DEFAULT_SUITES
+def test_what_a_file_leaves_out_is_as_in_the_default_matrix(tmp_path: Path) -> None:
+    """Somebody may want one package or mirror more, and nothing else changed."""
+    assert read(tmp_path, "") == Config() == read_config(ROOT / "matrix.toml")
+    assert read(tmp_path, '[image]\npackages = ["iputils-ping"]').kernels == Config().kernels
 
 
-def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
-    assert read(tmp_path, "") == Config()
+def test_a_file_may_name_no_kernels(tmp_path: Path) -> None:
+    assert read(tmp_path, "kernels = []").kernels == ()
 
 
 def test_suites_can_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
