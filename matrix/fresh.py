@@ -39,23 +39,23 @@ _CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """Where Debian keeps the certificates that an administrator trusts besides its own."""
 _SECTION = re.compile(r"^## Two commands$.*?^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _CLONE = "/root/conntrack-matrix"
-# The Debian is the root of a mount namespace, since below chroot(2) the kernel makes no user
-# namespace. It has shared memory of its own and, as any machine, a device for tun interfaces. What
-# was the root before is at /mnt until the script takes it away. The script and what it leaves
-# running end with the shell that starts it: mmdebstrap 1.5 waits for all of that.
+# The Debian is the root of a mount namespace, since below chroot(2) the kernel else makes no user
+# namespace: it is mounted over what was the root before, to which nothing leads. (Not every Debian
+# has pivot_root(8).) It has shared memory of its own and, as any machine, a device for tun
+# interfaces. The script and what it leaves running end with the shell that starts it: mmdebstrap
+# 1.5 waits for all of that.
 _ENTER = """\
 mkdir -p dev/net && mount -t tmpfs -o mode=1777 shm dev/shm || exit 1
 for device in kvm net/tun; do
     [ ! -c /dev/$device ] || { touch dev/$device && mount --bind /dev/$device dev/$device; } || exit 1
 done
-mount --rbind . . && cd "$PWD" && pivot_root . mnt || exit 1
-setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc bash /root/script </dev/null
+mount --rbind . . && cd "$PWD" && mount --move . / || exit 1
+chroot . setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc bash /root/script </dev/null
 exit $?
 """
 # Of the environment only the way to other hosts is kept; its values stand in no command line, which
 # others could read. An installer writes /etc/hosts, mmdebstrap does not.
 _PREPARE = f"""\
-umount --lazy /mnt || exit 1
 unset $(compgen -e | grep -vixE 'http_proxy|https_proxy|no_proxy')
 export HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 update-ca-certificates >/dev/null || exit 1

@@ -72,8 +72,8 @@ def rpm_of(files: BootFiles, directory: Path) -> Path:
         "-bb",
         "--target",
         "x86_64",
-        "--define",
-        f"_topdir {directory}/rpmbuild",
+        *("--define", f"_topdir {directory}/rpmbuild"),
+        *("--define", "_rpmformat 4"),  # rpm 6 has a newer default
         str(spec),
     ]
     subprocess.run(build, check=True, capture_output=True)
