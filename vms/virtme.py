@@ -14,7 +14,7 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,19 +57,9 @@ _SECONDS = 60
 _BOOTS = 2
 _MODULES = Path("/lib/modules")  # where virtme-ng puts those of the kernel
 _CONSOLE = "file,id=console,path=/dev/null"
-# The agent goes to the background, and virtme-ng ends the guest when its script ends. Without udev
-# there are no names of ports. What is copied may be in the host's /tmp.
-_SCRIPT = """
-mkdir -p /run/matrix /dev/virtio-ports
-for port in /sys/class/virtio-ports/*; do
-  [ "$(cat "$port/name")" != agent ] || ln -sf "../${{port##*/}}" /dev/virtio-ports/agent
-done
-cd /run/matrix
-{copies}
-mount -t tmpfs -o mode=1777 tmpfs /tmp
-{python} -m {module} && exec sleep inf
-"""
-_OWN = ("/dev", "/run", "/tmp")  # what a guest does not share with the host
+_SCRIPT = Path(__file__).with_suffix(".sh")
+_TEMPORARY = Path("/tmp")
+_OWN = ("/dev", "/run")  # what a guest does not share with the host
 
 
 def lacking() -> str:
@@ -103,11 +93,11 @@ def host_userland() -> Image:
 
 def check_seen(*paths: Path) -> None:
     """Raises HostError if a guest would not see one of these paths of the host."""
-    for path in paths:
+    for name in _names(paths):
         for own in _OWN:
-            if path.resolve().is_relative_to(own):
+            if name.is_relative_to(own):
                 raise HostError(
-                    f"guests of `--backend virtme` have a {own} of their own, and do not see {path}; move it"
+                    f"guests of `--backend virtme` have a {own} of their own, and do not see {name}; move it"
                 )
 
 
@@ -124,12 +114,16 @@ def _path(program: str) -> str:
 
 @dataclass(frozen=True)
 class VirtmeMachine:
-    """What determines a guest before it runs. `agent` starts by itself when it has booted."""
+    """What determines a guest before it runs. `agent` starts by itself when it has booted.
+
+    A guest has a /tmp of its own; of what the host has there it sees the directories in `seen`.
+    """
 
     accelerator: Accelerator
     hardware: Hardware
     vmlinuz: Path
     agent: Agent
+    seen: tuple[Path, ...] = ()
 
     def words(self, directory: Path) -> list[str]:
         """QEMU's command line, for a guest with this private directory.
@@ -146,7 +140,7 @@ class VirtmeMachine:
             *("--cpus", str(self.hardware.cpus), "--memory", f"{self.hardware.memory}M"),
             *(f"--kopt={word}" for text in (*KERNEL_PARAMETERS, "loglevel=7") for word in text.split()),
             *(() if _MODULES.is_dir() else (f"--overlay-rwdir={_MODULES.parent.resolve()}",)),
-            *("--script-sh", _script(self.agent)),
+            *("--script-sh", shlex.join(self._script())),
         ]
         said = tool.run(
             command,
@@ -165,12 +159,20 @@ class VirtmeMachine:
             *SANDBOX.words,
         ]
 
+    def _script(self) -> list[str]:
+        # The directory's real name: what leads to it may be a link in the host's /tmp.
+        python = Path(sys.executable)
+        copied = [f"{name}={path}" for name, path in self.agent.parts.items()]
+        kept = [str(name) for name in _names(self.seen) if name.is_relative_to(_TEMPORARY)]
+        return [
+            *("sh", str(_SCRIPT), str(python.parent.resolve() / python.name), self.agent.module),
+            *(*copied, "--", *kept),
+        ]
 
-def _script(agent: Agent) -> str:
-    copies = "\n".join(
-        f"cp -r {shlex.quote(str(path))} {shlex.quote(name)}" for name, path in agent.parts.items()
-    )
-    return _SCRIPT.format(copies=copies, python=shlex.quote(sys.executable), module=agent.module)
+
+def _names(paths: Iterable[Path]) -> list[Path]:
+    """The paths and what they lead to, each once; an outer one comes before those in it."""
+    return sorted({name for path in paths for name in (path.absolute(), path.resolve())})
 
 
 class VirtmeTemplate:

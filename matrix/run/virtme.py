@@ -19,6 +19,7 @@ from vms.kernels.burden import burden
 from vms.kernels.catalogue import Catalogue
 from vms.kernels.kernel import BootFiles, Kernel
 from vms.kernels.requirements import VIRTME_OPTIONS
+from vms.program import CODE
 from vms.runtime import private_directory
 from vms.suggest import suggestion
 from vms.virtme import VirtmeMachine, VirtmeTemplate, check_seen, host_userland
@@ -36,7 +37,8 @@ class VirtmeMachines(Local):
 
     def __init__(self, project: Project, requested: str = "auto", catalogue: Catalogue | None = None) -> None:
         super().__init__(project, requested, catalogue, host_userland())
-        check_seen(project.cache.root, Path(sys.prefix))
+        self._seen = (project.cache.root, Path(sys.prefix), Path(sys.base_prefix))
+        check_seen(*self._seen, CODE, *self._agent.parts.values())
 
     def prepare(self, kernels: Sequence[Kernel]) -> Surroundings:
         """Fetches the kernels and chooses the accelerator.
@@ -71,7 +73,9 @@ class VirtmeMachines(Local):
             return shlex.join(machine.words(directory)).replace(str(directory), "DIRECTORY")
 
     def _machine(self, files: BootFiles, hardware: Hardware, accelerator: Accelerator) -> VirtmeMachine:
-        return VirtmeMachine(accelerator, self._hardware(files, hardware), files.vmlinuz, self._agent)
+        return VirtmeMachine(
+            accelerator, self._hardware(files, hardware), files.vmlinuz, self._agent, self._seen
+        )
 
 
 def check_backend(backend: str) -> None:

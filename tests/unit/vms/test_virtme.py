@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,14 +71,48 @@ def test_the_command_line_is_virtme_ngs_with_our_accelerator_console_and_port(
     assert "--kopt=oops=panic" in asked
 
 
+def script(told: Path) -> list[str]:
+    """The words of the command that a guest runs when it has booted."""
+    asked = told.read_text().splitlines()
+    return shlex.split(asked[asked.index("--script-sh") + 1])
+
+
 def test_the_guest_copies_the_agent_and_the_users_own_experiments_and_starts_it(
     told: Path, machine: VirtmeMachine, tmp_path: Path
 ) -> None:
     machine.words(tmp_path)
-    script = told.read_text()
-    assert f"cp -r '{tmp_path}/a guest' 'a guest'" in script
-    assert f"cp -r {tmp_path}/mine own" in script
-    assert f"{sys.executable} -m guest.agent && exec sleep inf" in script
+    shell, program, python, module, *copied, end = script(told)
+    assert (shell, Path(program).read_text()[0]) == ("sh", "#")
+    assert (Path(python).name, module) == (Path(sys.executable).name, "guest.agent")
+    assert Path(python).samefile(sys.executable)
+    assert copied == [f"a guest={tmp_path}/a guest", f"own={tmp_path}/mine"]
+    assert end == "--"
+
+
+def test_the_guest_sees_what_it_needs_of_the_hosts_tmp_by_each_name(
+    told: Path, machine: VirtmeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtme, "_TEMPORARY", tmp_path / "tmp")
+    cache = tmp_path / "tmp" / "cache"
+    (cache / "inner").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(cache)
+    (tmp_path / "tmp" / "usr").symlink_to("/usr")
+    seen = (cache / "inner", link, tmp_path / "tmp" / "usr", Path("/usr"))
+    replace(machine, seen=seen).words(tmp_path)
+    kept = script(told)[script(told).index("--") + 1 :]
+    assert kept == [str(cache), str(cache / "inner"), str(tmp_path / "tmp" / "usr")]
+
+
+def test_the_guest_is_given_the_real_place_of_a_python_environment_behind_a_link(
+    told: Path, machine: VirtmeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "python").symlink_to(sys.executable)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "link" / "python"))
+    machine.words(tmp_path)
+    assert script(told)[2] == str(tmp_path / "real" / "python")
 
 
 def test_a_command_line_without_a_console_is_refused(
@@ -144,6 +180,12 @@ def test_the_versions_of_the_hosts_programs_are_the_userland(
 
 
 def test_a_path_that_a_guest_would_not_see_is_refused(tmp_path: Path) -> None:
-    check_seen(Path("/usr/bin"))
-    with pytest.raises(HostError, match=r"have a /tmp of their own, and do not see /tmp/x; move it"):
-        check_seen(Path("/tmp/x"))
+    check_seen(Path("/usr/bin"), Path("/tmp/x"))
+    with pytest.raises(HostError, match=r"have a /run of their own, and do not see /run/x; move it"):
+        check_seen(Path("/usr/bin"), Path("/run/x"))
+
+
+def test_a_path_that_leads_to_where_a_guest_would_not_see_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/x")
+    with pytest.raises(HostError, match=r"have a /dev of their own, and do not see /dev/x; move it"):
+        check_seen(tmp_path / "link")

@@ -11,7 +11,7 @@ from matrix.run.virtme import VirtmeMachines, check_backend, machines_of
 from tests.support.fakes import make_kernel
 from tests.support.specs import project_with
 from vms.cache import Cache
-from vms.errors import UsageError
+from vms.errors import HostError, UsageError
 from vms.hardware import Hardware
 from vms.image import Image
 from vms.kernels.kernel import BootFiles, Kernel
@@ -20,6 +20,12 @@ from vms.virtme import VirtmeTemplate
 
 HOST = Image(Path(), Path(), "cd" * 32, {"nft": "nftables v1.0.6"})
 MINE = replace(make_kernel("6.1.2"), name="mine", id="tree:/mine=1", flavour="mine")
+
+
+def test_a_cache_that_guests_would_not_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtme, "host_userland", lambda: HOST)
+    with pytest.raises(HostError, match=r"a /run of their own, and do not see /run/cache"):
+        VirtmeMachines(project_with(Cache(Path("/run/cache"))))
 
 
 @pytest.fixture
