@@ -59,7 +59,8 @@ _MODULES = Path("/lib/modules")  # where virtme-ng puts those of the kernel
 _CONSOLE = "file,id=console,path=/dev/null"
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _TEMPORARY = Path("/tmp")
-_OWN = ("/dev", "/run")  # what a guest does not share with the host
+# What a guest does not share with the host: virtme-ng mounts a tmpfs there before our script runs.
+_OWN = ("/dev", "/run", "/var/cache", "/var/lib/apt", "/var/lib/private", "/var/log", "/var/tmp")
 
 
 def lacking() -> str:

@@ -179,10 +179,11 @@ def test_the_versions_of_the_hosts_programs_are_the_userland(
     assert host_userland().sha256 != before.sha256
 
 
-def test_a_path_that_a_guest_would_not_see_is_refused(tmp_path: Path) -> None:
-    check_seen(Path("/usr/bin"), Path("/tmp/x"))
-    with pytest.raises(HostError, match=r"have a /run of their own, and do not see /run/x; move it"):
-        check_seen(Path("/usr/bin"), Path("/run/x"))
+@pytest.mark.parametrize("own", ["/run", "/dev", "/var/cache", "/var/tmp"])
+def test_a_path_that_a_guest_would_not_see_is_refused(own: str) -> None:
+    check_seen(Path("/usr/bin"), Path("/tmp/x"), Path("/var/lib/x"))
+    with pytest.raises(HostError, match=rf"have a {own} of their own, and do not see {own}/x; move it"):
+        check_seen(Path("/usr/bin"), Path(own, "x"))
 
 
 def test_a_path_that_leads_to_where_a_guest_would_not_see_it_is_refused(tmp_path: Path) -> None:
