@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from guest import catalogue, cell, linux
-from guest.lab import nftables
+from guest.lab import nftables, rules
 from guest.process import Asked
 
 PORT = "/dev/virtio-ports/agent"
@@ -168,6 +168,7 @@ def _prepare() -> dict[str, catalogue.Experiment]:
     if permission.exists():
         permission.write_text("1")
     nftables.load()
+    rules.must_declare()
     import scapy.layers.inet
     import scapy.layers.inet6
     import scapy.layers.sctp  # noqa: F401  cells are forks of this process and find it loaded

@@ -20,7 +20,7 @@ from guest.lab.netns import Netns
 from guest.lab.packets import split
 from guest.lab.queue import Queue
 from guest.lab.router import Router, state_counters, state_rules
-from guest.lab.rules import program, restore_text, tool
+from guest.lab.rules import declaration, declared, must_declare, program, restore_text, tool
 from guest.lab.tun import Tun
 from guest.linux import errno_name, powerless
 from guest.observe.counters import Counters, parse_nft, parse_save
@@ -51,6 +51,7 @@ class Namespace:
         self.conntrack.powers = self.control.powers
         self._netns = netns
         self._tables: set[str] = set()
+        self._declared: set[tuple[str, str]] = set()
         self._native = False
         self._rules = 0
         self._begin(self.control)
@@ -261,13 +262,24 @@ class Namespace:
             return
         with self.inside():
             text = restore_text("\n".join(lines))
-            tool(program(self.family, self.frontend, "restore"), "--noflush", text=text)
+            self._restore(declared(text, self._declared) if self._declares else text)
 
     def iptables_command(self, *arguments: str) -> str:
         """Runs iptables itself, for what iptables-restore cannot do: list and delete."""
-        self._tables.add(arguments[arguments.index("-t") + 1] if "-t" in arguments else "filter")
+        table = arguments[arguments.index("-t") + 1] if "-t" in arguments else "filter"
+        self._tables.add(table)
         with self.inside():
+            words = arguments[2:] if arguments[0] == "-t" else arguments
+            if self._declares and (line := declaration(table, words, self._declared)):
+                self._restore(f"*{table}\n{line}COMMIT\n")
             return tool(program(self.family, self.frontend), *arguments)
+
+    @property
+    def _declares(self) -> bool:
+        return self.frontend == "nft" and must_declare()
+
+    def _restore(self, text: str) -> None:
+        tool(program(self.family, self.frontend, "restore"), "--noflush", text=text)
 
     def nft(self, script: str) -> None:
         """Runs a script in nft's own language."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from guest.errors import ToolFailed, Unsupported
@@ -20,6 +22,9 @@ _KERNEL_LACKS = re.compile(
     r"Protocol wrong type|No chain/target/match by that name|cache initialization failed: Invalid argument",
     re.IGNORECASE,
 )
+_BASE_CHAINS = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
+_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
+_COUNTS = (1, 8, 10)  # since this iptables base chains over nf_tables are made with a counter
 
 
 def tool(*command: str, text: str = "") -> str:
@@ -57,6 +62,46 @@ def restore_text(rules: str) -> str:
             tables.append([])
         tables[-1].append(line.strip())
     return "".join("\n".join(table) + "\nCOMMIT\n" for table in tables)
+
+
+@functools.cache
+def must_declare() -> bool:
+    """Whether base chains over nf_tables have no counter unless they are declared to iptables.
+
+    The agent asks once, before cells are forked from it.
+    """
+    try:
+        version = _VERSION.search(tool("iptables-nft", "--version"))
+    except FileNotFoundError:
+        return False
+    return version is not None and tuple(map(int, version.groups())) < _COUNTS
+
+
+def declaration(table: str, words: Sequence[str], known: set[tuple[str, str]]) -> str:
+    """The line for iptables-restore that declares the base chain to which a rule is added, if this
+    is the chain's first; empty otherwise.
+
+    `words` are a line of iptables-restore's language, or iptables' arguments without the table.
+    `known` has each table and chain that has a rule or a declaration, and is brought up to date.
+    """
+    verb, chain = (*words[:2], "", "")[:2]
+    if verb.startswith(":"):
+        known.add((table, verb[1:]))
+    elif verb in ("-A", "-I") and chain in _BASE_CHAINS and (table, chain) not in known:
+        known.add((table, chain))
+        return f":{chain} ACCEPT [0:0]\n"
+    return ""
+
+
+def declared(text: str, known: set[tuple[str, str]]) -> str:
+    """What iptables-restore reads, with these declarations."""
+    lines = []
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        lines.append(f"{declaration(table, line.split(), known)}{line}\n")
+    return "".join(lines)
 
 
 def program(family: Family, frontend: str, verb: str = "") -> str:

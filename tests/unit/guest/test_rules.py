@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from guest.errors import ToolFailed, Unsupported
 from guest.family import Family
-from guest.lab.rules import program, restore_text, tool
+from guest.lab.rules import declaration, declared, must_declare, program, restore_text, tool
 
 
 def test_restore_text_commits_each_table() -> None:
@@ -16,6 +18,46 @@ def test_restore_text_commits_each_table() -> None:
         -A PREROUTING
     """)
     assert text == "*raw\n-A PREROUTING -j CT\nCOMMIT\n*mangle\n-A PREROUTING\nCOMMIT\n"
+
+
+def test_a_base_chain_is_declared_before_its_first_rule_and_only_then() -> None:
+    known: set[tuple[str, str]] = set()
+    text = declared(
+        "*mangle\n:mine - [0:0]\n:INPUT DROP [0:0]\n-A mine -p tcp\n-A INPUT -p udp\n-A OUTPUT -j mine\n"
+        "-A OUTPUT -p udp\nCOMMIT\n*filter\n-I INPUT -p udp\nCOMMIT\n",
+        known,
+    )
+    assert text == (
+        "*mangle\n:mine - [0:0]\n:INPUT DROP [0:0]\n-A mine -p tcp\n-A INPUT -p udp\n"
+        ":OUTPUT ACCEPT [0:0]\n-A OUTPUT -j mine\n-A OUTPUT -p udp\nCOMMIT\n"
+        "*filter\n:INPUT ACCEPT [0:0]\n-I INPUT -p udp\nCOMMIT\n"
+    )
+    assert declaration("filter", ("-A", "INPUT", "-p", "tcp"), known) == ""
+    assert declaration("filter", ("-A", "FORWARD", "-p", "tcp"), known) == ":FORWARD ACCEPT [0:0]\n"
+    assert declaration("filter", ("-L",), known) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("iptables v1.8.9 (nf_tables)", True),
+        ("iptables v1.8.10 (nf_tables)", False),
+        ("iptables v1.8.11 (nf_tables)", False),
+        ("something else", False),
+    ],
+)
+def test_only_an_iptables_that_makes_base_chains_without_a_counter_needs_declarations(
+    version: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "iptables-nft"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    must_declare.cache_clear()
+    try:
+        assert must_declare() is expected
+    finally:
+        must_declare.cache_clear()
 
 
 def test_iptables_programs_are_named_by_family_frontend_and_verb() -> None:
